@@ -1,0 +1,1 @@
+"""The use cases: they know domain and ports and nothing else."""

@@ -1,0 +1,53 @@
+"""Making a file name from a prompt and judging one that a caller gave."""
+
+import unicodedata
+
+_EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/avif": "avif",
+    "image/svg+xml": "svg",
+}
+MAX_FILENAME_BYTES = 255
+"""The longest name that common file systems take (NAME_MAX), in bytes of UTF-8."""
+_MAX_STEM_CHARS = 60
+_MAX_STEM_BYTES = 180
+
+
+def extension_for(media_type: str) -> str:
+    """The usual file extension of a media type, without the dot; `bin` for one that is not known."""
+    return _EXTENSIONS.get(media_type, "bin")
+
+
+def filename_for(prompt: str, guid: str, media_type: str) -> str:
+    """A readable, path-safe name: the words of the prompt in its own script, and eight digits of the GUID."""
+    words: list[str] = []
+    word = ""
+    for char in unicodedata.normalize("NFC", prompt[:400]).lower() + " ":
+        if unicodedata.category(char)[0] in "LMN":
+            word += char
+        elif word:
+            words.append(word)
+            word = ""
+    stem = "-".join(words)[:_MAX_STEM_CHARS]
+    stem = stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore").strip("-")
+    return f"{stem or 'image'}-{guid[:8]}.{extension_for(media_type)}"
+
+
+def filename_problem(filename: str) -> str | None:
+    """What is wrong with a file name given from outside and what would be right; None if it is good."""
+    if not filename.strip():
+        return "must not be blank"
+    if filename != filename.strip():
+        return "must not begin or end with white space"
+    if filename in {".", ".."}:
+        return "must name a file, not a folder"
+    if any(c in "/\\" for c in filename):
+        return "must be a bare name without '/' or '\\'"
+    if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and c not in "\u200c\u200d" for c in filename):
+        return "must not contain control or invisible formatting characters"
+    if len(filename.encode()) > MAX_FILENAME_BYTES:
+        return f"must be at most {MAX_FILENAME_BYTES} bytes long in UTF-8"
+    return None

@@ -1,0 +1,91 @@
+"""Folding text so that case and accents do not matter, and splitting it into search terms."""
+
+import unicodedata
+from collections.abc import Iterator
+
+MAX_TERM_LENGTH = 64
+"""Characters of a word that are indexed; longer words are found by their first 64."""
+
+# Letters that Unicode does not decompose although readers take the stroke or ligature for an accent.
+_UNDECOMPOSED = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "æ": "ae", "œ": "oe", "ı": "i"})
+
+# Scripts written without spaces: their runs are indexed as overlapping pairs of characters.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),  # Katakana extensions
+    (0x3400, 0x4DBF),  # Han, extension A
+    (0x4E00, 0x9FFF),  # Han
+    (0xF900, 0xFAFF),  # Han, compatibility
+    (0x20000, 0x3FFFF),  # Han, further extensions
+)
+# Kana with and without these are different sounds, not the same letter with an accent.
+_KANA_MARKS = "\u3099\u309a"
+
+
+def fold(text: str) -> str:
+    """The text without case, accents and compatibility forms; equal folds read as the same text."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(c for c in decomposed if unicodedata.category(c) != "Mn" or c in _KANA_MARKS)
+    # Case folding comes twice because decomposing can bring forth upper-case letters ("K" from the Kelvin sign).
+    return unicodedata.normalize("NFC", bare.casefold()).translate(_UNDECOMPOSED)
+
+
+def index_terms(text: str) -> frozenset[str]:
+    """All terms a text is found by: its words, pairs of characters in unspaced scripts, and each symbol."""
+    return frozenset(term for term, _ in _split(fold(text)))
+
+
+def query_terms(text: str) -> tuple[str, ...]:
+    """The terms a text must have, each by prefix, to be found with this query; empty if there are none.
+
+    Punctuation between words is ignored, as people expect; a query of nothing else looks for it literally.
+    """
+    found = list(dict.fromkeys(_split(fold(text), last_alone=False)))
+    words = tuple(term for term, is_word in found if is_word)
+    return words or tuple(term for term, _ in found)
+
+
+def _split(folded: str, *, last_alone: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield each term and whether it counts as a word (and not as mere punctuation)."""
+    word = run = ""
+    for char in folded + " ":
+        kind = _kind(char)
+        if run and kind != "unspaced":
+            yield from _pairs(run, last_alone)
+            run = ""
+        if word and kind != "word":
+            yield word[:MAX_TERM_LENGTH], True
+            word = ""
+        if kind == "word":
+            word += char
+        elif kind == "unspaced":
+            run += char
+        elif kind == "emoji":
+            yield char, True
+        elif kind == "symbol":
+            yield char, False
+
+
+def _pairs(run: str, last_alone: bool) -> Iterator[tuple[str, bool]]:
+    for i in range(len(run) - 1):
+        yield run[i : i + 2], True
+    if last_alone or len(run) == 1:
+        yield run[-1], True
+
+
+def _kind(char: str) -> str:
+    if char.isascii():
+        if char.isalnum():
+            return "word"
+        return "symbol" if char.isprintable() and char != " " else "space"
+    if any(low <= ord(char) <= high for low, high in _UNSPACED):
+        return "unspaced" if unicodedata.category(char)[0] in "LMN" else "symbol"
+    category = unicodedata.category(char)
+    if category[0] in "LMN":
+        return "word"
+    if category == "So":
+        return "emoji"
+    return "symbol" if category[0] in "PS" else "space"
