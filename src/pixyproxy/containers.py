@@ -1,0 +1,155 @@
+"""The composition root: the only module that names concrete adapters."""
+
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from dependency_injector import containers, providers
+
+from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.application.generation import Generations
+from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.readiness import Readiness
+from pixyproxy.application.user_service import UserService
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.settings import Settings, SettingsError
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything the program is made of, wired by configuration; tests swap parts with `override`.
+
+    To offer another generator, repository or blob store, add one line to its Selector.
+    """
+
+    config = providers.Configuration(strict=True)
+
+    clock = providers.ThreadSafeSingleton(SystemClock)
+    hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher)
+    inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
+
+    sqlite_database = providers.ThreadSafeSingleton(SQLiteDatabase, config.sqlite_path)
+    mysql_database = providers.ThreadSafeSingleton(
+        MySQLDatabase,
+        host=config.db_host,
+        port=config.db_port,
+        user=config.db_user,
+        password=config.db_password,
+        name=config.db_name,
+        ssl_ca=config.db_ssl_ca,
+        pool_size=config.db_pool_size,
+    )
+    images = providers.Selector(
+        config.repository,
+        sqlite=providers.ThreadSafeSingleton(SQLiteImageRepository, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(MySQLImageRepository, mysql_database),
+        memory=providers.ThreadSafeSingleton(MemoryImageRepository),
+    )
+    users = providers.Selector(
+        config.repository,
+        sqlite=providers.ThreadSafeSingleton(SQLiteUserRepository, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(MySQLUserRepository, mysql_database),
+        memory=providers.ThreadSafeSingleton(MemoryUserRepository),
+    )
+    blobs = providers.Selector(
+        config.blob_store,
+        filesystem=providers.ThreadSafeSingleton(
+            FilesystemBlobStore, config.images_dir, rescue_dirs=config.rescue_dirs
+        ),
+        memory=providers.ThreadSafeSingleton(MemoryBlobStore),
+    )
+    generator = providers.Selector(
+        config.generator,
+        sketch=providers.ThreadSafeSingleton(SketchImageGenerator),
+        openai=providers.ThreadSafeSingleton(
+            OpenAIImageGenerator,
+            api_key=config.openai_api_key,
+            base_url=config.openai_base_url,
+            model=config.openai_model,
+            timeout_s=config.generation_timeout_s,
+        ),
+    )
+
+    generations = providers.ThreadSafeSingleton(
+        Generations,
+        images,
+        blobs,
+        generator,
+        inspector,
+        clock,
+        max_in_flight=config.max_generations,
+        timeout_s=config.generation_timeout_s,
+    )
+    image_service = providers.ThreadSafeSingleton(
+        ImageService, images, blobs, generations, clock, owner=config.process_name
+    )
+    user_service = providers.ThreadSafeSingleton(UserService, users, hasher, clock)
+    readiness = providers.ThreadSafeSingleton(Readiness, images, blobs, generations)
+
+
+def build_container(settings: Settings) -> Container:
+    """A container wired by these settings; connects to nothing. Raises SettingsError for an unknown choice."""
+    container = Container()
+    container.config.from_dict(_configuration(settings))
+    for name, selector, choice in (
+        ("PIXYPROXY_REPOSITORY", container.images, settings.repository),
+        ("PIXYPROXY_GENERATOR", container.generator, settings.generator),
+        ("PIXYPROXY_BLOB_STORE", container.blobs, settings.blob_store),
+    ):
+        if choice not in selector.providers:
+            raise SettingsError(f"{name}: {choice!r} is not known; use one of {', '.join(sorted(selector.providers))}")
+    return container
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[Container]:
+    """Open all parts in order and close them in reverse; raises SettingsError naming the setting to look at."""
+    config = container.config()
+    database = {
+        "mysql": "DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME",
+        "sqlite": "PIXYPROXY_DATA_DIR",
+    }.get(config["repository"], "PIXYPROXY_REPOSITORY")
+    parts: list[tuple[str, Resource]] = [
+        (database, container.images()),
+        (database, container.users()),
+        ("PIXYPROXY_IMAGES_DIR", container.blobs()),
+        ("PIXYPROXY_GENERATOR", container.generator()),
+        ("PIXYPROXY_REPOSITORY", container.hasher()),
+    ]
+    async with AsyncExitStack() as stack:
+        for setting, part in parts:
+            stack.push_async_callback(part.close)
+            try:
+                await part.open()
+            except PixyProxyException as error:
+                raise SettingsError(f"{setting}: {error.message}") from error
+        yield container
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump()
+    values["db_password"] = settings.db_password.get_secret_value()
+    values["openai_api_key"] = settings.openai_api_key.get_secret_value()
+    values["db_ssl_ca"] = None if settings.db_ssl_ca is None else str(settings.db_ssl_ca)
+    values["sqlite_path"] = settings.data_dir / "pixyproxy.sqlite3"
+    values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
+    values["process_name"] = f"{socket.gethostname()}-{os.getpid()}"
+    return values

@@ -1,0 +1,61 @@
+"""`pixyproxy check`: whether everything that is configured works."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import typer
+
+from pixyproxy.containers import Container, build_container
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.entrypoints.logs import escaped
+from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.settings import load_settings
+
+
+def check() -> None:
+    """Check settings, database, folder and generator, a line each; exit status 1 if one fails."""
+    try:
+        settings = load_settings()
+        container = build_container(settings)
+    except PixyProxyException as error:
+        _report("settings", False, error.message)
+        raise typer.Exit(1) from None
+    _report("settings", True, f"{settings.repository}, {settings.generator}, {settings.blob_store}")
+    if not asyncio.run(_check_parts(container)):
+        raise typer.Exit(1)
+
+
+async def _check_parts(container: Container) -> bool:
+    images, blobs, generator = container.images(), container.blobs(), container.generator()
+
+    async def database() -> str:
+        await images.ping()
+        return "answers, and its tables are up to date"
+
+    async def folder() -> str:
+        await blobs.check_writable()
+        return "writable, with room"
+
+    return all(
+        [
+            await _check("database", images, database),
+            await _check("blob store", blobs, folder),
+            await _check("generator", generator, generator.check),
+        ]
+    )
+
+
+async def _check(name: str, part: Resource, question: Callable[[], Awaitable[str]]) -> bool:
+    try:
+        await part.open()
+        _report(name, True, await question())
+    except PixyProxyException as error:
+        _report(name, False, error.message)
+        return False
+    finally:
+        await part.close()
+    return True
+
+
+def _report(name: str, good: bool, text: str) -> None:
+    typer.echo(f"{name:<12}{'ok' if good else 'FAILED':<8}{escaped(text)}")

@@ -1,0 +1,63 @@
+"""`pixyproxy generate`: one image without a server."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pixyproxy.application.image_service import ImageContent
+from pixyproxy.containers import build_container, opened
+from pixyproxy.settings import load_settings
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the bytes to this file too.")] = None,
+    model: Annotated[str | None, typer.Option(help="Passed on to the generator.")] = None,
+    size: Annotated[str | None, typer.Option(help="Passed on to the generator, such as 1024x1024.")] = None,
+    quality: Annotated[str | None, typer.Option(help="Passed on to the generator.")] = None,
+    background: Annotated[str | None, typer.Option(help="Passed on to the generator.")] = None,
+    output_format: Annotated[str | None, typer.Option(help="Passed on to the generator, such as png.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+) -> None:
+    """Have one picture made, stored and recorded, as the service would do it for an anonymous caller."""
+    request: dict[str, object] = {
+        "prompt": prompt,
+        "model": model,
+        "size": size,
+        "quality": quality,
+        "background": background,
+        "output_format": output_format,
+        "tags": tag or None,
+    }
+    if output is not None and not output.absolute().parent.is_dir():
+        # Better said before the picture is paid for than after.
+        raise typer.BadParameter(f"there is no folder {str(output.absolute().parent)!r}", param_hint="--output")
+    asyncio.run(_generate(request, output))
+
+
+async def _generate(request: dict[str, object], output: Path | None) -> None:
+    container = build_container(load_settings())
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    async with opened(container):
+        images = container.image_service()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            progress.add_task(f"{container.generator().name} is drawing", total=None)
+            image = await images.create(None, request)
+        typer.echo(f"{image.guid}  {image.filename}  {image.width}x{image.height}  {image.size_bytes} bytes")
+        if output is not None:
+            data = await _bytes_of(await images.open_content(None, image.guid))
+            try:
+                await asyncio.to_thread(output.write_bytes, data)
+            except OSError as error:
+                typer.echo(f"cannot write {output}: {error.strerror}; the image is stored as {image.guid}", err=True)
+                raise typer.Exit(1) from error
+            typer.echo(f"written to {output}")
+
+
+async def _bytes_of(content: ImageContent) -> bytes:
+    async with await content.read() as reader:
+        return b"".join([reader.first, *[piece async for piece in reader]])

@@ -1,0 +1,42 @@
+"""The command `pixyproxy`: what it can do, and how it ends when something is wrong."""
+
+import sys
+
+import typer
+
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.entrypoints import logs
+from pixyproxy.entrypoints.cli import check, generate, migrate, serve, users
+from pixyproxy.entrypoints.logs import escaped
+from pixyproxy.settings import SettingsError
+
+app = typer.Typer(
+    name="pixyproxy",
+    help="The image gateway for pictures that cost money. Settings come from the environment or a .env file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
+app.command("generate")(generate.generate)
+app.command("check")(check.check)
+app.add_typer(users.app, name="user")
+
+
+def run() -> None:
+    """Run the command line; exit status 2 for a wrong setting or wrong usage, 1 for any other failure."""
+    logs.configure("WARNING")
+    try:
+        app()
+    except SettingsError as error:
+        _fail(error, 2)
+    except PixyProxyException as error:
+        _fail(error, 1)
+
+
+def _fail(error: PixyProxyException, status: int) -> None:
+    typer.echo(f"pixyproxy: {escaped(error.message)}", err=True)
+    for field in getattr(error, "errors", ()):
+        typer.echo(f"  {'.'.join(map(str, field.loc))}: {escaped(field.msg)}", err=True)
+    sys.exit(status)

@@ -1,0 +1,16 @@
+"""`pixyproxy migrate`: bring the tables up to date."""
+
+import asyncio
+
+import typer
+
+from pixyproxy.containers import build_container
+from pixyproxy.settings import load_settings
+
+
+def migrate() -> None:
+    """Apply the SQL scripts that the database does not have yet."""
+    settings = load_settings()
+    container = build_container(settings)
+    applied = asyncio.run(container.migrate(on_script=lambda name: typer.echo(f"applying {name}")))
+    typer.echo(f"{len(applied)} scripts applied; the {settings.repository} database is up to date")

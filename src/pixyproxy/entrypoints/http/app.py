@@ -1,0 +1,84 @@
+"""The application: the use cases of a container behind routes and layers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from pixyproxy.application.commands import CreateImage, UpdateImage
+from pixyproxy.containers import Container, opened
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.entrypoints.http import openapi
+from pixyproxy.entrypoints.http.authentication import AuthenticationMiddleware, Gate
+from pixyproxy.entrypoints.http.paths import CanonicalPathMiddleware
+from pixyproxy.entrypoints.http.presenter import Links
+from pixyproxy.entrypoints.http.problems import ProblemHandler, ProblemMiddleware
+from pixyproxy.entrypoints.http.request_log import RequestLogMiddleware
+from pixyproxy.entrypoints.http.route_table import RouteTable
+from pixyproxy.entrypoints.http.routes_docs import add_docs
+from pixyproxy.entrypoints.http.routes_read import build_read_router
+from pixyproxy.entrypoints.http.routes_service import build_service_router
+from pixyproxy.entrypoints.http.routes_write import build_write_router
+
+_DESCRIPTION = """Pictures from prompts: made once, stored, found again and delivered by GUID.
+
+Every path answers with and without a trailing slash, and `HEAD` works wherever `GET` does. Errors are
+`application/problem+json` (RFC 9457). Times are UTC in ISO 8601."""
+
+
+def create_app(container: Container) -> FastAPI:
+    """An ASGI application that opens the container's parts when it starts and closes them when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with opened(container):
+            yield
+            # In flight means paid for: what is being made is stored before the parts close.
+            await container.generations().drain(container.config.drain_s())
+
+    app = FastAPI(
+        title="PixyProxy",
+        summary="The image gateway for pictures that cost money.",
+        description=_DESCRIPTION,
+        version=version("pixyproxy"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    gate = Gate(container.config.anonymous())
+    links = Links(container.config.public_url())
+    images = container.image_service()
+    routers = [
+        build_read_router(images, gate, links),
+        build_write_router(images, gate, links),
+        build_service_router(container.readiness(), gate),
+        add_docs(app),
+    ]
+    for router in routers:
+        app.include_router(router)
+    app.openapi = lambda: openapi.document(app, (CreateImage, UpdateImage))  # type: ignore[method-assign]  # FastAPI's documented way
+
+    routes = RouteTable(route for router in routers for route in router.routes)
+    handler = ProblemHandler(routes)
+    for kind in (PixyProxyException, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, handler)
+    # The last one added is the outermost.
+    app.add_middleware(AuthenticationMiddleware, users=container.user_service())
+    app.add_middleware(CanonicalPathMiddleware)
+    app.add_middleware(ProblemMiddleware, handler=handler)
+    if origins := container.config.cors_origins():
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+            expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestLogMiddleware, routes=routes)
+    return app

@@ -1,0 +1,94 @@
+"""Conditional and range requests (RFC 9110, sections 13 and 14) for a representation that never changes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+_RANGE = re.compile(r"\s*([0-9]*)\s*-\s*([0-9]*)\s*")
+_ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What conditions are judged against: a strong entity tag, a date and a length in bytes."""
+
+    etag: str
+    last_modified: datetime
+    size: int
+
+    @property
+    def http_date(self) -> str:
+        """`last_modified` as an HTTP date, in whole seconds."""
+        return format_datetime(self.last_modified.astimezone(UTC).replace(microsecond=0), usegmt=True)
+
+
+class Unsatisfiable(Exception):
+    """The range lies wholly outside the representation."""
+
+
+def failed_precondition(headers: Mapping[str, str], have: Representation) -> int | None:
+    """The status that a condition of the request calls for (304 or 412), or None to go on (section 13.2.2)."""
+    if "if-match" in headers:
+        if not _matches(headers["if-match"], have, weak=False):
+            return 412
+    elif (since := _date(headers.get("if-unmodified-since"))) is not None and _seconds(have) > since:
+        return 412
+    if "if-none-match" in headers:
+        return 304 if _matches(headers["if-none-match"], have, weak=True) else None
+    since = _date(headers.get("if-modified-since"))
+    return 304 if since is not None and _seconds(have) <= since else None
+
+
+def requested_range(headers: Mapping[str, str], have: Representation) -> tuple[int, int] | None:
+    """The range asked for as start and stop (exclusive), or None for the whole.
+
+    One range is served; several, an unknown unit or nonsense mean the whole, as section 14.2 allows.
+    Raises Unsatisfiable if the range holds no byte.
+    """
+    unit, _, ranges = headers.get("range", "").partition("=")
+    found = _RANGE.fullmatch(ranges)
+    if unit.strip().lower() != "bytes" or found is None or not _range_applies(headers.get("if-range"), have):
+        return None
+    first, last = found.groups()
+    if first:
+        start, stop = int(first), min(int(last) + 1, have.size) if last else have.size
+        if last and int(last) < start:
+            return None
+    elif last:
+        start, stop = max(0, have.size - int(last)), have.size
+    else:
+        return None
+    if start >= stop:
+        raise Unsatisfiable
+    return start, stop
+
+
+def _range_applies(condition: str | None, have: Representation) -> bool:
+    """Whether If-Range (section 13.1.5) lets the range be used: an exact strong tag or the exact date."""
+    return condition is None or condition.strip() in {have.etag, have.http_date}
+
+
+def _matches(field: str, have: Representation, *, weak: bool) -> bool:
+    if field.strip() == "*":
+        return True
+    opaque = have.etag.strip('"')
+    return any(
+        found.group(1) == opaque and (weak or not found.group().startswith("W/"))
+        for found in _ENTITY_TAG.finditer(field)
+    )
+
+
+def _date(field: str | None) -> datetime | None:
+    if field is None:
+        return None
+    try:
+        date = parsedate_to_datetime(field)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def _seconds(have: Representation) -> datetime:
+    return have.last_modified.replace(microsecond=0)

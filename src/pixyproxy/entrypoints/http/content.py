@@ -1,0 +1,82 @@
+"""Delivering the bytes of an image."""
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pixyproxy.application.image_service import ImageContent
+from pixyproxy.domain.image import Visibility
+from pixyproxy.entrypoints.http.conditional import (
+    Representation,
+    Unsatisfiable,
+    failed_precondition,
+    requested_range,
+)
+from pixyproxy.entrypoints.http.problems import HTTPProblem
+from pixyproxy.ports.blob_store import BlobReader
+
+
+class PiecewiseResponse(Response):
+    """A body that is read from the blob store piece by piece, as fast as the client takes it."""
+
+    def __init__(self, reader: BlobReader, length: int, status: int, headers: dict[str, str]) -> None:
+        self._reader = reader
+        super().__init__(None, status, {**headers, "Content-Length": str(length)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces; an error among them leaves the body short, which the client notices by its length."""
+        async with self._reader as reader:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": reader.first, "more_body": True})
+            async for piece in reader:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def content_response(request: Request, content: ImageContent) -> Response:
+    """The answer to GET or HEAD for content that the caller may see; raises HTTPProblem 412 or 416."""
+    image = content.image
+    have = Representation(etag=f'"{content.sha256}"', last_modified=image.created_at, size=content.size)
+    public = image.visibility is Visibility.PUBLIC
+    headers = {
+        "ETag": have.etag,
+        "Last-Modified": have.http_date,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "public, max-age=3600" if public else "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": content_disposition(image.filename),
+    }
+    outcome = failed_precondition(request.headers, have)
+    if outcome == 412:
+        raise HTTPProblem(412, "The image is not the one that the conditions of the request name.")
+    if outcome == 304:
+        return Response(None, 304, headers)
+    headers["Content-Type"] = content.media_type
+    status, start, stop = 200, 0, have.size
+    try:
+        wanted = requested_range(request.headers, have)
+    except Unsatisfiable:
+        raise HTTPProblem(
+            416,
+            f"The range lies outside the image, which is {have.size} bytes long.",
+            headers={"Content-Range": f"bytes */{have.size}"},
+        ) from None
+    if wanted is not None:
+        status, (start, stop) = 206, wanted
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{have.size}"
+    if request.scope["state"].get("head"):
+        return Response(None, status, {**headers, "Content-Length": str(stop - start)})
+    reader = await content.read(start, stop)
+    if len(reader.first) == stop - start:
+        await reader.close()
+        return Response(reader.first, status, headers)
+    return PiecewiseResponse(reader, stop - start, status, headers)
+
+
+def content_disposition(filename: str) -> str:
+    """`inline` with the file name (RFC 6266): plain for old clients, and exactly, in any script (RFC 8187)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
+    value = f'inline; filename="{plain}"'
+    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"

@@ -1,0 +1,154 @@
+"""Errors as `application/problem+json` (RFC 9457): one table from error class to status, one handler."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pixyproxy.domain import errors
+from pixyproxy.entrypoints.http.route_table import RouteTable
+
+logger = logging.getLogger(__name__)
+
+CHALLENGE = 'Basic realm="pixyproxy", charset="UTF-8"'
+"""What a 401 asks for (RFC 7617)."""
+
+STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
+    errors.PixyProxyException: 500,
+    errors.DBConnectionError: 503,
+    errors.SchemaVersionError: 503,
+    errors.RecordNotFoundError: 404,
+    errors.ImageNotFoundError: 404,
+    errors.UserNotFoundError: 404,
+    errors.ConstraintViolationError: 409,
+    errors.ImageNotReadyError: 409,
+    errors.DataValidationError: 422,
+    errors.AuthenticationError: 401,
+    errors.PermissionDeniedError: 403,
+    errors.CapacityExceededError: 503,
+    errors.GeneratorError: 502,
+    errors.PromptRejectedError: 422,
+    errors.GeneratorRequestError: 422,
+    errors.GeneratorRateLimitedError: 429,
+    errors.GeneratorCredentialsError: 502,
+    errors.GeneratorQuotaError: 502,
+    errors.GeneratorUnavailableError: 502,
+    errors.GeneratorConnectionLostError: 502,
+    errors.GeneratorTimeoutError: 504,
+    errors.GeneratorAnswerError: 502,
+    errors.BlobStoreError: 503,
+    errors.BlobMissingError: 500,
+    errors.BlobCorruptError: 500,
+    errors.BlobStoreFullError: 507,
+}
+"""The status of every error of the core; a test fails if one is missing."""
+
+_CODE_OF_STATUS = {
+    400: "malformed-request",
+    401: "authentication-required",
+    403: "permission-denied",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    416: "range-not-satisfiable",
+}
+_DEFAULT_RETRY_S = {429: 10, 503: 5}
+"""Seconds in Retry-After where the error names none; a client must always hear when to come back."""
+
+
+class HTTPProblem(HTTPException):
+    """A problem of HTTP itself, such as a body that is no JSON, that the core knows nothing of."""
+
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+
+
+class ProblemHandler:
+    """Turns any exception into the answer to a request."""
+
+    def __init__(self, routes: RouteTable) -> None:
+        self._routes = routes
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        """The problem document; what is the service's own fault is logged and not told."""
+        headers: dict[str, str] = {}
+        members: dict[str, Any] = {}
+        if isinstance(error, errors.PixyProxyException):
+            status, detail, code = STATUS_OF.get(type(error), 500), error.message, error.code
+            if error.guid is not None:
+                members["guid"] = error.guid
+            if error.retry_after_s is not None:
+                headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+            if isinstance(error, errors.DataValidationError):
+                members["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in error.errors]
+            if status >= 500:
+                logger.error("answering %d: %s: %s", status, type(error).__name__, error.message)
+        elif isinstance(error, HTTPException):
+            status, detail = error.status_code, error.detail
+            code = _CODE_OF_STATUS.get(status, "http-error")
+            headers.update(error.headers or {})
+            if status == 404:
+                detail = "There is nothing at this path."
+            elif status == 405:
+                allowed = self._routes.allowed(request.url.path)
+                headers["Allow"] = ", ".join(allowed)
+                detail = f"This path answers to {headers['Allow']} only."
+        else:
+            logger.error("unexpected error", exc_info=error)
+            status, code = 500, "internal-error"
+            detail = "Something went wrong here; the log of the server knows more under this request_id."
+        if status == 401:
+            headers["WWW-Authenticate"] = CHALLENGE
+        if status in _DEFAULT_RETRY_S:
+            headers.setdefault("Retry-After", str(_DEFAULT_RETRY_S[status]))
+        body = {
+            "type": f"urn:pixyproxy:problem:{code}",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "instance": request.url.path,
+            "code": code,
+            "request_id": request.scope.get("state", {}).get("request_id"),
+            **members,
+        }
+        content = json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace")
+        headers["Cache-Control"] = "no-store"
+        return Response(content, status, headers, media_type="application/problem+json")
+
+
+class ProblemMiddleware:
+    """Answers whatever the layers inside raise; once the answer has begun, it can only be broken off."""
+
+    def __init__(self, app: ASGIApp, handler: ProblemHandler) -> None:
+        self._app = app
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:  # noqa: BLE001 - the one place where everything ends
+            if started:
+                # Returning without the last byte makes the server cut the connection, which is the only
+                # way left to tell the client that what it got is not whole.
+                logger.error("answer broken off: %s: %s", type(error).__name__, error)
+                return
+            response = await self._handler(Request(scope, receive), error)
+            await response(scope, receive, send)

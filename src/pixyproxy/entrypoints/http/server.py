@@ -1,0 +1,70 @@
+"""Running the service on uvicorn until it is told to stop."""
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from pixyproxy.application.generation import Generations
+from pixyproxy.containers import Container, opened
+from pixyproxy.entrypoints.http.app import create_app
+from pixyproxy.settings import Settings, SettingsError
+
+_BACKLOG = 2048
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that begins no generation any more from the moment it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, generations: Generations, drain_s: float) -> None:
+        super().__init__(config)
+        self._generations = generations
+        self._drain_s = drain_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the clock for the generations in flight, then let the requests and the application end."""
+        self._generations.begin_drain(self._drain_s)
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings, container: Container, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, after `announce` was called with the address.
+
+    Raises SettingsError, before anything is served, if a part cannot be opened or the address not be bound.
+    """
+    asyncio.run(_try_out(container))
+    listener = bind(settings.host, settings.port)
+    config = uvicorn.Config(
+        create_app(container),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s),
+    )
+    # Once it has stopped in good order, uvicorn raises the signal again: being told to stop is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    host, port = listener.getsockname()[:2]
+    announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    DrainingServer(config, container.generations(), settings.drain_s).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises SettingsError if the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"PIXYPROXY_HOST, PIXYPROXY_PORT: cannot listen on {host} port {port} ({error.strerror or error}); "
+            "choose another or stop what is using it"
+        ) from error
+
+
+async def _try_out(container: Container) -> None:
+    """Open and close everything once, so that a wrong setting is one line and not a failed start-up."""
+    async with opened(container):
+        pass

@@ -1,0 +1,114 @@
+"""Typed settings: the only reader of the environment and of the `.env` file."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pixyproxy.domain.errors import PixyProxyException
+
+
+class SettingsError(PixyProxyException):
+    """A setting is wrong; the message names it and says how to mend it."""
+
+    code = "settings"
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http:// or https:// URL without query")
+    return url.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Anonymous = Literal["none", "read", "write"]
+"""What a caller without credentials may do; each includes the one before."""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default; the environment goes before the `.env` file in the working folder."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    db_host: str | None = Field(None, validation_alias="DB_HOST")
+    db_port: int = Field(3306, ge=1, le=65535, validation_alias="DB_PORT")
+    db_user: str | None = Field(None, validation_alias="DB_USER")
+    db_password: SecretStr = Field(SecretStr(""), validation_alias="DB_PASSWORD")
+    db_name: str = Field("pixyproxy", pattern=r"^[A-Za-z0-9_$-]{1,64}$", validation_alias="DB_NAME")
+    db_ssl_ca: Path | None = Field(None, validation_alias="DB_SSL_CA")
+    db_pool_size: int = Field(4, ge=1, le=64, validation_alias="DB_POOL_SIZE")
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    openai_base_url: HttpUrl | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    repository: str = Field("sqlite", validation_alias="PIXYPROXY_REPOSITORY")
+    generator: str = Field("sketch", validation_alias="PIXYPROXY_GENERATOR")
+    blob_store: str = Field("filesystem", validation_alias="PIXYPROXY_BLOB_STORE")
+    data_dir: Path = Field(Path("./data"), validation_alias="PIXYPROXY_DATA_DIR")
+    images_dir: Path = Field(Path("./images"), validation_alias="PIXYPROXY_IMAGES_DIR")
+    host: str = Field("127.0.0.1", min_length=1, validation_alias="PIXYPROXY_HOST")
+    port: int = Field(8001, ge=0, le=65535, validation_alias="PIXYPROXY_PORT")
+    anonymous_setting: Anonymous | None = Field(None, validation_alias="PIXYPROXY_ANONYMOUS")
+    openai_model: str = Field("gpt-image-2", min_length=1, validation_alias="PIXYPROXY_OPENAI_MODEL")
+    generation_timeout_s: float = Field(
+        300, gt=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_GENERATION_TIMEOUT_S"
+    )
+    max_generations: int = Field(256, ge=1, le=100_000, validation_alias="PIXYPROXY_MAX_GENERATIONS")
+    drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
+    public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"
+    )
+
+    @property
+    def anonymous(self) -> Anonymous:
+        """What anonymous callers may do: nobody spends money without a login unless the operator says so."""
+        return self.anonymous_setting or ("write" if self.generator == "sketch" else "read")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            origins = tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+            for origin in origins:
+                if origin != "*" and urlsplit(origin).scheme not in {"http", "https"}:
+                    raise ValueError("must be origins such as https://example.org, separated by commas, or *")
+            return origins
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        if self.repository == "mysql":
+            for name, value in (("DB_HOST", self.db_host), ("DB_USER", self.db_user)):
+                if not value:
+                    raise SettingsError(f"{name}: is missing; PIXYPROXY_REPOSITORY=mysql needs it")
+        if self.generator == "openai" and not self.openai_api_key.get_secret_value():
+            raise SettingsError(
+                "OPENAI_API_KEY: is missing; PIXYPROXY_GENERATOR=openai needs it (or use PIXYPROXY_GENERATOR=sketch)"
+            )
+        if self.db_ssl_ca is not None and not self.db_ssl_ca.is_file():
+            raise SettingsError(f"DB_SSL_CA: there is no file {str(self.db_ssl_ca)!r}; name a CA certificate (PEM)")
+        return self
+
+
+def load_settings() -> Settings:
+    """The settings from the environment and `.env`; raises SettingsError with one line that names what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False, include_input=False):
+            name = str(detail["loc"][0]) if detail["loc"] else "settings"
+            problems.append(f"{name}: {detail['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("; ".join(problems)) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
