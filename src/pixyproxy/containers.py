@@ -3,7 +3,7 @@
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.migrations import migrate as migrate_mysql
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.migrations import migrate as migrate_sqlite
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application.generation import Generations
@@ -32,6 +34,11 @@ from pixyproxy.application.user_service import UserService
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.ports.lifecycle import Resource
 from pixyproxy.settings import Settings, SettingsError
+
+
+async def _migrate_memory(on_script: Callable[[str], None]) -> list[str]:
+    """What is in memory has no tables: there is never a script to apply."""
+    return []
 
 
 class Container(containers.DeclarativeContainer):
@@ -68,6 +75,12 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.ThreadSafeSingleton(SQLiteUserRepository, sqlite_database),
         mysql=providers.ThreadSafeSingleton(MySQLUserRepository, mysql_database),
         memory=providers.ThreadSafeSingleton(MemoryUserRepository),
+    )
+    migrate = providers.Selector(
+        config.repository,
+        sqlite=providers.Callable(migrate_sqlite, config.sqlite_path),
+        mysql=providers.Callable(migrate_mysql, mysql_database),
+        memory=providers.Callable(_migrate_memory),
     )
     blobs = providers.Selector(
         config.blob_store,
@@ -151,5 +164,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     values["db_ssl_ca"] = None if settings.db_ssl_ca is None else str(settings.db_ssl_ca)
     values["sqlite_path"] = settings.data_dir / "pixyproxy.sqlite3"
     values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
+    values["anonymous"] = settings.anonymous
     values["process_name"] = f"{socket.gethostname()}-{os.getpid()}"
     return values

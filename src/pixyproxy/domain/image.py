@@ -151,7 +151,7 @@ def parse_guid(text: str) -> str:
     try:
         guid = str(uuid.UUID(text))
     except ValueError:
-        guid = ""
-    if guid != text.lower():
+        guid = None
+    if guid is None or guid != text.lower():
         raise ImageNotFoundError("There is no such image.")
     return guid

@@ -24,5 +24,5 @@ def tag_problem(tag: str) -> str | None:
     if len(tag) > MAX_TAG_LENGTH:
         return f"must be at most {MAX_TAG_LENGTH} characters long"
     if any(unicodedata.category(c) in {"Cc", "Cs"} for c in tag):
-        return "must not contain control characters"
+        return "must not contain control characters or lone surrogates"
     return None

@@ -1,0 +1,137 @@
+"""The transactions of the image repositories, written once for every SQL server."""
+
+from datetime import datetime
+
+from pixyproxy.adapters._sql.image_query import page_statement
+from pixyproxy.adapters._sql.mapping import (
+    SELECT_IMAGE,
+    draft_parameters,
+    drafted_image,
+    json_copy,
+    result_parameters,
+    to_image,
+    to_json,
+    to_time,
+)
+from pixyproxy.adapters._sql.session import Session
+from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
+from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
+from pixyproxy.domain.text import fold, index_terms
+
+_SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
+_INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
+    created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at)
+    VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
+    :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at)"""
+_INSERT_TAG = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
+_INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
+_READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
+    media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
+    model = :model, revised_prompt = :revised_prompt, `usage` = :usage, updated_at = :now,
+    error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
+_UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
+    visibility = :visibility, updated_at = :now WHERE guid = :guid"""
+_FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
+    lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
+
+
+def find(session: Session, guid: str) -> Image | None:
+    """The image with this guid, or None."""
+    rows = session.fetch(_SELECT, {"guid": guid})
+    return to_image(rows[0]) if rows else None
+
+
+def get(session: Session, guid: str) -> Image:
+    """The image with this guid; raises ImageNotFoundError."""
+    image = find(session, guid)
+    if image is None:
+        raise _missing()
+    return image
+
+
+def add(session: Session, draft: ImageDraft) -> Image:
+    """Insert the image, its tags and its search terms."""
+    image_id = session.insert(_INSERT, draft_parameters(draft))
+    _insert_tags(session, image_id, draft.tags)
+    # In the order of the index: faster, and two transactions lock its pages in the same order.
+    terms = sorted(index_terms(draft.prompt))
+    session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term in terms])
+    return drafted_image(image_id, draft)
+
+
+def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:
+    """Record the result, unless exactly it is recorded already."""
+    if _is_recorded(_get_locked(session, guid), result):
+        return get(session, guid)
+    session.change(_READY, result_parameters(result) | {"guid": guid, "now": to_time(now)})
+    return get(session, guid)
+
+
+def mark_failed(session: Session, guid: str, status: Status, failure: Failure, now: datetime) -> Image:
+    """Record the failure; raises ConstraintViolationError if the image is ready."""
+    if _get_locked(session, guid).status is Status.READY:
+        raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
+    session.change(
+        _FAILED,
+        {"guid": guid, "status": status.value, "code": failure.code, "message": failure.message, "now": to_time(now)},
+    )
+    return get(session, guid)
+
+
+def search(session: Session, query: ImageQuery) -> Page:
+    """One page of what the query finds, in one statement."""
+    images = [to_image(row) for row in session.fetch(*page_statement(query))]
+    page = tuple(images[: query.limit])
+    return Page(page, encode_cursor(page[-1].id) if len(images) > query.limit else None)
+
+
+def update(session: Session, guid: str, changes: ImageChanges, now: datetime) -> Image:
+    """Change the fields that are given."""
+    image = _get_locked(session, guid)
+    filename = image.filename if changes.filename is None else changes.filename
+    tags = image.tags if changes.tags is None else changes.tags
+    values = {
+        "filename": filename,
+        "filename_folded": fold(filename),
+        "tags": to_json(tags),
+        "visibility": (changes.visibility or image.visibility).value,
+    }
+    session.change(_UPDATE, values | {"guid": guid, "now": to_time(now)})
+    if tags != image.tags:
+        session.change("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
+        _insert_tags(session, image.id, tags)
+    return get(session, guid)
+
+
+def delete(session: Session, guid: str) -> None:
+    """Delete the row; its tags and terms go with it."""
+    if not session.change("DELETE FROM images WHERE guid = :guid", {"guid": guid}):
+        raise _missing()
+
+
+def _get_locked(session: Session, guid: str) -> Image:
+    rows = session.fetch(_SELECT + session.row_lock, {"guid": guid})
+    if not rows:
+        raise _missing()
+    return to_image(rows[0])
+
+
+def _is_recorded(image: Image, result: ImageResult) -> bool:
+    """Whether this result is in the row; the file name does not count, for its author may have changed it since."""
+    picture = Picture(image.media_type or "", image.width or 0, image.height or 0)
+    return (
+        image.status is Status.READY
+        and (picture, image.size_bytes, image.sha256) == (result.picture, result.size_bytes, result.sha256)
+        and (image.model, image.revised_prompt) == (result.model, result.revised_prompt)
+        and image.usage == (None if result.usage is None else json_copy(result.usage))
+    )
+
+
+def _insert_tags(session: Session, image_id: int, tags: tuple[str, ...]) -> None:
+    rows = [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(tags)]
+    session.insert_many(_INSERT_TAG, rows)
+
+
+def _missing() -> ImageNotFoundError:
+    return ImageNotFoundError("There is no such image.")

@@ -1,0 +1,123 @@
+"""The one mapping between an image and its row."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pixyproxy.adapters._sql.session import Row
+from pixyproxy.domain.image import Failure, Image, ImageDraft, ImageResult, Status, Visibility
+from pixyproxy.domain.text import fold
+
+SELECT_IMAGE = """SELECT images.id, images.guid, images.filename, images.prompt, images.tags, images.author,
+    images.visibility, images.status, images.created_at, images.updated_at, images.generator, images.model,
+    images.parameters, images.media_type, images.width, images.height, images.size_bytes, images.sha256,
+    images.revised_prompt, images.`usage`, images.error_code, images.error_message FROM images"""
+"""Begins every query for images; its columns are in the order in which `to_image` takes them."""
+
+
+def to_image(row: Row) -> Image:
+    """The image of a row of `SELECT_IMAGE`."""
+    image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
+    generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
+    revised_prompt, usage, error_code, error_message = row[18:]
+    return Image(
+        id=image_id,
+        guid=guid,
+        filename=filename,
+        prompt=prompt,
+        tags=tuple(json.loads(tags)),
+        author=author,
+        visibility=Visibility(visibility),
+        status=Status(status),
+        created_at=from_time(created_at),
+        updated_at=from_time(updated_at),
+        generator=generator,
+        model=model,
+        parameters=json.loads(parameters),
+        media_type=media_type,
+        width=width,
+        height=height,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        revised_prompt=revised_prompt,
+        usage=None if usage is None else json.loads(usage),
+        error=None if error_code is None else Failure(error_code, error_message),
+    )
+
+
+def draft_parameters(draft: ImageDraft) -> dict[str, Any]:
+    """The values of a new row."""
+    return {
+        "guid": draft.guid,
+        "filename": draft.filename,
+        "filename_folded": fold(draft.filename),
+        "prompt": draft.prompt,
+        "tags": to_json(draft.tags),
+        "author": draft.author,
+        "visibility": draft.visibility.value,
+        "status": Status.GENERATING.value,
+        "created_at": to_time(draft.created_at),
+        "updated_at": to_time(draft.created_at),
+        "generator": draft.generator,
+        "model": draft.model,
+        "parameters": to_json(draft.parameters),
+        "lease_owner": draft.lease_owner,
+        "lease_expires_at": to_time(draft.lease_expires_at),
+    }
+
+
+def drafted_image(image_id: int, draft: ImageDraft) -> Image:
+    """The image as it is read back once its draft is stored under this id."""
+    return Image(
+        id=image_id,
+        guid=draft.guid,
+        filename=draft.filename,
+        prompt=draft.prompt,
+        tags=draft.tags,
+        author=draft.author,
+        visibility=draft.visibility,
+        status=Status.GENERATING,
+        created_at=draft.created_at.astimezone(UTC),
+        updated_at=draft.created_at.astimezone(UTC),
+        generator=draft.generator,
+        model=draft.model,
+        parameters=json_copy(draft.parameters),
+    )
+
+
+def result_parameters(result: ImageResult) -> dict[str, Any]:
+    """The values that a finished generation adds to its row."""
+    return {
+        "filename": result.filename,
+        "filename_folded": fold(result.filename),
+        "media_type": result.picture.media_type,
+        "width": result.picture.width,
+        "height": result.picture.height,
+        "size_bytes": result.size_bytes,
+        "sha256": result.sha256,
+        "model": result.model,
+        "revised_prompt": result.revised_prompt,
+        "usage": None if result.usage is None else to_json(result.usage),
+    }
+
+
+def to_json(value: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """JSON text; ASCII only, so that even what UTF-8 cannot hold comes back as it was."""
+    return json.dumps(dict(value) if isinstance(value, Mapping) else value, separators=(",", ":"))
+
+
+def json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping as it comes back from its JSON text."""
+    copy: dict[str, Any] = json.loads(to_json(value))
+    return copy
+
+
+def to_time(value: datetime) -> str:
+    """UTC with microseconds in the form that both servers take, and that sorts as text."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def from_time(text: str) -> datetime:
+    """The aware time behind `to_time`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -1,0 +1,235 @@
+"""The blob store in a folder of the file system."""
+
+import asyncio
+import errno
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pixyproxy.adapters.filesystem import durable, reader
+from pixyproxy.adapters.filesystem.errors import blob_error
+from pixyproxy.adapters.filesystem.layout import Layout, check_guid
+from pixyproxy.adapters.filesystem.syscalls import NOWAIT, SystemCalls
+from pixyproxy.adapters.filesystem.writer import Writer
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
+from pixyproxy.ports.blob_store import BlobReader, BlobStore
+
+WRITE_THREADS = 4
+READ_THREADS = 8
+CACHED_READ_MAX = 2 * 1024 * 1024
+"""Bytes up to which a range in the page cache is read on the event loop instead of a thread."""
+
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class FilesystemBlobStore(BlobStore):
+    """Keeps each image as `ab/cd/GUID.bin` with `ab/cd/GUID.json` beside it, both flushed to the disk.
+
+    `rescue_dirs` are tried in order by `keep_aside` when the store's own folder takes no more. `min_free_bytes` is the
+    room below which the store calls itself full. `calls` are the system calls; tests replace them.
+    Needs a POSIX system, and hard links where an image is put again.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        rescue_dirs: Sequence[Path] = (),
+        min_free_bytes: int = 64 * 1024 * 1024,
+        calls: SystemCalls | None = None,
+    ) -> None:
+        self._root = root.absolute()
+        self._rescue_dirs = tuple(folder.absolute() for folder in rescue_dirs)
+        self._min_free_bytes = min_free_bytes
+        self._calls = calls or SystemCalls()
+        self._layout = Layout(self._root)
+        self._writer = Writer(self._layout, self._calls)
+        self._writes: ThreadPoolExecutor | None = None
+        self._reads: ThreadPoolExecutor | None = None
+        self._cached_reads = bool(NOWAIT)
+        self._was_mount = False
+
+    async def open(self) -> None:
+        """Create the folder durably if it is not there; raises BlobStoreError if that or using it is impossible."""
+        if self._writes is not None:
+            return
+        self._writes = ThreadPoolExecutor(WRITE_THREADS, "blob-write")
+        self._reads = ThreadPoolExecutor(READ_THREADS, "blob-read")
+        try:
+            await self._run(self._writes, "open its folder", self._prepare)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Wait for work under way and end the threads."""
+        pools = [pool for pool in (self._writes, self._reads) if pool is not None]
+        self._writes = self._reads = None
+        for pool in pools:
+            await asyncio.to_thread(pool.shutdown)
+
+    async def check_writable(self) -> None:
+        await self._run(self._reads, "store a picture", self._check_writable)
+
+    async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
+        check_guid(guid)
+        await self._run(self._writes, "store a picture", self._put, guid, data, _encode(sidecar))
+
+    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+        """Keep the bytes in `aside` below the root, or in the first of the rescue folders that takes them.
+
+        Returns the path of the file, which is for the operator's eyes only.
+        """
+        check_guid(guid)
+        return await self._run(self._writes, "keep a picture aside", self._keep_aside, guid, data, _encode(sidecar))
+
+    async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
+        """As the port says; raises ValueError for a range that is not within `size`."""
+        path = self._layout.image(guid)
+        stop = size if stop is None else stop
+        if not 0 <= start <= stop <= size:
+            raise ValueError("the range is not within the size")
+        if self._cached_reads and stop - start <= CACHED_READ_MAX and self._reads is not None:
+            cached = self._read_cached(path, size, start, stop - start)
+            if cached is not None:
+                return reader.FileBlobReader(cached, calls=self._calls)
+        future = reader.submit(self._reads, reader.open_and_read, self._calls, path, size, start, stop)
+        try:
+            first, file = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(_close_unclaimed)
+            raise
+        except OSError as error:
+            raise self._read_error(error) from error
+        return reader.FileBlobReader(
+            first, calls=self._calls, executor=self._reads, file=file, position=start + len(first), stop=stop
+        )
+
+    def _read_cached(self, path: str, size: int, start: int, length: int) -> bytes | None:
+        try:
+            return reader.read_cached(self._calls, path, size, start, length)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise self._read_error(error) from error
+            # A file system that cannot tell what is cached (NFS): files are no more opened on the event loop.
+            _log.info("Reading from the page cache is given up: %s", error)
+            self._cached_reads = False
+            return None
+
+    async def read_sidecar(self, guid: str) -> dict[str, Any]:
+        path = self._layout.sidecar(guid)
+        future = reader.submit(self._reads, Path(path).read_bytes)
+        try:
+            text = await asyncio.wrap_future(future)
+        except OSError as error:
+            raise self._read_error(error) from error
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BlobCorruptError("The description stored with the picture is not JSON.") from error
+        if not isinstance(document, dict):
+            raise BlobCorruptError("The description stored with the picture is not a JSON object.")
+        return document
+
+    async def delete(self, guid: str) -> None:
+        check_guid(guid)
+        await self._run(self._writes, "delete a picture", self._delete, guid)
+
+    async def _run(
+        self, pool: ThreadPoolExecutor | None, action: str, function: Callable[..., _T], *args: object
+    ) -> _T:
+        """Run blocking work on the store's threads; the one place where its OSErrors become domain errors."""
+        try:
+            return await asyncio.wrap_future(reader.submit(pool, function, *args))
+        except OSError as error:
+            raise blob_error(error, action) from error
+
+    def _prepare(self) -> None:
+        durable.make_folders(self._calls, self._root)
+        self._was_mount = self._calls.is_mount(self._root)
+        self._require_writable()
+
+    def _require_root(self) -> None:
+        """Raise BlobStoreError if the folder is gone, or was a mounted disk and is now the bare mount point."""
+        if not self._calls.is_dir(self._root):
+            raise _gone("its folder is not there")
+        if self._was_mount and not self._calls.is_mount(self._root):
+            raise _gone("the disk of its folder is no more mounted")
+
+    def _require_writable(self) -> None:
+        self._require_root()
+        if not self._calls.may_write(self._root):
+            raise _gone("the service may not write to its folder, or the file system is mounted read-only")
+
+    def _check_writable(self) -> None:
+        self._require_writable()
+        room = self._calls.statvfs(self._root)
+        # Some file systems (btrfs) make inodes as they are needed and report none at all.
+        if room.f_bavail * room.f_frsize < self._min_free_bytes or (room.f_files and not room.f_favail):
+            raise BlobStoreFullError("Not enough space is left in the blob store.")
+        self._writer.probe()
+
+    def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
+        self._require_root()
+        self._writer.put(guid, data, sidecar)
+
+    def _delete(self, guid: str) -> None:
+        self._require_root()
+        self._writer.delete(guid)
+
+    def _keep_aside(self, guid: str, data: bytes, sidecar: bytes) -> str:
+        failure: OSError | BlobStoreError | None = None
+        for folder in (self._layout.aside, *self._rescue_dirs):
+            try:
+                if folder == self._layout.aside:
+                    self._require_root()  # which must not be made anew where its disk is missing
+                kept = self._writer.keep_aside(folder, guid, data, sidecar)
+            except (OSError, BlobStoreError) as error:
+                _log.error("The picture of image %s cannot be kept in %s: %s", guid, folder, error)
+                failure = failure or error
+            else:
+                _log.error("THE PICTURE OF IMAGE %s IS KEPT ASIDE, AND NOT SERVED: %s", guid, kept)
+                return str(kept)
+        _log.critical("THE PICTURE OF IMAGE %s IS LOST: NO FOLDER TAKES ITS %d BYTES", guid, len(data))
+        raise failure or BlobStoreError("There is no folder to keep a picture aside.")
+
+    def _read_error(self, error: OSError) -> BlobStoreError:
+        """Missing bytes are missing only while the folder they should be in is there."""
+        if error.errno != errno.ENOENT:
+            return blob_error(error, "read a picture")
+        try:
+            self._require_root()
+        except BlobStoreError as outage:
+            return outage
+        return BlobMissingError("The picture is not in the blob store.")
+
+
+def _gone(reason: str) -> BlobStoreError:
+    _log.error("The blob store is not usable: %s", reason)
+    return BlobStoreError(f"The blob store is not usable: {reason}.")
+
+
+def _encode(sidecar: Mapping[str, Any]) -> bytes:
+    """The sidecar as JSON of ASCII characters, which holds any string, lone surrogates too."""
+    return json.dumps(sidecar, default=_plain, allow_nan=False, indent=1).encode("ascii")
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a sidecar cannot hold {type(value).__name__}")
+
+
+def _close_unclaimed(future: Future[tuple[bytes, io.FileIO | None]]) -> None:
+    """Close the file of a read whose caller was cancelled meanwhile."""
+    if not future.cancelled() and future.exception() is None:
+        _, file = future.result()
+        if file is not None:
+            file.close()

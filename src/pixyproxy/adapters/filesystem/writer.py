@@ -1,0 +1,158 @@
+"""The store's writing side: plain blocking functions that put, keep aside and delete; they raise OSError.
+
+Each step is there for a crash between it and the next. Of the two files of an image the bytes come last on the way in
+and go first on the way out: bytes that are there are whole and described.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from pixyproxy.adapters.filesystem import durable
+from pixyproxy.adapters.filesystem.layout import Layout
+from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+
+_PROBE = b"\0" * 4096
+_PRIVATE = 0o600
+_LOCKS = 64
+
+_log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Writes one folder; its methods may run in several threads at a time."""
+
+    def __init__(self, layout: Layout, calls: SystemCalls) -> None:
+        self._layout = layout
+        self._calls = calls
+        # Two writers of one image must not interleave their renames: the sidecar of one beside the bytes of the other.
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._settled: set[Path] = set()
+
+    def put(self, guid: str, data: bytes, sidecar: bytes) -> None:
+        """Write both files durably, replacing older ones; on an error leave things as they were."""
+        image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
+        folder = image_path.parent
+        with self._lock(guid):
+            self._settle(folder)
+            temporary = [durable.write_temporary(self._calls, folder, guid, sidecar)]
+            try:
+                temporary.append(durable.write_temporary(self._calls, folder, guid, data))
+                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)))
+            except BaseException:
+                durable.remove_quietly(self._calls, *temporary)
+                raise
+
+    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]]) -> None:
+        """Rename each file to its target and flush the folder, or put everything back."""
+        folder = moves[0][1].parent
+        kept: dict[Path, Path] = {}
+        moved: list[Path] = []
+        try:
+            for _, target in moves:
+                backup = durable.temporary_name(folder, guid, "old")
+                try:
+                    self._calls.link(target, backup)
+                except FileNotFoundError:
+                    continue
+                kept[target] = backup
+            for source, target in moves:
+                self._calls.rename(source, target)
+                moved.append(target)
+            durable.flush_folder(self._calls, folder)
+        except BaseException:
+            self._put_back(folder, moved, kept)
+            raise
+        durable.remove_quietly(self._calls, *kept.values())
+
+    def _put_back(self, folder: Path, moved: list[Path], kept: dict[Path, Path]) -> None:
+        for target in reversed(moved):
+            if target in kept:
+                try:
+                    self._calls.rename(kept.pop(target), target)
+                except OSError as error:
+                    _log.error("The blob store cannot put an older file back: %s", error)
+            else:
+                durable.remove_quietly(self._calls, target)
+        durable.remove_quietly(self._calls, *kept.values())
+        if moved:
+            try:
+                durable.flush_folder(self._calls, folder)
+            except OSError as error:
+                _log.warning("The blob store cannot flush the folder of a failed write: %s", error)
+
+    def keep_aside(self, folder: Path, guid: str, data: bytes, sidecar: bytes) -> Path:
+        """Write both files durably under a number of their own in some folder; return the path of the bytes.
+
+        They are readable by the service's own user only, since the folder may be one that others share.
+        """
+        durable.make_folders(self._calls, folder)
+        described = self._claim(folder, guid, sidecar)
+        kept = described.with_suffix(".bin")
+        try:
+            temporary = durable.write_temporary(self._calls, folder, guid, data, mode=_PRIVATE)
+            try:
+                self._calls.rename(temporary, kept)
+                durable.flush_folder(self._calls, folder)
+            except BaseException:
+                durable.remove_quietly(self._calls, temporary, kept)
+                raise
+        except BaseException:
+            durable.remove_quietly(self._calls, described)
+            raise
+        return kept
+
+    def _claim(self, folder: Path, guid: str, sidecar: bytes) -> Path:
+        """Take the first free number by creating its sidecar, which fails if it exists: nothing is overwritten."""
+        number = 1
+        while True:
+            path = folder / f"{guid}.{number}.json"
+            try:
+                durable.write_new(self._calls, path, sidecar, mode=_PRIVATE)
+            except FileExistsError:
+                number += 1
+            except durable.FlushError:
+                durable.write_new(self._calls, path, sidecar, mode=_PRIVATE)
+                return path
+            else:
+                return path
+
+    def delete(self, guid: str) -> None:
+        """Remove bytes, then sidecar, durably; the folder is flushed even if both are gone, as for a repeated try."""
+        image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
+        with self._lock(guid):
+            for path in (image_path, sidecar_path):
+                try:
+                    self._calls.unlink(path)
+                except FileNotFoundError:
+                    continue
+            try:
+                durable.flush_folder(self._calls, image_path.parent)
+            except FileNotFoundError:
+                return
+
+    def probe(self) -> None:
+        """Write a small file and remove it: finds quotas, which statvfs(2) does not know."""
+        path = durable.temporary_name(self._layout.root, "probe", "tmp")
+        fd = self._calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            try:
+                self._calls.write(fd, memoryview(_PROBE))
+            finally:
+                self._calls.close(fd)
+        finally:
+            durable.remove_quietly(self._calls, path)
+
+    def _settle(self, folder: Path) -> None:
+        """Make the two levels of folders and flush their parents, also for a folder that another thread just made.
+
+        What was flushed once in the life of this process needs no flush again.
+        """
+        for level in (folder.parent, folder):
+            if durable.make_folder(self._calls, level) or level not in self._settled:
+                durable.flush_folder(self._calls, level.parent)
+                self._settled.add(level)
+
+    def _lock(self, guid: str) -> threading.Lock:
+        return self._locks[int(guid[:8], 16) % _LOCKS]

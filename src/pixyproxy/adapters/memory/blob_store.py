@@ -1,0 +1,125 @@
+"""The blob store in memory, for tests and trials: everything is gone with the process."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError, ImageNotFoundError
+from pixyproxy.domain.image import parse_guid
+from pixyproxy.ports.blob_store import BlobReader, BlobStore
+
+_WHOLE = 2 * 1024 * 1024
+_PIECE = 512 * 1024
+
+
+class MemoryBlobReader(BlobReader):
+    """A range of bytes in pieces."""
+
+    def __init__(self, data: bytes) -> None:
+        size = len(data) if len(data) <= _WHOLE else _PIECE
+        self.first = data[:size]
+        self._rest = data[size:]
+
+    async def __anext__(self) -> bytes:
+        if not self._rest:
+            raise StopAsyncIteration
+        piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+        return piece
+
+    async def close(self) -> None:
+        self._rest = b""
+
+
+class MemoryBlobStore(BlobStore):
+    """Keeps bytes and sidecar (as JSON text) under the GUID in a dictionary, which several stores may share.
+
+    What is kept aside is there under `aside/GUID.1` and so on. `capacity_bytes` is the room for all bytes together,
+    None for no limit.
+    """
+
+    def __init__(
+        self, storage: dict[str, tuple[bytes, str]] | None = None, *, capacity_bytes: int | None = None
+    ) -> None:
+        self._storage = {} if storage is None else storage
+        self._capacity_bytes = capacity_bytes
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close; what is stored stays for as long as the object does."""
+
+    async def check_writable(self) -> None:
+        self._require_room(1)
+
+    async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
+        _check_guid(guid)
+        text = _encode(sidecar)
+        self._require_room(len(data) - len(self._storage.get(guid, (b"", ""))[0]))
+        self._storage[guid] = (data, text)
+
+    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+        """Keep the bytes without regard to the capacity, since memory that holds them already has room for them."""
+        _check_guid(guid)
+        text = _encode(sidecar)
+        number = 1
+        while (key := f"aside/{guid}.{number}") in self._storage:
+            number += 1
+        self._storage[key] = (data, text)
+        return f"memory:{key}"
+
+    async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
+        """As the port says; raises ValueError for a range that is not within `size`."""
+        data, _ = self._find(guid)
+        stop = size if stop is None else stop
+        if not 0 <= start <= stop <= size:
+            raise ValueError("the range is not within the size")
+        if len(data) != size:
+            raise BlobCorruptError("The stored picture does not have the length that was recorded.")
+        return MemoryBlobReader(data[start:stop])
+
+    async def read_sidecar(self, guid: str) -> dict[str, Any]:
+        _, text = self._find(guid)
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BlobCorruptError("The description stored with the picture is not JSON.") from error
+        if not isinstance(document, dict):
+            raise BlobCorruptError("The description stored with the picture is not a JSON object.")
+        return document
+
+    async def delete(self, guid: str) -> None:
+        _check_guid(guid)
+        self._storage.pop(guid, None)
+
+    def _find(self, guid: str) -> tuple[bytes, str]:
+        _check_guid(guid)
+        try:
+            return self._storage[guid]
+        except KeyError:
+            raise BlobMissingError("The picture is not in the blob store.") from None
+
+    def _require_room(self, more: int) -> None:
+        used = sum(len(data) for data, _ in self._storage.values())
+        if self._capacity_bytes is not None and used + more > self._capacity_bytes:
+            raise BlobStoreFullError("No space is left in the blob store.")
+
+
+def _check_guid(guid: str) -> None:
+    try:
+        canonical = parse_guid(guid)
+    except ImageNotFoundError:
+        canonical = ""
+    if canonical != guid or not guid:
+        raise ValueError("not a GUID in canonical form")
+
+
+def _encode(sidecar: Mapping[str, Any]) -> str:
+    """The sidecar as JSON text, so that what a real store refuses is refused here too."""
+    return json.dumps(sidecar, default=_plain, allow_nan=False)
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a sidecar cannot hold {type(value).__name__}")

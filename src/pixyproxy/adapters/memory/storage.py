@@ -1,0 +1,15 @@
+"""What the in-memory repositories keep; hand the same storage to another one to reopen it."""
+
+from dataclasses import dataclass, field
+
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.user import User
+
+
+@dataclass(slots=True)
+class MemoryStorage:
+    """Images by GUID in the order of adding, users by name, and the last id that was given out."""
+
+    images: dict[str, Image] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    last_id: int = 0

@@ -1,0 +1,49 @@
+"""The roster in memory."""
+
+from dataclasses import replace
+
+from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.domain.errors import ConstraintViolationError, UserNotFoundError
+from pixyproxy.domain.user import User
+from pixyproxy.ports.user_repository import UserRepository
+
+
+class MemoryUserRepository(UserRepository):
+    """Remembers users in a storage object; opening and closing it change nothing."""
+
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
+        self._storage = MemoryStorage() if storage is None else storage
+
+    async def open(self) -> None:
+        """Nothing is to be opened."""
+
+    async def close(self) -> None:
+        """Nothing is held that would have to be given back."""
+
+    async def get(self, username: str) -> User:
+        """Look the user up."""
+        return self._find(username)
+
+    async def list(self) -> tuple[User, ...]:
+        """All users; Python orders text by code point."""
+        return tuple(self._storage.users[name] for name in sorted(self._storage.users))
+
+    async def add(self, user: User) -> None:
+        """Keep the user."""
+        if user.username in self._storage.users:
+            raise ConstraintViolationError("There is a user of this name already.")
+        self._storage.users[user.username] = user
+
+    async def set_password_hash(self, username: str, password_hash: str) -> None:
+        """Replace the hash."""
+        self._storage.users[username] = replace(self._find(username), password_hash=password_hash)
+
+    async def remove(self, username: str) -> None:
+        """Forget the user."""
+        del self._storage.users[self._find(username).username]
+
+    def _find(self, username: str) -> User:
+        user = self._storage.users.get(username)
+        if user is None:
+            raise UserNotFoundError("There is no such user.")
+        return user

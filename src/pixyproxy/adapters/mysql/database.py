@@ -1,0 +1,74 @@
+"""A MySQL or MariaDB database: a few threads with a connection each, shared by the repositories on it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from pixyproxy.adapters._sql.session import Session
+from pixyproxy.adapters._sql.threads import ConnectionThreads
+from pixyproxy.adapters.mysql.connection import Server, ServerLink
+from pixyproxy.adapters.mysql.migrations import check_schema
+from pixyproxy.adapters.mysql.session import run_read, run_write
+
+T = TypeVar("T")
+
+
+class MySQLDatabase:
+    """Holds up to `pool_size` connections for all that use it, from the first `open` to the last `close`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        name: str,
+        *,
+        ssl_ca: str | None = None,
+        pool_size: int = 4,
+    ) -> None:
+        self.server = Server(host, port, user, password, name, ssl_ca)
+        self._threads = ConnectionThreads(f"mysql-{name}", pool_size, partial(ServerLink, self.server))
+        self._users: set[object] = set()
+        self._changing = asyncio.Lock()
+
+    async def open(self, user: object) -> None:
+        """Open on behalf of `user`, which has to close; raises SchemaVersionError and DBConnectionError."""
+        async with self._changing:
+            if not self._users:
+                self._threads.start()
+                try:
+                    await self.read(check_schema)
+                except BaseException:
+                    await self._threads.stop()
+                    raise
+            self._users.add(user)
+
+    async def close(self, user: object) -> None:
+        """Close on behalf of `user`; connections and threads end with the last one."""
+        async with self._changing:
+            if user in self._users:
+                self._users.remove(user)
+                if not self._users:
+                    await self._threads.stop()
+
+    async def ping(self) -> None:
+        """Return if the server answers; raises DBConnectionError."""
+        await self.read(_ping)
+
+    async def read(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that only reads, in one statement outside any transaction."""
+        return await self._threads.run(partial(_read, job))
+
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
+        """The result of a job that is one transaction; see `run_write` for `reread`."""
+        return await self._threads.run(lambda link, deadline: run_write(link, deadline, job, reread))
+
+
+def _read(job: Callable[[Session], T], link: ServerLink, deadline: float) -> T:
+    return run_read(link, deadline, job)
+
+
+def _ping(session: Session) -> None:
+    session.fetch("SELECT 1", {})

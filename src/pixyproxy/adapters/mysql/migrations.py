@@ -1,0 +1,143 @@
+"""Brings a MySQL or MariaDB database to the schema this program needs, and checks that it is there."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+from pymysql.connections import Connection
+
+from pixyproxy.adapters._sql.migrations import (
+    APPLIED,
+    PROBES,
+    RECORD,
+    ensure_current,
+    load_scripts,
+    pending,
+    split_statements,
+)
+from pixyproxy.adapters._sql.session import Session, pyformat
+from pixyproxy.adapters.mysql.connection import Server
+from pixyproxy.adapters.mysql.errors import (
+    DATABASE_DENIED,
+    NO_SUCH_TABLE,
+    PRIVILEGE_DENIED,
+    UNKNOWN_DATABASE,
+    code_of,
+    translate,
+)
+from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
+
+if TYPE_CHECKING:
+    from pixyproxy.adapters.mysql.database import MySQLDatabase
+
+_PACKAGE = "pixyproxy.adapters.mysql"
+_ADMINISTRATOR_SCRIPT = "0000_create_database_and_user.sql"
+_WAIT_FOR_OTHERS_SECONDS = 60
+_STATEMENT_SECONDS = 3600
+"""Changing a table of millions of rows takes its time."""
+
+
+def _ignore(name: str) -> None:
+    """Report to nobody."""
+
+
+async def migrate(database: "MySQLDatabase", on_script: Callable[[str], None] = _ignore) -> list[str]:
+    """Apply the scripts that are not applied yet, create the database before if need be; return their names.
+
+    `on_script` is called with the name of each script before it is applied. Raises SchemaVersionError if
+    the database is of a newer version, was made with other scripts, or is missing and this user may not
+    create it; DBConnectionError if the server cannot be reached. Several processes may call it at once.
+    """
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(1, thread_name_prefix="mysql-migrate")
+    try:
+        return await loop.run_in_executor(
+            executor, _migrate, database.server, lambda name: loop.call_soon_threadsafe(on_script, name)
+        )
+    finally:
+        executor.shutdown(wait=False)
+
+
+def check_schema(session: Session) -> None:
+    """Raise SchemaVersionError unless the database is at exactly the version this program needs."""
+    try:
+        applied = session.fetch(APPLIED, {})
+    except pymysql.MySQLError as error:
+        if code_of(error) != NO_SUCH_TABLE:
+            raise
+        applied = []
+    ensure_current(load_scripts(_PACKAGE), [(version, name, checksum) for version, name, checksum in applied])
+    for probe in PROBES:
+        session.fetch(probe, {})
+
+
+def _migrate(server: Server, on_script: Callable[[str], object]) -> list[str]:
+    try:
+        _ensure_database(server)
+        connection = server.connect(answer_seconds=_STATEMENT_SECONDS)
+        try:
+            return _apply(connection, server.name, on_script)
+        finally:
+            if connection.open:
+                connection.close()
+    except pymysql.MySQLError as error:
+        raise translate(error) from error
+
+
+def _ensure_database(server: Server) -> None:
+    """Connect with the usual short patience, which a server that hangs does not survive, and create what is missing."""
+    try:
+        server.connect().close()
+        return
+    except pymysql.MySQLError as error:
+        # A user without rights to a database is not told whether it exists.
+        if code_of(error) not in {UNKNOWN_DATABASE, DATABASE_DENIED}:
+            raise
+    connection = server.connect(to_database=False)
+    try:
+        with connection.cursor() as cursor:
+            name = server.name.replace("`", "``")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    except pymysql.MySQLError as error:
+        if code_of(error) not in {DATABASE_DENIED, PRIVILEGE_DENIED}:
+            raise
+        raise SchemaVersionError(
+            f"The database {server.name} does not exist or is closed to this user, who may not create it either: "
+            f"have an administrator run {_ADMINISTRATOR_SCRIPT}, or check DB_NAME and DB_USER."
+        ) from error
+    finally:
+        if connection.open:
+            connection.close()
+
+
+def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], object]) -> list[str]:
+    # Lock names are shared by the whole server and at most 64 characters long.
+    lock = f"pixyproxy-migrate-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_wait_timeout = {_WAIT_FOR_OTHERS_SECONDS}")
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (lock, _WAIT_FOR_OTHERS_SECONDS))
+        if cursor.fetchone() != (1,):
+            raise DBConnectionError("Another process is still migrating the database: try again when it is done.")
+        try:
+            applied: Any = ()
+            cursor.execute("SHOW TABLES LIKE 'schema\\_migrations'")
+            if cursor.fetchone():
+                cursor.execute(APPLIED)
+                applied = cursor.fetchall()
+            done = []
+            for script in pending(load_scripts(_PACKAGE), applied):
+                on_script(script.name)
+                for statement in split_statements(script.sql):
+                    cursor.execute(statement)
+                record = {"version": script.version, "name": script.name, "checksum": script.checksum}
+                cursor.execute(pyformat(RECORD), record)
+                done.append(script.name)
+            for probe in PROBES:
+                cursor.execute(probe)
+            return done
+        finally:
+            if connection.open:
+                cursor.execute("SELECT RELEASE_LOCK(%s)", (lock,))

@@ -1,0 +1,142 @@
+"""Runs a job as one read or one transaction on a thread's connection, and once more where that is safe."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
+
+from pixyproxy.adapters._sql.session import Parameters, Row, Session, pyformat
+from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerLink
+from pixyproxy.adapters.mysql.errors import DEADLOCK, LOCK_TIMEOUT, code_of, is_lost, translate
+from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
+
+_TRIES = 3
+
+T = TypeVar("T")
+
+
+class MySQLSession(Session):
+    """The statements of one job; after the deadline none is begun."""
+
+    row_lock = " FOR UPDATE"
+
+    def __init__(self, connection: "Connection[Any]", deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self.committing = False
+
+    def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
+        """All rows of a query."""
+        with self._execute(sql, parameters) as cursor:
+            rows: Sequence[Row] = cursor.fetchall()
+            return rows
+
+    def insert(self, sql: str, parameters: Parameters) -> int:
+        """Insert one row and return the id it was given."""
+        with self._execute(sql, parameters) as cursor:
+            return int(cursor.lastrowid)
+
+    def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
+        """Insert any number of rows; the driver joins them to statements of at most 1 MB."""
+        self._check_deadline()
+        with self._connection.cursor() as cursor:
+            cursor.executemany(pyformat(sql), [dict(row) for row in rows])
+
+    def change(self, sql: str, parameters: Parameters) -> int:
+        """Update or delete and return how many rows matched."""
+        with self._execute(sql, parameters) as cursor:
+            return int(cursor.rowcount)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._check_deadline()
+        self._connection.begin()
+
+    def commit(self) -> None:
+        """Commit the transaction, unless the caller has been told already that it failed."""
+        self._check_deadline()
+        self.committing = True
+        self._connection.commit()
+        self.committing = False
+
+    def _execute(self, sql: str, parameters: Parameters) -> Cursor:
+        self._check_deadline()
+        cursor: Cursor = self._connection.cursor()
+        cursor.execute(pyformat(sql), dict(parameters))
+        return cursor
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise DBConnectionError("The database did not answer in time.")
+
+
+def run_read(link: ServerLink, deadline: float, job: Callable[[Session], T]) -> T:
+    """The result of a job that only reads, in one statement."""
+    return _run(link, deadline, job)
+
+
+def run_write(
+    link: ServerLink, deadline: float, job: Callable[[Session], T], reread: Callable[[Session], T | None] | None
+) -> T:
+    """The result of a job that is one transaction.
+
+    Where the connection is lost during the commit, `reread` finds the result if the transaction took
+    effect; without it, or if it finds none, the outcome is unknown and DBConnectionError is raised.
+    """
+
+    def transaction(session: MySQLSession) -> T:
+        session.begin()
+        result = job(session)
+        session.commit()
+        return result
+
+    try:
+        return _run(link, deadline, transaction)
+    except _OutcomeUnknownError:
+        result = reread and _run(link, deadline, reread)
+        if result is None:
+            raise
+        return result
+
+
+class _OutcomeUnknownError(DBConnectionError):
+    """The connection was lost while the commit was under way."""
+
+
+def _run(link: ServerLink, deadline: float, job: Callable[[MySQLSession], T]) -> T:
+    tries = 0
+    while True:
+        tries += 1
+        session = MySQLSession(link.connection(), deadline)
+        try:
+            return job(session)
+        except (PixyProxyException, UnicodeEncodeError) as error:
+            _roll_back(link)
+            raise translate(error) if isinstance(error, UnicodeEncodeError) else error from error.__cause__
+        except pymysql.MySQLError as error:
+            lost = is_lost(error)
+            if lost:
+                link.close()
+            else:
+                _roll_back(link)
+            if lost and session.committing:
+                raise _OutcomeUnknownError("The connection to the database was lost during a commit.") from error
+            again = (lost and time.monotonic() + CONNECT_SECONDS < deadline) or code_of(error) in {
+                DEADLOCK,
+                LOCK_TIMEOUT,
+            }
+            if tries >= _TRIES or not again:
+                raise translate(error) from error
+        except BaseException:
+            link.close()
+            raise
+
+
+def _roll_back(link: ServerLink) -> None:
+    try:
+        link.connection().rollback()
+    except (pymysql.MySQLError, DBConnectionError):
+        link.close()

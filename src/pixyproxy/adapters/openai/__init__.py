@@ -1,0 +1,1 @@
+"""Pictures from OpenAI, or from any server that speaks its images API."""

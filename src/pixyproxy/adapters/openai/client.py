@@ -1,0 +1,122 @@
+"""The SDK's client, set up so that one call is one request and nothing comes from the environment unasked."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
+
+from pixyproxy.adapters.openai.errors import Refusal
+
+CONNECT_S = 10.0
+"""Seconds for name look-up, TCP and TLS together; nothing was asked of the upstream until they are done."""
+
+ERROR_BODY_BYTES = 64 * 1024
+ERROR_BODY_S = 5.0
+"""How much of a refusal is read, and for how long: its status has said what matters."""
+
+
+class PlainOpenAI(AsyncOpenAI):
+    """The SDK's client with these headers and no others.
+
+    The SDK adds what it finds in OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and a
+    description of this machine. Settings are read in one place only, so all of that is left out.
+    """
+
+    @property
+    def default_headers(self) -> dict[str, str | Omit]:
+        return {
+            "Accept": "application/json",
+            # Base64 shrinks little, and inflating it costs more than reading it.
+            "Accept-Encoding": "identity",
+            # A request on a kept connection that the server is just closing would look like a lost picture.
+            # Against seconds of generation, a new connection for each costs nothing.
+            "Connection": "close",
+            "Content-Type": "application/json",
+            "User-Agent": "pixyproxy",
+        }
+
+
+def new_http_client(context: ssl.SSLContext, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
+    """A client on aiohttp that follows no redirect and reuses no connection.
+
+    Proxies and certificates of the environment (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE) hold: they describe
+    the network, and every program on the machine is expected to mind them. aiohttp repeats a request on a
+    broken connection by itself for idempotent methods only (`IDEMPOTENT_METHODS` in its client.py), never a POST.
+    """
+    return DefaultAioHttpClient(
+        verify=context,
+        timeout=timeout,
+        # 0 is "no limit" to aiohttp (None would be 100). The tiny expiry means that no connection is used twice.
+        limits=httpx2.Limits(max_connections=0, max_keepalive_connections=0, keepalive_expiry=1e-6),
+        follow_redirects=False,
+        event_hooks={"response": [refuse_unsuccessful]},
+    )
+
+
+def new_client(api_key: str, base_url: str, http_client: httpx2.AsyncClient, timeout: httpx2.Timeout) -> AsyncOpenAI:
+    """The SDK on that HTTP client; it retries nothing, and every argument it would look up itself is given."""
+    return PlainOpenAI(
+        api_key=api_key,
+        admin_api_key="",
+        webhook_secret="",
+        base_url=base_url,
+        timeout=timeout,
+        max_retries=0,
+        http_client=http_client,
+    )
+
+
+def new_timeout(timeout_s: float) -> httpx2.Timeout:
+    """Wait `timeout_s` for each piece of an answer, but less for a connection."""
+    connect_s = min(CONNECT_S, timeout_s)
+    return httpx2.Timeout(timeout_s, connect=connect_s, pool=connect_s)
+
+
+async def refuse_unsuccessful(response: httpx2.Response) -> None:
+    """Raise Refusal for anything but 2xx before the SDK reads a body of any length or follows anything."""
+    if response.is_success:
+        return
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ERROR_BODY_S):
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) >= ERROR_BODY_BYTES:
+                    break
+    except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+        pass  # a refusal stays one although its words broke off (a TimeoutError is an OSError)
+    raise Refusal(response.status_code, response.headers, bytes(body[:ERROR_BODY_BYTES]))
+
+
+class BodyPlaces:
+    """Lets a few answers be read at once, so that many arriving together do not fill the memory.
+
+    A body that trickles gives its place back after `hold_s` seconds: it needs no memory in a hurry, and
+    would keep the others waiting.
+    """
+
+    def __init__(self, places: int, hold_s: float) -> None:
+        self._semaphore = asyncio.Semaphore(places)
+        self._hold_s = hold_s
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        await self._semaphore.acquire()
+        held = True
+
+        def give_back() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._semaphore.release()
+
+        timer = asyncio.get_running_loop().call_later(self._hold_s, give_back)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_back()

@@ -1,0 +1,199 @@
+"""The generator behind OpenAI's images API: one call, one request, one picture."""
+
+import asyncio
+import json
+import logging
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI
+
+from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Answer, parse_answer, read_body
+from pixyproxy.adapters.openai.client import BodyPlaces, new_client, new_http_client, new_timeout
+from pixyproxy.adapters.openai.errors import FAILURES, Refusal, never_sent, translate
+from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.domain.errors import (
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorQuotaError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorUnavailableError,
+)
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.ports.image_generator import ImageGenerator
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+CHECK_S = 10.0
+MAX_WAIT_S = 10.0
+"""A longer `Retry-After` is the caller's to wait for."""
+
+BODIES_AT_ONCE = 4
+BODY_HOLD_S = 2.0
+SMALL_BYTES = 128 * 1024
+"""Up to here parsing takes less than handing it to a thread."""
+
+# What this adapter says itself: an answer to several pictures, or in a stream, is not one it can read.
+OURS = frozenset({"model", "prompt", "n", "stream", "partial_images"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    client: AsyncOpenAI
+    pictures: httpx2.AsyncClient
+    fetcher: PictureFetcher
+    places: BodyPlaces
+    executor: ThreadPoolExecutor
+
+
+class OpenAIImageGenerator(ImageGenerator):
+    """Pictures from OpenAI or a server that speaks its images API (`POST {base_url}/images/generations`).
+
+    `model` is sent where a request names none. `timeout_s` bounds the silence between two pieces of an answer
+    (seconds); the total deadline is the caller's. `url_hosts` may hand out pictures besides the upstream
+    itself. `retry_delays_s` are the waits, in seconds, before each repeat of what cannot have been billed, where
+    the upstream names no delay.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str | None,
+        model: str,
+        *,
+        timeout_s: float = 300.0,
+        url_hosts: tuple[str, ...] = OPENAI_PICTURE_HOSTS,
+        retry_delays_s: tuple[float, ...] = (0.5, 1.0),
+    ) -> None:
+        self._api_key = api_key
+        self._base_url = base_url or DEFAULT_BASE_URL
+        self._model = model
+        self._timeout_s = timeout_s
+        self._url_hosts = url_hosts
+        self._retry_delays_s = retry_delays_s
+        self._opened: _Opened | None = None
+
+    @property
+    def name(self) -> str:
+        return "openai"
+
+    async def open(self) -> None:
+        """Make the clients; connects to nothing. Raises a GeneratorError for an address or key no request can use."""
+        if self._opened is not None:
+            return
+        base_url = self._checked_base_url()
+        if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
+            raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
+        # At INFO the HTTP client logs every address, and that of a picture to fetch is a secret in itself.
+        http_log = logging.getLogger("httpx2")
+        if http_log.level == logging.NOTSET:
+            http_log.setLevel(logging.WARNING)
+        timeout = new_timeout(self._timeout_s)
+        context = httpx2.create_ssl_context()
+        pictures = new_http_client(context, timeout)
+        self._opened = _Opened(
+            client=new_client(self._api_key, str(base_url), new_http_client(context, timeout), timeout),
+            pictures=pictures,
+            fetcher=PictureFetcher(pictures, base_url, self._url_hosts),
+            places=BodyPlaces(BODIES_AT_ONCE, BODY_HOLD_S),
+            executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="openai-decode"),
+        )
+
+    async def close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.client.close()
+            await opened.pictures.aclose()
+            opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        opened = self._require_open()
+        model = request.model or self._model
+        options = {name: value for name, value in request.options.items() if name not in OURS}
+        _check_writable(request.prompt, model, options)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._timeout_s
+        for delay_s in (*self._retry_delays_s, None):
+            try:
+                answer, raw = await self._call(opened, request.prompt, model, options)
+                break
+            except FAILURES as error:
+                failure = translate(error, api_key=self._api_key, model=model, model_requested=bool(request.model))
+                wait_s = _wait(error, failure, delay_s)
+                if wait_s is None or loop.time() + wait_s >= give_up:
+                    raise failure from error
+            await asyncio.sleep(wait_s)
+        data = await opened.fetcher.fetch(answer.url, raw, give_up) if answer.url else answer.data
+        return GeneratedImage(
+            data=data, model=answer.model or model, revised_prompt=answer.revised_prompt, usage=answer.usage
+        )
+
+    async def check(self) -> str:
+        opened = self._require_open()
+        base_url = httpx2.URL(self._base_url)
+        where = f"{base_url.host}:{base_url.port}" if base_url.port else base_url.host
+        words = f"openai at {where}, model {self._model}"
+        try:
+            async with (
+                asyncio.timeout(CHECK_S),
+                opened.client.models.with_streaming_response.list(timeout=new_timeout(CHECK_S)),
+            ):
+                return words
+        except FAILURES as error:
+            if isinstance(error, Refusal) and error.status in (404, 405):
+                return f"{words} (reachable, lists no models)"
+            failure = translate(error, api_key=self._api_key, model=self._model, model_requested=False)
+            if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError, GeneratorRateLimitedError)):
+                raise failure from error
+            # Nothing was asked for that could be paid, so a lost connection is no more than that.
+            raise GeneratorUnavailableError(f"{words}: {failure.message}") from error
+
+    async def _call(self, opened: _Opened, prompt: str, model: str, options: dict[str, Any]) -> tuple[Answer, bytes]:
+        # Once its headers are here an answer waits in the socket's small buffers until it has a place to be read.
+        async with (
+            opened.client.images.with_streaming_response.generate(
+                prompt=prompt, model=model, n=1, extra_body=options
+            ) as response,
+            opened.places.place(),
+        ):
+            raw = await read_body(response.http_response, MAX_ANSWER_BYTES)
+            if len(raw) <= SMALL_BYTES:
+                return parse_answer(raw), raw
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
+
+    def _require_open(self) -> _Opened:
+        if self._opened is None:
+            raise GeneratorUnavailableError("The generator is closed.")
+        return self._opened
+
+    def _checked_base_url(self) -> httpx2.URL:
+        try:
+            url = httpx2.URL(self._base_url)
+        except (httpx2.InvalidURL, ValueError):
+            url = httpx2.URL()
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+            raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
+        return url
+
+
+def _check_writable(prompt: str, model: str, options: dict[str, Any]) -> None:
+    """Find out before anything is sent; the SDK would raise errors that look like ours."""
+    try:
+        json.dumps([prompt, model, options], ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise GeneratorRequestError("The request cannot be written as JSON.") from None
+
+
+def _wait(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:
+    """Seconds until the call may be repeated, or None if it may not."""
+    if delay_s is None:
+        return None
+    if isinstance(failure, GeneratorRateLimitedError) and failure.retry_after_s is not None:
+        return failure.retry_after_s if failure.retry_after_s <= MAX_WAIT_S else None
+    if isinstance(failure, GeneratorRateLimitedError) or never_sent(error):
+        return delay_s * random.uniform(0.75, 1.25)
+    return None

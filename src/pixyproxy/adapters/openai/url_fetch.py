@@ -1,0 +1,71 @@
+"""Fetching a picture that was paid for and is handed out as an address instead of bytes."""
+
+import asyncio
+
+import httpx2
+
+from pixyproxy.adapters.openai.answer import read_body
+from pixyproxy.adapters.openai.errors import FAILURES
+from pixyproxy.domain.errors import GeneratorAnswerError
+
+MAX_PICTURE_BYTES = 64 * 1024 * 1024
+FETCH_S = 60.0
+MARGIN_S = 0.5
+
+OPENAI_PICTURE_HOSTS = ("oaidalleapiprodscus.blob.core.windows.net",)
+"""Where OpenAI keeps the pictures of its older models for an hour (the `url` in its images API reference)."""
+
+
+class PictureFetcher:
+    """Fetches from the upstream's own origin and from `hosts` (and their subdomains), from nowhere else.
+
+    An address in an answer is foreign input: without this it would make the service call any address inside
+    its network. No credentials are sent, no redirect is followed, and a host beside the upstream must be
+    reached by https, or by the upstream's own scheme.
+    """
+
+    def __init__(self, http_client: httpx2.AsyncClient, base_url: httpx2.URL, hosts: tuple[str, ...]) -> None:
+        self._http = http_client
+        self._base = base_url
+        self._hosts = tuple(host.lower() for host in hosts)
+
+    async def fetch(self, address: str, raw: bytes, give_up: float) -> bytes:
+        """The bytes at the address, at most MAX_PICTURE_BYTES, before the loop's clock shows `give_up`.
+
+        Raises GeneratorAnswerError with `raw`, the answer that holds the address, whatever goes wrong: the
+        picture is paid for, and whoever keeps the answer can still fetch it.
+        """
+        url = self._allowed(address)
+        if url is None:
+            raise GeneratorAnswerError("The generator handed out an address that may not be fetched.", raw=raw)
+        # A little earlier than the caller's own deadline, which would lose the address with everything else.
+        deadline = min(asyncio.get_running_loop().time() + FETCH_S, give_up - MARGIN_S)
+        try:
+            async with (
+                asyncio.timeout_at(deadline),
+                self._http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+            ):
+                data = await read_body(response, MAX_PICTURE_BYTES)
+        except (*FAILURES, GeneratorAnswerError) as error:
+            raise GeneratorAnswerError("The picture the generator made could not be fetched.", raw=raw) from error
+        if not data:
+            raise GeneratorAnswerError("The picture the generator made is empty.", raw=raw)
+        return data
+
+    def _allowed(self, address: str) -> httpx2.URL | None:
+        try:
+            url = self._base.join(address)
+        except (httpx2.InvalidURL, ValueError):
+            return None
+        if url.userinfo or not url.host:
+            return None
+        if origin(url) == origin(self._base):
+            return url
+        host = url.host.lower()
+        listed = any(host == allowed or host.endswith("." + allowed) for allowed in self._hosts)
+        return url if listed and url.scheme in ("https", self._base.scheme) else None
+
+
+def origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port, the default port filled in (RFC 6454)."""
+    return url.scheme, url.host.lower(), url.port or {"http": 80, "https": 443}.get(url.scheme)

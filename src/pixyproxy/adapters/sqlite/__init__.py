@@ -1,0 +1,1 @@
+"""Images and users in one SQLite file, through the standard library."""

@@ -1,0 +1,71 @@
+"""Opens connections to an SQLite file and notices when the file is no longer the one that was opened."""
+
+import sqlite3
+from pathlib import Path
+
+from pixyproxy.adapters.sqlite.errors import MISSING, translate
+from pixyproxy.domain.errors import DBConnectionError
+
+BUSY_SECONDS = 4.0
+
+
+def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection to an existing file, without a transaction begun; raises sqlite3.Error.
+
+    Every commit is synchronised with the disk (with less, WAL loses commits when the power fails).
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,  # it is closed by another thread than used it
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA query_only = {int(query_only)}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class FileLink:
+    """One thread's connection to the file: opened when needed, and anew when the file was replaced."""
+
+    def __init__(self, path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._path = path
+        self._query_only = query_only
+        self._busy_seconds = busy_seconds
+        self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
+
+    def connection(self) -> sqlite3.Connection:
+        """The open connection; raises DBConnectionError if none can be had.
+
+        A file that was deleted would go on taking writes which nobody could ever read: so each call looks.
+        """
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            self.close()
+            raise DBConnectionError(MISSING) from None
+        except OSError as error:
+            self.close()
+            raise translate(error) from error
+        file = (status.st_dev, status.st_ino)
+        if self._connection is None or file != self._file:
+            self.close()
+            try:
+                self._connection = connect(self._path, query_only=self._query_only, busy_seconds=self._busy_seconds)
+            except sqlite3.Error as error:
+                raise translate(error) from error
+            self._file = file
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection if it is open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,101 @@
+"""Runs a job as one read or one transaction on a connection to the file."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from pixyproxy.adapters._sql.session import Parameters, Row, Session
+from pixyproxy.adapters.sqlite.connection import FileLink
+from pixyproxy.adapters.sqlite.errors import is_busy, translate
+from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
+
+_STEPS_BETWEEN_LOOKS = 50_000
+
+T = TypeVar("T")
+
+
+class SQLiteSession(Session):
+    """The statements of one job."""
+
+    row_lock = ""  # a writer has the whole file to itself
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
+        """All rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def insert(self, sql: str, parameters: Parameters) -> int:
+        """Insert one row and return the id it was given."""
+        return self._connection.execute(sql, parameters).lastrowid or 0
+
+    def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
+        """Insert any number of rows, one by one through the same prepared statement."""
+        self._connection.executemany(sql, rows)
+
+    def change(self, sql: str, parameters: Parameters) -> int:
+        """Update or delete and return how many rows matched."""
+        return self._connection.execute(sql, parameters).rowcount
+
+
+def run_read(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
+    """The result of a job that only reads, in one statement."""
+    connection = _connection(link, deadline)
+    return _run(link, connection, lambda: job(SQLiteSession(connection)))
+
+
+def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
+    """The result of a job that is one transaction."""
+    connection = _connection(link, deadline)
+
+    def transaction() -> T:
+        connection.execute("BEGIN IMMEDIATE")
+        result = job(SQLiteSession(connection))
+        if time.monotonic() > deadline:
+            # The caller has been told that it failed.
+            raise DBConnectionError("The database did not answer in time.")
+        connection.execute("COMMIT")
+        return result
+
+    return _run(link, connection, transaction)
+
+
+def run_point_read(link: FileLink, job: Callable[[Session], T]) -> T | None:
+    """The result of a job that reads by a unique key, too quick for a deadline; None if the file is locked."""
+    connection = link.connection()
+
+    def read() -> T | None:
+        try:
+            return job(SQLiteSession(connection))
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            return None
+
+    return _run(link, connection, read)
+
+
+def _connection(link: FileLink, deadline: float) -> sqlite3.Connection:
+    connection = link.connection()
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+    return connection
+
+
+def _run(link: FileLink, connection: sqlite3.Connection, job: Callable[[], T]) -> T:
+    try:
+        return job()
+    except (PixyProxyException, UnicodeEncodeError, sqlite3.IntegrityError) as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, PixyProxyException):
+            raise
+        raise translate(error) from error
+    except sqlite3.Error as error:
+        # A new connection is cheap, and after an error of the disk the only one to trust.
+        link.close()
+        raise translate(error) from error
+    except BaseException:
+        link.close()
+        raise

@@ -1,0 +1,1 @@
+"""Contract suites: every adapter passes those of its ports."""

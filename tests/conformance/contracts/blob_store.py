@@ -1,0 +1,518 @@
+"""What every BlobStore keeps to, wherever its bytes are.
+
+An adapter's suite subclasses `BlobStoreContract` and supplies the fixture `harness`: the storage as seen past the adapter.
+"""
+
+import asyncio
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
+from pixyproxy.domain.image import new_guid
+from pixyproxy.ports.blob_store import BlobReader, BlobStore
+
+SIDECAR: dict[str, Any] = {
+    "prompt": "a duck 🦆, \x00 and \ud800",
+    "parameters": {"size": "1x1", "list": [1, 2.5, None, True]},
+    "usage": None,
+}
+LARGE = bytes(range(256)) * 20_001  # 5,120,256 bytes: several pieces, the last a short one
+
+NO_GUIDS = (
+    "",
+    "x",
+    "../../etc/passwd",
+    "aside",
+    str(uuid.uuid4()).upper().replace("0", "A", 1),
+    uuid.uuid4().hex,
+    f"{{{uuid.uuid4()}}}",
+    f"{uuid.uuid4()}\n",
+    f"{uuid.uuid4()}\x00",
+    f"urn:uuid:{uuid.uuid4()}",
+    "0b9f1c2d-0000-4000-8000-00000000000\uff10",
+)
+
+
+class BlobStoreHarness(ABC):
+    """One storage, looked at and disturbed from outside."""
+
+    @abstractmethod
+    def store(self) -> BlobStore:
+        """A new store on the storage, not opened yet."""
+
+    @abstractmethod
+    def full_store(self) -> BlobStore:
+        """A new store on the storage that finds no room for another byte."""
+
+    @abstractmethod
+    def cut_off(self) -> AbstractContextManager[None]:
+        """A time in which the storage cannot be reached; skips the test where it always can."""
+
+    @abstractmethod
+    def image(self, guid: str) -> bytes | None:
+        """The bytes stored under a GUID."""
+
+    @abstractmethod
+    def sidecar(self, guid: str) -> bytes | None:
+        """The text stored beside them."""
+
+    @abstractmethod
+    def plant(self, guid: str, image: bytes | None, sidecar: bytes | None) -> None:
+        """Put something there; None removes it."""
+
+    @abstractmethod
+    def kept_aside(self, place: str) -> tuple[bytes, bytes]:
+        """Bytes and sidecar at the place that `keep_aside` named."""
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """The name of everything in the storage, temporary things too, folders not."""
+
+
+class BlobStoreContract:
+    """The sentences of the port, one test each or more."""
+
+    adapter: ClassVar[type[BlobStore]]
+
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> BlobStoreHarness:
+        raise NotImplementedError("an adapter's suite supplies this fixture")
+
+    @pytest.fixture
+    async def store(self, harness: BlobStoreHarness, no_leaks: None) -> AsyncIterator[BlobStore]:
+        store = harness.store()
+        await store.open()
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    def no_leaks(self) -> Iterator[None]:
+        """Asserts after the store is closed that no thread and no file is left."""
+        threads, files = own_threads(), open_files()
+        yield
+        assert own_threads() <= threads
+        assert open_files() <= files
+
+    def test_subclasses_its_port(self, harness: BlobStoreHarness) -> None:
+        assert BlobStore in self.adapter.__mro__
+        assert type(harness.store()) is self.adapter
+
+    # put
+
+    async def test_what_was_put_is_in_the_storage_to_the_byte(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid, data = new_guid(), bytes(range(256))
+        await store.put(guid, data, SIDECAR)
+        assert harness.image(guid) == data
+        assert harness.sidecar(guid) is not None
+
+    @pytest.mark.parametrize("data", [b"", b"\x00", b"one", LARGE], ids=["empty", "nul", "short", "large"])
+    async def test_what_was_put_is_read_back(self, store: BlobStore, data: bytes) -> None:
+        guid = new_guid()
+        await store.put(guid, data, SIDECAR)
+        assert await read_all(await store.read(guid, size=len(data))) == data
+        assert await store.read_sidecar(guid) == SIDECAR
+
+    async def test_what_was_put_is_there_for_another_store(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", SIDECAR)
+        other = harness.store()
+        await other.open()
+        assert await read_all(await other.read(guid, size=5)) == b"bytes"
+        assert await other.read_sidecar(guid) == SIDECAR
+        await other.close()
+
+    async def test_put_leaves_nothing_but_the_blob(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        before = harness.names()
+        guid = new_guid()
+        await store.put(guid, b"bytes", SIDECAR)
+        added = harness.names() - before
+        assert 1 <= len(added) <= 2
+        assert all(guid in name for name in added)
+
+    async def test_put_again_replaces_both(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid = new_guid()
+        await store.put(guid, b"the old bytes", {"version": 1})
+        names = harness.names()
+        await store.put(guid, b"new", {"version": 2})
+        assert harness.image(guid) == b"new"
+        assert await store.read_sidecar(guid) == {"version": 2}
+        assert harness.names() == names
+
+    async def test_blobs_do_not_mix(self, store: BlobStore) -> None:
+        guids = [new_guid() for _ in range(40)]
+        await asyncio.gather(*(store.put(guid, guid.encode(), {"guid": guid}) for guid in guids))
+        for guid in guids:
+            assert await read_all(await store.read(guid, size=36)) == guid.encode()
+            assert await store.read_sidecar(guid) == {"guid": guid}
+
+    async def test_puts_of_one_guid_at_the_same_time_leave_one_of_them_whole(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid = new_guid()
+        await asyncio.gather(*(store.put(guid, bytes([n]) * 100_000, {"n": n}) for n in range(12)))
+        data = await read_all(await store.read(guid, size=100_000))
+        assert data == bytes([(await store.read_sidecar(guid))["n"]]) * 100_000
+        assert all(guid in name for name in harness.names())
+        assert len(harness.names()) <= 2
+
+    async def test_a_reader_sees_all_of_the_old_or_all_of_the_new(self, store: BlobStore) -> None:
+        guid, size = new_guid(), 300_000
+        await store.put(guid, b"0" * size, {})
+
+        async def write() -> None:
+            for n in range(1, 9):
+                await store.put(guid, str(n).encode() * size, {})
+
+        writing = asyncio.create_task(write())
+        seen = set()
+        while not writing.done():
+            data = await read_all(await store.read(guid, size=size))
+            assert len(set(data)) == 1
+            seen.add(data[0])
+            await asyncio.sleep(0)
+        await writing
+        assert seen
+
+    async def test_the_sidecar_is_a_copy(self, store: BlobStore) -> None:
+        guid, sidecar = new_guid(), {"tags": ["one"]}
+        await store.put(guid, b"bytes", sidecar)
+        sidecar["tags"].append("two")
+        (await store.read_sidecar(guid))["tags"].append("three")
+        assert await store.read_sidecar(guid) == {"tags": ["one"]}
+
+    async def test_full_is_said_so_and_leaves_nothing(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+        full, guid, before = harness.full_store(), new_guid(), harness.names()
+        await full.open()
+        with pytest.raises(BlobStoreFullError):
+            await full.put(guid, b"bytes" * 1000, SIDECAR)
+        assert harness.names() == before
+        with pytest.raises(BlobMissingError):
+            await full.read(guid, size=5000)
+        await full.close()
+
+    async def test_full_leaves_the_older_blob(
+        self, store: BlobStore, harness: BlobStoreHarness, no_leaks: None
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"old", {"version": 1})
+        full, before = harness.full_store(), harness.names()
+        await full.open()
+        with pytest.raises(BlobStoreFullError):
+            await full.put(guid, b"new" * 1000, {"version": 2})
+        await full.close()
+        assert harness.names() == before
+        assert await read_all(await store.read(guid, size=3)) == b"old"
+        assert await store.read_sidecar(guid) == {"version": 1}
+
+    # check_writable
+
+    async def test_a_store_with_room_is_writable_and_asking_leaves_nothing(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        before = harness.names()
+        await store.check_writable()
+        assert harness.names() == before
+
+    async def test_a_full_store_is_not_writable(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+        full = harness.full_store()
+        await full.open()
+        before = harness.names()
+        with pytest.raises(BlobStoreFullError):
+            await full.check_writable()
+        assert harness.names() == before
+        await full.close()
+
+    # keep_aside
+
+    async def test_what_is_kept_aside_is_at_the_place_named(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid = new_guid()
+        place = await store.keep_aside(guid, b"no picture", SIDECAR)
+        data, sidecar = harness.kept_aside(place)
+        assert data == b"no picture"
+        assert b"a duck" in sidecar
+
+    async def test_what_is_kept_aside_is_not_served(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.keep_aside(guid, b"no picture", SIDECAR)
+        with pytest.raises(BlobMissingError):
+            await store.read(guid, size=10)
+        with pytest.raises(BlobMissingError):
+            await store.read_sidecar(guid)
+
+    async def test_keeping_aside_never_overwrites(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid = new_guid()
+        await store.put(guid, b"served", {})
+        contents = [str(n).encode() for n in range(6)]
+        places = await asyncio.gather(*(store.keep_aside(guid, data, {"is": data.decode()}) for data in contents))
+        assert len(set(places)) == len(contents)
+        for place, data in zip(places, contents, strict=True):
+            kept, sidecar = harness.kept_aside(place)
+            assert kept == data
+            assert data in sidecar
+        assert harness.image(guid) == b"served"
+
+    # read
+
+    @pytest.mark.parametrize("size", [1, 300_000, len(LARGE)])
+    async def test_ranges(self, store: BlobStore, size: int) -> None:
+        guid, data = new_guid(), LARGE[-size:]
+        await store.put(guid, data, {})
+        middle = size // 2
+        for start, stop in (
+            (0, None),
+            (0, size),
+            (0, 1),
+            (size - 1, size),
+            (size - 1, None),
+            (middle, None),
+            (middle // 2, middle + 1),
+            (1, size),
+        ):
+            reader = await store.read(guid, size=size, start=start, stop=stop)
+            assert await read_all(reader) == data[start:stop], (start, stop)
+
+    @pytest.mark.parametrize("at", [0, 2, 5])
+    async def test_an_empty_range_is_an_empty_first_piece(self, store: BlobStore, at: int) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {})
+        async with await store.read(guid, size=5, start=at, stop=at) as reader:
+            assert reader.first == b""
+            assert [piece async for piece in reader] == []
+
+    async def test_the_first_piece_is_there_and_the_others_follow(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        async with await store.read(guid, size=len(LARGE)) as reader:
+            assert type(reader.first) is bytes
+            assert reader.first
+            pieces = [piece async for piece in reader]
+        assert pieces
+        assert all(type(piece) is bytes and piece for piece in pieces)
+        assert reader.first + b"".join(pieces) == LARGE
+
+    async def test_no_more_pieces_after_the_end_or_after_closing(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        reader = await store.read(guid, size=len(LARGE))
+        await read_all(reader)
+        assert [piece async for piece in reader] == []
+        closed = await store.read(guid, size=len(LARGE))
+        await closed.close()
+        assert [piece async for piece in closed] == []
+
+    async def test_closing_a_reader_twice_does_nothing(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        for turns in (0, 1, 100):
+            reader = await store.read(guid, size=len(LARGE))
+            async for _ in reader:
+                turns -= 1
+                if turns < 1:
+                    break
+            await reader.close()
+            await reader.close()
+
+    async def test_a_reader_that_is_cancelled_frees_what_it_holds(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+
+        async def read() -> None:
+            async with await store.read(guid, size=len(LARGE)) as reader:
+                async for _ in reader:
+                    pass
+
+        for turns in range(12):  # the fixture `no_leaks` counts files and threads at the end
+            task = asyncio.create_task(read())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        await read()
+
+    async def test_a_blob_deleted_while_it_is_read_is_read_to_its_end(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        async with await store.read(guid, size=len(LARGE)) as reader:
+            await store.delete(guid)
+            assert reader.first + b"".join([piece async for piece in reader]) == LARGE
+
+    async def test_a_blob_replaced_while_it_is_read_is_the_old_one_to_its_end(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        async with await store.read(guid, size=len(LARGE)) as reader:
+            await store.put(guid, bytes(len(LARGE)), {})
+            assert reader.first + b"".join([piece async for piece in reader]) == LARGE
+
+    async def test_many_readers_of_one_blob(self, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, LARGE, {})
+        readers = await asyncio.gather(*(store.read(guid, size=len(LARGE), start=n) for n in range(20)))
+        for n, data in enumerate(await asyncio.gather(*map(read_all, readers))):
+            assert data == LARGE[n:]
+
+    async def test_missing_bytes(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid, bare = new_guid(), new_guid()
+        harness.plant(bare, None, b"{}")
+        for missing in (guid, bare):
+            with pytest.raises(BlobMissingError):
+                await store.read(missing, size=5)
+            with pytest.raises(BlobMissingError):
+                await store.read(missing, size=0)
+            with pytest.raises(BlobMissingError):
+                await store.read(missing, size=len(LARGE))
+
+    @pytest.mark.parametrize("size", [0, 4, 6, 300_000, len(LARGE)])
+    async def test_bytes_of_another_length_are_corrupt(
+        self, store: BlobStore, harness: BlobStoreHarness, size: int
+    ) -> None:
+        guid = new_guid()
+        harness.plant(guid, b"bytes", b"{}")
+        for start in (0, size):
+            with pytest.raises(BlobCorruptError):
+                await store.read(guid, size=size, start=start)
+
+    @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (0, 6), (3, 2), (6, 6), (0, -1)])
+    async def test_a_range_outside_the_blob_is_a_mistake_of_the_caller(
+        self, store: BlobStore, start: int, stop: int
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {})
+        with pytest.raises(ValueError):
+            await store.read(guid, size=5, start=start, stop=stop)
+
+    # read_sidecar
+
+    async def test_a_missing_sidecar(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid, bare = new_guid(), new_guid()
+        harness.plant(bare, b"bytes", None)
+        for missing in (guid, bare):
+            with pytest.raises(BlobMissingError):
+                await store.read_sidecar(missing)
+
+    @pytest.mark.parametrize(
+        "text", [b"", b"{", b"[]", b'"text"', b"null", b"1", b"{}}", b"[" * 100_000, b'{"a": 1'], ids=lambda t: t[:9]
+    )
+    async def test_a_sidecar_that_is_no_json_object_is_corrupt(
+        self, store: BlobStore, harness: BlobStoreHarness, text: bytes
+    ) -> None:
+        guid = new_guid()
+        harness.plant(guid, b"bytes", text)
+        with pytest.raises(BlobCorruptError):
+            await store.read_sidecar(guid)
+
+    # delete
+
+    async def test_delete_removes_bytes_and_sidecar(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid, other = new_guid(), new_guid()
+        await store.put(other, b"other", {})
+        before = harness.names()
+        await store.put(guid, b"bytes", SIDECAR)
+        await store.delete(guid)
+        assert harness.names() == before
+        assert harness.image(other) == b"other"
+        with pytest.raises(BlobMissingError):
+            await store.read(guid, size=5)
+
+    async def test_delete_of_what_is_not_there_is_no_error(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        await store.delete(new_guid())
+        guid, bytes_only, sidecar_only = new_guid(), new_guid(), new_guid()
+        await store.put(guid, b"bytes", {})
+        await store.delete(guid)
+        await store.delete(guid)
+        harness.plant(bytes_only, b"bytes", None)
+        harness.plant(sidecar_only, None, b"{}")
+        await store.delete(bytes_only)
+        await store.delete(sidecar_only)
+        assert harness.names() == set()
+
+    async def test_put_after_delete(self, store: BlobStore) -> None:
+        guid = new_guid()
+        for n in range(3):
+            await store.put(guid, bytes([n]), {"n": n})
+            assert await read_all(await store.read(guid, size=1)) == bytes([n])
+            await store.delete(guid)
+
+    # every method
+
+    @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
+    async def test_what_is_no_canonical_guid_is_refused(
+        self, store: BlobStore, harness: BlobStoreHarness, guid: str
+    ) -> None:
+        for call in (
+            store.put(guid, b"bytes", {}),
+            store.keep_aside(guid, b"bytes", {}),
+            store.read(guid, size=5),
+            store.read_sidecar(guid),
+            store.delete(guid),
+        ):
+            with pytest.raises(ValueError):
+                await call
+        assert harness.names() == set()
+
+    async def test_an_outage_is_an_error_and_nothing_is_missing(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", SIDECAR)
+        with harness.cut_off():
+            for call in (
+                store.check_writable(),
+                store.put(guid, b"other", {}),
+                store.keep_aside(guid, b"other", {}),
+                store.read(guid, size=5),
+                store.read(new_guid(), size=5),
+                store.read(guid, size=len(LARGE)),
+                store.read_sidecar(guid),
+                store.delete(guid),
+            ):
+                with pytest.raises(BlobStoreError) as caught:
+                    await call
+                assert not isinstance(caught.value, BlobMissingError)
+        assert await read_all(await store.read(guid, size=5)) == b"bytes"
+        assert await store.read_sidecar(guid) == SIDECAR
+
+    # opening and closing
+
+    async def test_making_a_store_touches_nothing(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+        store = harness.store()
+        await store.close()
+        assert harness.names() == set()
+
+    async def test_closing_twice_does_nothing(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+        store = harness.store()
+        await store.open()
+        await store.close()
+        await store.close()
+
+    async def test_opening_again_after_closing_works(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+        store, guid = harness.store(), new_guid()
+        for n in range(3):
+            await store.open()
+            await store.put(guid, bytes([n]), {"n": n})
+            assert await read_all(await store.read(guid, size=1)) == bytes([n])
+            await store.close()
+
+
+async def read_all(reader: BlobReader) -> bytes:
+    async with reader:
+        return reader.first + b"".join([piece async for piece in reader])
+
+
+def own_threads() -> int:
+    """How many threads there are besides those of the event loop's executor, which grows as it likes."""
+    return sum(1 for thread in threading.enumerate() if not thread.name.startswith("asyncio_"))
+
+
+def open_files() -> int:
+    """How many descriptors this process holds, as Linux counts them."""
+    folder = Path("/proc/self/fd")
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0

@@ -1,0 +1,81 @@
+"""The blob store in a folder keeps the port's contract."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.adapters.filesystem import blob_store
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from tests.conformance.contracts.blob_store import BlobStoreContract, BlobStoreHarness
+
+
+class FullDisk(SystemCalls):
+    """A disk on which files can be made and nothing can be written."""
+
+    def write(self, fd: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+class FilesystemHarness(BlobStoreHarness):
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def store(self) -> FilesystemBlobStore:
+        return FilesystemBlobStore(self.root, min_free_bytes=0)
+
+    def full_store(self) -> FilesystemBlobStore:
+        return FilesystemBlobStore(self.root, min_free_bytes=0, calls=FullDisk())
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        away = self.root.with_name("away")
+        self.root.rename(away)
+        try:
+            yield
+        finally:
+            away.rename(self.root)
+
+    def image(self, guid: str) -> bytes | None:
+        return self._read(self.root / guid[:2] / guid[2:4] / f"{guid}.bin")
+
+    def sidecar(self, guid: str) -> bytes | None:
+        return self._read(self.root / guid[:2] / guid[2:4] / f"{guid}.json")
+
+    def plant(self, guid: str, image: bytes | None, sidecar: bytes | None) -> None:
+        folder = self.root / guid[:2] / guid[2:4]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in ((f"{guid}.bin", image), (f"{guid}.json", sidecar)):
+            if data is None:
+                (folder / name).unlink(missing_ok=True)
+            else:
+                (folder / name).write_bytes(data)
+
+    def kept_aside(self, place: str) -> tuple[bytes, bytes]:
+        return Path(place).read_bytes(), Path(place).with_suffix(".json").read_bytes()
+
+    def names(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
+
+    @staticmethod
+    def _read(path: Path) -> bytes | None:
+        return path.read_bytes() if path.exists() else None
+
+
+class TestFilesystemBlobStore(BlobStoreContract):
+    adapter = FilesystemBlobStore
+
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> FilesystemHarness:
+        return FilesystemHarness(tmp_path / "images")
+
+
+class TestFilesystemBlobStoreOnThreads(TestFilesystemBlobStore):
+    """The same where the page cache cannot be asked, so that all reading is done on threads."""
+
+    @pytest.fixture(autouse=True)
+    def no_nowait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(blob_store, "NOWAIT", 0)

@@ -1,0 +1,63 @@
+"""File names: made from prompts, and judged when they come from outside."""
+
+import pytest
+
+from pixyproxy.domain.filename import MAX_FILENAME_BYTES, extension_for, filename_for, filename_problem
+
+GUID = "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "media_type", "filename"),
+    [
+        ("A rubber duck on a sink", "image/png", "a-rubber-duck-on-a-sink-0b9f1c2d.png"),
+        ("../../etc/passwd", "image/jpeg", "etc-passwd-0b9f1c2d.jpg"),
+        ("C:\\Windows\x00\n", "image/webp", "c-windows-0b9f1c2d.webp"),
+        ("一只橡皮鸭子", "image/png", "一只橡皮鸭子-0b9f1c2d.png"),
+        ("🦆", "image/png", "image-0b9f1c2d.png"),
+        ("x", "application/unknown", "x-0b9f1c2d.bin"),
+    ],
+)
+def test_made_from_the_words_of_the_prompt(prompt: str, media_type: str, filename: str) -> None:
+    assert filename_for(prompt, GUID, media_type) == filename
+    assert filename_problem(filename) is None
+
+
+@pytest.mark.parametrize("prompt", ["x" * 32_000, "鸭" * 32_000, "word " * 6_000, "\U00020000" * 500])
+def test_a_long_prompt_makes_a_name_that_file_systems_take(prompt: str) -> None:
+    filename = filename_for(prompt, GUID, "image/png")
+    assert len(filename.encode()) <= MAX_FILENAME_BYTES
+    assert filename_problem(filename) is None
+
+
+def test_two_images_of_one_prompt_have_different_names() -> None:
+    assert filename_for("duck", GUID, "image/png") != filename_for("duck", GUID.replace("0b9f", "ffff"), "image/png")
+
+
+@pytest.mark.parametrize(
+    ("filename", "part"),
+    [
+        ("", "blank"),
+        ("  ", "blank"),
+        (" duck.png", "white space"),
+        (".", "folder"),
+        ("..", "folder"),
+        ("a/b.png", "bare name"),
+        ("a\\b.png", "bare name"),
+        ("a\x00b", "control"),
+        ("a\nb", "control"),
+        ("duck\u202egnp.exe", "formatting"),
+        ("鸭" * 86, "bytes"),
+    ],
+)
+def test_hostile_names_are_refused_with_what_would_be_right(filename: str, part: str) -> None:
+    assert part in (filename_problem(filename) or "")
+
+
+@pytest.mark.parametrize("filename", ["duck.png", "Ente & Küken (2).png", "鸭.png", "a" * 255, "👩‍🎨.png"])
+def test_good_names_pass(filename: str) -> None:
+    assert filename_problem(filename) is None
+
+
+def test_unknown_media_types_have_a_neutral_extension() -> None:
+    assert extension_for("image/x-unheard-of") == "bin"

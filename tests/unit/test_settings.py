@@ -1,0 +1,112 @@
+"""Settings: typed, complete, and clear about what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.containers import build_container
+from pixyproxy.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(__import__("os").environ):
+        if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_example_lists_every_setting_with_its_default() -> None:
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    fields = {str(field.validation_alias): field for field in Settings.model_fields.values()}
+    assert set(example) == set(fields)
+    for name, text in example.items():
+        default = fields[name].default
+        if text:
+            assert text.removeprefix("./") == str(default).removeprefix("./"), name
+        else:
+            assert default in (None, ()) or getattr(default, "get_secret_value", lambda: "x")() == "", name
+
+
+def test_the_example_can_be_used_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    assert load_settings() == Settings()
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PIXYPROXY_PORT=9000\nPIXYPROXY_HOST=0.0.0.0\n")
+    monkeypatch.setenv("PIXYPROXY_PORT", "9001")
+    settings = load_settings()
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("PIXYPROXY_PORT", "http", "integer"),
+        ("PIXYPROXY_PORT", "70000", "65535"),
+        ("DB_PORT", "0", "1"),
+        ("DB_NAME", "a b", "pattern"),
+        ("DB_POOL_SIZE", "0", "1"),
+        ("DB_SSL_CA", "/nowhere/ca.pem", "no file"),
+        ("OPENAI_BASE_URL", "api.openai.com", "http"),
+        ("PIXYPROXY_PUBLIC_URL", "ftp://x", "http"),
+        ("PIXYPROXY_ANONYMOUS", "everything", "'none', 'read' or 'write'"),
+        ("PIXYPROXY_LOG_LEVEL", "LOUD", "'DEBUG'"),
+        ("PIXYPROXY_CORS_ORIGINS", "example.org", "https://"),
+        ("PIXYPROXY_GENERATION_TIMEOUT_S", "nan", "finite"),
+        ("PIXYPROXY_GENERATION_TIMEOUT_S", "0", "greater than 0"),
+        ("PIXYPROXY_MAX_GENERATIONS", "0", "1"),
+        ("PIXYPROXY_DRAIN_S", "-1", "0"),
+        ("PIXYPROXY_REPOSITORY", "oracle", "memory, mysql, sqlite"),
+        ("PIXYPROXY_GENERATOR", "dalle", "openai, sketch"),
+        ("PIXYPROXY_BLOB_STORE", "s3", "filesystem, memory"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(
+    name: str, value: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        build_container(load_settings())
+    assert caught.value.message.startswith(f"{name}: ")
+    assert part in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_what_a_choice_needs_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_GENERATOR", "openai")
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY: is missing"):
+        load_settings()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("PIXYPROXY_REPOSITORY", "mysql")
+    with pytest.raises(SettingsError, match="DB_HOST: is missing"):
+        load_settings()
+
+
+def test_secrets_do_not_show() -> None:
+    settings = Settings(OPENAI_API_KEY="sk-secret", DB_PASSWORD="hush")  # type: ignore[call-arg]
+    assert "sk-secret" not in repr(settings)
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("generator", "setting", "anonymous"),
+    [("sketch", "", "write"), ("openai", "", "read"), ("openai", "write", "write"), ("sketch", "none", "none")],
+)
+def test_nobody_spends_money_without_a_login_unless_told(
+    generator: str, setting: str, anonymous: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXYPROXY_GENERATOR", generator)
+    monkeypatch.setenv("PIXYPROXY_ANONYMOUS", setting)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    assert load_settings().anonymous == anonymous
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PIXYPROXY_HOST=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"\.env"):
+        load_settings()
