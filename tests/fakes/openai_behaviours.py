@@ -1,7 +1,8 @@
-"""Everything the fake upstream can do with a request, good and bad, each under a name of its own.
+"""The behaviours of the fake upstream, each under a name: here what goes well, breaks off or takes long.
 
 A behaviour is named by a spec: `name key=value key=value`, values in JSON where they can be read so, in
-the command line, in a script, in the header `X-Fake-Behaviour` or in the prompt as `[[name key=value]]`.
+the command line, in a script, in the header `X-Fake-Behaviour` or in the prompt as `[[name key=value]]`. More
+are in `openai_refusals` and `openai_nonsense`.
 """
 
 import base64
@@ -9,11 +10,10 @@ import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from tests.fakes.openai_exchange import JSON, PIECE, Exchange, error_document
+from tests.fakes.openai_exchange import PIECE, Exchange
 from tests.fakes.openai_pictures import picture
 
 F = TypeVar("F", bound=Callable[..., Awaitable[None]])
@@ -115,94 +115,40 @@ async def models(exchange: Exchange) -> None:
     await exchange.answer_json({"object": "list", "data": listed})
 
 
-# --- refusals -------------------------------------------------------------------------------------------------
-
-USER = "image_generation_user_error"
-INVALID = "invalid_request_error"
-
-REFUSALS: dict[str, tuple[int, str, str, str | None]] = {
-    "400": (400, "Invalid value: 'huge'. Supported values are: '1024x1024'.", INVALID, "invalid_value"),
-    "moderation": (400, "Your request was rejected by the safety system. safety_violations=[violence].", USER,
-                   "moderation_blocked"),
-    "content-policy": (400, "Your request was rejected as a result of our safety system.", INVALID,
-                       "content_policy_violation"),
-    "401": (401, "Incorrect API key provided: {key}. You can find your API key at https://example.com.", INVALID,
-            "invalid_api_key"),
-    "403": (403, "Your organization must be verified to use the key {key}.", INVALID, None),
-    "404-model": (404, "The model `gone` does not exist or you do not have access to it.", INVALID, "model_not_found"),
-    "403-model": (403, "Project `proj_abc` does not have access to model `gone`.", INVALID, "model_not_found"),
-    "405": (405, "Not allowed to POST here.", INVALID, "method_not_allowed"),
-    "408": (408, "Request timed out.", "timeout", None),
-    "409": (409, "Conflict.", INVALID, None),
-    "413": (413, "Request too large.", INVALID, None),
-    "422": (422, "Unprocessable.", INVALID, None),
-    "429": (429, "Rate limit reached for gpt-image-2.", "requests", "rate_limit_exceeded"),
-    "quota": (429, "You exceeded your current quota, please check your plan.", "insufficient_quota",
-              "insufficient_quota"),
-    "402": (402, "Insufficient credits.", "payment_required", None),
-    "billing-limit": (400, "Billing hard limit has been reached.", "billing_limit_user_error",
-                      "billing_hard_limit_reached"),
-    "500": (500, "The server had an error while processing your request.", "server_error", None),
-    "503": (503, "The engine is currently overloaded.", "server_error", "overloaded"),
-    "504": (504, "Gateway timeout.", "server_error", None),
-}  # fmt: skip
+async def flood(exchange: Exchange, length: int) -> None:
+    """Send that many bytes without ever holding them."""
+    piece = b"A" * PIECE
+    for _ in range(length // PIECE):
+        await exchange.send(piece)
 
 
-def _refusal(name: str) -> None:
-    status, message, kind, code = REFUSALS[name]
-
-    @behaviour(name, charged=False)
-    async def refuse(
-        exchange: Exchange, *, retry_after: str | float | None = None, retry_after_ms: float | None = None,
-        http_date: float | None = None,
-    ) -> None:  # fmt: skip
-        headers: dict[str, str] = {}
-        if retry_after is not None:
-            headers["Retry_After"] = str(retry_after)
-        if retry_after_ms is not None:
-            headers["Retry_After_Ms"] = str(retry_after_ms)
-        if http_date is not None:
-            now = int(time.time())
-            headers |= {"Date": formatdate(now, usegmt=True), "Retry_After": formatdate(now + http_date, usegmt=True)}
-        key = exchange.record.headers.get("authorization", "").removeprefix("Bearer ")
-        await exchange.answer_json(error_document(message.format(key=key), kind, code), status, **headers)
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-for _name in REFUSALS:
-    _refusal(_name)
+# --- an address instead of the picture --------------------------------------------------------------------------
 
 
-@behaviour("error", charged=False)
-async def error(
-    exchange: Exchange, *, status: int = 500, body: str = "", content_type: str = JSON, huge: bool = False
-) -> None:
-    """Any status with any body, or with one that never ends."""
-    if huge:
-        await exchange.head(status, content_type, Content_Length=str(10**9))
-        await _flood(exchange, 10**9)
-    else:
-        await exchange.answer(body.replace("_", " ").encode(), status, content_type)
+@behaviour("url")
+async def url(exchange: Exchange, *, to: str = "", at: str = "ok") -> None:
+    """An address instead of bytes: `to` as it stands, or a path of this server that behaves as `at`."""
+    await exchange.answer_json({"data": [{"url": to or f"{exchange.base_url}/pictures/{at}", "b64_json": None}]})
 
 
-@behaviour("error-echo", charged=False)
-async def error_echo(exchange: Exchange, *, status: int = 400) -> None:
-    """A long refusal with control characters that also echoes the key."""
-    key = exchange.record.headers.get("authorization", "")
-    message = f"Bad\r\nREQUEST END forged \x1b[31m {key} \u202e " + "x" * 5000
-    await exchange.answer_json(error_document(message, INVALID), status)
+@behaviour("data-url")
+async def data_url(exchange: Exchange) -> None:
+    b64 = base64.b64encode(picture(str(exchange.record.json["prompt"]))).decode()
+    await exchange.answer_json({"data": [{"url": f"data:image/png;base64,{b64}"}]})
 
 
-@behaviour("error-cut", charged=False)
-async def error_cut(exchange: Exchange, *, status: int = 503) -> None:
-    """An error whose body breaks off."""
-    await exchange.head(status, Content_Length="1000")
-    await exchange.send(b'{"error": {"message": "over')
-    exchange.reset()
+@behaviour("picture", charged=False)
+async def send_picture(exchange: Exchange, *, size: int | None = None) -> None:
+    await exchange.answer(picture("behind an address", "png", size), 200, "image/png")
 
 
-@behaviour("redirect", charged=False)
-async def redirect(exchange: Exchange, *, to: str = "/v1/images/generations", status: int = 307) -> None:
-    await exchange.answer(b"", status, "text/plain", Location=to)
+@behaviour("empty", charged=False)
+async def empty(exchange: Exchange) -> None:
+    await exchange.answer(b"", 200, "image/png")
 
 
 # --- a connection that breaks -----------------------------------------------------------------------------------
@@ -288,110 +234,11 @@ async def drip(exchange: Exchange, *, pause: float = 0.01, piece: int = 100) -> 
     exchange.record.answered = True
 
 
-# --- nonsense after success ----------------------------------------------------------------------------------------
-
-NONSENSE: dict[str, bytes] = {
-    "html": b"<html><body>It works!</body></html>",
-    "not-json": b"{'data': oops}",
-    "truncated-json": b'{"data": [{"b64_json": "AAAA',
-    "bad-utf8": b'{"data": [{"b64_json": "\xff\xfe"}]}',
-    "deep-json": b'{"data": ' + b"[" * 100_000,
-    "empty-body": b"",
-    "json-string": b'"done"',
-    "json-array": b"[1, 2]",
-    "no-data": b'{"created": 1}',
-    "empty-data": b'{"created": 1, "data": []}',
-    "data-not-a-list": b'{"data": {"b64_json": "AAAA"}}',
-    "entry-not-an-object": b'{"data": ["AAAA"]}',
-    "null-b64": b'{"data": [{"b64_json": null}]}',
-    "null-data": b'{"data": null}',
-    "number-b64": b'{"data": [{"b64_json": 17}]}',
-    "empty-b64": b'{"data": [{"b64_json": ""}]}',
-    "malformed-b64": b'{"data": [{"b64_json": "this is not base64!"}]}',
-    "badly-padded-b64": b'{"data": [{"b64_json": "QUJDR"}]}',
-    "non-ascii-b64": '{"data": [{"b64_json": "äöü="}]}'.encode(),
-    "bad-data-url": b'{"data": [{"url": "data:image/png;base64,???"}]}',
-    "error-in-200": b'{"error": {"message": "something went wrong"}}',
-}
-
-
-def _nonsense(name: str) -> None:
-    @behaviour(name)
-    async def answer_nonsense(exchange: Exchange) -> None:
-        await exchange.answer(NONSENSE[name], 200, "text/html" if name == "html" else JSON)
-
-
-for _name in NONSENSE:
-    _nonsense(_name)
-
-
-@behaviour("not-a-picture")
-async def not_a_picture(exchange: Exchange) -> None:
-    await exchange.answer_json(image_document(b"these bytes are no picture"))
-
-
-@behaviour("odd-reports")
-async def odd_reports(exchange: Exchange, *, usage: str = '{"cost":NaN}') -> None:
-    """A good picture with reports of the wrong kind, `usage` as written."""
-    b64 = base64.b64encode(picture("odd")).decode()
-    await exchange.answer(
-        f'{{"data": [{{"b64_json": "{b64}", "revised_prompt": 5}}], "model": ["x"], "usage": {usage}}}'.encode()
-    )
-
-
-@behaviour("huge")
-async def huge(exchange: Exchange, *, length: int = 10**9, declared: bool = True) -> None:
-    """A body of that length, made as it is sent."""
-    if declared:
-        await exchange.head(Content_Length=str(length))
-    else:
-        exchange.keep_alive = False
-        await exchange.head()
-    await exchange.send(b'{"data": [{"b64_json": "')
-    await _flood(exchange, length)
-
-
-@behaviour("zip-bomb")
-async def zip_bomb(exchange: Exchange) -> None:
-    """A small body that swells to 200 MB."""
-    await exchange.answer(_bomb(), Content_Encoding="gzip")
-
-
-@lru_cache
-def _bomb() -> bytes:
-    return gzip.compress(b"A" * 200_000_000, 6)
-
-
-async def _flood(exchange: Exchange, length: int) -> None:
-    piece = b"A" * PIECE
-    for _ in range(length // PIECE):
-        await exchange.send(piece)
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-# --- an address instead of the picture --------------------------------------------------------------------------
-
-
-@behaviour("url")
-async def url(exchange: Exchange, *, to: str = "", at: str = "ok") -> None:
-    """An address instead of bytes: `to` as it stands, or a path of this server that behaves as `at`."""
-    await exchange.answer_json({"data": [{"url": to or f"{exchange.base_url}/pictures/{at}", "b64_json": None}]})
-
-
-@behaviour("data-url")
-async def data_url(exchange: Exchange) -> None:
-    b64 = base64.b64encode(picture(str(exchange.record.json["prompt"]))).decode()
-    await exchange.answer_json({"data": [{"url": f"data:image/png;base64,{b64}"}]})
-
-
-@behaviour("picture", charged=False)
-async def send_picture(exchange: Exchange, *, size: int | None = None) -> None:
-    await exchange.answer(picture("behind an address", "png", size), 200, "image/png")
-
-
-@behaviour("empty", charged=False)
-async def empty(exchange: Exchange) -> None:
-    await exchange.answer(b"", 200, "image/png")
+@behaviour("trickle")
+async def trickle(exchange: Exchange, *, pause: float = 0.05) -> None:
+    """A body that comes byte by byte and never ends."""
+    exchange.keep_alive = False
+    await exchange.head()
+    while True:
+        await exchange.send(b" ")
+        await exchange.pass_time(pause)

@@ -33,6 +33,8 @@ class Received:
     abandoned: bool = False
     """The client went away while it waited."""
     bytes_sent: int = 0
+    ended: bool = False
+    """Nothing more happens to it."""
 
     @property
     def json(self) -> Any:

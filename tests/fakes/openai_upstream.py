@@ -6,8 +6,10 @@
         assert len(upstream.charges) == 1
 
 What happens to a request is said, first found first used, by its header `X-Fake-Behaviour`, by `[[spec]]`
-in the prompt, by the script of its path, or by the path's default. `tests.fakes.openai_behaviours` lists
-what there is. By hand: `python -m tests.fakes.openai_upstream --port 9000 --behaviour "fast size=1500000 delay=5"`.
+in the prompt, by the script of its path, or by the path's default. `tests.fakes.openai_behaviours`,
+`openai_refusals` and `openai_nonsense` list what there is. By hand:
+
+    python -m tests.fakes.openai_upstream --port 9000 --behaviour "fast size=1500000 delay=5"
 """
 
 import argparse
@@ -21,6 +23,7 @@ import time
 from collections import defaultdict, deque
 from typing import Self
 
+from tests.fakes import openai_nonsense, openai_refusals
 from tests.fakes.openai_behaviours import BEHAVIOURS, parse_spec
 from tests.fakes.openai_exchange import Exchange, Received, closing, error_document, read_request
 
@@ -28,6 +31,7 @@ GENERATIONS = "/v1/images/generations"
 MODELS = "/v1/models"
 PICTURES = "/v1/pictures/"
 
+REGISTERED = (openai_nonsense, openai_refusals)  # importing them adds their behaviours
 _IN_PROMPT = re.compile(rb"\[\[(.+?)\]\]")
 
 
@@ -137,7 +141,10 @@ class FakeUpstream:
             if broken:
                 exchange.reset()
                 return
-            await self._behave(exchange)
+            try:
+                await self._behave(exchange)
+            finally:
+                record.ended = True
             broken = exchange.reset_on_next_use
             if not exchange.keep_alive or writer.transport.is_closing():
                 return

@@ -1,12 +1,21 @@
 """Everything that can go wrong upstream, and what becomes of it: error, cost, number of requests, words."""
 
+import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pixyproxy.adapters.openai import image_generator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import (
     GeneratorAnswerError,
@@ -21,7 +30,7 @@ from pixyproxy.domain.errors import (
     PromptRejectedError,
 )
 from pixyproxy.domain.image import GenerationRequest
-from tests.fakes.openai_behaviours import NONSENSE
+from tests.fakes.openai_nonsense import NONSENSE
 from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
@@ -204,6 +213,16 @@ async def test_the_upstreams_own_delay_comes_before_ours(upstream: FakeUpstream)
     await generator.close()
 
 
+async def test_a_long_delay_is_left_to_the_caller(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m")
+    await generator.open()
+    upstream.script("429 retry_after=11", "ok")
+    async with asyncio.timeout(9):
+        with pytest.raises(GeneratorRateLimitedError):
+            await generator.generate(REQUEST)
+    await generator.close()
+
+
 async def test_a_failure_after_a_rate_limit_is_not_repeated(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
@@ -255,14 +274,41 @@ async def test_a_name_that_does_not_resolve() -> None:
     await generator.close()
 
 
-async def test_a_server_without_tls_behind_https(upstream: FakeUpstream, caplog: pytest.LogCaptureFixture) -> None:
-    generator = new_generator(upstream.base_url.replace("http:", "https:"))
+async def answer_in_plain_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("certificate", [False, True], ids=["no TLS", "certificate of nobody"])
+async def test_tls_that_fails_is_not_tried_again(
+    certificate: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = own_certificate(tmp_path) if certificate else None
+    server = await asyncio.start_server(answer_in_plain_text, "127.0.0.1", 0, ssl=context)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of the failed handshake
+    generator = new_generator(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
     await generator.open()
     with pytest.raises(GeneratorUnavailableError):
         await generator.generate(REQUEST)
     await generator.close()
-    assert upstream.requests == []
-    assert len(caplog.records) == 1, "what is wrong with TLS stays wrong and is not tried again"
+    server.close()
+    [record] = [record for record in caplog.records if record.name.startswith("pixyproxy.")]
+    assert "SSL" in record.getMessage()
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1)).sign(key, SHA256())
+    (folder / "pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "pem")
+    return context
 
 
 async def test_a_connection_that_is_never_accepted() -> None:
@@ -279,9 +325,7 @@ async def test_a_connection_that_is_never_accepted() -> None:
         await generator.close()
 
 
-@pytest.mark.parametrize(
-    "base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1", "http://["]
-)
+@pytest.mark.parametrize("base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1"])
 async def test_an_address_no_request_can_use(base_url: str) -> None:
     with pytest.raises(GeneratorUnavailableError, match="OPENAI_BASE_URL") as caught:
         await OpenAIImageGenerator(KEY, base_url, "m").open()
@@ -327,7 +371,7 @@ async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> No
 async def test_check_says_what_is_wrong(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, error: type[GeneratorError]
 ) -> None:
-    upstream.script(spec, path="/v1/models")
+    upstream.defaults["/v1/models"] = spec
     with pytest.raises(error) as caught:
         await generator.check()
     assert type(caught.value) is error
@@ -342,6 +386,17 @@ async def test_check_of_a_server_that_is_not_there() -> None:
         with pytest.raises(GeneratorUnavailableError, match=r"127\.0\.0\.1.*cannot be reached"):
             await generator.check()
         await generator.close()
+
+
+@pytest.mark.parametrize("spec", ["hang", "error status=500"])
+async def test_check_gives_up(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_generator, "CHECK_S", 0.2)
+    upstream.defaults["/v1/models"] = spec
+    async with asyncio.timeout(9):
+        with pytest.raises(GeneratorUnavailableError):
+            await generator.check()
 
 
 @pytest.mark.parametrize("spec", ["models", "error status=404", "405", "error status=200 body={}"])

@@ -108,8 +108,11 @@ class Generations:
     def _done(self, task: asyncio.Task[Image]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The caller may have hung up, and then nobody else would ever see this.
-            logger.info("generation ended with %s: %s", type(error).__name__, error)
+            # The caller may have hung up, and then nobody else would ever see this. Not the message: a
+            # generator's own words may repeat the prompt.
+            expected = isinstance(error, PixyProxyException)
+            level = logging.INFO if expected else logging.ERROR
+            logger.log(level, "generation ended with %s", type(error).__name__, exc_info=None if expected else error)
 
     async def _live(self, draft: ImageDraft, request: GenerationRequest, keep_filename: bool) -> Image:
         await self._blobs.check_writable()

@@ -14,7 +14,7 @@ class FieldError(NamedTuple):
 class PixyProxyException(Exception):
     """Root of all errors of this program; `message` is fit to be shown to the caller.
 
-    `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
+    `replayed` is True where the answer to an earlier request is repeated. `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
     caller may know it. `retry_after_s` says after how many seconds a repeat has a chance, or None.
     """
 
@@ -25,6 +25,7 @@ class PixyProxyException(Exception):
         self.message = message
         self.guid = guid
         self.retry_after_s = retry_after_s
+        self.replayed = False
 
 
 class DBConnectionError(PixyProxyException):
@@ -60,6 +61,18 @@ class ConstraintViolationError(PixyProxyException):
     """The write would break a uniqueness or integrity rule of the store."""
 
     code = "conflict"
+
+
+class IdempotencyKeyTakenError(ConstraintViolationError):
+    """Another request of the same caller holds this idempotency key."""
+
+    code = "idempotency-key-taken"
+
+
+class IdempotencyKeyReusedError(PixyProxyException):
+    """The idempotency key was used for a request that asked for something else."""
+
+    code = "idempotency-key-reused"
 
 
 class ImageNotReadyError(PixyProxyException):
@@ -103,23 +116,27 @@ class GeneratorError(PixyProxyException):
     """The generator did not make a picture.
 
     `may_have_been_paid` is True where the upstream may have billed the call all the same: its outcome is
-    unknown, and it must not be repeated by itself.
+    unknown, and it must not be repeated by itself. `is_answer` is True where the same request would be
+    answered alike again: it is the answer to the request and not an accident on the way.
     """
 
     code = "generator-failed"
     may_have_been_paid = False
+    is_answer = False
 
 
 class PromptRejectedError(GeneratorError):
     """The generator refuses this prompt; the message holds its reason in its own words."""
 
     code = "prompt-rejected"
+    is_answer = True
 
 
 class GeneratorRequestError(GeneratorError):
     """The generator refuses the request for another reason the caller can mend (option, size, model)."""
 
     code = "generator-request-rejected"
+    is_answer = True
 
 
 class GeneratorRateLimitedError(GeneratorError):
@@ -164,6 +181,7 @@ class GeneratorAnswerError(GeneratorError):
     """The generator answered with success and nonsense; `raw` holds what it sent, to be kept aside."""
 
     code = "generator-answer"
+    is_answer = True
 
     def __init__(self, message: str, *, raw: bytes | None = None) -> None:
         super().__init__(message)
@@ -192,3 +210,18 @@ class BlobStoreFullError(BlobStoreError):
     """No space is left in the blob store."""
 
     code = "blob-store-full"
+
+
+def error_of(code: str, message: str, guid: str) -> PixyProxyException:
+    """The error that was recorded with this code, to be told again; a GeneratorError where the code is not known."""
+    kinds = [PixyProxyException]
+    while kinds:
+        kind = kinds.pop()
+        if kind.__dict__.get("code") == code:
+            error = kind(message)
+            break
+        kinds += kind.__subclasses__()
+    else:
+        error = GeneratorError(message)
+    error.guid = guid
+    return error

@@ -68,6 +68,19 @@ class GeneratedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyClaim:
+    """A caller's claim of an idempotency key for a request.
+
+    `caller` is the username, empty for anonymous callers, who are one caller. `fingerprint` is the sha256
+    (hexadecimal) of the canonical request: another request under the same key has another.
+    """
+
+    caller: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDraft:
     """All that is known of an image when its generation begins.
 
@@ -87,6 +100,7 @@ class ImageDraft:
     created_at: datetime
     lease_owner: str
     lease_expires_at: datetime
+    claim: IdempotencyClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ import threading
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 """The id of the request being served, in every task that serves it; `-` outside of any."""
 
-# Everything that ends a line or steers a terminal: C0, DEL, C1, and Unicode's line and paragraph separators.
+# Everything that ends a line or steers how it shows: C0, DEL, C1, Unicode's line and paragraph separators,
+# and its controls of the direction of writing.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x09: "\\t",
     0x0A: "\\n",
     0x0D: "\\r",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
+    **{code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))},
 }
 
 

@@ -31,7 +31,16 @@ class ImageRepository(Resource):
     async def add(self, draft: ImageDraft) -> Image:
         """Record a new image with status `generating` and return it; ids grow in the order of adding.
 
-        Raises ConstraintViolationError if an image with this guid exists, and changes nothing then.
+        Raises IdempotencyKeyTakenError if an image holds the claim of the draft (the same caller and key),
+        ConstraintViolationError if one with this guid exists, and changes nothing then. Of several who claim
+        the same key at once, one succeeds.
+        """
+
+    @abstractmethod
+    async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
+        """The image that holds this idempotency key of this caller and the fingerprint of its request, or None.
+
+        An image holds its key as long as it exists, unless its failure gave the key back.
         """
 
     @abstractmethod
@@ -42,8 +51,12 @@ class ImageRepository(Resource):
         """
 
     @abstractmethod
-    async def mark_failed(self, guid: str, status: Status, failure: Failure, now: datetime) -> Image:
+    async def mark_failed(
+        self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
+    ) -> Image:
         """Record why no image was made, with status `failed` or `unknown`; end the lease.
+
+        With `free_key` the image gives its idempotency key back, to be claimed by another.
 
         Raises ImageNotFoundError if there is no such image, and ConstraintViolationError if it is `ready`:
         an image that is there never turns into a failure.

@@ -1,6 +1,7 @@
 """What every BlobStore keeps to, wherever its bytes are.
 
-An adapter's suite subclasses `BlobStoreContract` and supplies the fixture `harness`: the storage as seen past the adapter.
+An adapter's suite subclasses `BlobStoreContract` and supplies the fixture `harness`,
+which is the storage as seen past the adapter.
 """
 
 import asyncio

@@ -1,26 +1,72 @@
-"""Turns an `ImageQuery` into SQL that answers alike on every server."""
+"""Turns an `ImageQuery` into SQL that answers alike on every server, and quickly for rare words and common ones."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from pixyproxy.adapters._sql.mapping import SELECT_IMAGE, to_time
+from pixyproxy.adapters._sql.mapping import SELECT_IMAGE, guid_key, to_time
 from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import ImageQuery
+
+MAX_CANDIDATES = 2000
+"""Up to so many images that one word or tag is found with, they alone are looked at; beyond, the list is walked."""
 
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _IS_VIEWER = "images.author = :viewer AND LENGTH(images.author) = LENGTH(:viewer)"
 _IS_PUBLIC = "images.visibility = 'public'"
-_HAS_TAG = """EXISTS (SELECT 1 FROM image_tags WHERE image_tags.image_id = images.id
-    AND image_tags.tag = :tag_{i} AND LENGTH(image_tags.tag) = LENGTH(:tag_{i}))"""
+_IS_TAG = "tag = :tag_{i} AND LENGTH(tag) = LENGTH(:tag_{i})"
 # A range instead of LIKE: nothing to escape, and every server reads it from the index.
-_HAS_TERM = """EXISTS (SELECT 1 FROM image_terms WHERE image_terms.image_id = images.id
-    AND image_terms.term >= :term_{i} AND image_terms.term < :end_{i})"""
+_IS_TERM = "term >= :term_{i} AND term < :end_{i}"
 _LAST = "\U0010ffff"
 
 
-def page_statement(query: ImageQuery) -> tuple[str, dict[str, Any]]:
-    """The statement that reads one image more than the page holds, newest first, and its parameters."""
+class Criterion(NamedTuple):
+    """A word or a tag that an image must have: where these are listed, and how to find this one there."""
+
+    table: str
+    condition: str
+    parameters: dict[str, Any]
+
+
+def criteria(query: ImageQuery) -> list[Criterion]:
+    """The words and tags of the query."""
+    tags = [Criterion("image_tags", _IS_TAG.format(i=i), {f"tag_{i}": tag}) for i, tag in enumerate(query.tags)]
+    terms = [
+        Criterion("image_terms", _IS_TERM.format(i=i), {f"term_{i}": term, f"end_{i}": term + _LAST})
+        for i, term in enumerate(query.terms)
+    ]
+    return tags + terms
+
+
+def counts_statement(wanted: Sequence[Criterion]) -> tuple[str, dict[str, Any]]:
+    """The statement that tells, by position, how often each criterion occurs, counting no further than need be."""
+    counts = [
+        " ".join(
+            ["SELECT", str(i), ", COUNT(*) FROM (SELECT 1 FROM", table, "WHERE", condition, f"LIMIT :bound) AS c{i}"]
+        )
+        for i, (table, condition, _) in enumerate(wanted)
+    ]
+    return " UNION ALL ".join(counts), {"bound": MAX_CANDIDATES + 1} | _all_parameters(wanted)
+
+
+def candidates_statement(criterion: Criterion) -> tuple[str, dict[str, Any]]:
+    """The statement that reads the ids of all images that meet a criterion."""
+    table, condition, parameters = criterion
+    return " ".join(["SELECT DISTINCT image_id FROM", table, "WHERE", condition]), parameters
+
+
+def page_statement(
+    query: ImageQuery, wanted: Sequence[Criterion], candidates: Sequence[int] | None
+) -> tuple[str, dict[str, Any]]:
+    """The statement that reads one image more than the page holds, newest first, out of the candidates if given."""
     filters, parameters = _filters(query)
-    parameters |= {"viewer": query.viewer, "most": query.limit + 1}
+    parameters |= {"viewer": query.viewer, "most": query.limit + 1} | _all_parameters(wanted)
+    if candidates is not None:
+        filters.append(f"images.id IN ({', '.join(map(str, candidates)) or 'NULL'})")
+    # With LIMIT a server can only look each one up: turned into joins, dozens of words take it seconds to plan.
+    filters += [
+        " ".join(["(SELECT 1 FROM", table, "WHERE image_id = images.id AND", condition, "LIMIT 1) = 1"])
+        for table, condition, _ in wanted
+    ]
     end = "ORDER BY images.id DESC LIMIT :most"
     pages = [
         " ".join(["SELECT images.id FROM images WHERE", " AND ".join([scope, *filters]), end])
@@ -28,7 +74,7 @@ def page_statement(query: ImageQuery) -> tuple[str, dict[str, Any]]:
     ]
     if len(pages) > 1:
         # Each part walks an index of its own in order and stops early, which a condition with OR would not.
-        parts = [" ".join(["SELECT images.id FROM (", page, ") AS images"]) for page in pages]
+        parts = [" ".join(["SELECT id FROM (", page, f") AS part_{i}"]) for i, page in enumerate(pages)]
         pages = [" ".join([" UNION ALL ".join(parts), "ORDER BY id DESC LIMIT :most"])]
     join = f"JOIN ({pages[0]}) AS page ON page.id = images.id"
     return " ".join([SELECT_IMAGE, join, "ORDER BY images.id DESC"]), parameters
@@ -55,7 +101,7 @@ def _filters(query: ImageQuery) -> tuple[list[str], dict[str, Any]]:
     if query.before_id is not None:
         add("images.id < :before_id", before_id=query.before_id)
     if query.guid is not None:
-        add("images.guid = :guid AND LENGTH(images.guid) = LENGTH(:guid)", guid=query.guid)
+        add("images.guid = :guid", guid=guid_key(query.guid))
     if query.author is not None:
         add("images.author = :author AND LENGTH(images.author) = LENGTH(:author)", author=query.author)
     if query.visibility is not None:
@@ -66,8 +112,8 @@ def _filters(query: ImageQuery) -> tuple[list[str], dict[str, Any]]:
         add("images.created_at < :created_before", created_before=to_time(query.created_before))
     if query.filename is not None:
         add("INSTR(images.filename_folded, :filename) > 0", filename=query.filename)
-    for i, tag in enumerate(query.tags):
-        add(_HAS_TAG.format(i=i), **{f"tag_{i}": tag})
-    for i, term in enumerate(query.terms):
-        add(_HAS_TERM.format(i=i), **{f"term_{i}": term, f"end_{i}": term + _LAST})
     return conditions, parameters
+
+
+def _all_parameters(wanted: Sequence[Criterion]) -> dict[str, Any]:
+    return {name: value for criterion in wanted for name, value in criterion.parameters.items()}

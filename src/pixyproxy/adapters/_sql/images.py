@@ -1,12 +1,22 @@
 """The transactions of the image repositories, written once for every SQL server."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from pixyproxy.adapters._sql.image_query import page_statement
+from pixyproxy.adapters._sql.image_query import (
+    MAX_CANDIDATES,
+    Criterion,
+    candidates_statement,
+    counts_statement,
+    criteria,
+    page_statement,
+)
 from pixyproxy.adapters._sql.mapping import (
+    IMAGE_COLUMNS,
     SELECT_IMAGE,
     draft_parameters,
     drafted_image,
+    guid_key,
     json_copy,
     result_parameters,
     to_image,
@@ -14,16 +24,19 @@ from pixyproxy.adapters._sql.mapping import (
     to_time,
 )
 from pixyproxy.adapters._sql.session import Session
-from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.text import fold, index_terms
 
+_BY_GUID = "FROM images WHERE images.guid = :guid"
 _SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
-    created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at)
+    created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at,
+    idempotency_caller, idempotency_key, request_fingerprint)
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
-    :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at)"""
+    :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at,
+    :idempotency_caller, :idempotency_key, :request_fingerprint)"""
 _INSERT_TAG = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
 _INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
@@ -34,12 +47,22 @@ _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
     lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
+_FREE_KEY = "UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL WHERE guid = :guid"
+_BY_CLAIM = """FROM images WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
+    AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
+
+
+def find_claimed(session: Session, caller: str, key: str) -> tuple[Image, str] | None:
+    """The image that holds this claim and the fingerprint of its request, or None."""
+    columns = ", ".join([IMAGE_COLUMNS, "images.request_fingerprint"])
+    row = session.fetch_one(columns, _BY_CLAIM, {"caller": caller, "key": key})
+    return None if row is None else (to_image(row[:-1]), row[-1])
 
 
 def find(session: Session, guid: str) -> Image | None:
     """The image with this guid, or None."""
-    rows = session.fetch(_SELECT, {"guid": guid})
-    return to_image(rows[0]) if rows else None
+    row = session.fetch_one(IMAGE_COLUMNS, _BY_GUID, {"guid": guid_key(guid)})
+    return None if row is None else to_image(row)
 
 
 def get(session: Session, guid: str) -> Image:
@@ -60,28 +83,44 @@ def add(session: Session, draft: ImageDraft) -> Image:
     return drafted_image(image_id, draft)
 
 
+def blame_claim(session: Session, draft: ImageDraft) -> None:
+    """After a violated constraint, raise IdempotencyKeyTakenError if it was the claim: the GUID is not there."""
+    if draft.claim is not None and find(session, draft.guid) is None:
+        raise IdempotencyKeyTakenError("The idempotency key is taken.")
+
+
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:
     """Record the result, unless exactly it is recorded already."""
     if _is_recorded(_get_locked(session, guid), result):
         return get(session, guid)
-    session.change(_READY, result_parameters(result) | {"guid": guid, "now": to_time(now)})
+    session.change(_READY, result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)})
     return get(session, guid)
 
 
-def mark_failed(session: Session, guid: str, status: Status, failure: Failure, now: datetime) -> Image:
+def mark_failed(session: Session, guid: str, status: Status, failure: Failure, now: datetime, free_key: bool) -> Image:
     """Record the failure; raises ConstraintViolationError if the image is ready."""
     if _get_locked(session, guid).status is Status.READY:
         raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
     session.change(
         _FAILED,
-        {"guid": guid, "status": status.value, "code": failure.code, "message": failure.message, "now": to_time(now)},
+        {
+            "guid": guid_key(guid),
+            "status": status.value,
+            "code": failure.code,
+            "message": failure.message,
+            "now": to_time(now),
+        },
     )
+    if free_key:
+        session.change(_FREE_KEY, {"guid": guid_key(guid)})
     return get(session, guid)
 
 
 def search(session: Session, query: ImageQuery) -> Page:
-    """One page of what the query finds, in one statement."""
-    images = [to_image(row) for row in session.fetch(*page_statement(query))]
+    """One page of what the query finds."""
+    wanted = criteria(query)
+    candidates = _candidates(session, wanted) if wanted else None
+    images = [to_image(row) for row in session.fetch(*page_statement(query, wanted, candidates))]
     page = tuple(images[: query.limit])
     return Page(page, encode_cursor(page[-1].id) if len(images) > query.limit else None)
 
@@ -97,7 +136,7 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
         "tags": to_json(tags),
         "visibility": (changes.visibility or image.visibility).value,
     }
-    session.change(_UPDATE, values | {"guid": guid, "now": to_time(now)})
+    session.change(_UPDATE, values | {"guid": guid_key(guid), "now": to_time(now)})
     if tags != image.tags:
         session.change("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
         _insert_tags(session, image.id, tags)
@@ -106,15 +145,23 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
 
 def delete(session: Session, guid: str) -> None:
     """Delete the row; its tags and terms go with it."""
-    if not session.change("DELETE FROM images WHERE guid = :guid", {"guid": guid}):
+    if not session.change("DELETE FROM images WHERE guid = :guid", {"guid": guid_key(guid)}):
         raise _missing()
 
 
 def _get_locked(session: Session, guid: str) -> Image:
-    rows = session.fetch(_SELECT + session.row_lock, {"guid": guid})
+    rows = session.fetch(_SELECT + session.row_lock, {"guid": guid_key(guid)})
     if not rows:
         raise _missing()
     return to_image(rows[0])
+
+
+def _candidates(session: Session, wanted: Sequence[Criterion]) -> list[int] | None:
+    """The ids of the images that meet the rarest criterion, None if even that one is common."""
+    count, rarest = min((count, position) for position, count in session.fetch(*counts_statement(wanted)))
+    if count > MAX_CANDIDATES:
+        return None
+    return [image_id for (image_id,) in session.fetch(*candidates_statement(wanted[rarest]))]
 
 
 def _is_recorded(image: Image, result: ImageResult) -> bool:

@@ -9,11 +9,13 @@ from pixyproxy.adapters._sql.session import Row
 from pixyproxy.domain.image import Failure, Image, ImageDraft, ImageResult, Status, Visibility
 from pixyproxy.domain.text import fold
 
-SELECT_IMAGE = """SELECT images.id, images.guid, images.filename, images.prompt, images.tags, images.author,
+IMAGE_COLUMNS = """images.id, images.guid, images.filename, images.prompt, images.tags, images.author,
     images.visibility, images.status, images.created_at, images.updated_at, images.generator, images.model,
     images.parameters, images.media_type, images.width, images.height, images.size_bytes, images.sha256,
-    images.revised_prompt, images.`usage`, images.error_code, images.error_message FROM images"""
-"""Begins every query for images; its columns are in the order in which `to_image` takes them."""
+    images.revised_prompt, images.`usage`, images.error_code, images.error_message"""
+"""The columns in the order in which `to_image` takes them."""
+SELECT_IMAGE = " ".join(["SELECT", IMAGE_COLUMNS, "FROM images"])
+"""Begins every query for images."""
 
 
 def to_image(row: Row) -> Image:
@@ -64,6 +66,9 @@ def draft_parameters(draft: ImageDraft) -> dict[str, Any]:
         "parameters": to_json(draft.parameters),
         "lease_owner": draft.lease_owner,
         "lease_expires_at": to_time(draft.lease_expires_at),
+        "idempotency_caller": None if draft.claim is None else draft.claim.caller,
+        "idempotency_key": None if draft.claim is None else draft.claim.key,
+        "request_fingerprint": None if draft.claim is None else draft.claim.fingerprint,
     }
 
 
@@ -100,6 +105,14 @@ def result_parameters(result: ImageResult) -> dict[str, Any]:
         "revised_prompt": result.revised_prompt,
         "usage": None if result.usage is None else to_json(result.usage),
     }
+
+
+def guid_key(guid: str) -> str:
+    """The GUID, or empty text, which no row has, for what cannot be one.
+
+    MySQL would refuse to compare what is not ASCII, and would overlook trailing spaces.
+    """
+    return guid if len(guid) == 36 and guid.isascii() else ""
 
 
 def to_json(value: Mapping[str, Any] | tuple[str, ...]) -> str:

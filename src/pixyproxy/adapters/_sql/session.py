@@ -18,6 +18,9 @@ class Session(Protocol):
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
         """All rows of a query."""
 
+    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
+        """The one row of `SELECT columns rest`, or None; for columns of text, times and whole numbers."""
+
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert one row and return the id it was given."""
 
@@ -31,7 +34,7 @@ class Session(Protocol):
 _TOKEN = re.compile(r"'(?:[^']|'')*'|:([a-z]\w*)|%")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def pyformat(sql: str) -> str:
     """The statement with `:name` written as `%(name)s` and literal `%` doubled."""
 

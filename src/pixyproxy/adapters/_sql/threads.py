@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
@@ -46,11 +46,8 @@ class ConnectionThreads(Generic[L]):
         if self._executor is None:
             return
         executor, self._executor = self._executor, None
-        closer = ThreadPoolExecutor(1, thread_name_prefix=f"{self._name}-close")
-        try:
-            await asyncio.wrap_future(closer.submit(self._finish, executor, self._links))
-        finally:
-            closer.shutdown(wait=False)
+        links = self._links
+        await run_in_own_thread(f"{self._name}-close", lambda: _finish(executor, links))
 
     async def run(self, job: Callable[[L, float], T]) -> T:
         """The result of `job(link, deadline)`, run in one of the threads; `deadline` is in `time.monotonic()`.
@@ -80,8 +77,20 @@ class ConnectionThreads(Generic[L]):
             self._links.append(link)
         return job(link, deadline)
 
-    @staticmethod
-    def _finish(executor: ThreadPoolExecutor, links: list[L]) -> None:
-        executor.shutdown(wait=True, cancel_futures=True)
-        for link in links:
-            link.close()
+
+async def run_in_own_thread(name: str, work: Callable[[], T]) -> T:
+    """The result of work that may take long, run in a thread that ends with it; cancelling does not end the work."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        result = await asyncio.wrap_future(executor.submit(work))
+    except BaseException:
+        executor.shutdown(wait=False)
+        raise
+    executor.shutdown(wait=True)
+    return result
+
+
+def _finish(executor: ThreadPoolExecutor, links: Iterable[Link]) -> None:
+    executor.shutdown(wait=True, cancel_futures=True)
+    for link in links:
+        link.close()

@@ -11,6 +11,9 @@ from pixyproxy.ports.blob_store import BlobReader, BlobStore
 _WHOLE = 2 * 1024 * 1024
 _PIECE = 512 * 1024
 
+Stored = tuple[bytes | None, str | None]
+"""Bytes and sidecar; a store that lost one of them has None in its place."""
+
 
 class MemoryBlobReader(BlobReader):
     """A range of bytes in pieces."""
@@ -37,9 +40,7 @@ class MemoryBlobStore(BlobStore):
     None for no limit.
     """
 
-    def __init__(
-        self, storage: dict[str, tuple[bytes, str]] | None = None, *, capacity_bytes: int | None = None
-    ) -> None:
+    def __init__(self, storage: dict[str, Stored] | None = None, *, capacity_bytes: int | None = None) -> None:
         self._storage = {} if storage is None else storage
         self._capacity_bytes = capacity_bytes
 
@@ -53,9 +54,8 @@ class MemoryBlobStore(BlobStore):
         self._require_room(1)
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
-        _check_guid(guid)
         text = _encode(sidecar)
-        self._require_room(len(data) - len(self._storage.get(guid, (b"", ""))[0]))
+        self._require_room(len(data) - len(self._find(guid)[0] or b""))
         self._storage[guid] = (data, text)
 
     async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
@@ -71,6 +71,8 @@ class MemoryBlobStore(BlobStore):
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
         """As the port says; raises ValueError for a range that is not within `size`."""
         data, _ = self._find(guid)
+        if data is None:
+            raise BlobMissingError("The picture is not in the blob store.")
         stop = size if stop is None else stop
         if not 0 <= start <= stop <= size:
             raise ValueError("the range is not within the size")
@@ -80,6 +82,8 @@ class MemoryBlobStore(BlobStore):
 
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
         _, text = self._find(guid)
+        if text is None:
+            raise BlobMissingError("The description of the picture is not in the blob store.")
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -92,15 +96,12 @@ class MemoryBlobStore(BlobStore):
         _check_guid(guid)
         self._storage.pop(guid, None)
 
-    def _find(self, guid: str) -> tuple[bytes, str]:
+    def _find(self, guid: str) -> Stored:
         _check_guid(guid)
-        try:
-            return self._storage[guid]
-        except KeyError:
-            raise BlobMissingError("The picture is not in the blob store.") from None
+        return self._storage.get(guid, (None, None))
 
     def _require_room(self, more: int) -> None:
-        used = sum(len(data) for data, _ in self._storage.values())
+        used = sum(len(data or b"") for data, _ in self._storage.values())
         if self._capacity_bytes is not None and used + more > self._capacity_bytes:
             raise BlobStoreFullError("No space is left in the blob store.")
 

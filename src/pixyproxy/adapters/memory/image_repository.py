@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
-from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.text import fold, index_terms
@@ -38,6 +38,11 @@ class MemoryImageRepository(ImageRepository):
         """Keep the image under the next id."""
         if draft.guid in self._storage.images:
             raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
+        if draft.claim is not None:
+            claim = (draft.claim.caller, draft.claim.key)
+            if await self.find_claimed(*claim) is not None:
+                raise IdempotencyKeyTakenError("The idempotency key is taken.")
+            self._storage.claims[claim] = (draft.guid, draft.claim.fingerprint)
         self._storage.last_id += 1
         image = Image(
             id=self._storage.last_id,
@@ -48,13 +53,19 @@ class MemoryImageRepository(ImageRepository):
             author=draft.author,
             visibility=draft.visibility,
             status=Status.GENERATING,
-            created_at=draft.created_at,
-            updated_at=draft.created_at,
+            created_at=draft.created_at.astimezone(UTC),
+            updated_at=draft.created_at.astimezone(UTC),
             generator=draft.generator,
             model=draft.model,
             parameters=_json_copy(draft.parameters),
         )
         return self._keep(image)
+
+    async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
+        """Look the claim up, and whether its image still exists."""
+        guid, fingerprint = self._storage.claims.get((caller, key), ("", ""))
+        image = self._storage.images.get(guid)
+        return None if image is None else (image, fingerprint)
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
@@ -72,14 +83,24 @@ class MemoryImageRepository(ImageRepository):
             usage=None if result.usage is None else _json_copy(result.usage),
             error=None,
         )
-        return image if ready == image else self._keep(replace(ready, filename=result.filename, updated_at=now))
+        return (
+            image
+            if ready == image
+            else self._keep(replace(ready, filename=result.filename, updated_at=now.astimezone(UTC)))
+        )
 
-    async def mark_failed(self, guid: str, status: Status, failure: Failure, now: datetime) -> Image:
+    async def mark_failed(
+        self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
+    ) -> Image:
         """Keep the failure."""
         image = self._find(guid)
         if image.status is Status.READY:
             raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
-        return self._keep(replace(image, status=status, error=failure, updated_at=now))
+        if free_key:
+            claims = self._storage.claims
+            for claim in [claim for claim, (holder, _) in claims.items() if holder == guid]:
+                del claims[claim]
+        return self._keep(replace(image, status=status, error=failure, updated_at=now.astimezone(UTC)))
 
     async def get(self, guid: str) -> Image:
         """Look the image up."""
@@ -105,7 +126,7 @@ class MemoryImageRepository(ImageRepository):
                 filename=image.filename if changes.filename is None else changes.filename,
                 tags=image.tags if changes.tags is None else changes.tags,
                 visibility=changes.visibility or image.visibility,
-                updated_at=now,
+                updated_at=now.astimezone(UTC),
             )
         )
 

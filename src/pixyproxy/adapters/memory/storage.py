@@ -8,8 +8,12 @@ from pixyproxy.domain.user import User
 
 @dataclass(slots=True)
 class MemoryStorage:
-    """Images by GUID in the order of adding, users by name, and the last id that was given out."""
+    """Images by GUID in the order of adding, users by name, claims of idempotency keys, and the last id.
+
+    A claim leads from caller and key to the GUID and the fingerprint of the request.
+    """
 
     images: dict[str, Image] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    claims: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     last_id: int = 0

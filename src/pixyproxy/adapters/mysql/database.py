@@ -58,7 +58,7 @@ class MySQLDatabase:
         await self.read(_ping)
 
     async def read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that only reads, in one statement outside any transaction."""
+        """The result of a job that only reads, outside any transaction."""
         return await self._threads.run(partial(_read, job))
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pymysql
@@ -19,6 +18,7 @@ from pixyproxy.adapters._sql.migrations import (
     split_statements,
 )
 from pixyproxy.adapters._sql.session import Session, pyformat
+from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.mysql.connection import Server
 from pixyproxy.adapters.mysql.errors import (
     DATABASE_DENIED,
@@ -52,13 +52,9 @@ async def migrate(database: "MySQLDatabase", on_script: Callable[[str], None] = 
     create it; DBConnectionError if the server cannot be reached. Several processes may call it at once.
     """
     loop = asyncio.get_running_loop()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="mysql-migrate")
-    try:
-        return await loop.run_in_executor(
-            executor, _migrate, database.server, lambda name: loop.call_soon_threadsafe(on_script, name)
-        )
-    finally:
-        executor.shutdown(wait=False)
+    return await run_in_own_thread(
+        "mysql-migrate", lambda: _migrate(database.server, lambda name: loop.call_soon_threadsafe(on_script, name))
+    )
 
 
 def check_schema(session: Session) -> None:

@@ -1,5 +1,6 @@
 """Runs a job as one read or one transaction on a thread's connection, and once more where that is safe."""
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -33,6 +34,15 @@ class MySQLSession(Session):
         with self._execute(sql, parameters) as cursor:
             rows: Sequence[Row] = cursor.fetchall()
             return rows
+
+    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
+        """One row, or None, that the server makes into one JSON array.
+
+        The server describes every column of a result anew, and for a single row of twenty columns reading
+        that takes the driver twice as long as all the rest.
+        """
+        rows = self.fetch(" ".join(["SELECT JSON_ARRAY(", columns, ")", rest]), parameters)
+        return json.loads(rows[0][0]) if rows else None
 
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert one row and return the id it was given."""
@@ -74,7 +84,7 @@ class MySQLSession(Session):
 
 
 def run_read(link: ServerLink, deadline: float, job: Callable[[Session], T]) -> T:
-    """The result of a job that only reads, in one statement."""
+    """The result of a job that only reads, outside any transaction."""
     return _run(link, deadline, job)
 
 

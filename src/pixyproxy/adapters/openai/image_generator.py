@@ -32,7 +32,7 @@ MAX_WAIT_S = 10.0
 """A longer `Retry-After` is the caller's to wait for."""
 
 BODIES_AT_ONCE = 4
-BODY_HOLD_S = 2.0
+BODY_HOLD_S = 0.5
 SMALL_BYTES = 128 * 1024
 """Up to here parsing takes less than handing it to a thread."""
 
@@ -47,6 +47,7 @@ class _Opened:
     fetcher: PictureFetcher
     places: BodyPlaces
     executor: ThreadPoolExecutor
+    answers: set[httpx2.Response]
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -100,11 +101,14 @@ class OpenAIImageGenerator(ImageGenerator):
             fetcher=PictureFetcher(pictures, base_url, self._url_hosts),
             places=BodyPlaces(BODIES_AT_ONCE, BODY_HOLD_S),
             executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="openai-decode"),
+            answers=set(),
         )
 
     async def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
+            for answer in tuple(opened.answers):  # closing the client alone would not wake who waits for their rest
+                await answer.aclose()
             await opened.client.close()
             await opened.pictures.aclose()
             opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
@@ -152,18 +156,20 @@ class OpenAIImageGenerator(ImageGenerator):
             raise GeneratorUnavailableError(f"{words}: {failure.message}") from error
 
     async def _call(self, opened: _Opened, prompt: str, model: str, options: dict[str, Any]) -> tuple[Answer, bytes]:
-        # Once its headers are here an answer waits in the socket's small buffers until it has a place to be read.
-        async with (
-            opened.client.images.with_streaming_response.generate(
-                prompt=prompt, model=model, n=1, extra_body=options
-            ) as response,
-            opened.places.place(),
-        ):
-            raw = await read_body(response.http_response, MAX_ANSWER_BYTES)
-            if len(raw) <= SMALL_BYTES:
-                return parse_answer(raw), raw
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
+        async with opened.client.images.with_streaming_response.generate(
+            prompt=prompt, model=model, n=1, extra_body=options
+        ) as response:
+            opened.answers.add(response.http_response)
+            try:
+                # The answer waits in the socket's small buffers until it has a place to be read.
+                async with opened.places.place():
+                    raw = await read_body(response.http_response, MAX_ANSWER_BYTES)
+                    if len(raw) <= SMALL_BYTES:
+                        return parse_answer(raw), raw
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
+            finally:
+                opened.answers.discard(response.http_response)
 
     def _require_open(self) -> _Opened:
         if self._opened is None:

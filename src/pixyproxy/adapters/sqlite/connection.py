@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from pixyproxy.adapters.sqlite.errors import MISSING, translate
+from pixyproxy.adapters.sqlite.errors import MISSING
 from pixyproxy.domain.errors import DBConnectionError
 
 BUSY_SECONDS = 4.0
@@ -42,7 +42,7 @@ class FileLink:
         self._file = (0, 0)
 
     def connection(self) -> sqlite3.Connection:
-        """The open connection; raises DBConnectionError if none can be had.
+        """The open connection; raises sqlite3.Error, OSError, or DBConnectionError where the file is gone.
 
         A file that was deleted would go on taking writes which nobody could ever read: so each call looks.
         """
@@ -51,18 +51,17 @@ class FileLink:
         except FileNotFoundError:
             self.close()
             raise DBConnectionError(MISSING) from None
-        except OSError as error:
-            self.close()
-            raise translate(error) from error
         file = (status.st_dev, status.st_ino)
         if self._connection is None or file != self._file:
             self.close()
-            try:
-                self._connection = connect(self._path, query_only=self._query_only, busy_seconds=self._busy_seconds)
-            except sqlite3.Error as error:
-                raise translate(error) from error
+            self._connection = connect(self._path, query_only=self._query_only, busy_seconds=self._busy_seconds)
             self._file = file
         return self._connection
+
+    def roll_back(self) -> None:
+        """Undo the transaction that is open, if one is."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection if it is open."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.sqlite.connection import FileLink
+from pixyproxy.adapters.sqlite.errors import LockedError
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import run_point_read, run_read, run_write
 
@@ -63,11 +64,13 @@ class SQLiteDatabase:
         """
         if not self._users:
             return await self.read(job)
-        result = run_point_read(self._point, job)
-        return await self.read(job) if result is None else result
+        try:
+            return run_point_read(self._point, job)
+        except LockedError:
+            return await self.read(job)
 
     async def read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that only reads, in one statement."""
+        """The result of a job that only reads, outside any transaction."""
         return await self._readers.run(lambda link, deadline: run_read(link, deadline, job))
 
     async def write(self, job: Callable[[Session], T]) -> T:

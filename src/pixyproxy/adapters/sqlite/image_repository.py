@@ -5,6 +5,7 @@ from functools import partial
 
 from pixyproxy.adapters._sql import images
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
@@ -30,16 +31,26 @@ class SQLiteImageRepository(ImageRepository):
 
     async def add(self, draft: ImageDraft) -> Image:
         """Insert the image, its tags and terms in one transaction."""
-        return await self._database.write(partial(images.add, draft=draft))
+        try:
+            return await self._database.write(partial(images.add, draft=draft))
+        except ConstraintViolationError:
+            await self._database.read(partial(images.blame_claim, draft=draft))
+            raise
+
+    async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
+        """Read one row by its unique key."""
+        return await self._database.read(partial(images.find_claimed, caller=caller, key=key))
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Record the result in one transaction."""
         return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
 
-    async def mark_failed(self, guid: str, status: Status, failure: Failure, now: datetime) -> Image:
+    async def mark_failed(
+        self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
+    ) -> Image:
         """Record the failure in one transaction."""
         return await self._database.write(
-            partial(images.mark_failed, guid=guid, status=status, failure=failure, now=now)
+            partial(images.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
         )
 
     async def get(self, guid: str) -> Image:
@@ -47,7 +58,7 @@ class SQLiteImageRepository(ImageRepository):
         return await self._database.point_read(partial(images.get, guid=guid))
 
     async def search(self, query: ImageQuery) -> Page:
-        """Read one page in one statement, in a thread."""
+        """Read one page in a thread, after finding what narrows the search down."""
         return await self._database.read(partial(images.search, query=query))
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:

@@ -5,10 +5,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pixyproxy.adapters._sql.migrations import APPLIED, PROBES, RECORD, Script, load_scripts, pending, split_statements
+from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
 from pixyproxy.adapters.sqlite.errors import is_busy, translate
 
@@ -28,13 +28,9 @@ async def migrate(path: Path, on_script: Callable[[str], None] = _ignore) -> lis
     Several processes may call it at once.
     """
     loop = asyncio.get_running_loop()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite-migrate")
-    try:
-        return await loop.run_in_executor(
-            executor, _migrate, path, lambda name: loop.call_soon_threadsafe(on_script, name)
-        )
-    finally:
-        executor.shutdown(wait=False)
+    return await run_in_own_thread(
+        "sqlite-migrate", lambda: _migrate(path, lambda name: loop.call_soon_threadsafe(on_script, name))
+    )
 
 
 def _migrate(path: Path, on_script: Callable[[str], object]) -> list[str]:

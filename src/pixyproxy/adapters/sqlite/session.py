@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pixyproxy.adapters._sql.session import Parameters, Row, Session
 from pixyproxy.adapters.sqlite.connection import FileLink
-from pixyproxy.adapters.sqlite.errors import is_busy, translate
+from pixyproxy.adapters.sqlite.errors import translate
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _STEPS_BETWEEN_LOOKS = 50_000
@@ -27,6 +27,11 @@ class SQLiteSession(Session):
         """All rows of a query."""
         return self._connection.execute(sql, parameters).fetchall()
 
+    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
+        """One row, or None."""
+        row: Row | None = self._connection.execute(" ".join(["SELECT", columns, rest]), parameters).fetchone()
+        return row
+
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert one row and return the id it was given."""
         return self._connection.execute(sql, parameters).lastrowid or 0
@@ -41,16 +46,20 @@ class SQLiteSession(Session):
 
 
 def run_read(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
-    """The result of a job that only reads, in one statement."""
-    connection = _connection(link, deadline)
-    return _run(link, connection, lambda: job(SQLiteSession(connection)))
+    """The result of a job that only reads, outside any transaction."""
+
+    def read(connection: sqlite3.Connection) -> T:
+        _limit(connection, deadline)
+        return job(SQLiteSession(connection))
+
+    return _run(link, read)
 
 
 def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
     """The result of a job that is one transaction."""
-    connection = _connection(link, deadline)
 
-    def transaction() -> T:
+    def transaction(connection: sqlite3.Connection) -> T:
+        _limit(connection, deadline)
         connection.execute("BEGIN IMMEDIATE")
         result = job(SQLiteSession(connection))
         if time.monotonic() > deadline:
@@ -59,40 +68,27 @@ def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T
         connection.execute("COMMIT")
         return result
 
-    return _run(link, connection, transaction)
+    return _run(link, transaction)
 
 
-def run_point_read(link: FileLink, job: Callable[[Session], T]) -> T | None:
-    """The result of a job that reads by a unique key, too quick for a deadline; None if the file is locked."""
-    connection = link.connection()
-
-    def read() -> T | None:
-        try:
-            return job(SQLiteSession(connection))
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            return None
-
-    return _run(link, connection, read)
+def run_point_read(link: FileLink, job: Callable[[Session], T]) -> T:
+    """The result of a job that reads by a unique key, without a deadline; raises LockedError at once if it had to wait."""
+    return _run(link, lambda connection: job(SQLiteSession(connection)))
 
 
-def _connection(link: FileLink, deadline: float) -> sqlite3.Connection:
-    connection = link.connection()
+def _limit(connection: sqlite3.Connection, deadline: float) -> None:
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
-    return connection
 
 
-def _run(link: FileLink, connection: sqlite3.Connection, job: Callable[[], T]) -> T:
+def _run(link: FileLink, job: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        return job()
+        return job(link.connection())
     except (PixyProxyException, UnicodeEncodeError, sqlite3.IntegrityError) as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        link.roll_back()
         if isinstance(error, PixyProxyException):
             raise
         raise translate(error) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         # A new connection is cheap, and after an error of the disk the only one to trust.
         link.close()
         raise translate(error) from error

@@ -58,7 +58,7 @@ def create_app(container: Container) -> FastAPI:
         build_read_router(images, gate, links),
         build_write_router(images, gate, links),
         build_service_router(container.readiness(), gate),
-        add_docs(app),
+        add_docs(app, links),
     ]
     for router in routers:
         app.include_router(router)

@@ -53,16 +53,21 @@ def requested_range(headers: Mapping[str, str], have: Representation) -> tuple[i
         return None
     first, last = found.groups()
     if first:
-        start, stop = int(first), min(int(last) + 1, have.size) if last else have.size
-        if last and int(last) < start:
+        start, stop = _position(first), min(_position(last) + 1, have.size) if last else have.size
+        if last and _position(last) < start:
             return None
     elif last:
-        start, stop = max(0, have.size - int(last)), have.size
+        start, stop = max(0, have.size - _position(last)), have.size
     else:
         return None
     if start >= stop:
         raise Unsatisfiable
     return start, stop
+
+
+def _position(digits: str) -> int:
+    """The number, or one that is beyond any size as well: Python refuses to read thousands of digits."""
+    return int(digits.lstrip("0")[:20] or "0")
 
 
 def _range_applies(condition: str | None, have: Representation) -> bool:
@@ -85,7 +90,7 @@ def _date(field: str | None) -> datetime | None:
         return None
     try:
         date = parsedate_to_datetime(field)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 

@@ -48,15 +48,19 @@ async def content_response(request: Request, content: ImageContent) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": content_disposition(image.filename),
     }
-    outcome = failed_precondition(request.headers, have)
+    conditions = _joined(request)
+    outcome = failed_precondition(conditions, have)
     if outcome == 412:
         raise HTTPProblem(412, "The image is not the one that the conditions of the request name.")
     if outcome == 304:
         return Response(None, 304, headers)
     headers["Content-Type"] = content.media_type
+    if request.scope["state"].get("head"):
+        # Ranges are defined for GET only (RFC 9110, section 14.2).
+        return Response(None, 200, {**headers, "Content-Length": str(have.size)})
     status, start, stop = 200, 0, have.size
     try:
-        wanted = requested_range(request.headers, have)
+        wanted = requested_range(conditions, have)
     except Unsatisfiable:
         raise HTTPProblem(
             416,
@@ -66,13 +70,19 @@ async def content_response(request: Request, content: ImageContent) -> Response:
     if wanted is not None:
         status, (start, stop) = 206, wanted
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{have.size}"
-    if request.scope["state"].get("head"):
-        return Response(None, status, {**headers, "Content-Length": str(stop - start)})
     reader = await content.read(start, stop)
     if len(reader.first) == stop - start:
         await reader.close()
         return Response(reader.first, status, headers)
     return PiecewiseResponse(reader, stop - start, status, headers)
+
+
+def _joined(request: Request) -> dict[str, str]:
+    """The header fields, those that come in several lines joined to one (RFC 9110, section 5.3)."""
+    fields: dict[str, str] = {}
+    for name, value in request.headers.items():
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
 
 
 def content_disposition(filename: str) -> str:

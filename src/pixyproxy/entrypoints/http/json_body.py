@@ -29,7 +29,7 @@ async def read_json(request: Request) -> Any:
         if len(body) > MAX_BODY_BYTES:
             _too_large()
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object)
     except UnicodeDecodeError:
         raise HTTPProblem(400, "The body is not UTF-8 text.") from None
     except RecursionError:
@@ -38,14 +38,24 @@ async def read_json(request: Request) -> Any:
         raise HTTPProblem(
             400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
-    except ValueError as error:
-        raise HTTPProblem(400, f"The body is not JSON: {error}.") from None
+    except ValueError:
+        # Python's own limit for the digits of a whole number.
+        raise HTTPProblem(400, "The body holds a number with too many digits.") from None
 
 
 def _too_large() -> NoReturn:
-    # The rest of the body is not read, so the connection cannot be used again.
-    raise HTTPProblem(413, "The body is larger than 1 MiB.", headers={"Connection": "close"})
+    # The server throws the rest of the body away. Closing instead would reset the connection under a client
+    # that is still sending, which then never sees this answer.
+    raise HTTPProblem(413, "The body is larger than 1 MiB.")
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
+    raise HTTPProblem(400, f"The body is not JSON: {name} is not a JSON value.")
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object; a name given twice could mean either value (RFC 7493, section 2.3, forbids it)."""
+    values = dict(members)
+    if len(values) < len(members):
+        raise HTTPProblem(400, "The body holds an object with the same name twice.")
+    return values

@@ -29,7 +29,8 @@ class Links:
         """An absolute URL."""
         if self._public_url is not None:
             return f"{self._public_url}{path}"
-        url = request.url
+        # Without the query string, which may hold what is no text.
+        url = request.base_url
         return f"{url.scheme}://{url.netloc}{path}"
 
     def next_page(self, request: Request, cursor: str, parameters: dict[str, object]) -> str:

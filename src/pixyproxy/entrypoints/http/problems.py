@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -56,12 +57,19 @@ _CODE_OF_STATUS = {
     403: "permission-denied",
     404: "not-found",
     405: "method-not-allowed",
+    412: "precondition-failed",
     413: "body-too-large",
     415: "unsupported-media-type",
     416: "range-not-satisfiable",
 }
+# As RFC 9110 has them; those of the standard library depend on the version of Python.
+_TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _DEFAULT_RETRY_S = {429: 10, 503: 5}
 """Seconds in Retry-After where the error names none; a client must always hear when to come back."""
+
+
+_PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
+"""What stands for itself in the path of a URI (RFC 3986, section 3.3), besides letters and digits."""
 
 
 class HTTPProblem(HTTPException):
@@ -98,7 +106,8 @@ class ProblemHandler:
             if status == 404:
                 detail = "There is nothing at this path."
             elif status == 405:
-                allowed = self._routes.allowed(request.url.path)
+                # What is not in the table are the files of the documentation.
+                allowed = self._routes.allowed(request.scope["path"]) or ["GET", "HEAD"]
                 headers["Allow"] = ", ".join(allowed)
                 detail = f"This path answers to {headers['Allow']} only."
         else:
@@ -111,10 +120,10 @@ class ProblemHandler:
             headers.setdefault("Retry-After", str(_DEFAULT_RETRY_S[status]))
         body = {
             "type": f"urn:pixyproxy:problem:{code}",
-            "title": HTTPStatus(status).phrase,
+            "title": _TITLES.get(status) or HTTPStatus(status).phrase,
             "status": status,
             "detail": detail,
-            "instance": request.url.path,
+            "instance": quote(request.scope["path"], safe=_PATH_CHARACTERS),
             "code": code,
             "request_id": request.scope.get("state", {}).get("request_id"),
             **members,
@@ -144,11 +153,15 @@ class ProblemMiddleware:
 
         try:
             await self._app(scope, receive, send_and_note)
-        except Exception as error:  # noqa: BLE001 - the one place where everything ends
+        except ClientDisconnect:
+            return  # while its body was read: there is nobody left to answer
+        except Exception as error:
             if started:
                 # Returning without the last byte makes the server cut the connection, which is the only
                 # way left to tell the client that what it got is not whole.
-                logger.error("answer broken off: %s: %s", type(error).__name__, error)
+                cause = error.__cause__ or error  # the framework has wrapped what it may not answer any more
+                trace = None if isinstance(cause, errors.PixyProxyException) else cause
+                logger.error("answer broken off: %s: %s", type(cause).__name__, cause, exc_info=trace)
                 return
             response = await self._handler(Request(scope, receive), error)
             await response(scope, receive, send)

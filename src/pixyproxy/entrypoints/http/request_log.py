@@ -1,6 +1,7 @@
 """The request log: two lines for every request, whatever becomes of it, and its id."""
 
 import logging
+import re
 import socket
 import threading
 import time
@@ -22,7 +23,8 @@ class RequestIds:
     """
 
     def __init__(self) -> None:
-        self._host = socket.gethostname()
+        # An id is one word of ASCII, in the log as in a header.
+        self._host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def next(self) -> str:

@@ -6,26 +6,26 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from pixyproxy.entrypoints.http.presenter import json_response
+from pixyproxy.entrypoints.http.presenter import Links, json_response
 
 
-def add_docs(app: FastAPI) -> APIRouter:
+def add_docs(app: FastAPI, links: Links) -> APIRouter:
     """Serve `/docs`, and lead whoever opens the bare address there."""
     app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="docs-assets")
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     async def get_root() -> Response:
-        return RedirectResponse("docs", 307)
+        return RedirectResponse(links.path("/docs"), 307)
 
     @router.get("/docs")
     async def get_docs() -> Response:
         return get_swagger_ui_html(
-            openapi_url="openapi.json",
+            openapi_url=links.path("/openapi.json"),
             title=app.title,
-            swagger_js_url="docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="docs/assets/swagger-ui.css",
-            swagger_favicon_url="docs/assets/favicon-32x32.png",
+            swagger_js_url=links.path("/docs/assets/swagger-ui-bundle.js"),
+            swagger_css_url=links.path("/docs/assets/swagger-ui.css"),
+            swagger_favicon_url=links.path("/docs/assets/favicon-32x32.png"),
         )
 
     @router.get("/openapi.json")

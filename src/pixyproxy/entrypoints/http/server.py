@@ -44,12 +44,18 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.drain_s),
     )
-    # Once it has stopped in good order, uvicorn raises the signal again: being told to stop is no failure.
+    server = DrainingServer(config, container.generations(), settings.drain_s)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn has handlers of its own only while it runs. Before, being told to stop must not be missed; and
+    # once it has stopped in good order it raises the signal again, which is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     host, port = listener.getsockname()[:2]
     announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    DrainingServer(config, container.generations(), settings.drain_s).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 def bind(host: str, port: int) -> socket.socket:

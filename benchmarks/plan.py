@@ -1,0 +1,30 @@
+"""How long everything is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Rounds and seconds of a run; `in_flight_s` is for how long reads are measured beside generations."""
+
+    rounds: int
+    sample_s: float
+    latency_rounds: int
+    in_flight_s: float
+
+
+FULL = Plan(rounds=5, sample_s=0.8, latency_rounds=3, in_flight_s=5.0)
+QUICK = Plan(rounds=2, sample_s=0.4, latency_rounds=1, in_flight_s=3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every scenario needs: the plan, a folder of its own, and whom to tell of a step, of what is being done, of a remark."""
+
+    plan: Plan
+    folder: Path
+    on_step: Callable[[], None]
+    tell: Callable[[str], None]
+    note: Callable[[str], None]

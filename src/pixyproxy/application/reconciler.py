@@ -1,0 +1,196 @@
+"""The use case that settles what an interruption left behind: it adopts and quarantines, and never deletes."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pixyproxy.application.sidecar import result_of
+from pixyproxy.domain.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    ConstraintViolationError,
+    DataValidationError,
+    ImageNotFoundError,
+)
+from pixyproxy.domain.image import Failure, Image, ImageResult, Status
+from pixyproxy.ports.blob_recovery import BlobRecovery, StoredBlob
+from pixyproxy.ports.blob_store import BlobStore
+from pixyproxy.ports.clock import Clock
+from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.recovery_repository import RecoveryRepository
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+INTERRUPTED = Failure(
+    "interrupted", "The generation was interrupted after the upstream call may have begun: it may have been paid for."
+)
+
+
+class Action(StrEnum):
+    """What is done about a finding."""
+
+    ADOPT = "adopt"
+    SETTLE = "settle as unknown"
+    QUARANTINE = "quarantine"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that was not in order: which image (empty for debris), what about it, and what is done."""
+
+    guid: str
+    what: str
+    action: Action
+
+
+class Reconciler:
+    """Brings rows and bytes into agreement after an interruption.
+
+    Several processes may reconcile at once: whoever takes a lease settles its row. While the blob store or
+    the database cannot be reached nothing is settled, and the error of that port is raised.
+    """
+
+    def __init__(
+        self,
+        images: ImageRepository,
+        recovery: RecoveryRepository,
+        blobs: BlobStore,
+        stored: BlobRecovery,
+        clock: Clock,
+        *,
+        owner: str,
+        lease_s: float,
+    ) -> None:
+        """`owner` names this process in leases; what changed within `lease_s` seconds may still be under way."""
+        self._images = images
+        self._recovery = recovery
+        self._blobs = blobs
+        self._stored = stored
+        self._clock = clock
+        self._owner = owner
+        self._lease = timedelta(seconds=lease_s)
+
+    async def interrupted(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Settle rows whose lease ran out, and adopt what was kept aside: cheap enough for every minute."""
+        seen: set[str] = set()
+        while True:
+            rows = [
+                row
+                for row in await self._recovery.expired(self._clock.now(), BATCH + len(seen))
+                if row.guid not in seen
+            ]
+            for row in rows:
+                seen.add(row.guid)
+                if (finding := await self._settle(row, apply)) is not None:
+                    yield finding
+            if not rows:
+                break
+        for guid in sorted(await self._stored.kept_aside()):
+            status = (await self._recovery.statuses([guid])).get(guid)
+            # A row that is being worked on is settled by its owner, or above once its lease has run out.
+            if status in {Status.FAILED, Status.UNKNOWN} and (finding := await self._adopt_aside(guid, apply)):
+                yield finding
+
+    async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Compare all that is stored with all rows, both ways; reads every folder and every row."""
+        long_ago = self._clock.now() - self._lease
+        batch: list[StoredBlob] = []
+        async for blob in self._stored.walk():
+            batch.append(blob)
+            if len(batch) == BATCH:
+                async for finding in self._compare(batch, apply):
+                    yield finding
+                batch = []
+        async for finding in self._compare(batch, apply):
+            yield finding
+        if apply and (count := await self._stored.quarantine_debris(long_ago)):
+            yield Finding("", f"{count} half-written files", Action.QUARANTINE)
+        async for finding in self._missing():
+            yield finding
+
+    async def _settle(self, row: Image, apply: bool) -> Finding | None:
+        now = self._clock.now()
+        if apply and not await self._recovery.take_over(row.guid, self._owner, now, now + self._lease):
+            return None
+        result = await self._whole(row.guid)
+        if result is None and row.guid in await self._stored.kept_aside():
+            if not apply:
+                return Finding(row.guid, "interrupted, its bytes are kept aside", Action.ADOPT)
+            await self._stored.adopt_aside(row.guid)
+            result = await self._whole(row.guid)
+        if result is not None:
+            if apply:
+                await self._ready(row.guid, result)
+            return Finding(row.guid, "interrupted, its bytes are whole", Action.ADOPT)
+        if apply:
+            try:
+                await self._images.mark_failed(row.guid, Status.UNKNOWN, INTERRUPTED, self._clock.now())
+            except (ImageNotFoundError, ConstraintViolationError):
+                return None
+        return Finding(row.guid, "interrupted, without bytes", Action.SETTLE)
+
+    async def _adopt_aside(self, guid: str, apply: bool) -> Finding | None:
+        if apply:
+            if not await self._stored.adopt_aside(guid):
+                return None
+            result = await self._whole(guid)
+            if result is None or not await self._ready(guid, result):
+                return None
+        return Finding(guid, "its bytes are kept aside", Action.ADOPT)
+
+    async def _compare(self, batch: list[StoredBlob], apply: bool) -> AsyncIterator[Finding]:
+        long_ago = self._clock.now() - self._lease
+        statuses = await self._recovery.statuses([blob.guid for blob in batch]) if batch else {}
+        for blob in batch:
+            status = statuses.get(blob.guid)
+            if status is None and blob.modified_at < long_ago:
+                # Bytes come after the row is committed, so what has none lost it: the row was deleted.
+                if apply:
+                    try:
+                        await self._stored.quarantine(blob.guid)
+                    except BlobMissingError:
+                        continue
+                yield Finding(blob.guid, "stored without a row", Action.QUARANTINE)
+            elif status in {Status.FAILED, Status.UNKNOWN} and blob.size is not None:
+                result = await self._whole(blob.guid)
+                if result is not None and (not apply or await self._ready(blob.guid, result)):
+                    yield Finding(blob.guid, f"recorded as {status}, its bytes are whole", Action.ADOPT)
+
+    async def _missing(self) -> AsyncIterator[Finding]:
+        last = 0
+        while rows := await self._recovery.walk(last, BATCH):
+            last = rows[-1].id
+            ready = {row.guid: row.size_bytes for row in rows if row.status is Status.READY}
+            sizes = await self._stored.sizes(list(ready)) if ready else {}
+            for guid, size in ready.items():
+                if guid not in sizes:
+                    # A row that was read before its deletion is no loss.
+                    if (await self._recovery.statuses([guid])).get(guid) is Status.READY:
+                        logger.error("image %s is ready and its bytes are missing", guid)
+                        yield Finding(guid, "its bytes are missing", Action.REPORT)
+                elif sizes[guid] != size:
+                    logger.error("image %s has %d bytes where %s are recorded", guid, sizes[guid], size)
+                    yield Finding(guid, "its bytes do not have the length that is recorded", Action.REPORT)
+
+    async def _whole(self, guid: str) -> ImageResult | None:
+        """What the sidecar says of the stored bytes, if they are what it says."""
+        try:
+            result = result_of(await self._blobs.read_sidecar(guid))
+            await self._stored.verify(guid, size=result.size_bytes, sha256=result.sha256)
+        except BlobMissingError:
+            return None
+        except (BlobCorruptError, DataValidationError) as error:
+            logger.error("what is stored for image %s is damaged: %s", guid, error.message)
+            return None
+        return result
+
+    async def _ready(self, guid: str, result: ImageResult) -> bool:
+        try:
+            await self._images.mark_ready(guid, result, self._clock.now())
+        except ImageNotFoundError:
+            return False
+        return True

@@ -1,0 +1,824 @@
+"""What every image repository has to do, sentence by sentence of the port."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, ClassVar
+
+import pytest
+
+from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.image import (
+    Failure,
+    Image,
+    ImageChanges,
+    ImageDraft,
+    ImageResult,
+    Picture,
+    Status,
+    Visibility,
+    new_guid,
+)
+from pixyproxy.domain.query import ImageQuery, decode_cursor
+from pixyproxy.domain.text import fold, query_terms
+from pixyproxy.ports.image_repository import ImageRepository
+
+NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=9, microseconds=530864)
+STRANGE_TEXTS = [
+    "a duck",
+    "trailing spaces   ",
+    "  leading\ttab",
+    "two\nlines\r\nand more\n",
+    "🦆 a 4-byte duck 𝕯𝖚𝖈𝖐",
+    "猫が好き 我喜歡貓 고양이 قطة חתול",
+    "e\u0301 is not \u00e9",
+    "100% _under_ back\\slash 'single' \"double\" `tick` :name %(name)s %s ?",
+    "'; DROP TABLE images; -- \\'",
+    "\u200bzero\u200dwidth\ufeff",
+    "\x01\x1f\x7f control",
+    "x" * 32_000,
+    "🦆" * 32_000,
+]
+
+
+class ImageStorage(ABC):
+    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+
+    @abstractmethod
+    def repository(self) -> ImageRepository:
+        """A new repository, not yet open, on this storage."""
+
+    @abstractmethod
+    def stored(self, guid: str) -> dict[str, Any] | None:
+        """Guid, filename, prompt, author, status and visibility as the storage has them, None if it has none."""
+
+    @abstractmethod
+    def child_rows(self) -> int:
+        """How many tags and search terms are stored beside the images."""
+
+    @abstractmethod
+    def delete_by_hand(self) -> None:
+        """Delete all images past the adapter."""
+
+    @abstractmethod
+    def open_handles(self) -> int:
+        """How many connections, threads and files the repositories hold."""
+
+
+def make_draft(**values: Any) -> ImageDraft:
+    """A draft of a public image by nobody, with some fields as given."""
+    draft = ImageDraft(
+        guid=new_guid(),
+        filename="duck.png",
+        prompt="a duck",
+        tags=(),
+        author=None,
+        visibility=Visibility.PUBLIC,
+        generator="sketch",
+        model=None,
+        parameters={},
+        created_at=NOW,
+        lease_owner="test-1",
+        lease_expires_at=NOW + timedelta(minutes=6),
+    )
+    return replace(draft, **values)
+
+
+def make_result(**values: Any) -> ImageResult:
+    """The result of a generation, with some fields as given."""
+    result = ImageResult(
+        filename="duck.png",
+        picture=Picture("image/png", 1024, 768),
+        size_bytes=1_482_211,
+        sha256="ab" * 32,
+        model="sketch-1",
+        revised_prompt=None,
+        usage=None,
+    )
+    return replace(result, **values)
+
+
+async def add_ready(repository: ImageRepository, **values: Any) -> Image:
+    """Add an image and mark it ready under its own file name."""
+    draft = make_draft(**values)
+    await repository.add(draft)
+    return await repository.mark_ready(draft.guid, make_result(filename=draft.filename), draft.created_at)
+
+
+async def found(repository: ImageRepository, **values: Any) -> list[str]:
+    """The prompts of all images that a query finds."""
+    return [image.prompt for image in (await repository.search(ImageQuery(**values))).items]
+
+
+class ImageRepositoryContract:
+    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+
+    adapter: type[ImageRepository]
+
+    @pytest.fixture
+    async def repository(self, storage: ImageStorage) -> AsyncIterator[ImageRepository]:
+        repository = storage.repository()
+        assert type(repository) is self.adapter
+        await repository.open()
+        yield repository
+        await repository.close()
+        assert storage.open_handles() == 0
+
+    # Opening and closing
+
+    async def test_closing_gives_everything_back_and_twice_is_fine(self, storage: ImageStorage) -> None:
+        repository = storage.repository()
+        await repository.close()
+        await repository.open()
+        image = await repository.add(make_draft())
+        await asyncio.gather(*(repository.get(image.guid) for _ in range(20)))
+        await repository.search(ImageQuery())
+        await repository.close()
+        await repository.close()
+        assert storage.open_handles() == 0
+
+    async def test_opening_again_after_closing_works(self, storage: ImageStorage) -> None:
+        repository = storage.repository()
+        await repository.open()
+        image = await repository.add(make_draft())
+        await repository.close()
+        await repository.open()
+        assert await repository.get(image.guid) == image
+        await repository.close()
+
+    async def test_everything_is_there_for_another_repository(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        image = await add_ready(repository, tags=("b", "a"), author="alice", parameters={"size": "1024x1024"})
+        other = storage.repository()
+        await other.open()
+        assert await other.get(image.guid) == image
+        assert (await other.search(ImageQuery())).items == (image,)
+        await other.close()
+        assert await repository.get(image.guid) == image
+
+    async def test_ping(self, repository: ImageRepository) -> None:
+        await repository.ping()
+
+    # add
+
+    async def test_add_returns_what_is_stored(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        draft = make_draft(
+            tags=("zebra", "ant", "äöü 🦆"),
+            author="alice",
+            visibility=Visibility.PRIVATE,
+            model="gpt-image-2",
+            parameters={"size": "1024x1024", "quality": "low"},
+        )
+        image = await repository.add(draft)
+        assert image == Image(
+            id=image.id,
+            guid=draft.guid,
+            filename="duck.png",
+            prompt="a duck",
+            tags=("zebra", "ant", "äöü 🦆"),
+            author="alice",
+            visibility=Visibility.PRIVATE,
+            status=Status.GENERATING,
+            created_at=NOW,
+            updated_at=NOW,
+            generator="sketch",
+            model="gpt-image-2",
+            parameters={"size": "1024x1024", "quality": "low"},
+        )
+        assert await repository.get(draft.guid) == image
+        assert storage.stored(draft.guid) == {
+            "guid": draft.guid,
+            "filename": "duck.png",
+            "prompt": "a duck",
+            "author": "alice",
+            "status": "generating",
+            "visibility": "private",
+        }
+
+    async def test_ids_grow_in_the_order_of_adding(self, repository: ImageRepository) -> None:
+        ids = [(await repository.add(make_draft())).id for _ in range(3)]
+        for image in (await repository.search(ImageQuery())).items:
+            await repository.delete(image.guid)
+        ids += [(await repository.add(make_draft())).id for _ in range(3)]
+        assert ids == sorted(set(ids))
+
+    async def test_ids_grow_after_the_newest_were_deleted(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        image = await repository.add(make_draft())
+        await repository.delete(image.guid)
+        await repository.close()
+        await repository.open()
+        newer = await repository.add(make_draft())
+        storage.delete_by_hand()
+        assert image.id < newer.id < (await repository.add(make_draft())).id
+
+    async def test_add_of_a_known_guid_changes_nothing(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        image = await repository.add(make_draft(tags=("one",)))
+        rows = storage.child_rows()
+        with pytest.raises(ConstraintViolationError):
+            await repository.add(make_draft(guid=image.guid, prompt="quite another prompt", tags=("two", "three")))
+        assert await repository.get(image.guid) == image
+        assert storage.child_rows() == rows
+
+    async def test_of_concurrent_adds_of_a_guid_exactly_one_wins(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        other = storage.repository()
+        await other.open()
+        drafts = [make_draft(guid="0b9f1c2d-0000-4000-8000-000000000000", prompt=f"duck {i}") for i in range(12)]
+        outcomes = await asyncio.gather(
+            *((repository, other)[i % 2].add(draft) for i, draft in enumerate(drafts)), return_exceptions=True
+        )
+        await other.close()
+        winners = [outcome for outcome in outcomes if isinstance(outcome, Image)]
+        assert len(winners) == 1
+        assert all(isinstance(o, ConstraintViolationError) for o in outcomes if not isinstance(o, Image)), outcomes
+        assert await repository.get(drafts[0].guid) == winners[0]
+
+    async def test_concurrent_adds_of_different_images_all_succeed(self, repository: ImageRepository) -> None:
+        prompts = [f"the same words again and again {i}" for i in range(20)]
+        await asyncio.gather(*(add_ready(repository, prompt=prompt, tags=("same", "tags")) for prompt in prompts))
+        assert sorted(await found(repository, terms=("again",), tags=("tags",))) == sorted(prompts)
+
+    @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: repr(text[:12]))
+    async def test_text_comes_back_exactly(self, storage: ImageStorage, repository: ImageRepository, text: str) -> None:
+        short = text[:64]
+        draft = make_draft(
+            prompt=text, filename=short, author=short, tags=(short, "b"), model=short, parameters={short: [text, None]}
+        )
+        image = await repository.add(draft)
+        assert await repository.get(draft.guid) == image
+        values = (image.prompt, image.filename, image.author, image.tags, image.model, image.parameters)
+        assert values == (text, short, short, (short, "b"), short, {short: [text, None]})
+        assert (storage.stored(draft.guid) or {})["prompt"] == text
+        result = make_result(filename=short, model=short, revised_prompt=text, usage={short: text})
+        ready = await repository.mark_ready(draft.guid, result, NOW)
+        assert (ready.filename, ready.model, ready.revised_prompt, ready.usage) == (short, short, text, {short: text})
+        assert await repository.get(draft.guid) == ready
+
+    async def test_failure_text_comes_back_exactly(self, repository: ImageRepository) -> None:
+        for text in STRANGE_TEXTS:
+            image = await repository.add(make_draft())
+            failed = await repository.mark_failed(image.guid, Status.FAILED, Failure(text[:64], text), NOW)
+            assert failed.error == Failure(text[:64], text)
+            assert await repository.get(image.guid) == failed
+
+    async def test_a_prompt_of_thousands_of_different_words_is_found_by_each(self, repository: ImageRepository) -> None:
+        prompt = " ".join(f"w{i:04x}" for i in range(5300))
+        assert 31_000 < len(prompt) <= 32_000
+        await add_ready(repository, prompt=prompt)
+        assert await found(repository, terms=("w0000", "w14b3", "w0abc")) == [prompt]
+        assert await found(repository, terms=("w14b4",)) == []
+
+    async def test_a_prompt_of_thousands_of_characters_without_spaces(self, repository: ImageRepository) -> None:
+        prompt = "".join(chr(0x4E00 + i * 37 % 20_000) for i in range(32_000))
+        await add_ready(repository, prompt=prompt)
+        assert await found(repository, terms=query_terms(prompt[31_000:31_060])) == [prompt]
+
+    async def test_parameters_and_usage_are_kept_apart_from_the_callers(self, repository: ImageRepository) -> None:
+        parameters: dict[str, Any] = {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
+        usage: dict[str, Any] = {"total_tokens": 1068, "details": {"text": 12}}
+        image = await repository.add(make_draft(parameters=parameters))
+        await repository.mark_ready(image.guid, make_result(usage=usage), NOW)
+        parameters["nested"]["list"].append("later")
+        usage["details"]["text"] = 13
+        stored = await repository.get(image.guid)
+        assert stored.parameters == {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
+        assert stored.usage == {"total_tokens": 1068, "details": {"text": 12}}
+
+    @pytest.mark.parametrize(
+        "time",
+        [
+            datetime(2026, 11, 21, 10, 0, tzinfo=UTC),
+            datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+            datetime(2026, 3, 29, 1, 30, 0, 1, tzinfo=UTC),
+            datetime(2026, 11, 21, 23, 30, 0, 7, tzinfo=timezone(timedelta(hours=-5))),
+        ],
+    )
+    async def test_times_keep_their_microseconds_and_come_back_in_utc(
+        self, repository: ImageRepository, time: datetime
+    ) -> None:
+        image = await repository.add(make_draft(created_at=time))
+        ready = await repository.mark_ready(image.guid, make_result(), time)
+        for value in (image.created_at, ready.created_at, ready.updated_at):
+            assert value == time
+            assert value.utcoffset() == timedelta(0)
+
+    # mark_ready
+
+    async def test_mark_ready_records_the_result(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft(filename="draft.png", tags=("duck",), author="alice"))
+        result = make_result(filename="duck.webp", revised_prompt="a nice duck", usage={"total_tokens": 7})
+        ready = await repository.mark_ready(image.guid, result, LATER)
+        assert ready == replace(
+            image,
+            filename="duck.webp",
+            status=Status.READY,
+            updated_at=LATER,
+            media_type="image/png",
+            width=1024,
+            height=768,
+            size_bytes=1_482_211,
+            sha256="ab" * 32,
+            model="sketch-1",
+            revised_prompt="a nice duck",
+            usage={"total_tokens": 7},
+        )
+        assert await repository.get(image.guid) == ready
+        assert (storage.stored(image.guid) or {})["status"] == "ready"
+        assert await found(repository, filename="duck.webp") == ["a duck"]
+
+    async def test_mark_ready_of_a_missing_image(self, repository: ImageRepository) -> None:
+        with pytest.raises(ImageNotFoundError):
+            await repository.mark_ready(new_guid(), make_result(), NOW)
+
+    async def test_mark_ready_again_with_the_same_result_changes_nothing(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft())
+        result = make_result(usage={"total_tokens": 7})
+        ready = await repository.mark_ready(image.guid, result, NOW)
+        assert await repository.mark_ready(image.guid, result, LATER) == ready
+        renamed = await repository.update(image.guid, ImageChanges(filename="mine.png"), LATER)
+        assert await repository.mark_ready(image.guid, result, LATER + timedelta(1)) == renamed
+        assert await repository.get(image.guid) == renamed
+
+    async def test_mark_ready_clears_an_earlier_failure(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft())
+        await repository.mark_failed(image.guid, Status.UNKNOWN, Failure("interrupted", "cut short"), NOW)
+        ready = await repository.mark_ready(image.guid, make_result(), LATER)
+        assert (ready.status, ready.error) == (Status.READY, None)
+        assert await repository.get(image.guid) == ready
+
+    # mark_failed
+
+    @pytest.mark.parametrize("status", [Status.FAILED, Status.UNKNOWN])
+    async def test_mark_failed_records_why(
+        self, storage: ImageStorage, repository: ImageRepository, status: Status
+    ) -> None:
+        image = await repository.add(make_draft())
+        failure = Failure("prompt-rejected", "Not this one.")
+        failed = await repository.mark_failed(image.guid, status, failure, LATER)
+        assert failed == replace(image, status=status, error=failure, updated_at=LATER)
+        assert await repository.get(image.guid) == failed
+        assert (storage.stored(image.guid) or {})["status"] == status.value
+
+    async def test_mark_failed_of_a_missing_image(self, repository: ImageRepository) -> None:
+        with pytest.raises(ImageNotFoundError):
+            await repository.mark_failed(new_guid(), Status.FAILED, Failure("x", "y"), NOW)
+
+    async def test_what_is_ready_never_turns_into_a_failure(self, repository: ImageRepository) -> None:
+        ready = await add_ready(repository)
+        with pytest.raises(ConstraintViolationError):
+            await repository.mark_failed(ready.guid, Status.FAILED, Failure("x", "y"), LATER)
+        assert await repository.get(ready.guid) == ready
+
+    async def test_of_ready_and_failed_at_once_ready_stays(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        other = storage.repository()
+        await other.open()
+        for _ in range(10):
+            image = await repository.add(make_draft())
+            await asyncio.gather(
+                other.mark_failed(image.guid, Status.UNKNOWN, Failure("x", "y"), NOW),
+                repository.mark_ready(image.guid, make_result(), NOW),
+                return_exceptions=True,
+            )
+            assert (await repository.get(image.guid)).status is Status.READY
+        await other.close()
+
+    # get
+
+    async def test_get_of_a_missing_image(self, repository: ImageRepository) -> None:
+        await repository.add(make_draft())
+        for guid in (new_guid(), "", "' OR '1'='1", "猫"):
+            with pytest.raises(ImageNotFoundError):
+                await repository.get(guid)
+
+    async def test_get_whatever_the_status(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft(author="alice", visibility=Visibility.PRIVATE))
+        assert (await repository.get(image.guid)).status is Status.GENERATING
+        await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
+        assert (await repository.get(image.guid)).status is Status.FAILED
+
+    async def test_what_was_deleted_by_hand_is_gone(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        image = await add_ready(repository, tags=("duck",))
+        storage.delete_by_hand()
+        with pytest.raises(ImageNotFoundError):
+            await repository.get(image.guid)
+        assert await found(repository) == []
+        assert storage.child_rows() == 0
+
+    # update
+
+    async def test_update_changes_what_is_given(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        image = await add_ready(repository, author="alice", tags=("one", "two"))
+        renamed = await repository.update(image.guid, ImageChanges(filename="Ente.png"), LATER)
+        assert renamed == replace(image, filename="Ente.png", updated_at=LATER)
+        tagged = await repository.update(image.guid, ImageChanges(tags=("three", "two")), LATER)
+        assert tagged == replace(renamed, tags=("three", "two"))
+        hidden = await repository.update(image.guid, ImageChanges(visibility=Visibility.PRIVATE), LATER)
+        assert hidden == replace(tagged, visibility=Visibility.PRIVATE)
+        assert await repository.get(image.guid) == hidden
+        stored = storage.stored(image.guid) or {}
+        assert (stored["filename"], stored["visibility"]) == ("Ente.png", "private")
+
+    async def test_update_of_several_fields_and_of_none(self, repository: ImageRepository) -> None:
+        image = await add_ready(repository, tags=("one",))
+        changes = ImageChanges(filename="x.png", tags=(), visibility=Visibility.PRIVATE)
+        changed = await repository.update(image.guid, changes, NOW)
+        assert (changed.filename, changed.tags, changed.visibility) == ("x.png", (), Visibility.PRIVATE)
+        assert await repository.update(image.guid, ImageChanges(), LATER) == replace(changed, updated_at=LATER)
+
+    async def test_update_changes_what_is_found(self, repository: ImageRepository) -> None:
+        image = await add_ready(repository, filename="old.png", tags=("old",))
+        await repository.update(image.guid, ImageChanges(filename="new.png", tags=("new",)), NOW)
+        assert await found(repository, filename="new", tags=("new",)) == ["a duck"]
+        assert await found(repository, filename="old") == []
+        assert await found(repository, tags=("old",)) == []
+
+    async def test_update_of_a_missing_image(self, repository: ImageRepository) -> None:
+        with pytest.raises(ImageNotFoundError):
+            await repository.update(new_guid(), ImageChanges(tags=("x",)), NOW)
+
+    async def test_concurrent_updates_leave_one_of_them_whole(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        image = await add_ready(repository)
+        rows = storage.child_rows()
+        other = storage.repository()
+        await other.open()
+        await asyncio.gather(
+            *(
+                (repository, other)[i % 2].update(
+                    image.guid, ImageChanges(filename=f"{i}.png", tags=(f"tag{i}", f"and{i}")), NOW
+                )
+                for i in range(10)
+            )
+        )
+        await other.close()
+        final = await repository.get(image.guid)
+        number = final.filename.removesuffix(".png")
+        assert final.tags == (f"tag{number}", f"and{number}")
+        assert storage.child_rows() - rows in {0, 2}
+        assert await found(repository, tags=final.tags) == ["a duck"]
+
+    # delete
+
+    async def test_delete_leaves_nothing(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        kept = await add_ready(repository, prompt="kept", tags=("kept",))
+        rows = storage.child_rows()
+        image = await add_ready(repository, prompt="many different words to find it by", tags=("one", "two"))
+        await repository.delete(image.guid)
+        assert storage.stored(image.guid) is None
+        assert storage.child_rows() == rows
+        with pytest.raises(ImageNotFoundError):
+            await repository.get(image.guid)
+        assert (await repository.search(ImageQuery())).items == (kept,)
+
+    async def test_delete_of_a_missing_image(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft())
+        await repository.delete(image.guid)
+        for guid in (image.guid, new_guid()):
+            with pytest.raises(ImageNotFoundError):
+                await repository.delete(guid)
+
+    async def test_of_concurrent_deletes_exactly_one_succeeds(self, repository: ImageRepository) -> None:
+        image = await add_ready(repository, tags=("duck",))
+        outcomes = await asyncio.gather(*(repository.delete(image.guid) for _ in range(6)), return_exceptions=True)
+        assert outcomes.count(None) == 1
+        assert sum(isinstance(outcome, ImageNotFoundError) for outcome in outcomes) == 5
+
+    # search: who sees what
+
+    async def test_who_sees_what(self, repository: ImageRepository) -> None:
+        for author in (None, "alice", "bob", "bob "):
+            for visibility in Visibility:
+                if author or visibility is Visibility.PUBLIC:
+                    await add_ready(repository, prompt=f"{author} {visibility}", author=author, visibility=visibility)
+        public = ["bob  public", "bob public", "alice public", "None public"]
+        assert await found(repository) == public
+        assert await found(repository, viewer="carol") == public
+        assert await found(repository, viewer="alice") == [*public[:2], "alice private", *public[2:]]
+        assert await found(repository, viewer="bob") == ["bob  public", "bob private", *public[1:]]
+        assert await found(repository, viewer="BOB") == public
+        assert await found(repository, viewer="alice", visibility=Visibility.PRIVATE) == ["alice private"]
+        assert await found(repository, viewer="alice", visibility=Visibility.PUBLIC) == public
+        assert await found(repository, visibility=Visibility.PRIVATE) == []
+        assert await found(repository, viewer="alice", author="bob") == ["bob public"]
+        assert await found(repository, viewer="bob", author="bob") == ["bob private", "bob public"]
+        assert await found(repository, author="bob") == ["bob public"]
+        assert await found(repository, author="bob ") == ["bob  public"]
+        assert await found(repository, author="Bob") == []
+        assert await found(repository, viewer="bob", author="bob", visibility=Visibility.PRIVATE) == ["bob private"]
+        assert await found(repository, viewer="alice", author="bob", visibility=Visibility.PRIVATE) == []
+
+    async def test_other_statuses_are_seen_by_the_author_only(self, repository: ImageRepository) -> None:
+        for author in (None, "alice", "bob"):
+            await repository.add(make_draft(author=author, prompt=f"{author} generating"))
+            for status in (Status.FAILED, Status.UNKNOWN):
+                image = await repository.add(make_draft(author=author, prompt=f"{author} {status}"))
+                await repository.mark_failed(image.guid, status, Failure("x", "y"), NOW)
+            await add_ready(repository, author=author, prompt=f"{author} ready")
+        for status in (Status.GENERATING, Status.FAILED, Status.UNKNOWN):
+            assert await found(repository, viewer="alice", status=status) == [f"alice {status}"]
+            assert await found(repository, viewer="alice", author="alice", status=status) == [f"alice {status}"]
+            assert await found(repository, viewer="alice", author="bob", status=status) == []
+            assert await found(repository, viewer="carol", status=status) == []
+            assert await found(repository, status=status) == []
+        assert await found(repository) == ["bob ready", "alice ready", "None ready"]
+
+    # search: filters
+
+    async def test_filters(self, repository: ImageRepository) -> None:
+        images = [
+            await add_ready(
+                repository,
+                prompt=f"image {i}",
+                filename=filename,
+                tags=tags,
+                created_at=NOW + timedelta(microseconds=i),
+            )
+            for i, (filename, tags) in enumerate(
+                [
+                    ("Café-Crème.png", ("duck", "bath")),
+                    ("100%_sure.png", ("duck",)),
+                    ("back`tick'quote\".png", ("bath", "duck", "ducks")),
+                    ("猫と犬🦆.png", ("Äther", "a ")),
+                ]
+            )
+        ]
+
+        async def numbers(**values: Any) -> list[int]:
+            return [int(prompt.split()[1]) for prompt in await found(repository, **values)]
+
+        assert await numbers() == [3, 2, 1, 0]
+        for needle, expected in {
+            "cafe": [0],
+            "e-c": [0],
+            "%": [1],
+            "_": [1],
+            "0%_s": [1],
+            "`": [2],
+            "'": [2],
+            '"': [2],
+            "犬": [3],
+            "🦆": [3],
+            ".PNG": [3, 2, 1, 0],
+            "\\": [],
+            "zebra": [],
+            "png ": [],
+        }.items():
+            assert await numbers(filename=fold(needle)) == expected, needle
+        for tags, expected in {
+            ("duck",): [2, 1, 0],
+            ("duck", "bath"): [2, 0],
+            ("bath", "duck", "ducks"): [2],
+            ("duc",): [],
+            ("Duck",): [],
+            ("äther",): [],
+            ("Äther",): [3],
+            ("a ",): [3],
+            ("a",): [],
+            ("%",): [],
+            ("' OR '1'='1",): [],
+        }.items():
+            assert await numbers(tags=tags) == expected, tags
+        assert await numbers(guid=images[1].guid) == [1]
+        for guid in (new_guid(), images[1].guid.upper() + "A", f"{images[1].guid} ", "猫", "", "x' OR 1=1 -- "):
+            assert await numbers(guid=guid) == [], guid
+        assert await numbers(created_after=images[1].created_at) == [3, 2]
+        assert await numbers(created_before=images[1].created_at) == [0]
+        assert await numbers(created_after=images[0].created_at, created_before=images[3].created_at) == [2, 1]
+        assert await numbers(created_after=images[3].created_at) == []
+        east = images[1].created_at.astimezone(timezone(timedelta(hours=9)))
+        assert await numbers(created_after=east) == [3, 2]
+        assert await numbers(created_after=datetime.min.replace(tzinfo=UTC)) == [3, 2, 1, 0]
+        assert await numbers(created_before=datetime.max.replace(tzinfo=UTC)) == [3, 2, 1, 0]
+
+    async def test_every_filter_that_is_set_must_hold(self, repository: ImageRepository) -> None:
+        image = await add_ready(
+            repository,
+            prompt="a rubber duck",
+            filename="duck.png",
+            tags=("bath",),
+            author="alice",
+            visibility=Visibility.PRIVATE,
+        )
+        await add_ready(repository, prompt="another rubber duck", filename="duck.png", tags=("bath",), author="alice")
+        query = ImageQuery(
+            viewer="alice",
+            terms=("rubber", "duck"),
+            filename="duck",
+            guid=image.guid,
+            tags=("bath",),
+            author="alice",
+            visibility=Visibility.PRIVATE,
+            created_after=NOW - timedelta(1),
+            created_before=NOW + timedelta(1),
+            before_id=image.id + 1,
+        )
+        assert (await repository.search(query)).items == (image,)
+        wrong: list[dict[str, Any]] = [
+            {"viewer": "bob"},
+            {"viewer": None},
+            {"terms": ("rubber", "goose")},
+            {"filename": "goose"},
+            {"guid": new_guid()},
+            {"tags": ("bath", "sink")},
+            {"author": "bob"},
+            {"visibility": Visibility.PUBLIC},
+            {"status": Status.FAILED},
+            {"created_after": NOW},
+            {"created_before": NOW},
+            {"before_id": image.id},
+        ]
+        for change in wrong:
+            page = await repository.search(replace(query, **change))
+            assert (page.items, page.next_cursor) == ((), None), change
+
+    # search: words
+
+    PROMPTS = (
+        "A rubber duck on the sink",
+        "Café crème à Paris, Straße",
+        "İstanbul'da bir KEDİ",
+        "two 🦆🦆 and 👩\u200d🚀 on Mars",
+        "一只猫坐在桌子上",
+        "ネコとイヌが公園で遊ぶ",
+        '100% cotton, snake_case C:\\temp "quoted" it\'s',
+        "'; DROP TABLE images; -- Robert",
+        "x9 of it",
+        "猫 cat ﬁne Ångström ﾈｺ",
+    )
+
+    FOUND: ClassVar[dict[str, list[int]]] = {
+        "duck": [0],
+        "DUCK": [0],
+        "duc": [0],
+        "d": [7, 2, 0],
+        "uck": [],
+        "ducks": [],
+        "rubber duck": [0],
+        "duck rubber": [0],
+        "duck the a on": [0],
+        "rubber goose": [],
+        "the": [0],
+        "on": [3, 0],
+        "a": [9, 3, 1, 0],
+        "it": [8, 6],
+        "of": [8],
+        "x": [8],
+        "x9": [8],
+        "9": [],
+        "cafe": [1],
+        "Café": [1],
+        "cafe\u0301": [1],
+        "CREME": [1],
+        "strasse": [1],
+        "straße": [1],
+        "stras": [1],
+        "istanbul": [2],
+        "İSTANBUL": [2],
+        "kedi": [2],
+        "KEDİ": [2],
+        "🦆": [3],
+        "🚀 mars": [3],
+        "🦢": [],
+        "猫": [9, 4],
+        "一只猫": [4],
+        "猫坐": [4],
+        "桌子": [4],
+        "子桌": [],
+        "上": [4],
+        "狗": [],
+        "ネコ": [9, 5],
+        "公園": [5],
+        "イヌ 遊ぶ": [5],
+        "ヌ": [5],
+        "%": [6],
+        "100%": [6],
+        "_": [6],
+        "\\": [6],
+        '"': [6],
+        "'": [7, 6, 2],
+        "snake": [6],
+        "snake_case": [6],
+        "c:\\temp": [6],
+        "drop table": [7],
+        "'; DROP TABLE images; --": [7],
+        "' OR '1'='1": [],
+        "rob%": [7],
+        "r%t": [7, 0],
+        "fine": [9],
+        "angstrom": [9],
+    }
+    """Which of the prompts each query finds."""
+
+    async def test_words(self, repository: ImageRepository) -> None:
+        for prompt in self.PROMPTS:
+            await add_ready(repository, prompt=prompt)
+        answers = {}
+        for text in self.FOUND:
+            prompts = await found(repository, terms=query_terms(text))
+            answers[text] = [self.PROMPTS.index(prompt) for prompt in prompts]
+        assert answers == self.FOUND
+
+    async def test_many_words_and_tags_at_once(self, repository: ImageRepository) -> None:
+        words = [f"word{i:02}" for i in range(64)]
+        tags = tuple(f"tag{i:02}" for i in range(32))
+        for prompt in (" ".join(words), " ".join(words[:63])):
+            await add_ready(repository, prompt=prompt, tags=tags)
+        assert await found(repository, terms=tuple(words), tags=tags) == [" ".join(words)]
+        assert len(await found(repository, terms=tuple(words[:63]), tags=tags)) == 2
+
+    async def test_words_that_thousands_of_images_share(self, repository: ImageRepository) -> None:
+        # More than any adapter looks at one by one before it goes through the list instead.
+        common = "common " + " ".join(f"commonplace{i}" for i in range(1100))
+        for prompt in (common, f"{common} last", "rare commoner", common):
+            await add_ready(repository, prompt=prompt)
+        assert await found(repository, terms=("common",), limit=2) == [common, "rare commoner"]
+        assert await found(repository, terms=("common", "commonp", "last")) == [f"{common} last"]
+        assert await found(repository, terms=("common", "commonplace1099"), limit=1) == [common]
+        assert await found(repository, terms=("common", "commonp"), limit=2) == [common, f"{common} last"]
+
+    # search: pages
+
+    async def test_no_match_is_an_empty_page(self, repository: ImageRepository) -> None:
+        page = await repository.search(ImageQuery())
+        assert (page.items, page.next_cursor) == ((), None)
+
+    async def test_pages_follow_each_other_newest_first(self, repository: ImageRepository) -> None:
+        images = [
+            await add_ready(
+                repository,
+                author=("alice", "bob", None)[i % 3],
+                visibility=Visibility.PRIVATE if i % 3 != 2 and i % 2 else Visibility.PUBLIC,
+                created_at=NOW - timedelta(seconds=i),
+            )
+            for i in range(14)
+        ]
+        for viewer in (None, "alice", "bob"):
+            visible = [
+                image
+                for image in reversed(images)
+                if image.visibility is Visibility.PUBLIC or (viewer and image.author == viewer)
+            ]
+            for limit in (1, 2, 3, len(visible) - 1, len(visible), 200):
+                collected: list[Image] = []
+                before: int | None = None
+                while True:
+                    page = await repository.search(ImageQuery(viewer=viewer, limit=limit, before_id=before))
+                    collected += page.items
+                    if page.next_cursor is None:
+                        break
+                    assert len(page.items) == limit
+                    before = decode_cursor(page.next_cursor)
+                assert collected == visible
+
+    async def test_pages_stay_right_while_images_come_and_go(self, repository: ImageRepository) -> None:
+        first = [await add_ready(repository, prompt=f"duck {i}") for i in range(20)]
+        doomed = {image.guid for image in first[::3]}
+        seen: list[str] = []
+        before: int | None = None
+        while True:
+            page = await repository.search(ImageQuery(limit=4, before_id=before, terms=("duck",)))
+            seen += [image.guid for image in page.items]
+            if page.next_cursor is None:
+                break
+            before = decode_cursor(page.next_cursor)
+            await asyncio.gather(*(add_ready(repository, prompt="a duck that came later") for _ in range(3)))
+            for guid in sorted(doomed)[:2]:
+                doomed.discard(guid)
+                await repository.delete(guid)
+        assert len(seen) == len(set(seen))
+        steady = [image.guid for image in reversed(first) if image not in first[::3]]
+        assert [guid for guid in seen if guid in steady] == steady
+        assert set(seen) <= {image.guid for image in first}
+
+    # Cancelled callers
+
+    async def test_cancelled_calls_harm_no_later_ones(self, repository: ImageRepository) -> None:
+        image = await add_ready(repository)
+        for delay in (0, 0, 0.001, 0.002, 0.005) * 4:
+            tasks = [
+                asyncio.create_task(work)
+                for work in (
+                    repository.add(make_draft()),
+                    repository.get(image.guid),
+                    repository.search(ImageQuery(terms=("duck",))),
+                    repository.update(image.guid, ImageChanges(tags=("x",)), NOW),
+                )
+            ]
+            await asyncio.sleep(delay)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        added = await asyncio.gather(*(repository.add(make_draft()) for _ in range(8)))
+        assert [await repository.get(one.guid) for one in added] == added

@@ -1,0 +1,153 @@
+"""What every user repository has to do, sentence by sentence of the port."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pixyproxy.domain.errors import ConstraintViolationError, UserNotFoundError
+from pixyproxy.domain.user import User
+from pixyproxy.ports.user_repository import UserRepository
+
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$" + "h" * 40
+
+
+class UserStorage(ABC):
+    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+
+    @abstractmethod
+    def repository(self) -> UserRepository:
+        """A new repository, not yet open, on this storage."""
+
+    @abstractmethod
+    def stored(self) -> dict[str, tuple[str, str | None]]:
+        """Password hash and class key by name, as the storage has them."""
+
+    @abstractmethod
+    def delete_by_hand(self) -> None:
+        """Delete all users past the adapter."""
+
+    @abstractmethod
+    def open_handles(self) -> int:
+        """How many connections, threads and files the repositories hold."""
+
+
+class UserRepositoryContract:
+    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+
+    adapter: type[UserRepository]
+
+    @pytest.fixture
+    async def repository(self, storage: UserStorage) -> AsyncIterator[UserRepository]:
+        repository = storage.repository()
+        assert type(repository) is self.adapter
+        await repository.open()
+        yield repository
+        await repository.close()
+        assert storage.open_handles() == 0
+
+    async def test_closing_gives_everything_back_and_opening_again_works(self, storage: UserStorage) -> None:
+        repository = storage.repository()
+        await repository.close()
+        await repository.open()
+        await repository.add(User("alice", None, HASH))
+        await asyncio.gather(*(repository.get("alice") for _ in range(20)))
+        await repository.close()
+        await repository.close()
+        assert storage.open_handles() == 0
+        await repository.open()
+        assert await repository.get("alice") == User("alice", None, HASH)
+        await repository.close()
+
+    async def test_everything_is_there_for_another_repository(
+        self, storage: UserStorage, repository: UserRepository
+    ) -> None:
+        await repository.add(User("alice", "ct-2026", HASH))
+        other = storage.repository()
+        await other.open()
+        assert await other.list() == (User("alice", "ct-2026", HASH),)
+        await other.close()
+        assert (await repository.get("alice")).class_key == "ct-2026"
+
+    async def test_add_and_get(self, storage: UserStorage, repository: UserRepository) -> None:
+        await repository.add(User("alice", "ct-2026", HASH))
+        await repository.add(User("bob", None, "h"))
+        assert await repository.get("alice") == User("alice", "ct-2026", HASH)
+        assert await repository.get("bob") == User("bob", None, "h")
+        assert storage.stored() == {"alice": (HASH, "ct-2026"), "bob": ("h", None)}
+
+    async def test_get_of_a_missing_user(self, repository: UserRepository) -> None:
+        await repository.add(User("alice", None, HASH))
+        for name in ("bob", "", "%", "' OR '1'='1", "猫🦆", "x" * 1000):
+            with pytest.raises(UserNotFoundError):
+                await repository.get(name)
+
+    async def test_names_are_compared_by_code_point(self, repository: UserRepository) -> None:
+        await repository.add(User("bob", None, "original"))
+        for name in ("Bob", "BOB", "bób", "bob ", " bob", "bob\u200b", "bo", "bobb"):
+            with pytest.raises(UserNotFoundError):
+                await repository.get(name)
+            with pytest.raises(UserNotFoundError):
+                await repository.set_password_hash(name, "other")
+            with pytest.raises(UserNotFoundError):
+                await repository.remove(name)
+        assert (await repository.get("bob")).password_hash == "original"
+        names = ["Bob", "BOB", "bób", "bo\u0301b", "straße", "strasse", "猫", "🦆", "🦢", "O'Brien\\", "%"]
+        for name in names:
+            await repository.add(User(name, name, HASH))
+        for name in names:
+            assert await repository.get(name) == User(name, name, HASH)
+
+    async def test_list_is_ordered_by_code_point(self, storage: UserStorage, repository: UserRepository) -> None:
+        assert await repository.list() == ()
+        names = ["zoe", "Zoe", "alice", "Ärger", "ärger", "_x", "\uffee", "🦆", "猫", "1"]
+        for name in names:
+            await repository.add(User(name, None, HASH))
+        assert [user.username for user in await repository.list()] == [
+            *("1", "Zoe", "_x", "alice", "zoe", "Ärger", "ärger", "猫", "\uffee", "🦆")
+        ]
+        storage.delete_by_hand()
+        assert await repository.list() == ()
+
+    async def test_add_of_a_taken_name_changes_nothing(self, repository: UserRepository) -> None:
+        await repository.add(User("alice", "ct-2026", HASH))
+        with pytest.raises(ConstraintViolationError):
+            await repository.add(User("alice", None, "other"))
+        assert await repository.get("alice") == User("alice", "ct-2026", HASH)
+
+    async def test_of_concurrent_adds_of_a_name_exactly_one_wins(
+        self, storage: UserStorage, repository: UserRepository
+    ) -> None:
+        other = storage.repository()
+        await other.open()
+        outcomes = await asyncio.gather(
+            *((repository, other)[i % 2].add(User("alice", str(i), HASH)) for i in range(10)), return_exceptions=True
+        )
+        await other.close()
+        assert outcomes.count(None) == 1
+        assert sum(isinstance(outcome, ConstraintViolationError) for outcome in outcomes) == 9
+        assert (await repository.get("alice")).class_key == str(outcomes.index(None))
+
+    async def test_set_password_hash(self, storage: UserStorage, repository: UserRepository) -> None:
+        await repository.add(User("alice", "ct-2026", HASH))
+        await repository.set_password_hash("alice", "new")
+        assert await repository.get("alice") == User("alice", "ct-2026", "new")
+        await repository.set_password_hash("alice", "new")
+        assert storage.stored() == {"alice": ("new", "ct-2026")}
+
+    async def test_set_password_hash_of_a_missing_user(self, repository: UserRepository) -> None:
+        with pytest.raises(UserNotFoundError):
+            await repository.set_password_hash("nobody", "new")
+        assert await repository.list() == ()
+
+    async def test_remove(self, storage: UserStorage, repository: UserRepository) -> None:
+        await repository.add(User("alice", None, HASH))
+        await repository.add(User("bob", None, HASH))
+        await repository.remove("alice")
+        assert list(storage.stored()) == ["bob"]
+        for name in ("alice", "nobody"):
+            with pytest.raises(UserNotFoundError):
+                await repository.remove(name)
+        with pytest.raises(UserNotFoundError):
+            await repository.get("alice")

@@ -1,0 +1,55 @@
+"""No adapter without a contract suite: every concrete class behind a port is run through that port's tests."""
+
+import importlib
+import inspect
+import pkgutil
+from abc import ABC
+from types import ModuleType
+
+import pixyproxy.adapters
+import pixyproxy.ports
+import tests.conformance
+
+# What ports have in common, and what a port hands out: the suite of the blob stores covers its readers.
+NOT_PORTS = {"Resource", "BlobReader"}
+
+
+def modules(package: ModuleType) -> list[ModuleType]:
+    return [importlib.import_module(m.name) for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+
+
+def classes(package: ModuleType) -> list[type]:
+    """The classes that the modules of a package define themselves."""
+    return [
+        member
+        for module in modules(package)
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__
+    ]
+
+
+def ports() -> list[type]:
+    found = [port for port in classes(pixyproxy.ports) if issubclass(port, ABC) and inspect.isabstract(port)]
+    return [port for port in found if port.__name__ not in NOT_PORTS]
+
+
+def adapters_of_ports() -> set[tuple[str, str]]:
+    concrete = [adapter for adapter in classes(pixyproxy.adapters) if not inspect.isabstract(adapter)]
+    return {(port.__name__, adapter.__name__) for port in ports() for adapter in concrete if issubclass(adapter, port)}
+
+
+def suites() -> set[tuple[str, str]]:
+    """Port and adapter of every test class: the contract it inherits, and the class it names."""
+    return {
+        (base.__name__.removesuffix("Contract"), test.__dict__["adapter"].__name__)
+        for test in classes(tests.conformance)
+        if test.__name__.startswith("Test") and "adapter" in test.__dict__
+        for base in test.__mro__
+        if base.__name__.endswith("Contract")
+    }
+
+
+def test_every_adapter_is_run_through_the_contract_of_its_port() -> None:
+    found = adapters_of_ports()
+    assert {("ImageRepository", "MySQLImageRepository"), ("UserRepository", "SQLiteUserRepository")} <= found
+    assert found - suites() == set()

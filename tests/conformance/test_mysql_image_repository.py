@@ -1,0 +1,34 @@
+"""The MySQL image repository keeps the contract."""
+
+from typing import Any
+
+import pytest
+
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from tests.conformance.contracts.image_repository import ImageRepositoryContract, ImageStorage
+from tests.conformance.mysql_storage import MySQLTables
+from tests.mysql_servers import MySQLSettings
+
+
+class MySQLImages(MySQLTables, ImageStorage):
+    def repository(self) -> MySQLImageRepository:
+        return MySQLImageRepository(self.settings.database())
+
+    def stored(self, guid: str) -> dict[str, Any] | None:
+        columns = ("guid", "filename", "prompt", "author", "status", "visibility")
+        rows = self.query(f"SELECT {', '.join(columns)} FROM images WHERE guid = %s", guid)
+        return dict(zip(columns, rows[0], strict=True)) if rows else None
+
+    def child_rows(self) -> int:
+        return self.query("SELECT (SELECT COUNT(*) FROM image_tags) + (SELECT COUNT(*) FROM image_terms)")[0][0]
+
+    def delete_by_hand(self) -> None:
+        self.query("DELETE FROM images")
+
+
+class TestMySQLImageRepository(ImageRepositoryContract):
+    adapter = MySQLImageRepository
+
+    @pytest.fixture
+    def storage(self, empty_mysql: MySQLSettings) -> MySQLImages:
+        return MySQLImages(empty_mysql)

@@ -1,0 +1,28 @@
+"""The MySQL user repository keeps the contract."""
+
+import pytest
+
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
+from tests.conformance.mysql_storage import MySQLTables
+from tests.mysql_servers import MySQLSettings
+
+
+class MySQLUsers(MySQLTables, UserStorage):
+    def repository(self) -> MySQLUserRepository:
+        return MySQLUserRepository(self.settings.database())
+
+    def stored(self) -> dict[str, tuple[str, str | None]]:
+        rows = self.query("SELECT `user`, `password`, class_key FROM roster")
+        return {name: (secret, key) for name, secret, key in rows}
+
+    def delete_by_hand(self) -> None:
+        self.query("DELETE FROM roster")
+
+
+class TestMySQLUserRepository(UserRepositoryContract):
+    adapter = MySQLUserRepository
+
+    @pytest.fixture
+    def storage(self, empty_mysql: MySQLSettings) -> MySQLUsers:
+        return MySQLUsers(empty_mysql)

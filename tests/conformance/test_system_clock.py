@@ -1,0 +1,26 @@
+"""The clock of the machine keeps the port's contract."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pixyproxy.adapters.system.clock import SystemClock
+from tests.conformance.contracts.clock import ClockContract
+
+
+class TestSystemClock(ClockContract):
+    adapter = SystemClock
+
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
+
+    def test_it_is_the_present_whatever_the_time_zone_of_the_machine(
+        self, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+        before = datetime.now(UTC)
+        assert before <= clock.now() <= datetime.now(UTC)
+
+    def test_it_has_microseconds(self, clock: SystemClock) -> None:
+        assert any(clock.now().microsecond % 1000 for _ in range(1000))

@@ -1,0 +1,143 @@
+"""A picture handed out as an address: fetched at once where that is safe, and never lost otherwise."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.domain.errors import GeneratorAnswerError
+from pixyproxy.domain.image import GenerationRequest
+from tests.fakes.openai_pictures import picture
+from tests.fakes.openai_upstream import PICTURES, FakeUpstream
+
+KEY = "sk-test-0123456789abcdef"
+REQUEST = GenerationRequest(prompt="a duck")
+EXPECTED = picture("behind an address")
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[FakeUpstream]:
+    """Another origin: the same machine by another port."""
+    with FakeUpstream() as elsewhere:
+        yield elsewhere
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=2.0)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+def fetched(upstream: FakeUpstream) -> list[str]:
+    return [request.path for request in upstream.requests if request.path.startswith(PICTURES)]
+
+
+async def test_fetches_from_the_upstream_itself_without_the_key(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="pixyproxy")
+    upstream.script(f"url to={upstream.base_url}/pictures/ok?signature=hush", "url to=/v1/pictures/ok", "url")
+    for _ in range(3):
+        image = await generator.generate(REQUEST)
+        assert image.data == EXPECTED
+        assert image.model == "gpt-image-2"
+    assert len(fetched(upstream)) == 3
+    assert len(upstream.charges) == 3
+    for request in upstream.requests:
+        assert ("authorization" in request.headers) == (request.method == "POST")
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["http://127.0.0.1:{port}/v1/pictures/ok", "http://localhost:{port}/v1/pictures/ok", "//localhost:{port}/x",
+     "https://127.0.0.1:{own}/v1/pictures/ok", "http://user:pass@127.0.0.1:{own}/v1/pictures/ok", "file:///etc/passwd",
+     "ftp://127.0.0.1/x", "http://", "http://127.0.0.1:{own}@localhost:{port}/x", "http://[::1]:{port}/x", "http://x:y/",
+     "https://blob.core.windows.net/x", "https://evil-oaidalleapiprodscus.blob.core.windows.net/x"],
+)  # fmt: skip
+async def test_fetches_from_nowhere_else(
+    upstream: FakeUpstream, elsewhere: FakeUpstream, generator: OpenAIImageGenerator, to: str
+) -> None:
+    address = to.format(port=elsewhere.port, own=upstream.port)
+    upstream.script(f"url to={address}")
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await generator.generate(REQUEST)
+    assert elsewhere.requests == []
+    assert fetched(upstream) == []
+    assert caught.value.raw is not None
+    assert json.loads(caught.value.raw)["data"][0]["url"] == address
+
+
+async def test_fetches_from_an_allowed_host(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("LocalHost",))
+    await generator.open()
+    upstream.script(f"url to=http://localhost:{elsewhere.port}/v1/pictures/ok")
+    assert (await generator.generate(REQUEST)).data == EXPECTED
+    await generator.close()
+    [request] = elsewhere.requests
+    assert "authorization" not in request.headers
+    assert not any(KEY in value for value in request.headers.values())
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["redirect", "reset-before-headers", "reset-mid-body", "short-length", "garbage", "404-model", "401", "500", "429",
+     "empty", "huge", "hang", "hang-mid-body"],
+)  # fmt: skip
+async def test_a_picture_that_cannot_be_fetched_leaves_its_address(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
+) -> None:
+    upstream.script(f"url at={at}")
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await generator.generate(REQUEST)
+    assert caught.value.raw is not None
+    assert json.loads(caught.value.raw)["data"][0]["url"].endswith(f"/pictures/{at}")
+    assert len(upstream.charges) == 1
+    assert len(upstream.generations) == 1
+
+
+async def test_a_picture_that_trickles_is_given_up_before_the_callers_deadline(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=1.0)
+    await generator.open()
+    upstream.script("url at=trickle")
+    async with asyncio.timeout(10):
+        with pytest.raises(GeneratorAnswerError) as caught:
+            await generator.generate(REQUEST)
+    assert caught.value.raw is not None
+    await generator.close()
+
+
+async def test_a_redirected_picture_is_not_followed(
+    upstream: FakeUpstream, elsewhere: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("url at=moved")
+    upstream.script(f"redirect status=302 to={elsewhere.base_url}/pictures/ok", path=PICTURES + "moved")
+    with pytest.raises(GeneratorAnswerError):
+        await generator.generate(REQUEST)
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("declared", ["true", "false"])
+async def test_a_picture_too_large_is_cut_off(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, declared: str
+) -> None:
+    upstream.script("url at=large")
+    upstream.script(f"huge declared={declared}", path=PICTURES + "large")
+    with pytest.raises(GeneratorAnswerError):
+        await generator.generate(REQUEST)
+    async with asyncio.timeout(20):
+        while not upstream.requests[-1].ended:
+            await asyncio.sleep(0.005)
+    assert upstream.requests[-1].bytes_sent < (64 + 32) * MIB

@@ -1,0 +1,125 @@
+"""The container: every part can be swapped, by configuration alone or by override."""
+
+from pathlib import Path
+
+import pytest
+from dependency_injector import errors as injector_errors
+from dependency_injector import providers
+
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.settings import Settings, SettingsError
+from tests.fakes.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator
+
+
+def container_with(tmp_path: Path, **values: object) -> Container:
+    folders = {"PIXYPROXY_DATA_DIR": tmp_path / "data", "PIXYPROXY_IMAGES_DIR": tmp_path / "images"}
+    return build_container(Settings(_env_file=None, **(folders | values)))  # type: ignore[arg-type, call-arg]
+
+
+MYSQL = {"PIXYPROXY_REPOSITORY": "mysql", "DB_HOST": "db.example", "DB_USER": "pixy"}
+OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
+
+
+@pytest.mark.parametrize(
+    ("values", "images", "users"),
+    [
+        ({}, SQLiteImageRepository, SQLiteUserRepository),
+        (MYSQL, MySQLImageRepository, MySQLUserRepository),
+        ({"PIXYPROXY_REPOSITORY": "memory"}, MemoryImageRepository, MemoryUserRepository),
+    ],
+)
+def test_a_setting_chooses_the_repository(values: dict[str, object], images: type, users: type, tmp_path: Path) -> None:
+    container = container_with(tmp_path, **values)
+    assert type(container.images()) is images
+    assert type(container.users()) is users
+    assert container.images() is container.images()
+
+
+@pytest.mark.parametrize(("values", "generator"), [({}, SketchImageGenerator), (OPENAI, OpenAIImageGenerator)])
+def test_a_setting_chooses_the_generator(values: dict[str, object], generator: type, tmp_path: Path) -> None:
+    assert type(container_with(tmp_path, **values).generator()) is generator
+
+
+@pytest.mark.parametrize(("choice", "store"), [("filesystem", FilesystemBlobStore), ("memory", MemoryBlobStore)])
+def test_a_setting_chooses_the_blob_store(choice: str, store: type, tmp_path: Path) -> None:
+    assert type(container_with(tmp_path, PIXYPROXY_BLOB_STORE=choice).blobs()) is store
+
+
+@pytest.mark.parametrize("name", ["PIXYPROXY_REPOSITORY", "PIXYPROXY_GENERATOR", "PIXYPROXY_BLOB_STORE"])
+def test_an_unknown_choice_names_its_setting_and_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"{name}: 'papyrus' is not known; use one of ") as caught:
+        container_with(tmp_path, **{name: "papyrus"})
+    assert caught.value.message.count(",") >= 1
+
+
+@pytest.mark.parametrize("repository", ["sqlite", "memory"])
+@pytest.mark.parametrize("store", ["filesystem", "memory"])
+async def test_the_use_cases_work_on_whatever_is_configured(repository: str, store: str, tmp_path: Path) -> None:
+    container = container_with(tmp_path, PIXYPROXY_REPOSITORY=repository, PIXYPROXY_BLOB_STORE=store)
+    await container.migrate(on_script=lambda _: None)
+    async with opened(container):
+        image = await container.image_service().create(None, {"prompt": "a duck", "size": "64x64"})
+        content = await container.image_service().open_content(None, image.guid)
+        async with await content.read() as reader:
+            assert reader.first.startswith(b"\x89PNG")
+    on_disk = {path.suffix for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert (".sqlite3" in on_disk) == (repository == "sqlite")
+    assert (".bin" in on_disk) == (store == "filesystem")
+
+
+async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
+    container = container_with(tmp_path)
+    images, users = MemoryImageRepository(), MemoryUserRepository()
+    blobs, generator, inspector = FailingBlobStore(), ScriptedGenerator(), MagicInspector()
+    for provider, part in (
+        (container.images, images),
+        (container.users, users),
+        (container.blobs, blobs),
+        (container.generator, generator),
+        (container.inspector, inspector),
+    ):
+        provider.override(providers.Object(part))
+    async with opened(container):
+        image = await container.image_service().create(None, {"prompt": "a duck"})
+        assert [request.prompt for request in generator.requests] == ["a duck"]
+        assert await images.get(image.guid) == image
+        assert (await blobs.read_sidecar(image.guid))["guid"] == image.guid
+        assert image.size_bytes == len(PNG)
+        await container.user_service().add("alice", "secret")
+        assert (await users.get("alice")).username == "alice"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_building_it_connects_to_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    container = container_with(tmp_path, **MYSQL, **OPENAI)
+    container.image_service()
+    container.user_service()
+    container.readiness()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_was_opened_is_closed_when_a_later_part_fails(tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("a file where the folder should be")
+    container = container_with(tmp_path)
+    await container.migrate(on_script=lambda _: None)
+    with pytest.raises(SettingsError, match="PIXYPROXY_IMAGES_DIR: "):
+        async with opened(container):
+            pass
+    with pytest.raises(DBConnectionError):
+        await container.images().ping()
+
+
+def test_a_misspelt_setting_in_the_container_is_an_error() -> None:
+    with pytest.raises(injector_errors.Error):
+        Container().config.no_such_setting()

@@ -1,0 +1,117 @@
+"""The form of log lines."""
+
+import asyncio
+import logging
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pixyproxy.entrypoints import logs
+from pixyproxy.entrypoints.logs import LineFormatter, escaped, request_id
+
+LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>[A-Z]+) (?P<id>\S+) \[(?P<thread>\d+)\] "
+                  r"\[(?P<where>[^\]]+:\d+)\] (?P<text>.*)")  # fmt: skip
+
+
+def formatted(message: str, *args: object, exc_info: object = None, **extra: object) -> str:
+    record = logging.getLogger("x").makeRecord(
+        "x", logging.INFO, "/x.py", 57, message, args, exc_info, "create_image", extra or None  # type: ignore[arg-type]
+    )  # fmt: skip
+    return LineFormatter().format(record)
+
+
+def test_a_line_says_when_how_bad_for_whom_and_where() -> None:
+    found = LINE.fullmatch(formatted("%s of %d", "one", 2))
+    assert found is not None
+    assert found.group("level", "id", "where", "text") == ("INFO", "-", "create_image:57", "one of 2")
+    assert int(found["thread"]) == threading.get_native_id()
+
+
+def test_a_line_may_be_written_for_another_function() -> None:
+    found = LINE.fullmatch(formatted("x", where="get_image:9"))
+    assert found is not None
+    assert found["where"] == "get_image:9"
+
+
+async def test_the_id_of_the_request_goes_along_with_its_tasks() -> None:
+    async def work(name: str) -> str:
+        request_id.set(name)
+        await asyncio.sleep(0)
+        return (await asyncio.gather(asyncio.create_task(line())))[0] + await asyncio.to_thread(formatted, "x")
+
+    async def line() -> str:
+        return formatted("x")
+
+    for name, found in zip("ab", await asyncio.gather(work("a"), work("b")), strict=True):
+        assert found.count(f" {name} [") == 2
+    assert request_id.get() == "-"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\nb", r"a\nb"),
+        ("a\r\nb\t", r"a\r\nb\t"),
+        ("\x00\x1b[31m\x7f\x9b", r"\x00\x1b[31m\x7f\x9b"),
+        ("\x0b\x0c\x1c\x85", r"\x0b\x0c\x1c\x85"),
+        ("\u2028\u2029", r"\u2028\u2029"),
+        ("鸭 🦆 é", "鸭 🦆 é"),
+    ],
+)
+def test_control_characters_are_escaped(text: str, expected: str) -> None:
+    assert escaped(text) == expected
+    assert formatted("%s", text).endswith(f"] {expected}")
+
+
+def test_no_character_breaks_a_line() -> None:
+    everything = "".join(map(chr, range(0x11000)))
+    assert len(formatted("%s", everything).splitlines()) == 1
+    # What steers the direction of writing could make a line look like another one.
+    assert not any(char in escaped(everything) for char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\x1b")
+
+
+def test_a_traceback_follows_indented_and_escaped() -> None:
+    try:
+        raise ValueError("a\n2026-11-21 10:00:00,123 INFO forged\x1b")
+    except ValueError:
+        first, *rest = formatted("failed", exc_info=sys.exc_info()).split("\n")
+    assert LINE.fullmatch(first)
+    assert rest
+    assert all(line.startswith("    | ") and "\x1b" not in line for line in rest)
+
+
+def test_everything_goes_to_standard_error_and_chatty_libraries_are_quiet() -> None:
+    program = """if True:
+        import logging
+        from pixyproxy.entrypoints import logs
+        logging.getLogger("openai").addHandler(logging.NullHandler())
+        logs.configure("DEBUG")
+        logs.configure("DEBUG")
+        logging.getLogger("any").debug("seen \\ud800")
+        for name in ("openai", "httpx2", "httpcore2", "aiohttp", "PIL", "asyncio"):
+            logging.getLogger(name).info("unseen")
+            logging.getLogger(name + ".child").info("unseen")
+            logging.getLogger(name).warning("seen")
+        """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 7
+    assert all(LINE.fullmatch(line) and "unseen" not in line for line in lines)
+    assert r"seen \ud800" in lines[0]
+
+
+def test_a_higher_level_is_kept_for_chatty_libraries_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = """if True:
+        import logging
+        from pixyproxy.entrypoints import logs
+        logs.configure("ERROR")
+        logging.getLogger("openai").warning("unseen")
+        logging.getLogger("openai").error("seen")
+        """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert len(done.stderr.splitlines()) == 1
+    assert logs.request_id.get() == "-"

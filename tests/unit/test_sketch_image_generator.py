@@ -1,0 +1,194 @@
+"""What the sketch generator draws: the same for the same, at the size and in the format asked for."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.domain.errors import GeneratorRequestError, GeneratorUnavailableError
+from pixyproxy.domain.image import GenerationRequest
+
+
+@pytest.fixture
+async def generator() -> AsyncIterator[SketchImageGenerator]:
+    generator = SketchImageGenerator()
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+async def draw(generator: SketchImageGenerator, prompt: str, **options: Any) -> bytes:
+    return (await generator.generate(GenerationRequest(prompt, options=options))).data
+
+
+def picture(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+async def test_the_same_prompt_and_options_give_the_same_bytes(generator: SketchImageGenerator) -> None:
+    for options in ({}, {"size": "300x200", "output_format": "webp"}, {"output_format": "jpeg", "size": "64x64"}):
+        first = await draw(generator, "a duck", **options)
+        assert await draw(generator, "a duck", **options) == first
+
+
+async def test_another_process_with_other_hash_seeds_draws_the_same(generator: SketchImageGenerator) -> None:
+    script = (
+        "import hashlib; from pixyproxy.adapters.sketch.image_generator import draw_sketch\n"
+        "from pixyproxy.adapters.sketch.options import parse_options\n"
+        "print(hashlib.sha256(draw_sketch('a duck ✓', parse_options({'size': '200x200'}))).hexdigest())"
+    )
+    here = hashlib.sha256(await draw(generator, "a duck ✓", size="200x200")).hexdigest()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == here
+
+
+async def test_prompts_that_differ_a_little_differ_in_the_picture(generator: SketchImageGenerator) -> None:
+    prompts = ["a duck", "a duck ", "A duck", "a duck!", "\ud800", "\ud801", "x" * 32_000, "x" * 31_999]
+    assert len({await draw(generator, prompt, size="256x256") for prompt in prompts}) == len(prompts)
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "kind", "mode"),
+    [
+        ({}, (1024, 1024), "PNG", "RGB"),
+        (
+            {"size": "auto", "output_format": "auto", "background": "auto", "quality": "auto"},
+            (1024, 1024),
+            "PNG",
+            "RGB",
+        ),
+        ({"size": None, "output_format": None}, (1024, 1024), "PNG", "RGB"),
+        ({"size": "1536x1024"}, (1536, 1024), "PNG", "RGB"),
+        ({"size": " 320X200 "}, (320, 200), "PNG", "RGB"),
+        ({"size": "16x16"}, (16, 16), "PNG", "RGB"),
+        ({"size": "4096x16"}, (4096, 16), "PNG", "RGB"),
+        ({"size": "16x4096"}, (16, 4096), "PNG", "RGB"),
+        ({"size": "101x103", "output_format": "jpeg"}, (101, 103), "JPEG", "RGB"),
+        ({"size": "64x64", "output_format": "JPG", "background": "opaque"}, (64, 64), "JPEG", "RGB"),
+        ({"size": "64x64", "output_format": "webp"}, (64, 64), "WEBP", "RGB"),
+        ({"size": "64x64", "background": "transparent"}, (64, 64), "PNG", "RGBA"),
+        ({"size": "64x64", "background": "transparent", "output_format": "webp"}, (64, 64), "WEBP", "RGBA"),
+    ],
+    ids=str,
+)
+async def test_size_and_format_are_those_asked_for(
+    generator: SketchImageGenerator, options: Mapping[str, Any], size: tuple[int, int], kind: str, mode: str
+) -> None:
+    image = picture(await draw(generator, "a duck", **options))
+    assert (image.size, image.format, image.mode) == (size, kind, mode)
+
+
+async def test_the_largest_size(generator: SketchImageGenerator) -> None:
+    assert picture(await draw(generator, "a duck", size="4096x4096")).size == (4096, 4096)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": "large"}, "size must be WIDTHxHEIGHT"),
+        ({"size": "1024"}, "size must be"),
+        ({"size": ""}, "size must be"),
+        ({"size": "15x1024"}, "16 to 4096"),
+        ({"size": "1024x4097"}, "16 to 4096"),
+        ({"size": "-64x64"}, "size must be"),
+        ({"size": "64.0x64"}, "size must be"),
+        ({"size": "６４x６４"}, "size must be"),
+        ({"size": "9" * 10_000 + "x1"}, "size must be"),
+        ({"size": 1024}, "size must be"),
+        ({"size": ["64x64"]}, "size must be"),
+        ({"output_format": "gif"}, "png, jpeg or webp"),
+        ({"output_format": ""}, "png, jpeg or webp"),
+        ({"output_format": 7}, "png, jpeg or webp"),
+        ({"output_format": "jpeg", "background": "transparent"}, "png or webp"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_what_cannot_be_drawn_is_refused_with_what_would_be_right(
+    generator: SketchImageGenerator, options: Mapping[str, Any], words: str
+) -> None:
+    with pytest.raises(GeneratorRequestError, match=words):
+        await draw(generator, "a duck", **options)
+
+
+async def test_other_options_and_models_change_nothing(generator: SketchImageGenerator) -> None:
+    plain = await generator.generate(GenerationRequest("a duck", options={"size": "64x64"}))
+    odd = await generator.generate(
+        GenerationRequest("a duck", model="anything-9", options={"size": "64x64", "moderation": "low", "n": 1})
+    )
+    assert odd == plain
+    assert (plain.model, plain.revised_prompt, plain.usage) == ("sketch-1", None, None)
+
+
+async def test_quality_is_that_of_the_encoder(generator: SketchImageGenerator) -> None:
+    for kind in ("jpeg", "webp"):
+        sizes = [len(await draw(generator, "a duck", output_format=kind, quality=q)) for q in ("low", "medium", "high")]
+        assert sizes == sorted(set(sizes))
+
+
+async def test_a_transparent_background_shows_through_and_the_rest_does_not(generator: SketchImageGenerator) -> None:
+    for prompt in ("one", "two", "three", "four", "five", "six", "seven", "eight"):
+        alpha = picture(await draw(generator, prompt, size="256x256", background="transparent")).getchannel("A")
+        low, high = alpha.getextrema()
+        assert (low, high) == (0, 255)
+        assert 0.02 < ImageStat.Stat(alpha).mean[0] / 255 < 0.98
+
+
+async def test_an_opaque_picture_is_filled_to_its_edges_and_not_of_one_colour(generator: SketchImageGenerator) -> None:
+    for number in range(12):
+        image = picture(await draw(generator, f"picture {number}", size="256x256"))
+        assert len(image.getcolors(65_536) or ()) > 20
+        assert sum(ImageStat.Stat(image).stddev) > 20
+
+
+PROMPTS = (
+    "nul \x00 and \x1b[31m escape\r\nnew line\ttab",
+    "word " * 6_400,
+    "x" * 32_000,
+    "字" * 32_000,
+    "🦆" * 5_000,
+    "e" + "\u0301" * 20_000,
+    "\ud800 half a pair \udfff",
+    "\u202e right to left \u202c",
+    "شعر عربي طويل " * 100,
+    "\ufdfa" * 200,
+    "\U0010ffff\ue000\ufffe",
+    " ",
+    "\u200b",
+    "\x00",
+    "",
+)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: ascii(prompt[:16]))
+@pytest.mark.parametrize("size", ["16x16", "256x256", "1024x64"])
+async def test_any_text_is_drawn(generator: SketchImageGenerator, prompt: str, size: str) -> None:
+    assert picture(await draw(generator, prompt, size=size)).size == tuple(map(int, size.split("x")))
+
+
+async def test_the_prompt_stands_in_the_picture(
+    generator: SketchImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_caption = picture(await draw(generator, "a rubber duck", size="512x512"))
+    monkeypatch.setattr("pixyproxy.adapters.sketch.image_generator.draw_caption", lambda *args: None)
+    without = picture(await draw(generator, "a rubber duck", size="512x512"))
+    left, top, right, bottom = ImageChops.difference(with_caption, without).getbbox() or (0, 0, 0, 0)
+    assert right - left > 400
+    assert top > 350
+    assert bottom <= 512
+
+
+async def test_a_generator_that_is_not_open_says_so() -> None:
+    generator = SketchImageGenerator()
+    with pytest.raises(GeneratorUnavailableError):
+        await draw(generator, "a duck")
