@@ -120,19 +120,39 @@ class TestLostCommit:
         assert cutter.cuts == 1
         assert storage.lease(image.guid) == ("web1-2", NOW + LEASE)
 
+    async def test_take_over_that_took_effect_and_was_renewed(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLRecoveryRepository,
+        other: MySQLRecoveryRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+
+        async def renew() -> None:
+            assert await other.renew_leases("web1-2", NOW + 2 * LEASE) == 1
+
+        cutter.cut_after_commit(renew)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == ("web1-2", NOW + 2 * LEASE)
+
+    @pytest.mark.parametrize("former", ["web1-1", "web1-2"])
     async def test_take_over_that_did_not(
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
         repository: MySQLRecoveryRepository,
         images: MySQLImageRepository,
+        former: str,
     ) -> None:
-        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+        image = await add_leased(storage, images, former, NOW - TICK)
         cutter.cut_before_commit()
         with pytest.raises(DBConnectionError):
             await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE)
         assert cutter.cuts == 1
-        assert storage.lease(image.guid) == ("web1-1", NOW - TICK)
+        assert storage.lease(image.guid) == (former, NOW - TICK)
         assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
 
     async def test_take_over_that_did_not_and_another_was_quicker(

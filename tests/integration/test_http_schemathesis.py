@@ -14,7 +14,7 @@ from tests.fakes.openai_upstream import FakeUpstream
 from tests.service import PATIENCE_S, Service, problem
 
 ALICE, BOB = ("alice", "secret of alice"), ("bob", "secret of bob")
-EXAMPLES = 30
+EXAMPLES = 25
 
 # A cursor is made by the service, and no schema can say which ones it made: a real one is given. That a prompt
 # holds no NUL a schema could say, but generating prompts of 32,000 characters from such a pattern takes minutes.
@@ -106,8 +106,8 @@ def test_nothing_undocumented_is_answered_about_the_image_of_another(open_servic
     with open_service.client(ALICE) as client:
         guid = client.post("/image", json={"prompt": "a duck"}).json()["guid"]
     before = len(open_service.log)
-    # The other phases make images of their own, which would be the caller's.
-    run(open_service, tmp_path, "--phases", "examples,coverage,fuzzing", user=BOB, guid=guid)
+    # A stateful run would make images of its own, which would be the caller's.
+    run(open_service, tmp_path, "--phases", "examples,coverage", user=BOB, guid=guid)
     seen = successes(open_service.log[before:])
     assert {("update_image", 403), ("delete_image", 403), ("get_content", 200), ("get_image", 200)} <= seen
     assert not {(name, status) for name, status in seen if status >= 500}
@@ -193,7 +193,7 @@ def test_the_examples_can_be_used_as_they_are(document: dict[str, Any], open_ser
         answer = client.post("/image", json=body)
         assert answer.status_code == 200, answer.text
         example = document["components"]["schemas"]["ImageDetail"]["examples"][0]
-        assert list(answer.json()) == list(example)
+        assert set(answer.json()) == set(example)
         shown = document["components"]["schemas"]["Problem"]["properties"]
         refused = problem(client.post("/image", json={}))
         assert refused["type"] == shown["type"]["examples"][0]

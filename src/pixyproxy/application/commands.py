@@ -44,19 +44,20 @@ def _good_filename(filename: str) -> str:
     return filename
 
 
-def _is_printable(text: str) -> bool:
-    """Whether nothing in the text steers or breaks a line; characters newer than this Python count as printable."""
-    return not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in text)
+def _is_one_line(text: str) -> bool:
+    """Whether nothing in the text breaks or steers a line; characters newer than this Python are taken as good."""
+    return not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text)
 
 
 def _good_option(option: str) -> str:
-    if not _is_printable(option) or not option.strip():
+    if not _is_one_line(option) or not option.strip():
         raise ValueError("must be printable and not blank")
     return option
 
 
 def _good_username(username: str) -> str:
-    if username != username.strip() or not _is_printable(username) or ":" in username:
+    hidden = any(unicodedata.category(c) == "Cf" for c in username)
+    if username != username.strip() or not _is_one_line(username) or hidden or ":" in username:
         raise ValueError("must be printable, without ':' and without white space at either end")
     return username
 
@@ -95,12 +96,13 @@ def _parse_time(value: object) -> object:
 
 # What the validators above check, as far as JSON Schema can say it: for whoever reads the schema, and for
 # tools that make requests from it. The code decides.
-_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_HIDDEN = rf"{_CONTROL}\xad\u0600-\u0605\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 _INNER = rf"[^\s{_CONTROL}]"
 _ONE_LINE = rf"^[^{_CONTROL}]*{_INNER}[^{_CONTROL}]*$"
 _TRIMMED = rf"^\s*{_INNER}([^{_CONTROL}]*{_INNER})?\s*$"
-_BARE_NAME = rf"^(?!\.\.?$)[^\s/\\{_CONTROL}]([^/\\{_CONTROL}]*[^\s/\\{_CONTROL}])?$"
-_NO_COLON = rf"^[^\s:{_CONTROL}]([^:{_CONTROL}]*[^\s:{_CONTROL}])?$"
+_BARE_NAME = rf"^(?!\.\.?$)[^\s/\\{_HIDDEN}]([^/\\{_HIDDEN}]*[^\s/\\{_HIDDEN}])?$"
+_NO_COLON = rf"^[^\s:{_HIDDEN}]([^:{_HIDDEN}]*[^\s:{_HIDDEN}])?$"
 
 
 def _schema(**members: Any) -> Any:

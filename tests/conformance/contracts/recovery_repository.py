@@ -359,6 +359,8 @@ class RecoveryRepositoryContract:
             rows.remove(gone)
             await images.delete(gone.guid)
         assert [row.id for row in rows] == sorted(row.id for row in rows)
+        assert await repository.walk(rows[0].id, 1) == (rows[1],)
+        assert await repository.walk(rows[-1].id, 10) == ()
         for limit in (1, 2, 4, 9, 10):
             pages, last = [], 0
             while page := await repository.walk(last, limit):
@@ -366,7 +368,6 @@ class RecoveryRepositoryContract:
                 last = page[-1].id
                 pages += page
             assert pages == rows
-        assert await repository.walk(rows[-1].id, 10) == ()
 
     async def test_walk_sees_what_is_changed_and_added_meanwhile(
         self, repository: RecoveryRepository, images: ImageRepository

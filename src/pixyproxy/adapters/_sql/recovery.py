@@ -40,7 +40,7 @@ _IS_TAKEN = " ".join(
     [
         "SELECT CASE WHEN",
         _IS_OWN,
-        "AND lease_expires_at = :until THEN 'own' WHEN",
+        "AND lease_expires_at >= :until THEN 'own' WHEN",
         _IS_FREE,
         "THEN 'free' END FROM images WHERE guid = :guid",
     ]
@@ -89,7 +89,7 @@ def take_over(session: Session, guid: str, owner: str, now: datetime, until: dat
 
 
 def taken_over(session: Session, guid: str, owner: str, now: datetime, until: datetime) -> bool | None:
-    """Whether the lease is this one; None while it is still free, for then the server may yet hand it over."""
+    """Whether the lease is this one, perhaps renewed since; None while it is free: the server may yet hand it over."""
     rows = session.fetch(_IS_TAKEN, _taking(guid, owner, now, until))
     state = rows[0][0] if rows else None
     return None if state == "free" else state == "own"

@@ -1,0 +1,1 @@
+"""Breaking things on purpose: what is promised must hold all the same."""

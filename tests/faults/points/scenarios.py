@@ -1,0 +1,173 @@
+"""What the service is doing when things break: making, changing, deleting and putting in order."""
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pixyproxy.containers import Container
+from pixyproxy.domain.errors import BlobStoreError, DBConnectionError, PixyProxyException
+from pixyproxy.domain.image import ImageDraft, Visibility, new_guid
+from tests.faults.points.steps import BEFORE, Fault, Step, Steps
+from tests.faults.points.world import BYSTANDER, SUBJECT, World
+
+AUTHOR = "alice"
+REQUEST = {"prompt": SUBJECT, "tags": ["before"], "filename": "before.png"}
+KEY = "key-of-the-subject"
+CHANGES = {"filename": "after.png", "tags": ["after"], "visibility": "private"}
+
+
+class Scenario(ABC):
+    """Something that is prepared in peace and then done while things break."""
+
+    name: str
+
+    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
+        """What is there before; a bystander always is, and nothing may ever happen to it."""
+        await make(world, container, BYSTANDER)
+
+    @abstractmethod
+    async def act(self, world: World, container: Container) -> None:
+        """What is done; the client is told of its success."""
+
+
+async def make(world: World, container: Container, prompt: str) -> str:
+    """Make an image, and tell the client of it."""
+    data = REQUEST if prompt == SUBJECT else {"prompt": prompt}
+    created = await container.image_service().create(AUTHOR, data, idempotency_key=f"key-of-{prompt}".replace(" ", "-"))
+    image = created.image
+    world.tell(event="created", guid=image.guid, prompt=prompt, sha256=image.sha256, replayed=created.replayed)
+    return image.guid
+
+
+class Create(Scenario):
+    name = "create"
+
+    async def act(self, world: World, container: Container) -> None:
+        await make(world, container, SUBJECT)
+
+
+class Update(Scenario):
+    name = "update"
+
+    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
+        await super().prepare(world, container, steps)
+        self._guid = await make(world, container, SUBJECT)
+
+    async def act(self, world: World, container: Container) -> None:
+        await container.image_service().update(AUTHOR, self._guid, CHANGES)
+        world.tell(event="updated", guid=self._guid)
+
+
+class Delete(Scenario):
+    name = "delete"
+
+    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
+        await super().prepare(world, container, steps)
+        self._guid = await make(world, container, SUBJECT)
+
+    async def act(self, world: World, container: Container) -> None:
+        await container.image_service().delete(AUTHOR, self._guid)
+        world.tell(event="deleted", guid=self._guid)
+
+
+class Reconcile(Scenario):
+    """Putting in order what several accidents left behind, and being interrupted at that."""
+
+    name = "reconcile"
+
+    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
+        await super().prepare(world, container, steps)
+        # The picture of the subject is kept aside, those of two others are stored and not recorded.
+        for prompt, broken in (
+            (SUBJECT, "rename image"),
+            ("stored and not recorded", "commit mark_ready"),
+            ("kept in the rescue folder", "mkdir folder"),
+        ):
+            await self._accident(world, container, steps, prompt, broken)
+        # A row without bytes, bytes without a row, and half-written files.
+        await self._interrupted(container)
+        guid = await make(world, container, "deleted in part")
+        steps.arm(breaking("unlink image", world.images))
+        await container.image_service().delete(AUTHOR, guid)
+        steps.disarm()
+        world.tell(event="deleted", guid=guid)
+        folder = world.images / guid[:2] / guid[2:4]
+        for suffix in ("tmp", "old"):
+            (folder / f".{guid}.{new_guid().replace('-', '')}.{suffix}").write_bytes(b"half")
+        long_ago = (datetime.now(UTC) - timedelta(days=1)).timestamp()
+        for path in world.images.rglob("*"):
+            os.utime(path, (long_ago, long_ago))
+
+    async def act(self, world: World, container: Container) -> None:
+        reconciler = container.reconciler()
+        for look in (reconciler.interrupted, reconciler.sweep):
+            async for finding in look(apply=True):
+                world.tell(event="found", guid=finding.guid, action=finding.action)
+
+    async def _accident(self, world: World, container: Container, steps: Steps, prompt: str, broken: str) -> None:
+        steps.arm(breaking(broken, world.images))
+        try:
+            await make(world, container, prompt)
+        except (BlobStoreError, DBConnectionError) as error:
+            world.tell(event="refused", guid=error.guid, prompt=prompt, code=error.code)
+        else:
+            raise AssertionError(f"{broken} was never reached")
+        finally:
+            steps.disarm()
+
+    async def _interrupted(self, container: Container) -> None:
+        now = datetime.now(UTC)
+        await container.images().add(
+            ImageDraft(
+                guid=new_guid(),
+                filename="never.png",
+                prompt="never made",
+                tags=(),
+                author=AUTHOR,
+                visibility=Visibility.PUBLIC,
+                generator="ledger",
+                model=None,
+                parameters={},
+                created_at=now,
+                lease_owner="a process that is gone",
+                lease_expires_at=now - timedelta(seconds=1),
+            )
+        )
+
+
+def breaking(name: str, disk: Path) -> Fault:
+    """The first step of this name fails; if it makes a folder on this disk, then all that would change the disk."""
+    broken: list[Step] = []
+
+    def fault(step: Step, when: str) -> None:
+        if when != BEFORE or (broken and not step.path):
+            return
+        first = not broken and step.name == name
+        if first:
+            broken.append(step)
+        if step.is_commit and first:
+            raise DBConnectionError("The database was lost.")
+        if first or (broken and name == "mkdir folder" and step.path and step.path.is_relative_to(disk)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(step.path))
+
+    return fault
+
+
+SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in (Create, Update, Delete, Reconcile)}
+
+
+async def run(world: World, scenario: Scenario, steps: Steps, arm: Callable[[], None]) -> None:
+    """Prepare in peace, `arm`, act, and go on as a service does whose disk and database work again."""
+    async with world.service(steps) as container:
+        await scenario.prepare(world, container, steps)
+        arm()
+        try:
+            await scenario.act(world, container)
+        except PixyProxyException as error:
+            steps.disarm()
+            world.tell(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
+        steps.disarm()
+        await container.generations().keep_up()

@@ -1,0 +1,181 @@
+"""The durable steps of the service as they happen: recorded, and broken where a test says so."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.domain.errors import DBConnectionError
+from tests.fakes.filesystem_calls import Call
+
+BEFORE, AFTER = "before", "after"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its place in the order, what it does, and the file it is about (None: not on the disk of images)."""
+
+    number: int
+    name: str
+    path: Path | None = None
+
+    @property
+    def is_commit(self) -> bool:
+        return self.name.startswith("commit ")
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}"
+
+
+Fault = Callable[[Step, str], None]
+"""Called with each step and `before` or `after`; it may raise, or end the process."""
+
+
+def no_fault(step: Step, when: str) -> None:
+    """Let everything happen, and record it."""
+
+
+class Steps:
+    """The steps since `arm`; before it and after `disarm` nothing is recorded and nothing breaks."""
+
+    def __init__(self) -> None:
+        self.taken: list[Step] = []
+        self._fault: Fault | None = None
+        self._lock = threading.Lock()
+
+    def arm(self, fault: Fault) -> None:
+        """Count from nought again, and break what `fault` breaks."""
+        self.taken = []
+        self._fault = fault
+
+    def disarm(self) -> None:
+        """The disk and the database work again."""
+        self._fault = None
+
+    def begin(self, name: str, path: Path | None = None) -> Step:
+        """A step is about to happen; this may come from any thread."""
+        with self._lock:
+            step = Step(len(self.taken), name, path)
+            if self._fault is not None:
+                self.taken.append(step)
+        self._reach(step, BEFORE)
+        return step
+
+    def end(self, step: Step) -> None:
+        """A step has happened."""
+        self._reach(step, AFTER)
+
+    @contextmanager
+    def step(self, name: str, path: Path | None = None) -> Iterator[None]:
+        """What is done within is one step."""
+        step = self.begin(name, path)
+        yield
+        self.end(step)
+
+    def _reach(self, step: Step, when: str) -> None:
+        if self._fault is not None:
+            self._fault(step, when)
+
+
+class SteppedCalls(SystemCalls):
+    """Real system calls; each that changes something in a folder is a step."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._paths: dict[int, Path] = {}
+
+    def open(self, path: str | Path, flags: int, mode: int = 0o666) -> int:
+        if flags & os.O_CREAT:
+            with self._step("create", Path(path)):
+                fd = super().open(path, flags, mode)
+        else:
+            fd = super().open(path, flags, mode)
+        self._paths[fd] = Path(path)
+        return fd
+
+    def write(self, fd: int, data: memoryview) -> int:
+        with self._step("write", self._paths[fd]):
+            return super().write(fd, data)
+
+    def fsync(self, fd: int) -> None:
+        with self._step("fsync", self._paths[fd]):
+            super().fsync(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        with self._step("rename", target):
+            super().rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        with self._step("link", target):
+            super().link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        with self._step("unlink", path):
+            super().unlink(path)
+
+    def mkdir(self, path: Path) -> None:
+        with self._step("mkdir", path):
+            super().mkdir(path)
+
+    def _step(self, name: str, path: Path) -> Any:
+        return self._steps.step(f"{name} {Call(name, path).kind}", path)
+
+
+def watch_commits(database: Any, steps: Steps) -> None:
+    """Make every commit of an SQLite or MySQL database a step, named by the transaction.
+
+    Before it, all statements have been executed and the transaction is open; after it, it is durable and
+    nobody has been told.
+    """
+    write = database.write
+
+    @wraps(write)
+    async def stepped(job: Callable[..., Any], **options: Any) -> Any:
+        begun: list[Step] = []
+
+        def statements(session: Any) -> Any:
+            result = job(session)
+            begun.append(steps.begin(f"commit {getattr(job, 'func', job).__name__}"))
+            return result
+
+        result = await write(statements, **options)
+        steps.end(begun[-1])
+        return result
+
+    database.write = stepped
+
+
+def killed_at(number: int, when: str) -> Fault:
+    """The process is gone at this moment, as by SIGKILL: no handler, no flush, no clean-up."""
+
+    def fault(step: Step, now: str) -> None:
+        if (step.number, now) == (number, when):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return fault
+
+
+def failing_at(number: int, code: int, disk: Path, *, when: str = BEFORE, lasting: bool = False) -> Fault:
+    """A step fails: a commit as when the database is lost, any other with this errno.
+
+    With `lasting` all of its kind fail from then on: every change below `disk`, or every commit.
+    """
+    of_database: list[bool] = []
+
+    def fault(step: Step, now: str) -> None:
+        if step.number == number and now == when:
+            of_database.append(step.is_commit)
+        elif not (lasting and of_database and now == BEFORE and step.is_commit == of_database[0]):
+            return
+        if step.is_commit:
+            raise DBConnectionError("The database was lost.")
+        if step.path is not None and (step.number == number or step.path.is_relative_to(disk)):
+            raise OSError(code, os.strerror(code), str(step.path))
+
+    return fault

@@ -1,0 +1,170 @@
+"""One small world: a database, a folder of images, a ledger of charges, and what its client was told."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.settings import load_settings
+from tests.fakes.core import PlainHasher
+from tests.fakes.openai_pictures import picture
+from tests.faults.points.steps import Steps, SteppedCalls, watch_commits
+from tests.mysql_servers import MySQLSettings
+
+LEASE_S = 0.02
+SUBJECT, BYSTANDER = "the subject", "a bystander"
+
+
+class LedgerGenerator(ImageGenerator):
+    """An upstream that writes down every charge before it answers."""
+
+    def __init__(self, ledger: Path, steps: Steps) -> None:
+        self._ledger = ledger
+        self._steps = steps
+
+    @property
+    def name(self) -> str:
+        return "ledger"
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        with self._steps.step("charge"):
+            append(self._ledger, request.prompt)
+        return GeneratedImage(picture(request.prompt), model="ledger-1", usage={"total_tokens": 3})
+
+    async def check(self) -> str:
+        return "ledger"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of `images` as the database has it."""
+
+    guid: str
+    status: str
+    prompt: str
+    filename: str
+    size_bytes: int | None
+    sha256: str | None
+    error_code: str | None
+
+
+class World:
+    """All that outlives a process; `mysql` None stands for a database in an SQLite file."""
+
+    def __init__(self, folder: Path, mysql: MySQLSettings | None) -> None:
+        self.folder = folder
+        self.mysql = mysql
+        self.images = folder / "images"
+        self.rescue = folder / "data" / "rescue"
+        self.ledger = folder / "ledger"
+        self._told = folder / "told"
+
+    def begin(self, template: Path | None) -> None:
+        """An empty world; `template` is an SQLite file whose tables are there already."""
+        for name in ("data", "tmp"):
+            (self.folder / name).mkdir(parents=True)
+        self.ledger.touch()
+        self._told.touch()
+        if self.mysql is not None:
+            self.mysql.query("DELETE FROM images")
+        elif template is not None:
+            shutil.copy(template, self.folder / "data" / "pixyproxy.sqlite3")
+
+    def enter(self) -> None:
+        """Make this process one of this world: its settings are in the environment."""
+        os.chdir(self.folder)
+        tempfile.tempdir = str(self.folder / "tmp")
+        for name in [name for name in os.environ if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_"))]:
+            del os.environ[name]
+        os.environ |= {
+            "PIXYPROXY_DATA_DIR": str(self.folder / "data"),
+            "PIXYPROXY_IMAGES_DIR": str(self.images),
+            "PIXYPROXY_LEASE_S": str(LEASE_S),
+            "PIXYPROXY_REPOSITORY": "sqlite" if self.mysql is None else "mysql",
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+        } | ({} if self.mysql is None else self.mysql.environment())
+
+    @asynccontextmanager
+    async def service(self, steps: Steps) -> AsyncIterator[Container]:
+        """The real container, opened: only the generator and the hasher are stand-ins, and steps are watched."""
+        container = build_container(load_settings())
+        container.hasher.override(PlainHasher())
+        container.generator.override(LedgerGenerator(self.ledger, steps))
+        for selector in (container.blobs, container.stored):
+            selector.providers["filesystem"].add_kwargs(calls=SteppedCalls(steps))
+        watch_commits(container.sqlite_database() if self.mysql is None else container.mysql_database(), steps)
+        async with opened(container):
+            yield container
+
+    # What the client knows
+
+    def tell(self, **fact: Any) -> None:
+        """The client was told this."""
+        append(self._told, json.dumps(fact))
+
+    def told(self) -> list[dict[str, Any]]:
+        """All that the client was told, in order."""
+        return [json.loads(line) for line in self._told.read_text().splitlines()]
+
+    # What an observer sees, past all of the service's own code
+
+    def charges(self, prompt: str) -> int:
+        return self.ledger.read_text().splitlines().count(prompt)
+
+    def rows(self) -> dict[str, Row]:
+        """All rows by GUID."""
+        sql = "SELECT guid, status, prompt, filename, size_bytes, sha256, error_code FROM images"
+        if self.mysql is not None:
+            found = self.mysql.query(sql)
+        else:
+            with closing(sqlite3.connect(self.folder / "data" / "pixyproxy.sqlite3")) as connection:
+                found = tuple(connection.execute(sql).fetchall())
+        return {row[0]: Row(*row) for row in found}
+
+    def files(self) -> dict[str, bytes]:
+        """Every file that is not in quarantine: in the store, and wherever bytes may be kept aside."""
+        found = {}
+        for place in (self.images, self.rescue, self.folder / "tmp"):
+            for path in place.rglob("*"):
+                name = path.relative_to(self.folder)
+                if path.is_file() and name.parts[:2] != ("images", "quarantine"):
+                    found[str(name)] = path.read_bytes()
+        return found
+
+    def quarantined(self) -> set[bytes]:
+        """The contents of everything in quarantine."""
+        return {path.read_bytes() for path in (self.images / "quarantine").glob("*")}
+
+
+def file_of(guid: str, suffix: str) -> str:
+    return f"images/{guid[:2]}/{guid[2:4]}/{guid}{suffix}"
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line that outlives the process as soon as this returns."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, line.encode() + b"\n")
+    finally:
+        os.close(fd)
