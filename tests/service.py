@@ -1,9 +1,9 @@
 """A real `pixyproxy serve` process for tests: folders of its own, a free port, chosen settings, a captured log.
 
-    with Service(tmp_path, PIXYPROXY_ANONYMOUS="read") as service:
-        service.add_user("alice", "secret")
-        httpx.get(f"{service.url}/image")
-    assert "REQUEST END" in service.log
+with Service(tmp_path, PIXYPROXY_ANONYMOUS="read") as service:
+    service.add_user("alice", "secret")
+    httpx.get(f"{service.url}/image")
+assert "REQUEST END" in service.log
 """
 
 import os

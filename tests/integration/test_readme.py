@@ -17,7 +17,9 @@ from pixyproxy.domain.image import GenerationRequest, Status
 from pixyproxy.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 Answers = dict[str, Any]
 
 

@@ -107,6 +107,34 @@ def result_parameters(result: ImageResult) -> dict[str, Any]:
     }
 
 
+def image_parameters(image: Image) -> dict[str, Any]:
+    """The values of the row of an image that is restored, all but its id."""
+    return {
+        "guid": image.guid,
+        "filename": image.filename,
+        "filename_folded": fold(image.filename),
+        "prompt": image.prompt,
+        "tags": to_json(image.tags),
+        "author": image.author,
+        "visibility": image.visibility.value,
+        "status": image.status.value,
+        "created_at": to_time(image.created_at),
+        "updated_at": to_time(image.updated_at),
+        "generator": image.generator,
+        "model": image.model,
+        "parameters": to_json(image.parameters),
+        "media_type": image.media_type,
+        "width": image.width,
+        "height": image.height,
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
+        "revised_prompt": image.revised_prompt,
+        "usage": None if image.usage is None else to_json(image.usage),
+        "error_code": None if image.error is None else image.error.code,
+        "error_message": None if image.error is None else image.error.message,
+    }
+
+
 def guid_key(guid: str) -> str:
     """The GUID, or empty text, which no row has, for what cannot be one.
 

@@ -138,6 +138,10 @@ class FilesystemBlobStore(BlobStore):
             raise BlobCorruptError("The description stored with the picture is not a JSON object.")
         return document
 
+    async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
+        check_guid(guid)
+        await self._run(self._writes, "describe a picture", self._replace_sidecar, guid, _encode(sidecar))
+
     async def delete(self, guid: str) -> None:
         check_guid(guid)
         await self._run(self._writes, "delete a picture", self._delete, guid)
@@ -179,6 +183,14 @@ class FilesystemBlobStore(BlobStore):
     def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
         self._require_root()
         self._writer.put(guid, data, sidecar)
+
+    def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
+        self._require_root()
+        try:
+            self._writer.replace_sidecar(guid, sidecar)
+        except FileNotFoundError:
+            self._require_root()
+            raise BlobMissingError("The picture is not in the blob store.") from None
 
     def _delete(self, guid: str) -> None:
         self._require_root()

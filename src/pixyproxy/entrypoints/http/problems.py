@@ -29,6 +29,8 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.ImageNotFoundError: 404,
     errors.UserNotFoundError: 404,
     errors.ConstraintViolationError: 409,
+    errors.IdempotencyKeyTakenError: 409,
+    errors.IdempotencyKeyReusedError: 422,
     errors.ImageNotReadyError: 409,
     errors.DataValidationError: 422,
     errors.AuthenticationError: 401,
@@ -42,6 +44,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.GeneratorQuotaError: 502,
     errors.GeneratorUnavailableError: 502,
     errors.GeneratorConnectionLostError: 502,
+    errors.GenerationInterruptedError: 502,
     errors.GeneratorTimeoutError: 504,
     errors.GeneratorAnswerError: 502,
     errors.BlobStoreError: 503,
@@ -91,6 +94,8 @@ class ProblemHandler:
         members: dict[str, Any] = {}
         if isinstance(error, errors.PixyProxyException):
             status, detail, code = STATUS_OF.get(type(error), 500), error.message, error.code
+            if error.replayed:
+                headers["Idempotent-Replayed"] = "true"
             if error.guid is not None:
                 members["guid"] = error.guid
             if error.retry_after_s is not None:
