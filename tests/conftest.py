@@ -21,17 +21,17 @@ def mysql_settings(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
 
 
 @pytest.fixture(scope="module")
-def _module_mysql(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
+def module_mysql(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
     with fresh_database(mysql_server) as settings:
         yield settings
 
 
 @pytest.fixture
-def empty_mysql(_module_mysql: MySQLSettings) -> MySQLSettings:
+def empty_mysql(module_mysql: MySQLSettings) -> MySQLSettings:
     """A migrated database without rows; quicker than a fresh one, for it is shared by the tests of a module."""
-    _module_mysql.query("DELETE FROM images")
-    _module_mysql.query("DELETE FROM roster")
-    return _module_mysql
+    module_mysql.query("DELETE FROM images")
+    module_mysql.query("DELETE FROM roster")
+    return module_mysql
 
 
 @pytest.fixture(scope="module")

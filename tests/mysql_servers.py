@@ -156,6 +156,12 @@ class PrivateMariaDB:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         command = [str(self._binary), "--no-defaults", f"--datadir={self._folder}/data", *self._user]

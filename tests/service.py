@@ -14,8 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +66,7 @@ class Service:
         self.announced = ""
         self._log_path = folder / "log"
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -77,8 +76,8 @@ class Service:
         if kind is None:
             self.stop()
         elif self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            self.signal(signal.SIGKILL)
+            self.wait()
 
     def start(self) -> None:
         """Start and wait until it answers."""
@@ -95,10 +94,11 @@ class Service:
         self._process = process
         try:
             self.url = self._address(process)
-            assert httpx.get(f"{self.url}/healthz", timeout=PATIENCE_S).status_code == 200
+            with self.client() as client:
+                assert client.get("/healthz").status_code == 200
         except BaseException:
-            process.kill()
-            process.communicate()
+            self.signal(signal.SIGKILL)
+            self.wait()
             raise
 
     def _address(self, process: "subprocess.Popen[str]") -> str:
@@ -107,11 +107,13 @@ class Service:
         stream = process.stdout
 
         def listen() -> None:
-            for line in stream:
-                said.put(line)
+            with stream:
+                for line in stream:
+                    said.put(line)
             said.put("")
 
-        threading.Thread(target=listen, daemon=True).start()
+        self._listener = threading.Thread(target=listen, daemon=True)
+        self._listener.start()
         self.announced = ""
         while line := said.get(timeout=PATIENCE_S):
             self.announced += line
@@ -139,6 +141,9 @@ class Service:
             process.kill()
             process.wait()
             raise
+        finally:
+            if self._listener is not None:
+                self._listener.join(PATIENCE_S)
 
     def stop(self) -> None:
         """Ask it to end, and see that it does so in good order and has never come upon anything unexpected."""
@@ -153,17 +158,18 @@ class Service:
 
     def log_of(self, answer: httpx.Response, count: int = 2) -> list[str]:
         """The lines of one request, once there are that many: the last one comes after the answer has left."""
-        give_up = time.monotonic() + PATIENCE_S
+        deadline = Deadline(f"{count} lines were logged for {answer}")
         while True:
             lines = [line for line in self.log.splitlines() if f" {answer.headers['x-request-id']} " in line]
-            if len(lines) >= count or time.monotonic() > give_up:
+            if len(lines) >= count:
                 return lines
-            time.sleep(0.01)
+            deadline.wait()
 
     def client(self, auth: tuple[str, str] | None = None) -> httpx.Client:
         """A client of the service; names and passwords go as UTF-8."""
         given = None if auth is None else httpx.BasicAuth(*(part.encode() for part in auth))
-        return httpx.Client(base_url=self.url, auth=given, timeout=PATIENCE_S, trust_env=False)
+        # Nothing here is TLS, and reading the certificates of the system takes longer than most requests.
+        return httpx.Client(base_url=self.url, auth=given, timeout=PATIENCE_S, trust_env=False, verify=False)
 
     def add_user(self, name: str, password: str, class_key: str | None = None) -> None:
         """Put somebody on the roster, as the command line does it."""
@@ -185,14 +191,8 @@ class Service:
         return sorted(path for path in self.images_dir.rglob("*") if path.is_file())
 
 
-@contextmanager
-def eventually(what: str) -> Iterator["Deadline"]:
-    """A loop's patience: `with eventually("…") as deadline: while not …: deadline.wait()`."""
-    yield Deadline(what)
-
-
 class Deadline:
-    """Waits a moment at a time, and fails when it has waited far too long."""
+    """A loop's patience: `while not …: deadline.wait()` fails when it has waited far too long."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -1,7 +1,6 @@
 """SQLite: what happens to the file, and to those who use it at the same time."""
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import subprocess

@@ -11,7 +11,7 @@ from pixyproxy.domain.errors import DataValidationError, FieldError
 from pixyproxy.domain.filename import filename_problem
 from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import decode_cursor
-from pixyproxy.domain.tags import MAX_TAGS, normalise_tags, tag_problem
+from pixyproxy.domain.tags import MAX_TAG_LENGTH, MAX_TAGS, normalise_tags, tag_problem
 from pixyproxy.domain.text import query_terms
 
 MAX_PROMPT_LENGTH = 32_000
@@ -29,8 +29,6 @@ def _good_prompt(prompt: str) -> str:
 
 def _good_tags(tags: list[str]) -> list[str]:
     normalised = normalise_tags(tags)
-    if len(normalised) > MAX_TAGS:
-        raise ValueError(f"must be at most {MAX_TAGS} tags")
     for tag in normalised:
         if problem := tag_problem(tag):
             raise ValueError(f"each tag {problem}")
@@ -87,11 +85,36 @@ def _parse_time(value: object) -> object:
     return value
 
 
-Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH), AfterValidator(_good_prompt)]
-Tags = Annotated[list[str], Field(max_length=1000), AfterValidator(_good_tags)]
-Filename = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_good_filename)]
-Option = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_good_option)]
-Username = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_good_username)]
+# What the validators above check, as far as JSON Schema can say it: for whoever reads the schema, and for
+# tools that make requests from it. The code decides.
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_INNER = rf"[^\s{_CONTROL}]"
+_ONE_LINE = rf"^[^{_CONTROL}]*{_INNER}[^{_CONTROL}]*$"
+_TRIMMED = rf"^\s*{_INNER}([^{_CONTROL}]*{_INNER})?\s*$"
+_BARE_NAME = rf"^(?!\.\.?$)[^\s/\\{_CONTROL}]([^/\\{_CONTROL}]*[^\s/\\{_CONTROL}])?$"
+_NO_COLON = rf"^[^\s:{_CONTROL}]([^:{_CONTROL}]*[^\s:{_CONTROL}])?$"
+
+
+def _schema(**members: Any) -> Any:
+    """Members of the JSON schema that are documentation only."""
+    return Field(json_schema_extra=members)
+
+
+Prompt = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_PROMPT_LENGTH),
+    _schema(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
+    AfterValidator(_good_prompt),
+]
+Tag = Annotated[str, _schema(minLength=1, maxLength=MAX_TAG_LENGTH, pattern=_TRIMMED)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_good_tags)]
+Filename = Annotated[
+    str, Field(min_length=1, max_length=255), _schema(pattern=_BARE_NAME), AfterValidator(_good_filename)
+]
+Option = Annotated[str, Field(min_length=1, max_length=255), _schema(pattern=_ONE_LINE), AfterValidator(_good_option)]
+Username = Annotated[
+    str, Field(min_length=1, max_length=64), _schema(pattern=_NO_COLON), AfterValidator(_good_username)
+]
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 AnyVisibility = Annotated[Visibility, Field(strict=False)]
 Time = Annotated[datetime, BeforeValidator(_parse_time)]
@@ -137,16 +160,19 @@ class SearchImages(Command):
     """Filters of a list of images, all of which must hold."""
 
     limit: int = Field(50, ge=1, le=200, description="How many images a page has at most.")
-    cursor: Annotated[str, AfterValidator(_good_cursor)] | None = Field(
+    cursor: Annotated[str, _schema(pattern="^[A-Za-z0-9_-]{16}$"), AfterValidator(_good_cursor)] | None = Field(
         None, description="Where to go on: taken from the `Link` header of the page before."
     )
-    prompt: Annotated[str, Field(max_length=1000), AfterValidator(_searchable)] | None = Field(
-        None, description="Words of the prompt, each by its beginning, without regard to case and accents."
-    )
+    prompt: (
+        Annotated[str, Field(min_length=1, max_length=1000), _schema(pattern=_INNER), AfterValidator(_searchable)]
+        | None
+    ) = Field(None, description="Words of the prompt, each by its beginning, without regard to case and accents.")
     filename: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="A part of the file name, without regard to case and accents."
     )
-    guid: Annotated[str, Field(max_length=64)] | None = Field(None, description="The GUID of one image.")
+    guid: Annotated[str, _schema(format="uuid")] | None = Field(
+        None, description="The GUID of one image."
+    )
     tag: Tags | None = Field(None, description="A tag the image must have; repeat it to ask for several.")
     author: Username | None = Field(None, description="The username of the author.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pixyproxy.adapters.filesystem import durable, reader
 from pixyproxy.adapters.filesystem.errors import blob_error
 from pixyproxy.adapters.filesystem.layout import Layout, check_guid
+from pixyproxy.adapters.filesystem.mount import Mount, unusable
 from pixyproxy.adapters.filesystem.syscalls import NOWAIT, SystemCalls
 from pixyproxy.adapters.filesystem.writer import Writer
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
@@ -54,7 +55,7 @@ class FilesystemBlobStore(BlobStore):
         self._writes: ThreadPoolExecutor | None = None
         self._reads: ThreadPoolExecutor | None = None
         self._cached_reads = bool(NOWAIT)
-        self._was_mount = False
+        self._mount = Mount(self._root, self._calls)
 
     async def open(self) -> None:
         """Create the folder durably if it is not there; raises BlobStoreError if that or using it is impossible."""
@@ -157,20 +158,13 @@ class FilesystemBlobStore(BlobStore):
 
     def _prepare(self) -> None:
         durable.make_folders(self._calls, self._root)
-        self._was_mount = self._calls.is_mount(self._root)
+        self._mount.remember()
         self._require_writable()
 
-    def _require_root(self) -> None:
-        """Raise BlobStoreError if the folder is gone, or was a mounted disk and is now the bare mount point."""
-        if not self._calls.is_dir(self._root):
-            raise _gone("its folder is not there")
-        if self._was_mount and not self._calls.is_mount(self._root):
-            raise _gone("the disk of its folder is no more mounted")
-
     def _require_writable(self) -> None:
-        self._require_root()
+        self._mount.require()
         if not self._calls.may_write(self._root):
-            raise _gone("the service may not write to its folder, or the file system is mounted read-only")
+            raise unusable("the service may not write to its folder, or the file system is mounted read-only")
 
     def _check_writable(self) -> None:
         self._require_writable()
@@ -181,7 +175,7 @@ class FilesystemBlobStore(BlobStore):
         self._writer.probe()
 
     def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
-        self._require_root()
+        self._mount.require()
         self._writer.put(guid, data, sidecar)
 
     def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
@@ -193,7 +187,7 @@ class FilesystemBlobStore(BlobStore):
             raise BlobMissingError("The picture is not in the blob store.") from None
 
     def _delete(self, guid: str) -> None:
-        self._require_root()
+        self._mount.require()
         self._writer.delete(guid)
 
     def _keep_aside(self, guid: str, data: bytes, sidecar: bytes) -> str:
@@ -201,7 +195,7 @@ class FilesystemBlobStore(BlobStore):
         for folder in (self._layout.aside, *self._rescue_dirs):
             try:
                 if folder == self._layout.aside:
-                    self._require_root()  # which must not be made anew where its disk is missing
+                    self._mount.require()  # which must not be made anew where its disk is missing
                 kept = self._writer.keep_aside(folder, guid, data, sidecar)
             except (OSError, BlobStoreError) as error:
                 _log.error("The picture of image %s cannot be kept in %s: %s", guid, folder, error)
@@ -217,15 +211,10 @@ class FilesystemBlobStore(BlobStore):
         if error.errno != errno.ENOENT:
             return blob_error(error, "read a picture")
         try:
-            self._require_root()
+            self._mount.require()
         except BlobStoreError as outage:
             return outage
         return BlobMissingError("The picture is not in the blob store.")
-
-
-def _gone(reason: str) -> BlobStoreError:
-    _log.error("The blob store is not usable: %s", reason)
-    return BlobStoreError(f"The blob store is not usable: {reason}.")
 
 
 def _encode(sidecar: Mapping[str, Any]) -> bytes:

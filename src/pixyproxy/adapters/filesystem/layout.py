@@ -13,6 +13,8 @@ class Layout:
         self.root = root
         self.aside = root / "aside"
         """Where bytes are kept that could not be stored in their place; no two-digit name can collide with it."""
+        self.quarantine = root / "quarantine"
+        """Where what is not in order is moved to: what lies there is neither served nor searched."""
         self._prefix = str(root)
 
     def image(self, guid: str) -> str:

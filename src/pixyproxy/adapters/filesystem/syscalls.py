@@ -49,6 +49,15 @@ class SystemCalls:
         """mkdir(2)."""
         path.mkdir()
 
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder (readdir(3)), in no order."""
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+
+    def stat(self, path: Path, *, follow: bool = True) -> os.stat_result:
+        """stat(2), or lstat(2) where a symbolic link is not to be followed."""
+        return path.stat(follow_symlinks=follow)
+
     def size(self, fd: int) -> int:
         """The length of an open file (fstat(2))."""
         return os.fstat(fd).st_size

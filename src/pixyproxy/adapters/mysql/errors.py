@@ -99,6 +99,11 @@ def is_lost(error: pymysql.MySQLError) -> bool:
     return code_of(error) in _LOST_CODES or isinstance(error, pymysql.InterfaceError)
 
 
+def is_outage(error: pymysql.MySQLError) -> bool:
+    """Whether the error tells of the server, the network or the account, and not of the statement."""
+    return is_lost(error) or code_of(error) in _OUTAGES
+
+
 def translate(error: pymysql.MySQLError | UnicodeEncodeError) -> PixyProxyException:
     """The domain error for an error of the driver; its message holds no secret and no SQL."""
     if isinstance(error, UnicodeEncodeError):

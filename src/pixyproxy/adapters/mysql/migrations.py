@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pymysql
 from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 
 from pixyproxy.adapters._sql.migrations import (
     APPLIED,
     PROBES,
     RECORD,
+    Script,
     ensure_current,
     load_scripts,
     pending,
@@ -26,6 +28,7 @@ from pixyproxy.adapters.mysql.errors import (
     PRIVILEGE_DENIED,
     UNKNOWN_DATABASE,
     code_of,
+    is_outage,
     translate,
 )
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
@@ -70,6 +73,11 @@ def check_schema(session: Session) -> None:
         session.fetch(probe, {})
 
 
+def lock_name(database: str) -> str:
+    """The name of the lock that a migration of this database holds; names are server-wide, at most 64 characters."""
+    return f"pixyproxy-migrate-{hashlib.sha256(database.encode()).hexdigest()[:32]}"
+
+
 def _migrate(server: Server, on_script: Callable[[str], object]) -> list[str]:
     try:
         _ensure_database(server)
@@ -110,8 +118,7 @@ def _ensure_database(server: Server) -> None:
 
 
 def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], object]) -> list[str]:
-    # Lock names are shared by the whole server and at most 64 characters long.
-    lock = f"pixyproxy-migrate-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    lock = lock_name(name)
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_wait_timeout = {_WAIT_FOR_OTHERS_SECONDS}")
         cursor.execute("SELECT GET_LOCK(%s, %s)", (lock, _WAIT_FOR_OTHERS_SECONDS))
@@ -126,8 +133,7 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], 
             done = []
             for script in pending(load_scripts(_PACKAGE), applied):
                 on_script(script.name)
-                for statement in split_statements(script.sql):
-                    cursor.execute(statement)
+                _run(cursor, script)
                 record = {"version": script.version, "name": script.name, "checksum": script.checksum}
                 cursor.execute(pyformat(RECORD), record)
                 done.append(script.name)
@@ -137,3 +143,16 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], 
         finally:
             if connection.open:
                 cursor.execute("SELECT RELEASE_LOCK(%s)", (lock,))
+
+
+def _run(cursor: Cursor, script: Script) -> None:
+    for statement in split_statements(script.sql):
+        try:
+            cursor.execute(statement)
+        except pymysql.MySQLError as error:
+            if is_outage(error):
+                raise
+            raise SchemaVersionError(
+                f"The script {script.name} does not run on this database (error {code_of(error)}): "
+                "does it hold tables that are not those pixyproxy made?"
+            ) from error

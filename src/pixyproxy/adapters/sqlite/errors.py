@@ -68,4 +68,7 @@ def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyE
     if code == sqlite3.SQLITE_ERROR:
         # The statements never change: what SQLite does not understand in them is a missing table or column.
         return foreign_tables()
+    if code is None and isinstance(error, sqlite3.OperationalError):
+        # The driver's own and only one of this class: a stored text is not UTF-8.
+        return DBConnectionError(_DAMAGED)
     return PixyProxyException(f"The database refuses a statement (error {code}).")

@@ -72,7 +72,7 @@ def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T
 
 
 def run_point_read(link: FileLink, job: Callable[[Session], T]) -> T:
-    """The result of a job that reads by a unique key, without a deadline; raises LockedError at once if it had to wait."""
+    """The result of a job that reads by a unique key, without a deadline; raises LockedError where it had to wait."""
     return _run(link, lambda connection: job(SQLiteSession(connection)))
 
 

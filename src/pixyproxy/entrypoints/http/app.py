@@ -54,6 +54,7 @@ def create_app(container: Container) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())

@@ -78,6 +78,7 @@ def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any
             title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
         )
         components = schema.setdefault("components", {})
+        _drop_framework_errors(schema)
         components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
         models: tuple[type[BaseModel], ...] = (*commands, SearchImages, Problem)
         for model in models:
@@ -85,6 +86,16 @@ def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any
         del components["schemas"]["SearchImages"]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _drop_framework_errors(schema: dict[str, Any]) -> None:
+    """The framework expects to refuse what does not fit a path; here it is not found, and never in its words."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"].get("schemas", {}).pop(name, None)
 
 
 def _add_model(schemas: dict[str, Any], model: type[BaseModel]) -> None:

@@ -57,6 +57,7 @@ def build_read_router(images: ImageService, gate: Gate, links: Links) -> APIRout
         "/image/{guid}",
         response_model=ImageDetail,
         summary="Details of an image",
+        response_description="All that is known of it, whatever its status.",
         responses=problems(404),
         openapi_extra={"security": SECURITY},
     )

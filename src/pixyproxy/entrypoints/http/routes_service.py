@@ -17,6 +17,7 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         "/user/me",
         response_model=Me,
         summary="Who is logged in",
+        response_description="The user whose credentials were sent.",
         responses=problems(),
         openapi_extra={"security": LOGIN},
     )
@@ -28,6 +29,7 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         "/healthz",
         response_model=Alive,
         summary="Whether the process is alive",
+        response_description="It is.",
         responses=problems(),
         openapi_extra={"security": SECURITY},
     )
@@ -38,9 +40,10 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         "/readyz",
         response_model=Ready,
         summary="Whether everything that is needed to serve is there",
+        response_description="It is.",
         responses={
             **problems(),
-            503: {"description": "A part is not ready: the one that is not `ok`.", "model": Ready},
+            503: {**problems()[503], "description": "A part is not ready: the one that is not `ok`.", "model": Ready},
         },
         openapi_extra={"security": SECURITY},
     )

@@ -83,6 +83,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         "/image/{guid}",
         response_model=ImageDetail,
         summary="Change tags, visibility or file name",
+        response_description="The image as it is now.",
         responses=problems(400, 403, 404, 413, 415, 422),
         openapi_extra={"security": LOGIN, **body_of(UpdateImage)},
     )
@@ -96,6 +97,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         status_code=204,
         response_class=Response,
         summary="Delete an image",
+        response_description="It is gone.",
         responses=problems(403, 404),
         openapi_extra={"security": LOGIN},
     )
