@@ -15,7 +15,7 @@ from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
 from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
-from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
@@ -107,7 +107,7 @@ class Container(containers.DeclarativeContainer):
         mysql=providers.Callable(migrate_mysql, mysql_database),
         memory=providers.Callable(_migrate_memory),
     )
-    memory_blobs = providers.ThreadSafeSingleton(dict)
+    memory_blobs: providers.Provider[dict[str, Stored]] = providers.ThreadSafeSingleton(dict)
     blobs = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(

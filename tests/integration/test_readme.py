@@ -52,7 +52,7 @@ async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url:
     container = build_container(Settings(PIXYPROXY_REPOSITORY="memory", PIXYPROXY_BLOB_STORE="memory"))  # type: ignore[call-arg]
     container.generator.override(providers.Singleton(generator_class(), url))
     async with opened(container):
-        image = await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})
+        image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})).image
     assert (image.status, image.generator, image.width) == (Status.READY, "stable-diffusion", 1)
     assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32}]
 

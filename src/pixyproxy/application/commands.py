@@ -170,9 +170,7 @@ class SearchImages(Command):
     filename: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="A part of the file name, without regard to case and accents."
     )
-    guid: Annotated[str, _schema(format="uuid")] | None = Field(
-        None, description="The GUID of one image."
-    )
+    guid: Annotated[str, _schema(format="uuid")] | None = Field(None, description="The GUID of one image.")
     tag: Tags | None = Field(None, description="A tag the image must have; repeat it to ask for several.")
     author: Username | None = Field(None, description="The username of the author.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")

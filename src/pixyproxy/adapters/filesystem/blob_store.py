@@ -179,11 +179,11 @@ class FilesystemBlobStore(BlobStore):
         self._writer.put(guid, data, sidecar)
 
     def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
-        self._require_root()
+        self._mount.require()
         try:
             self._writer.replace_sidecar(guid, sidecar)
         except FileNotFoundError:
-            self._require_root()
+            self._mount.require()
             raise BlobMissingError("The picture is not in the blob store.") from None
 
     def _delete(self, guid: str) -> None:

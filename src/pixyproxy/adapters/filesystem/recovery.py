@@ -1,7 +1,6 @@
 """The filesystem store as seen by those who look after it: searched, verified, put in order."""
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime

@@ -75,6 +75,11 @@ _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 """What stands for itself in the path of a URI (RFC 3986, section 3.3), besides letters and digits."""
 
 
+def status_of(error: errors.PixyProxyException) -> int:
+    """The status of an error; what an adapter derived for itself is answered as the error of the core it is."""
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
 class HTTPProblem(HTTPException):
     """A problem of HTTP itself, such as a body that is no JSON, that the core knows nothing of."""
 
@@ -93,7 +98,7 @@ class ProblemHandler:
         headers: dict[str, str] = {}
         members: dict[str, Any] = {}
         if isinstance(error, errors.PixyProxyException):
-            status, detail, code = STATUS_OF.get(type(error), 500), error.message, error.code
+            status, detail, code = status_of(error), error.message, error.code
             if error.replayed:
                 headers["Idempotent-Replayed"] = "true"
             if error.guid is not None:
