@@ -1,6 +1,7 @@
 """What the use cases accept, as pydantic models that revalidate it whoever calls."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -28,6 +29,8 @@ def _good_prompt(prompt: str) -> str:
 
 
 def _good_tags(tags: list[str]) -> list[str]:
+    if any(len(tag) > MAX_TAG_LENGTH for tag in tags):
+        raise ValueError(f"each tag must be at most {MAX_TAG_LENGTH} characters long")
     normalised = normalise_tags(tags)
     for tag in normalised:
         if problem := tag_problem(tag):
@@ -41,14 +44,19 @@ def _good_filename(filename: str) -> str:
     return filename
 
 
+def _is_printable(text: str) -> bool:
+    """Whether nothing in the text steers or breaks a line; characters newer than this Python count as printable."""
+    return not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in text)
+
+
 def _good_option(option: str) -> str:
-    if not option.isprintable() or not option.strip():
+    if not _is_printable(option) or not option.strip():
         raise ValueError("must be printable and not blank")
     return option
 
 
 def _good_username(username: str) -> str:
-    if username != username.strip() or not username.isprintable() or ":" in username:
+    if username != username.strip() or not _is_printable(username) or ":" in username:
         raise ValueError("must be printable, without ':' and without white space at either end")
     return username
 
@@ -103,7 +111,7 @@ def _schema(**members: Any) -> Any:
 Prompt = Annotated[
     str,
     Field(min_length=1, max_length=MAX_PROMPT_LENGTH),
-    _schema(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
+    _schema(pattern=r"\S"),
     AfterValidator(_good_prompt),
 ]
 Tag = Annotated[str, _schema(minLength=1, maxLength=MAX_TAG_LENGTH, pattern=_TRIMMED)]

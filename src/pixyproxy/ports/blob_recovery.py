@@ -48,7 +48,8 @@ class BlobRecovery(Resource):
         """Put bytes that were kept aside for this guid into their place, durably, with their sidecar.
 
         Only what agrees with its own sidecar in length and sha256 is taken, and only if there are no bytes
-        in the place; True if some were put there. What was kept aside moves there: it is not there twice.
+        in the place; True if some were put there. What was kept aside moves there: it is not there twice. A move that was
+        interrupted, which left the same bytes in both places, is offered again and finished, and is True too.
         """
 
     @abstractmethod

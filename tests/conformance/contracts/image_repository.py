@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import (
     Failure,
+    IdempotencyClaim,
     Image,
     ImageChanges,
     ImageDraft,
@@ -310,6 +311,92 @@ class ImageRepositoryContract:
         for value in (image.created_at, ready.created_at, ready.updated_at):
             assert value == time
             assert value.utcoffset() == timedelta(0)
+
+    # Claims of idempotency keys
+
+    async def test_a_claim_leads_to_its_image_and_fingerprint(self, repository: ImageRepository) -> None:
+        claims = [
+            IdempotencyClaim(caller, key, f"{i:064x}")
+            for i, (caller, key) in enumerate(
+                [("", "key"), ("alice", "key"), ("bob", "key"), ("alice", "KEY"), ("álice", "key"), ("🦆", "~!'\\%_")]
+            )
+        ]
+        images = [await repository.add(make_draft(claim=claim)) for claim in claims]
+        for claim, image in zip(claims, images, strict=True):
+            assert await repository.find_claimed(claim.caller, claim.key) == (image, claim.fingerprint)
+        for caller, key in [("alice", "other"), ("carol", "key"), ("Alice", "key"), ("alice ", "key"), ("bob", "KEY")]:
+            assert await repository.find_claimed(caller, key) is None, (caller, key)
+
+    async def test_a_claim_that_is_taken_changes_nothing(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        for caller in ("", "alice"):
+            holder = await repository.add(make_draft(claim=IdempotencyClaim(caller, "key", "a" * 64)))
+            rows = storage.child_rows()
+            draft = make_draft(tags=("one",), claim=IdempotencyClaim(caller, "key", "b" * 64))
+            with pytest.raises(IdempotencyKeyTakenError):
+                await repository.add(draft)
+            assert storage.stored(draft.guid) is None
+            assert storage.child_rows() == rows
+            assert await repository.find_claimed(caller, "key") == (holder, "a" * 64)
+
+    async def test_a_known_guid_is_not_mistaken_for_a_taken_claim(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft())
+        with pytest.raises(ConstraintViolationError) as caught:
+            await repository.add(make_draft(guid=image.guid, claim=IdempotencyClaim("alice", "key", "a" * 64)))
+        assert not isinstance(caught.value, IdempotencyKeyTakenError)
+        assert await repository.find_claimed("alice", "key") is None
+
+    async def test_of_concurrent_claims_of_a_key_exactly_one_wins(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        other = storage.repository()
+        await other.open()
+        drafts = [make_draft(claim=IdempotencyClaim("", "key", f"{i:064x}")) for i in range(12)]
+        outcomes = await asyncio.gather(
+            *((repository, other)[i % 2].add(draft) for i, draft in enumerate(drafts)), return_exceptions=True
+        )
+        await other.close()
+        ((number, winner),) = [(i, outcome) for i, outcome in enumerate(outcomes) if isinstance(outcome, Image)]
+        assert sum(isinstance(outcome, IdempotencyKeyTakenError) for outcome in outcomes) == 11, outcomes
+        assert await repository.find_claimed("", "key") == (winner, f"{number:064x}")
+
+    async def test_an_image_holds_its_key_whatever_becomes_of_it(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", "key", "a" * 64)
+        image = await repository.add(make_draft(claim=claim))
+        failed = await repository.mark_failed(image.guid, Status.UNKNOWN, Failure("x", "y"), NOW)
+        assert await repository.find_claimed("alice", "key") == (failed, "a" * 64)
+        ready = await repository.mark_ready(image.guid, make_result(), NOW)
+        assert await repository.find_claimed("alice", "key") == (ready, "a" * 64)
+        changed = await repository.update(image.guid, ImageChanges(tags=("x",)), LATER)
+        assert await repository.find_claimed("alice", "key") == (changed, "a" * 64)
+        with pytest.raises(IdempotencyKeyTakenError):
+            await repository.add(make_draft(claim=claim))
+
+    async def test_a_failure_may_give_the_key_back(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", "key", "a" * 64)
+        image = await repository.add(make_draft(claim=claim))
+        await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW, free_key=True)
+        assert await repository.find_claimed("alice", "key") is None
+        again = await repository.add(make_draft(claim=claim))
+        assert await repository.find_claimed("alice", "key") == (again, "a" * 64)
+
+    async def test_what_is_ready_keeps_its_key(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", "key", "a" * 64)))
+        ready = await repository.mark_ready(image.guid, make_result(), NOW)
+        with pytest.raises(ConstraintViolationError):
+            await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW, free_key=True)
+        assert await repository.find_claimed("alice", "key") == (ready, "a" * 64)
+
+    async def test_a_deleted_image_holds_no_key(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", "key", "a" * 64)
+        image = await repository.add(make_draft(claim=claim))
+        await repository.delete(image.guid)
+        assert await repository.find_claimed("alice", "key") is None
+        await repository.add(make_draft(claim=claim))
+        storage.delete_by_hand()
+        assert await repository.find_claimed("alice", "key") is None
+        await repository.add(make_draft(claim=claim))
 
     # mark_ready
 

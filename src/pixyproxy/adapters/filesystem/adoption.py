@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 _UNREADABLE = {errno.EACCES, errno.EIO}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 """How file systems say that they have no hard links."""
+_SETTLED_NS = 3_000_000_000
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -89,9 +91,13 @@ class Adoption:
             return None
         state = [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in status]
         known = self._known.get(sidecar)
-        if known is None or known[0] != state:
-            known = self._known[sidecar] = (state, self._read(guid, path, sidecar, status[0].st_size))
-        return known[1]
+        if known is not None and known[0] == state:
+            return known[1]
+        kept = self._read(guid, path, sidecar, status[0].st_size)
+        # A file that changed a moment ago may change once more within the same tick of the file system's clock.
+        if time.time_ns() - max(one.st_ctime_ns for one in status) > _SETTLED_NS:
+            self._known[sidecar] = (state, kept)
+        return kept
 
     def _trusts(self, status: os.stat_result, folder: Path) -> bool:
         """Whether this service can have written a file: any user of the machine may leave some in a rescue folder."""

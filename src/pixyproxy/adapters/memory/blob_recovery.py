@@ -5,9 +5,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 
-from pixyproxy.adapters.memory.blob_store import Stored
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, ImageNotFoundError
-from pixyproxy.domain.image import parse_guid
+from pixyproxy.adapters.memory.blob_store import Stored, check_guid
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_recovery import BlobRecovery, StoredBlob
 
 _NOTHING: Stored = (None, None)
@@ -18,9 +17,10 @@ def _system_time() -> datetime:
 
 
 class MemoryBlobRecovery(BlobRecovery):
-    """Looks after the dictionary of a `MemoryBlobStore`; what is quarantined is there under `quarantine/GUID.1` etc.
+    """Looks after the dictionary of a `MemoryBlobStore`.
 
-    A dictionary keeps no times: a blob is taken to have changed, by the clock `now`, when a walk first met it so.
+    What is quarantined is there under `quarantine/GUID.1` and so on.
+    A dictionary keeps no times: a blob is taken to have changed, by the clock `now`, when a walk first met it as it is.
     """
 
     def __init__(self, storage: dict[str, Stored], *, now: Callable[[], datetime] = _system_time) -> None:
@@ -62,7 +62,7 @@ class MemoryBlobRecovery(BlobRecovery):
         return frozenset(guid for guid in guids if self._adoptable(guid))
 
     async def adopt_aside(self, guid: str) -> bool:
-        _check_guid(guid)
+        check_guid(guid)
         adoptable = self._adoptable(guid)
         if not adoptable:
             return False
@@ -94,7 +94,7 @@ class MemoryBlobRecovery(BlobRecovery):
         return 0
 
     def _find(self, guid: str) -> Stored:
-        _check_guid(guid)
+        check_guid(guid)
         return self._storage.get(guid, _NOTHING)
 
     def _adoptable(self, guid: str) -> list[str]:
@@ -128,12 +128,3 @@ def _is_whole(guid: str, stored: Stored) -> bool:
         and isinstance(sha256, str)
         and hashlib.sha256(data).hexdigest() == sha256.lower()
     )
-
-
-def _check_guid(guid: str) -> None:
-    try:
-        canonical = parse_guid(guid)
-    except ImageNotFoundError:
-        canonical = ""
-    if canonical != guid or not guid:
-        raise ValueError("not a GUID in canonical form")

@@ -60,7 +60,7 @@ class MemoryBlobStore(BlobStore):
 
     async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes without regard to the capacity, since memory that holds them already has room for them."""
-        _check_guid(guid)
+        check_guid(guid)
         text = _encode(sidecar)
         number = 1
         while (key := f"aside/{guid}.{number}") in self._storage:
@@ -99,11 +99,11 @@ class MemoryBlobStore(BlobStore):
         self._storage[guid] = (data, _encode(sidecar))
 
     async def delete(self, guid: str) -> None:
-        _check_guid(guid)
+        check_guid(guid)
         self._storage.pop(guid, None)
 
     def _find(self, guid: str) -> Stored:
-        _check_guid(guid)
+        check_guid(guid)
         return self._storage.get(guid, (None, None))
 
     def _require_room(self, more: int) -> None:
@@ -112,7 +112,8 @@ class MemoryBlobStore(BlobStore):
             raise BlobStoreFullError("No space is left in the blob store.")
 
 
-def _check_guid(guid: str) -> None:
+def check_guid(guid: str) -> None:
+    """Raise ValueError unless the text is a GUID in canonical form."""
     try:
         canonical = parse_guid(guid)
     except ImageNotFoundError:

@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from pixyproxy.application.commands import Command, SearchImages
-from pixyproxy.entrypoints.http.schemas import Problem
+from pixyproxy.entrypoints.http.schemas import ImageDetail, Problem
 
 _MEANING = {
     400: "The body is not JSON, or not UTF-8.",
@@ -80,7 +80,7 @@ def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any
         components = schema.setdefault("components", {})
         _drop_framework_errors(schema)
         components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
-        models: tuple[type[BaseModel], ...] = (*commands, SearchImages, Problem)
+        models: tuple[type[BaseModel], ...] = (*commands, SearchImages, Problem, ImageDetail)
         for model in models:
             _add_model(components.setdefault("schemas", {}), model)
         del components["schemas"]["SearchImages"]
