@@ -1,6 +1,7 @@
 """The composition root: the only module that names concrete adapters."""
 
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -12,28 +13,45 @@ from dependency_injector import containers, providers
 
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
-from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
+from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate as migrate_mysql
+from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
-from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate as migrate_sqlite
+from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application.generation import Generations
 from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.maintenance import Maintenance
 from pixyproxy.application.readiness import Readiness
+from pixyproxy.application.rebuilder import Rebuilder
+from pixyproxy.application.reconciler import Reconciler
 from pixyproxy.application.user_service import UserService
+from pixyproxy.application.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.lifecycle import Resource
 from pixyproxy.settings import Settings, SettingsError
+
+
+def _openai_generator(**settings: Any) -> ImageGenerator:
+    """The generator, imported only when it is used: its SDK takes longer to import than all the rest."""
+    from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+
+    return OpenAIImageGenerator(**settings)
 
 
 async def _migrate_memory(on_script: Callable[[str], None]) -> list[str]:
@@ -64,17 +82,24 @@ class Container(containers.DeclarativeContainer):
         ssl_ca=config.db_ssl_ca,
         pool_size=config.db_pool_size,
     )
+    memory_storage = providers.ThreadSafeSingleton(MemoryStorage)
     images = providers.Selector(
         config.repository,
         sqlite=providers.ThreadSafeSingleton(SQLiteImageRepository, sqlite_database),
         mysql=providers.ThreadSafeSingleton(MySQLImageRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryImageRepository),
+        memory=providers.ThreadSafeSingleton(MemoryImageRepository, memory_storage),
+    )
+    recovery = providers.Selector(
+        config.repository,
+        sqlite=providers.ThreadSafeSingleton(SQLiteRecoveryRepository, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(MySQLRecoveryRepository, mysql_database),
+        memory=providers.ThreadSafeSingleton(MemoryRecoveryRepository, memory_storage),
     )
     users = providers.Selector(
         config.repository,
         sqlite=providers.ThreadSafeSingleton(SQLiteUserRepository, sqlite_database),
         mysql=providers.ThreadSafeSingleton(MySQLUserRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryUserRepository),
+        memory=providers.ThreadSafeSingleton(MemoryUserRepository, memory_storage),
     )
     migrate = providers.Selector(
         config.repository,
@@ -82,18 +107,26 @@ class Container(containers.DeclarativeContainer):
         mysql=providers.Callable(migrate_mysql, mysql_database),
         memory=providers.Callable(_migrate_memory),
     )
+    memory_blobs: providers.Provider[dict[str, Stored]] = providers.ThreadSafeSingleton(dict)
     blobs = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
             FilesystemBlobStore, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
-        memory=providers.ThreadSafeSingleton(MemoryBlobStore),
+        memory=providers.ThreadSafeSingleton(MemoryBlobStore, memory_blobs),
+    )
+    stored = providers.Selector(
+        config.blob_store,
+        filesystem=providers.ThreadSafeSingleton(
+            FilesystemBlobRecovery, config.images_dir, rescue_dirs=config.rescue_dirs
+        ),
+        memory=providers.ThreadSafeSingleton(MemoryBlobRecovery, memory_blobs),
     )
     generator = providers.Selector(
         config.generator,
         sketch=providers.ThreadSafeSingleton(SketchImageGenerator),
         openai=providers.ThreadSafeSingleton(
-            OpenAIImageGenerator,
+            _openai_generator,
             api_key=config.openai_api_key,
             base_url=config.openai_base_url,
             model=config.openai_model,
@@ -104,16 +137,23 @@ class Container(containers.DeclarativeContainer):
     generations = providers.ThreadSafeSingleton(
         Generations,
         images,
+        recovery,
         blobs,
         generator,
         inspector,
         clock,
+        owner=config.process_name,
         max_in_flight=config.max_generations,
         timeout_s=config.generation_timeout_s,
+        lease_s=config.lease_s,
     )
-    image_service = providers.ThreadSafeSingleton(
-        ImageService, images, blobs, generations, clock, owner=config.process_name
+    image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, generations, clock)
+    reconciler = providers.ThreadSafeSingleton(
+        Reconciler, images, recovery, blobs, stored, clock, owner=config.process_name, lease_s=config.lease_s
     )
+    maintenance = providers.ThreadSafeSingleton(Maintenance, generations, reconciler, lease_s=config.lease_s)
+    verifier = providers.ThreadSafeSingleton(Verifier, recovery, stored)
+    rebuilder = providers.ThreadSafeSingleton(Rebuilder, recovery, blobs, stored)
     user_service = providers.ThreadSafeSingleton(UserService, users, hasher, clock)
     readiness = providers.ThreadSafeSingleton(Readiness, images, blobs, generations)
 
@@ -143,7 +183,9 @@ async def opened(container: Container) -> AsyncIterator[Container]:
     parts: list[tuple[str, Resource]] = [
         (database, container.images()),
         (database, container.users()),
+        (database, container.recovery()),
         ("PIXYPROXY_IMAGES_DIR", container.blobs()),
+        ("PIXYPROXY_IMAGES_DIR", container.stored()),
         ("PIXYPROXY_GENERATOR", container.generator()),
         ("PIXYPROXY_REPOSITORY", container.hasher()),
     ]
@@ -165,5 +207,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     values["sqlite_path"] = settings.data_dir / "pixyproxy.sqlite3"
     values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
     values["anonymous"] = settings.anonymous
-    values["process_name"] = f"{socket.gethostname()}-{os.getpid()}"
+    # Two processes must never share a name, not even one after the other: a lease outlives its process.
+    values["process_name"] = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return values

@@ -17,7 +17,9 @@ from pixyproxy.domain.image import GenerationRequest, Status
 from pixyproxy.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 Answers = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url:
     container = build_container(Settings(PIXYPROXY_REPOSITORY="memory", PIXYPROXY_BLOB_STORE="memory"))  # type: ignore[call-arg]
     container.generator.override(providers.Singleton(generator_class(), url))
     async with opened(container):
-        image = await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})
+        image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})).image
     assert (image.status, image.generator, image.width) == (Status.READY, "stable-diffusion", 1)
     assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32}]
 

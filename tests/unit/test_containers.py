@@ -7,8 +7,11 @@ from dependency_injector import errors as injector_errors
 from dependency_injector import providers
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
@@ -69,7 +72,7 @@ async def test_the_use_cases_work_on_whatever_is_configured(repository: str, sto
     container = container_with(tmp_path, PIXYPROXY_REPOSITORY=repository, PIXYPROXY_BLOB_STORE=store)
     await container.migrate(on_script=lambda _: None)
     async with opened(container):
-        image = await container.image_service().create(None, {"prompt": "a duck", "size": "64x64"})
+        image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x64"})).image
         content = await container.image_service().open_content(None, image.guid)
         async with await content.read() as reader:
             assert reader.first.startswith(b"\x89PNG")
@@ -80,18 +83,25 @@ async def test_the_use_cases_work_on_whatever_is_configured(repository: str, sto
 
 async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
     container = container_with(tmp_path)
-    images, users = MemoryImageRepository(), MemoryUserRepository()
+    storage = MemoryStorage()
+    images, users, recovery = (
+        MemoryImageRepository(storage),
+        MemoryUserRepository(storage),
+        MemoryRecoveryRepository(storage),
+    )
     blobs, generator, inspector = FailingBlobStore(), ScriptedGenerator(), MagicInspector()
     for provider, part in (
         (container.images, images),
         (container.users, users),
+        (container.recovery, recovery),
         (container.blobs, blobs),
+        (container.stored, MemoryBlobRecovery({})),
         (container.generator, generator),
         (container.inspector, inspector),
     ):
         provider.override(providers.Object(part))
     async with opened(container):
-        image = await container.image_service().create(None, {"prompt": "a duck"})
+        image = (await container.image_service().create(None, {"prompt": "a duck"})).image
         assert [request.prompt for request in generator.requests] == ["a duck"]
         assert await images.get(image.guid) == image
         assert (await blobs.read_sidecar(image.guid))["guid"] == image.guid

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from pixyproxy.domain import errors
-from pixyproxy.entrypoints.http.problems import CHALLENGE, STATUS_OF
-from pixyproxy.settings import SettingsError
+from pixyproxy.entrypoints.http.problems import CHALLENGE, STATUS_OF, status_of
 from tests.http_app import ALICE, MISSING, HttpHouse, basic, http_house, log_lines
 
 
@@ -23,8 +22,15 @@ def _descendants(kind: type[errors.PixyProxyException]) -> Iterator[type[errors.
 
 
 def _is_the_cores(kind: type[errors.PixyProxyException]) -> bool:
-    # Settings are read before anything is served, and what an adapter derives for itself stays inside it.
-    return kind is not SettingsError and not kind.__name__.startswith("_") and kind.__module__.startswith("pixyproxy.")
+    # Settings are read before anything is served, and what an adapter derives is answered as what it derives from.
+    return kind.__module__ == "pixyproxy.domain.errors"
+
+
+def test_what_an_adapter_derives_is_answered_as_what_it_derives_from() -> None:
+    class BrokenPipeToTheDatabaseError(errors.DBConnectionError):
+        """What an adapter might call it."""
+
+    assert status_of(BrokenPipeToTheDatabaseError("x")) == 503
 
 
 def test_every_error_of_the_core_has_its_status() -> None:
@@ -41,7 +47,7 @@ def _raised(kind: type[errors.PixyProxyException]) -> errors.PixyProxyException:
 async def test_an_error_becomes_its_problem(
     kind: type[errors.PixyProxyException], house: HttpHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise _raised(kind)
 
     monkeypatch.setattr(house.container.image_service(), "create", fail)
@@ -99,7 +105,7 @@ async def test_invalid_input_is_told_field_by_field(house: HttpHouse) -> None:
 async def test_an_unexpected_error_tells_nothing_and_logs_everything(
     house: HttpHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("SELECT secret FROM /srv/path")
 
     monkeypatch.setattr(house.container.image_service(), "search", fail)

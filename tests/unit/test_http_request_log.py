@@ -72,7 +72,7 @@ async def test_every_request_writes_two_lines(
 
 
 async def test_an_error_in_a_handler_writes_two_lines(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(house.container.image_service(), "get", fail)

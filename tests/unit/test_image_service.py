@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.generation import Generations
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.domain import errors
@@ -19,8 +21,8 @@ from tests.fakes.core import PNG, FailingBlobStore, MagicInspector, ScriptedGene
 class FlakyRepository(MemoryImageRepository):
     """A memory repository that is away for the methods named in `away`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, storage: MemoryStorage) -> None:
+        super().__init__(storage)
         self.away: set[str] = set()
         self.calls: list[str] = []
 
@@ -37,9 +39,9 @@ class FlakyRepository(MemoryImageRepository):
         self._reach("mark_ready")
         return await super().mark_ready(guid, result, now)
 
-    async def mark_failed(self, guid: str, status: Any, failure: Any, now: Any) -> Image:
+    async def mark_failed(self, guid: str, status: Any, failure: Any, now: Any, *, free_key: bool = False) -> Image:
         self._reach("mark_failed")
-        return await super().mark_failed(guid, status, failure, now)
+        return await super().mark_failed(guid, status, failure, now, free_key=free_key)
 
 
 @dataclass
@@ -55,13 +57,29 @@ class House:
 
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
-    images, blobs, generator, clock = FlakyRepository(), FailingBlobStore(), ScriptedGenerator(), SteppingClock()
-    generations = Generations(images, blobs, generator, MagicInspector(), clock, max_in_flight=2, timeout_s=30)
+    storage, blobs, generator, clock = MemoryStorage(), FailingBlobStore(), ScriptedGenerator(), SteppingClock()
+    images, recovery = FlakyRepository(storage), MemoryRecoveryRepository(storage)
+    generations = Generations(
+        images,
+        recovery,
+        blobs,
+        generator,
+        MagicInspector(),
+        clock,
+        owner="test",
+        max_in_flight=2,
+        timeout_s=30,
+        lease_s=60,
+    )
     await images.open()
     await blobs.open()
-    yield House(ImageService(images, blobs, generations, clock, owner="test"), images, blobs, generator, generations)
+    yield House(ImageService(images, blobs, generations, clock), images, blobs, generator, generations)
     await blobs.close()
     await images.close()
+
+
+async def create(house: House, viewer: str | None, data: Any) -> Image:
+    return (await house.service.create(viewer, data)).image
 
 
 async def content_of(house: House, viewer: str | None, guid: str) -> bytes:
@@ -78,8 +96,8 @@ async def only_image(house: House) -> Image:
 
 
 async def test_a_created_image_is_recorded_stored_and_found(house: House) -> None:
-    image = await house.service.create(
-        "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
+    image = await create(
+        house, "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
     )
     assert image.status is Status.READY
     assert (image.prompt, image.tags, image.author, image.visibility) == (
@@ -102,7 +120,7 @@ async def test_a_created_image_is_recorded_stored_and_found(house: House) -> Non
 
 
 async def test_the_sidecar_describes_the_image(house: House) -> None:
-    image = await house.service.create("alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
+    image = await create(house, "alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
     sidecar = await house.blobs.read_sidecar(image.guid)
     for name in ("guid", "prompt", "author", "model", "sha256", "size_bytes", "filename", "width", "generator"):
         assert sidecar[name] == getattr(image, name), name
@@ -110,27 +128,27 @@ async def test_the_sidecar_describes_the_image(house: House) -> None:
 
 
 async def test_a_file_name_that_was_given_stays(house: House) -> None:
-    image = await house.service.create(None, {"prompt": "duck", "filename": "mine.jpeg"})
+    image = await create(house, None, {"prompt": "duck", "filename": "mine.jpeg"})
     assert image.filename == "mine.jpeg"
 
 
 async def test_invalid_input_reaches_nothing(house: House) -> None:
     with pytest.raises(errors.DataValidationError):
-        await house.service.create("alice", {"prompt": " "})
+        await create(house, "alice", {"prompt": " "})
     assert house.images.calls == []
     assert house.generator.requests == []
 
 
 async def test_an_anonymous_image_cannot_be_private(house: House) -> None:
     with pytest.raises(errors.DataValidationError, match="log in"):
-        await house.service.create(None, {"prompt": "duck", "visibility": "private"})
+        await create(house, None, {"prompt": "duck", "visibility": "private"})
     assert house.generator.requests == []
 
 
 async def test_nothing_is_paid_while_the_database_is_away(house: House) -> None:
     house.images.away = {"add"}
     with pytest.raises(errors.DBConnectionError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert house.generator.requests == []
 
 
@@ -140,14 +158,14 @@ async def test_nothing_is_paid_or_recorded_while_the_store_takes_nothing(
 ) -> None:
     house.blobs.failures["check_writable"] = error
     with pytest.raises(type(error)):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert house.generator.requests == []
     assert house.images.calls == []
 
 
 async def test_the_row_is_there_before_the_upstream_is_called(house: House) -> None:
     house.generator.on_call = lambda: house.images.calls.append("generate")
-    await house.service.create("alice", {"prompt": "duck"})
+    await create(house, "alice", {"prompt": "duck"})
     assert house.images.calls == ["add", "generate", "mark_ready"]
 
 
@@ -168,7 +186,7 @@ async def test_a_failure_is_recorded_in_the_generators_words(
 ) -> None:
     house.generator.outcome = error
     with pytest.raises(type(error)) as caught:
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     image = await only_image(house)
     assert image.status is status
     assert image.error is not None
@@ -182,7 +200,7 @@ async def test_a_failure_is_recorded_in_the_generators_words(
 async def test_a_bug_in_a_generator_may_have_cost_money(house: House) -> None:
     house.generator.outcome = RuntimeError("bug")
     with pytest.raises(errors.GeneratorConnectionLostError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert (await only_image(house)).status is Status.UNKNOWN
 
 
@@ -190,14 +208,14 @@ async def test_the_deadline_is_enforced_here(house: House) -> None:
     house.generations.timeout_s = 0.01
     house.generator.gate = asyncio.Event()
     with pytest.raises(errors.GeneratorTimeoutError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert (await only_image(house)).status is Status.UNKNOWN
 
 
 async def test_what_is_no_picture_is_kept_aside(house: House) -> None:
     house.generator.outcome = GeneratedImage(b"<html>")
     with pytest.raises(errors.GeneratorAnswerError, match="no picture"):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     image = await only_image(house)
     assert image.status is Status.FAILED
     [(guid, data, sidecar)] = house.blobs.aside
@@ -207,7 +225,7 @@ async def test_what_is_no_picture_is_kept_aside(house: House) -> None:
 async def test_a_picture_that_cannot_be_stored_is_kept_aside(house: House) -> None:
     house.blobs.failures["put"] = errors.BlobStoreFullError("full")
     with pytest.raises(errors.BlobStoreFullError) as caught:
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     image = await only_image(house)
     assert image.status is Status.FAILED
     assert caught.value.guid == image.guid
@@ -218,14 +236,14 @@ async def test_a_picture_that_cannot_be_stored_is_kept_aside(house: House) -> No
 async def test_bytes_that_fit_nowhere_are_a_critical_line(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.blobs.failures.update(put=errors.BlobStoreFullError("full"), keep_aside=errors.BlobStoreError("nowhere"))
     with pytest.raises(errors.BlobStoreFullError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert [record for record in caplog.records if record.levelname == "CRITICAL"]
 
 
 async def test_bytes_stay_when_the_row_cannot_be_written(house: House) -> None:
     house.images.away = {"mark_ready"}
     with pytest.raises(errors.DBConnectionError) as caught:
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert caught.value.guid is not None
     async with await house.blobs.read(caught.value.guid, size=len(PNG)) as reader:
         assert reader.first == PNG
@@ -236,12 +254,12 @@ async def test_a_failure_that_cannot_be_recorded_is_still_told(house: House) -> 
     house.images.away = {"mark_failed"}
     house.generator.outcome = errors.PromptRejectedError("not a duck")
     with pytest.raises(errors.PromptRejectedError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
 
 
 async def test_deleting_a_row_during_its_generation_is_a_conflict(house: House) -> None:
     house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(house.service.create("alice", {"prompt": "duck"}))
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
     while not house.generator.requests:
         await asyncio.sleep(0)
     await house.images.delete((await only_image(house)).guid)
@@ -252,7 +270,7 @@ async def test_deleting_a_row_during_its_generation_is_a_conflict(house: House) 
 
 async def test_a_cancelled_call_does_not_stop_its_generation(house: House) -> None:
     house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(house.service.create("alice", {"prompt": "duck"}))
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
     while not house.generator.requests:
         await asyncio.sleep(0)
     task.cancel()
@@ -269,32 +287,32 @@ async def test_a_cancelled_call_does_not_stop_its_generation(house: House) -> No
 
 async def test_one_generation_too_many_is_refused_before_anything_is_paid(house: House) -> None:
     house.generator.gate = asyncio.Event()
-    tasks = [asyncio.create_task(house.service.create("alice", {"prompt": "duck"})) for _ in range(2)]
+    tasks = [asyncio.create_task(create(house, "alice", {"prompt": "duck"})) for _ in range(2)]
     while len(house.generator.requests) < 2:
         await asyncio.sleep(0)
     with pytest.raises(errors.CapacityExceededError) as caught:
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     assert caught.value.retry_after_s
     assert house.images.calls.count("add") == 2
     house.generator.gate.set()
     await asyncio.gather(*tasks)
-    await house.service.create("alice", {"prompt": "duck"})
+    await create(house, "alice", {"prompt": "duck"})
 
 
 async def test_a_draining_service_begins_nothing_and_says_what_is_left(house: House) -> None:
     house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(house.service.create("alice", {"prompt": "duck"}))
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
     while not house.generator.requests:
         await asyncio.sleep(0)
     assert await house.generations.drain(0.01) == 1
     with pytest.raises(errors.CapacityExceededError):
-        await house.service.create("alice", {"prompt": "duck"})
+        await create(house, "alice", {"prompt": "duck"})
     house.generator.gate.set()
     await task
 
 
 async def test_private_images_do_not_exist_for_others(house: House) -> None:
-    image = await house.service.create("alice", {"prompt": "duck", "visibility": "private"})
+    image = await create(house, "alice", {"prompt": "duck", "visibility": "private"})
     for viewer in ("bob", None):
         with pytest.raises(errors.ImageNotFoundError) as hidden:
             await house.service.get(viewer, image.guid)
@@ -308,7 +326,7 @@ async def test_private_images_do_not_exist_for_others(house: House) -> None:
 
 
 async def test_the_author_changes_and_deletes(house: House) -> None:
-    image = await house.service.create("alice", {"prompt": "duck"})
+    image = await create(house, "alice", {"prompt": "duck"})
     changed = await house.service.update(
         "alice", image.guid, {"tags": ["New "], "visibility": "private", "filename": "x.png"}
     )
@@ -323,7 +341,7 @@ async def test_the_author_changes_and_deletes(house: House) -> None:
 
 
 async def test_others_change_and_delete_nothing(house: House) -> None:
-    image = await house.service.create("alice", {"prompt": "duck"})
+    image = await create(house, "alice", {"prompt": "duck"})
     for viewer, error in (("bob", errors.PermissionDeniedError), (None, errors.AuthenticationError)):
         with pytest.raises(error):
             await house.service.update(viewer, image.guid, {"tags": []})
@@ -333,7 +351,7 @@ async def test_others_change_and_delete_nothing(house: House) -> None:
 
 
 async def test_an_image_whose_bytes_cannot_be_removed_is_deleted_all_the_same(house: House) -> None:
-    image = await house.service.create("alice", {"prompt": "duck"})
+    image = await create(house, "alice", {"prompt": "duck"})
     house.blobs.failures["delete"] = errors.BlobStoreError("away")
     await house.service.delete("alice", image.guid)
     with pytest.raises(errors.ImageNotFoundError):
@@ -341,7 +359,7 @@ async def test_an_image_whose_bytes_cannot_be_removed_is_deleted_all_the_same(ho
 
 
 async def test_pages_follow_each_other(house: House) -> None:
-    made = [await house.service.create(None, {"prompt": f"duck {i}"}) for i in range(5)]
+    made = [await create(house, None, {"prompt": f"duck {i}"}) for i in range(5)]
     found, cursor = [], None
     while True:
         page = await house.service.search(None, {"limit": 2, "cursor": cursor})

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from pixyproxy.application.sidecar import image_of
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, DataValidationError
@@ -30,10 +29,7 @@ class Rebuilder:
 
     async def find(self) -> list[str]:
         """The guids of all stored bytes, oldest first, so that ids grow with time as they did before."""
-        found: list[tuple[datetime, str]] = []
-        async for blob in self._stored.walk():
-            if blob.size is not None:
-                found.append((blob.modified_at, blob.guid))
+        found = [(blob.modified_at, blob.guid) async for blob in self._stored.walk() if blob.size is not None]
         return [guid for _, guid in sorted(found)]
 
     async def rebuild(self, guids: list[str]) -> AsyncIterator[Rebuilt]:

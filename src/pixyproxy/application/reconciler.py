@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import (
     BlobMissingError,
     ConstraintViolationError,
     DataValidationError,
+    GenerationInterruptedError,
     ImageNotFoundError,
 )
 from pixyproxy.domain.image import Failure, Image, ImageResult, Status
@@ -25,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 INTERRUPTED = Failure(
-    "interrupted", "The generation was interrupted after the upstream call may have begun: it may have been paid for."
+    GenerationInterruptedError.code,
+    "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
 )
 
 

@@ -61,6 +61,25 @@ def sidecar_of(image: Image, result: ImageResult) -> dict[str, Any]:
     }
 
 
+def sidecar_of_ready(image: Image) -> dict[str, Any]:
+    """The sidecar of an image that is ready, as it is now; raises DataValidationError for any other."""
+    picture = Picture(image.media_type or "", image.width or 0, image.height or 0)
+    if image.size_bytes is None or image.sha256 is None:
+        raise DataValidationError("Only a ready image has a sidecar.")
+    return sidecar_of(
+        image,
+        ImageResult(
+            filename=image.filename,
+            picture=picture,
+            size_bytes=image.size_bytes,
+            sha256=image.sha256,
+            model=image.model,
+            revised_prompt=image.revised_prompt,
+            usage=image.usage,
+        ),
+    )
+
+
 def result_of(sidecar: Mapping[str, Any]) -> ImageResult:
     """What was made, read from a sidecar; raises DataValidationError if it is not one."""
     return _result(_parse(sidecar))

@@ -14,8 +14,9 @@ class FieldError(NamedTuple):
 class PixyProxyException(Exception):
     """Root of all errors of this program; `message` is fit to be shown to the caller.
 
-    `replayed` is True where the answer to an earlier request is repeated. `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
+    `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
     caller may know it. `retry_after_s` says after how many seconds a repeat has a chance, or None.
+    `replayed` is True where the answer to an earlier request is repeated.
     """
 
     code = "internal-error"
@@ -167,6 +168,13 @@ class GeneratorConnectionLostError(GeneratorError):
     """The connection broke after the request was sent: the picture may have been made and billed."""
 
     code = "generator-connection-lost"
+    may_have_been_paid = True
+
+
+class GenerationInterruptedError(GeneratorError):
+    """The process that made the picture ended before it was stored: it may have been paid for."""
+
+    code = "generation-interrupted"
     may_have_been_paid = True
 
 

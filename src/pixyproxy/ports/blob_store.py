@@ -76,5 +76,12 @@ class BlobStore(Resource):
         """The sidecar; raises BlobMissingError if there is none, BlobCorruptError if it is not a JSON object."""
 
     @abstractmethod
+    async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
+        """Put another sidecar beside stored bytes, durably, all or nothing; the bytes stay as they are.
+
+        Raises BlobMissingError if there are no bytes, BlobStoreFullError or BlobStoreError as `put` does.
+        """
+
+    @abstractmethod
     async def delete(self, guid: str) -> None:
         """Remove bytes and sidecar durably; what is not there is no error."""

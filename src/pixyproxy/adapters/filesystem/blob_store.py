@@ -139,6 +139,10 @@ class FilesystemBlobStore(BlobStore):
             raise BlobCorruptError("The description stored with the picture is not a JSON object.")
         return document
 
+    async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
+        check_guid(guid)
+        await self._run(self._writes, "describe a picture", self._replace_sidecar, guid, _encode(sidecar))
+
     async def delete(self, guid: str) -> None:
         check_guid(guid)
         await self._run(self._writes, "delete a picture", self._delete, guid)
@@ -173,6 +177,14 @@ class FilesystemBlobStore(BlobStore):
     def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
         self._mount.require()
         self._writer.put(guid, data, sidecar)
+
+    def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
+        self._mount.require()
+        try:
+            self._writer.replace_sidecar(guid, sidecar)
+        except FileNotFoundError:
+            self._mount.require()
+            raise BlobMissingError("The picture is not in the blob store.") from None
 
     def _delete(self, guid: str) -> None:
         self._mount.require()

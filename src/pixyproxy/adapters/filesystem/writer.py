@@ -44,6 +44,18 @@ class Writer:
                 durable.remove_quietly(self._calls, *temporary)
                 raise
 
+    def replace_sidecar(self, guid: str, sidecar: bytes) -> None:
+        """Write the sidecar of stored bytes anew, durably; raises FileNotFoundError if there are no bytes."""
+        target = Path(self._layout.sidecar(guid))
+        with self._lock(guid):
+            self._calls.close(self._calls.open(self._layout.image(guid), os.O_RDONLY))
+            temporary = durable.write_temporary(self._calls, target.parent, guid, sidecar)
+            try:
+                self._swap_in(guid, [(temporary, target)])
+            except BaseException:
+                durable.remove_quietly(self._calls, temporary)
+                raise
+
     def _swap_in(self, guid: str, moves: list[tuple[Path, Path]]) -> None:
         """Rename each file to its target and flush the folder, or put everything back."""
         folder = moves[0][1].parent

@@ -92,6 +92,12 @@ class MemoryBlobStore(BlobStore):
             raise BlobCorruptError("The description stored with the picture is not a JSON object.")
         return document
 
+    async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
+        data, _ = self._find(guid)
+        if data is None:
+            raise BlobMissingError("The picture is not in the blob store.")
+        self._storage[guid] = (data, _encode(sidecar))
+
     async def delete(self, guid: str) -> None:
         check_guid(guid)
         self._storage.pop(guid, None)

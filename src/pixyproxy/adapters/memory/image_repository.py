@@ -18,8 +18,7 @@ from pixyproxy.ports.image_repository import ImageRepository
 class MemoryImageRepository(ImageRepository):
     """Remembers images in a storage object; opening and closing it change nothing.
 
-    No method waits for anything, so on one event loop each is a transaction of itself. Nobody else settles
-    what a process in memory began, so leases are not kept.
+    No method waits for anything, so on one event loop each is a transaction of itself.
     """
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
@@ -59,6 +58,7 @@ class MemoryImageRepository(ImageRepository):
             model=draft.model,
             parameters=_json_copy(draft.parameters),
         )
+        self._storage.leases[draft.guid] = (draft.lease_owner, draft.lease_expires_at)
         return self._keep(image)
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
@@ -70,6 +70,7 @@ class MemoryImageRepository(ImageRepository):
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
         image = self._find(guid)
+        self._storage.leases.pop(guid, None)
         ready = replace(
             image,
             status=Status.READY,
@@ -96,6 +97,7 @@ class MemoryImageRepository(ImageRepository):
         image = self._find(guid)
         if image.status is Status.READY:
             raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
+        self._storage.leases.pop(guid, None)
         if free_key:
             claims = self._storage.claims
             for claim in [claim for claim, (holder, _) in claims.items() if holder == guid]:

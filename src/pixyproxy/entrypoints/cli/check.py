@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from pixyproxy.containers import Container, build_container
+from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.ports.lifecycle import Resource
 from pixyproxy.settings import load_settings
 
 
-def check() -> None:
+def check(
+    deep: Annotated[bool, typer.Option("--deep", help="Also read every stored byte and compare its sha256.")] = False,
+) -> None:
     """Check settings, database, folder and generator, a line each; exit status 1 if one fails."""
     try:
         settings = load_settings()
@@ -22,6 +27,8 @@ def check() -> None:
         raise typer.Exit(1) from None
     _report("settings", True, f"{settings.repository}, {settings.generator}, {settings.blob_store}")
     if not asyncio.run(_check_parts(container)):
+        raise typer.Exit(1)
+    if deep and not asyncio.run(_check_bytes(container)):
         raise typer.Exit(1)
 
 
@@ -43,6 +50,32 @@ async def _check_parts(container: Container) -> bool:
             await _check("generator", generator, generator.check),
         ]
     )
+
+
+async def _check_bytes(container: Container) -> bool:
+    columns = (
+        TextColumn("verifying"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    count = damaged = 0
+    async with opened(container):
+        verifier = container.verifier()
+        totals = await verifier.totals()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("verifying", total=totals.size_bytes)
+            async for verified in verifier.verify_all():
+                count += 1
+                progress.update(task, advance=verified.size_bytes)
+                if verified.problem is not None:
+                    damaged += 1
+                    typer.echo(f"{verified.guid}  {verified.problem}")
+            seconds = max(progress.tasks[0].elapsed or 0, 1e-9)
+    rate = totals.size_bytes / seconds / 1e6
+    _report("bytes", damaged == 0, f"{count} images read at {rate:.0f} MB/s, {damaged} damaged or missing")
+    return damaged == 0
 
 
 async def _check(name: str, part: Resource, question: Callable[[], Awaitable[str]]) -> bool:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pixyproxy.application.image_service import ImageContent
+from pixyproxy.application.content import ImageContent
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 
@@ -46,7 +46,7 @@ async def _generate(request: dict[str, object], output: Path | None) -> None:
         images = container.image_service()
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             progress.add_task(f"{container.generator().name} is drawing", total=None)
-            image = await images.create(None, request)
+            image = (await images.create(None, request)).image
         typer.echo(f"{image.guid}  {image.filename}  {image.width}x{image.height}  {image.size_bytes} bytes")
         if output is not None:
             data = await _bytes_of(await images.open_content(None, image.guid))

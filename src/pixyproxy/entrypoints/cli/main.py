@@ -6,7 +6,7 @@ import typer
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints import logs
-from pixyproxy.entrypoints.cli import check, generate, migrate, serve, users
+from pixyproxy.entrypoints.cli import check, generate, migrate, rebuild, reconcile, serve, users
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.settings import SettingsError
 
@@ -21,6 +21,8 @@ app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("generate")(generate.generate)
 app.command("check")(check.check)
+app.command("reconcile")(reconcile.reconcile)
+app.command("rebuild")(rebuild.rebuild)
 app.add_typer(users.app, name="user")
 
 

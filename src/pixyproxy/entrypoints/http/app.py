@@ -1,5 +1,6 @@
 """The application: the use cases of a container behind routes and layers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -36,9 +37,12 @@ def create_app(container: Container) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with opened(container):
+            maintenance = asyncio.create_task(container.maintenance().run())
             yield
             # In flight means paid for: what is being made is stored before the parts close.
             await container.generations().drain(container.config.drain_s())
+            maintenance.cancel()
+            await asyncio.wait([maintenance])
 
     app = FastAPI(
         title="PixyProxy",
@@ -79,7 +83,7 @@ def create_app(container: Container) -> FastAPI:
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
-            expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
+            expose_headers=["ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(RequestLogMiddleware, routes=routes)
     return app

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pixyproxy.application.image_service import ImageContent
+from pixyproxy.application.content import ImageContent
 from pixyproxy.domain.image import Visibility
 from pixyproxy.entrypoints.http.conditional import (
     Representation,

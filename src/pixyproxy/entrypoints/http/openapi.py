@@ -27,7 +27,7 @@ _MEANING = {
     504: "The generator did not answer in time.",
     507: "No space is left; nothing was paid unless the problem says so.",
 }
-_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 SECURITY: list[dict[str, list[str]]] = [{}, {"basic": []}]
 """Anonymous, as far as the operator lets it, or HTTP Basic."""
 LOGIN: list[dict[str, list[str]]] = [{"basic": []}]
@@ -42,7 +42,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         if status in {409, 429, 503}:
-            documented[status]["headers"] = _RETRY_AFTER
+            documented[status]["headers"] = RETRY_AFTER
         if status == 401:
             documented[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return documented

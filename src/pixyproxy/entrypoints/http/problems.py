@@ -29,6 +29,8 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.ImageNotFoundError: 404,
     errors.UserNotFoundError: 404,
     errors.ConstraintViolationError: 409,
+    errors.IdempotencyKeyTakenError: 409,
+    errors.IdempotencyKeyReusedError: 422,
     errors.ImageNotReadyError: 409,
     errors.DataValidationError: 422,
     errors.AuthenticationError: 401,
@@ -42,6 +44,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.GeneratorQuotaError: 502,
     errors.GeneratorUnavailableError: 502,
     errors.GeneratorConnectionLostError: 502,
+    errors.GenerationInterruptedError: 502,
     errors.GeneratorTimeoutError: 504,
     errors.GeneratorAnswerError: 502,
     errors.BlobStoreError: 503,
@@ -72,6 +75,11 @@ _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 """What stands for itself in the path of a URI (RFC 3986, section 3.3), besides letters and digits."""
 
 
+def status_of(error: errors.PixyProxyException) -> int:
+    """The status of an error; what an adapter derived for itself is answered as the error of the core it is."""
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
 class HTTPProblem(HTTPException):
     """A problem of HTTP itself, such as a body that is no JSON, that the core knows nothing of."""
 
@@ -90,7 +98,9 @@ class ProblemHandler:
         headers: dict[str, str] = {}
         members: dict[str, Any] = {}
         if isinstance(error, errors.PixyProxyException):
-            status, detail, code = STATUS_OF.get(type(error), 500), error.message, error.code
+            status, detail, code = status_of(error), error.message, error.code
+            if error.replayed:
+                headers["Idempotent-Replayed"] = "true"
             if error.guid is not None:
                 members["guid"] = error.guid
             if error.retry_after_s is not None:

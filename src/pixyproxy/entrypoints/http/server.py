@@ -1,10 +1,12 @@
 """Running the service on uvicorn until it is told to stop."""
 
 import asyncio
+import logging
 import math
 import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -13,21 +15,45 @@ from pixyproxy.containers import Container, opened
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.settings import Settings, SettingsError
 
+logger = logging.getLogger(__name__)
+
 _BACKLOG = 2048
+_LAST_ANSWERS_S = 10.0
+"""How long, once no generation is in flight, answers that are being sent may take to their end."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that begins no generation any more from the moment it is told to stop."""
+    """A server that, told to stop, begins no generation any more but serves until those in flight are stored.
+
+    Meanwhile `/readyz` says 503, so that a load balancer looks elsewhere. Told a second time, or at the end
+    of the time to drain, it stops at once; what is left then is found again by the reconciler.
+    """
 
     def __init__(self, config: uvicorn.Config, generations: Generations, drain_s: float) -> None:
         super().__init__(config)
         self._generations = generations
         self._drain_s = drain_s
+        self._draining: asyncio.Task[None] | None = None
+        self._told = 0
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the clock for the generations in flight, then let the requests and the application end."""
-        self._generations.begin_drain(self._drain_s)
-        await super().shutdown(sockets)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called in the main thread for SIGTERM and SIGINT."""
+        self._told += 1
+        if self._told > 1:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second: begin to drain once told to stop."""
+        if self._told and self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await super().on_tick(counter)
+
+    async def _drain(self) -> None:
+        logger.info("told to stop: no generation is begun any more")
+        if await self._generations.drain(self._drain_s):
+            # Their callers will not be answered any more.
+            self.config.timeout_graceful_shutdown = 0
+        self.should_exit = True
 
 
 def serve(settings: Settings, container: Container, announce: Callable[[str], None]) -> None:
@@ -42,7 +68,7 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.drain_s),
+        timeout_graceful_shutdown=math.ceil(min(settings.drain_s, _LAST_ANSWERS_S)),
     )
     server = DrainingServer(config, container.generations(), settings.drain_s)
 

@@ -1,0 +1,74 @@
+"""The bytes of an image, checked on the way out against the sha256 that was recorded."""
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from pixyproxy.domain.errors import BlobCorruptError
+from pixyproxy.domain.image import Image
+from pixyproxy.ports.blob_store import BlobReader, BlobStore
+
+logger = logging.getLogger(__name__)
+
+_SHORT = 64 * 1024
+"""Bytes up to which hashing takes less than the way to a thread and back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContent:
+    """The bytes of a ready image that the viewer may see; nothing is opened before `read`."""
+
+    image: Image
+    size: int
+    sha256: str
+    media_type: str
+    _blobs: BlobStore
+
+    async def read(self, start: int = 0, stop: int | None = None) -> BlobReader:
+        """Open the bytes `start` up to `stop` (None: the end).
+
+        Raises BlobStoreError if they are not there whole. What is read as a whole is checked against the
+        recorded sha256: here, if it is one piece, or else before its last piece; BlobCorruptError is raised
+        instead of handing that out.
+        """
+        reader = await self._blobs.read(self.image.guid, size=self.size, start=start, stop=stop)
+        if start > 0 or (stop is not None and stop < self.size):
+            return reader
+        checked = _CheckedReader(reader, self)
+        try:
+            await checked.take_in(reader.first)
+        except BaseException:
+            await reader.close()
+            raise
+        return checked
+
+
+class _CheckedReader(BlobReader):
+    """Hands on the pieces of another reader, the last one only if all of them have the recorded sha256."""
+
+    def __init__(self, reader: BlobReader, content: ImageContent) -> None:
+        self.first = reader.first
+        self._reader = reader
+        self._content = content
+        self._hash = hashlib.sha256()
+        self._seen = 0
+
+    async def take_in(self, piece: bytes) -> None:
+        """Count a piece; raises BlobCorruptError if it is the last and the sum is wrong."""
+        if len(piece) <= _SHORT:
+            self._hash.update(piece)
+        else:
+            await asyncio.to_thread(self._hash.update, piece)
+        self._seen += len(piece)
+        if self._seen >= self._content.size and self._hash.hexdigest() != self._content.sha256:
+            logger.critical("THE STORED BYTES OF IMAGE %s ARE NOT THOSE THAT WERE RECORDED", self._content.image.guid)
+            raise BlobCorruptError("The stored picture is damaged.", guid=self._content.image.guid)
+
+    async def __anext__(self) -> bytes:
+        piece = await self._reader.__anext__()
+        await self.take_in(piece)
+        return piece
+
+    async def close(self) -> None:
+        await self._reader.close()
