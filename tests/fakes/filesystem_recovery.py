@@ -92,6 +92,15 @@ class Harness:
         self.write(f"images/0b/9f/{GUID}.json", TEXT)
         self.write(f"images/0b/9f/{GUID}.bin", DATA)
 
+    def leave_debris(self) -> None:
+        """Six half-written files of every kind, changed in 2001."""
+        self.write(f"images/.probe.{HEX}.tmp", b"probe", LONG_AGO)
+        self.write(f"images/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
+        self.write(f"images/0b/9f/.{GUID}.{HEX}.old", b"backup", LONG_AGO)
+        self.write(f"images/0b/aa/.{GUID}.{HEX}.old", b"another", LONG_AGO)
+        self.write(f"images/aside/{GUID}.1.json", b"sidecar", LONG_AGO)
+        self.write(f"images/aside/.{GUID}.{HEX}.tmp", b"bytes", LONG_AGO)
+
     def files(self) -> dict[str, bytes]:
         return {str(p.relative_to(self.base)): p.read_bytes() for p in self.base.rglob("*") if p.is_file()}
 

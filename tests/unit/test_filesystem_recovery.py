@@ -404,7 +404,7 @@ async def test_a_file_from_beyond_all_calendars(harness: Harness, recovery: File
 
 
 async def test_all_kinds_of_debris_are_moved(harness: Harness, recovery: FilesystemBlobRecovery) -> None:
-    prepare_debris(harness)
+    harness.leave_debris()
     kept = {
         f"images/aside/{GUID}.2.json": TEXT,
         f"images/aside/{GUID}.2.bin": DATA,
@@ -447,7 +447,7 @@ async def test_the_backup_of_a_put_under_way_is_no_debris_however_old_its_bytes_
 
 
 async def test_debris_that_goes_meanwhile_is_not_counted(harness: Harness, recovery: FilesystemBlobRecovery) -> None:
-    prepare_debris(harness)
+    harness.leave_debris()
 
     def go(call: Call, number: int) -> None:
         if call.name == "rename" and "probe" in call.path.name:

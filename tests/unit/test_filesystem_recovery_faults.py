@@ -15,8 +15,6 @@ from tests.fakes.filesystem_recovery import (
     CODES,
     DATA,
     GUID,
-    HEX,
-    LONG_AGO,
     READS,
     TEXT,
     WHOLE_AND_SERVED,
@@ -179,17 +177,8 @@ def prepare_quarantine(harness: Harness) -> None:
     harness.write(f"images/quarantine/{GUID}.1.json", b"of an earlier one")
 
 
-def prepare_debris(harness: Harness) -> None:
-    harness.write(f"images/.probe.{HEX}.tmp", b"probe", LONG_AGO)
-    harness.write(f"images/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
-    harness.write(f"images/0b/9f/.{GUID}.{HEX}.old", b"backup", LONG_AGO)
-    harness.write(f"images/0b/aa/.{GUID}.{HEX}.old", b"another", LONG_AGO)
-    harness.write(f"images/aside/{GUID}.1.json", b"sidecar", LONG_AGO)
-    harness.write(f"images/aside/.{GUID}.{HEX}.tmp", b"bytes", LONG_AGO)
-
-
 QUARANTINES = pytest.mark.parametrize(
-    ("prepare", "act"), [(prepare_quarantine, "quarantine"), (prepare_debris, "debris")], ids=["image", "debris"]
+    ("prepare", "act"), [(prepare_quarantine, "quarantine"), (Harness.leave_debris, "debris")], ids=["image", "debris"]
 )
 
 

@@ -66,6 +66,6 @@ def _charges(world: World) -> list[str]:
         if world.charges(prompt) > 1:
             wrong.append(f"{prompt!r} was paid for {world.charges(prompt)} times")
         statuses = {row.status for row in rows.values() if row.prompt == prompt}
-        if not statuses & {"ready", "unknown", "failed"} and prompt not in gone:
+        if not statuses & {"ready", "unknown"} and prompt not in gone:
             wrong.append(f"{prompt!r} was paid for and no row says so")
     return wrong

@@ -69,6 +69,7 @@ class Delete(Scenario):
         self._guid = await make(world, container, SUBJECT)
 
     async def act(self, world: World, container: Container) -> None:
+        world.tell(event="deleting", guid=self._guid)
         await container.image_service().delete(AUTHOR, self._guid)
         world.tell(event="deleted", guid=self._guid)
 

@@ -24,6 +24,8 @@ class Step:
     number: int
     name: str
     path: Path | None = None
+    fails: bool = False
+    """Whether it fails by itself, as a look for an older file does where there is none."""
 
     @property
     def is_commit(self) -> bool:
@@ -46,12 +48,13 @@ class Steps:
 
     def __init__(self) -> None:
         self.taken: list[Step] = []
+        self.ended: list[Step] = []
         self._fault: Fault | None = None
         self._lock = threading.Lock()
 
     def arm(self, fault: Fault) -> None:
         """Count from nought again, and break what `fault` breaks."""
-        self.taken = []
+        self.taken, self.ended = [], []
         self._fault = fault
 
     def disarm(self) -> None:
@@ -68,7 +71,8 @@ class Steps:
         return step
 
     def end(self, step: Step) -> None:
-        """A step has happened."""
+        """A step has happened; one that fails by itself, such as a look for a file that is not there, never ends."""
+        self.ended.append(step)
         self._reach(step, AFTER)
 
     @contextmanager

@@ -1,6 +1,7 @@
 """One small world: a database, a folder of images, a ledger of charges, and what its client was told."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.application import image_service
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.settings import load_settings
-from tests.fakes.core import PlainHasher
 from tests.fakes.openai_pictures import picture
 from tests.faults.points.steps import Steps, SteppedCalls, watch_commits
 from tests.mysql_servers import MySQLSettings
@@ -87,7 +89,15 @@ class World:
             shutil.copy(template, self.folder / "data" / "pixyproxy.sqlite3")
 
     def enter(self) -> None:
-        """Make this process one of this world: its settings are in the environment."""
+        """Make this process one of this world: its settings are in the environment.
+
+        GUIDs are numbered from where the last process ended, each in folders of its own, so that every run takes the
+        same steps.
+        """
+        numbers = itertools.count(len(self.ledger.read_text().splitlines()) + 1)
+        image_service.new_guid = lambda: "{0:02x}{0:02x}0000-0000-4000-8000-{0:012x}".format(next(numbers))
+        # The roster plays no part here, and the hash that the hasher makes at its start takes longer than all the rest.
+        Argon2PasswordHasher.open = _open_nothing
         os.chdir(self.folder)
         tempfile.tempdir = str(self.folder / "tmp")
         for name in [name for name in os.environ if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_"))]:
@@ -105,7 +115,6 @@ class World:
     async def service(self, steps: Steps) -> AsyncIterator[Container]:
         """The real container, opened: only the generator and the hasher are stand-ins, and steps are watched."""
         container = build_container(load_settings())
-        container.hasher.override(PlainHasher())
         container.generator.override(LedgerGenerator(self.ledger, steps))
         for selector in (container.blobs, container.stored):
             selector.providers["filesystem"].add_kwargs(calls=SteppedCalls(steps))
@@ -151,6 +160,10 @@ class World:
     def quarantined(self) -> set[bytes]:
         """The contents of everything in quarantine."""
         return {path.read_bytes() for path in (self.images / "quarantine").glob("*")}
+
+
+async def _open_nothing(hasher: Argon2PasswordHasher) -> None:
+    pass
 
 
 def file_of(guid: str, suffix: str) -> str:
