@@ -340,6 +340,24 @@ async def test_the_author_changes_and_deletes(house: House) -> None:
         await house.blobs.read(image.guid, size=len(PNG))
 
 
+async def test_an_image_that_is_being_made_is_not_changed(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    begun = (await house.service.create("alice", {"prompt": "duck"}, wait=False)).image
+    with pytest.raises(errors.ImageNotReadyError):
+        await house.service.update("alice", begun.guid, {"visibility": "private"})
+    house.generator.gate.set()
+    await house.generations.drain(5)
+    await house.service.update("alice", begun.guid, {"visibility": "private"})
+
+
+async def test_a_change_reaches_the_sidecar(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck"})
+    await house.service.update("alice", image.guid, {"visibility": "private", "tags": ["b"], "filename": "b.png"})
+    sidecar = await house.blobs.read_sidecar(image.guid)
+    assert (sidecar["visibility"], sidecar["tags"], sidecar["filename"]) == ("private", ["b"], "b.png")
+    assert sidecar["sha256"] == image.sha256
+
+
 async def test_others_change_and_delete_nothing(house: House) -> None:
     image = await create(house, "alice", {"prompt": "duck"})
     for viewer, error in (("bob", errors.PermissionDeniedError), (None, errors.AuthenticationError)):

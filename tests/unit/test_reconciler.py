@@ -196,6 +196,16 @@ async def test_bytes_without_a_row_are_moved_aside_once_they_are_old(ruin: Ruin)
     assert await ruin.tidy() == []
 
 
+async def test_a_store_that_belongs_to_another_database_is_not_moved(ruin: Ruin) -> None:
+    for image in [await ruin.ready() for _ in range(11)]:
+        await ruin.images.delete(image.guid)
+    ruin.age()
+    [finding] = await ruin.tidy()
+    assert finding.action is Action.REPORT
+    assert "rebuild" in finding.what
+    assert len(list(ruin.root.glob("??/??/*.bin"))) == 11
+
+
 @pytest.mark.parametrize("damage", ["missing", "short"])
 async def test_lost_bytes_are_reported_and_the_row_stays(ruin: Ruin, damage: str) -> None:
     image = await ruin.ready()

@@ -147,7 +147,7 @@ class Generations:
             except (ImageNotFoundError, ConstraintViolationError) as error:
                 logger.warning("image %s needs no record any more: %s", guid, error.message)
             else:
-                logger.info("image %s is recorded now", guid)
+                logger.info("what became of image %s is recorded now", guid)
             self._unrecorded.pop(guid, None)
 
     def begin_drain(self, timeout_s: float) -> None:

@@ -153,11 +153,17 @@ class ImageService:
         return ImageContent(image, image.size_bytes, image.sha256, image.media_type, self._blobs)
 
     async def update(self, viewer: str | None, guid: str, data: object) -> Image:
-        """Change tags, visibility or file name; only the author may (see `access.ensure_may_change`)."""
+        """Change tags, visibility or file name; only the author may (see `access.ensure_may_change`).
+
+        Raises ImageNotReadyError while the image is being made.
+        """
         access.ensure_logged_in(viewer)
         command = validate(UpdateImage, data)
         image = await self._images.get(parse_guid(guid))
         access.ensure_may_change(image, viewer)
+        if image.status is Status.GENERATING:
+            # Its sidecar is being written: it would not know of the change.
+            raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
         changes = ImageChanges(
             filename=command.filename,
             tags=None if command.tags is None else tuple(command.tags),

@@ -25,6 +25,8 @@ from pixyproxy.ports.recovery_repository import RecoveryRepository
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+_FEW = 10
+"""So many stored images without a row are moved even where fewer have one."""
 INTERRUPTED = Failure(
     GenerationInterruptedError.code,
     "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
@@ -79,6 +81,7 @@ class Reconciler:
     async def interrupted(self, *, apply: bool) -> AsyncIterator[Finding]:
         """Settle rows whose lease ran out, and adopt what was kept aside: cheap enough for every minute."""
         seen: set[str] = set()
+        aside = await self._stored.kept_aside()
         while True:
             rows = [
                 row
@@ -87,39 +90,44 @@ class Reconciler:
             ]
             for row in rows:
                 seen.add(row.guid)
-                if (finding := await self._settle(row, apply)) is not None:
+                if (finding := await self._settle(row, row.guid in aside, apply)) is not None:
                     yield finding
             if not rows:
                 break
-        for guid in sorted(await self._stored.kept_aside()):
+        for guid in sorted(aside - seen):
             status = (await self._recovery.statuses([guid])).get(guid)
             # A row that is being worked on is settled by its owner, or above once its lease has run out.
             if status in {Status.FAILED, Status.UNKNOWN} and (finding := await self._adopt_aside(guid, apply)):
                 yield finding
 
     async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
-        """Compare all that is stored with all rows, both ways; reads every folder and every row."""
+        """Compare all that is stored with all rows, both ways; reads every folder and every row.
+
+        Where most of what is stored has no row, nothing is moved: that is no debris but another database.
+        """
         long_ago = self._clock.now() - self._lease
-        batch: list[StoredBlob] = []
-        async for blob in self._stored.walk():
-            batch.append(blob)
-            if len(batch) == BATCH:
-                async for finding in self._compare(batch, apply):
-                    yield finding
-                batch = []
-        async for finding in self._compare(batch, apply):
+        orphans: list[str] = []
+        known = 0
+        async for batch in _batches(self._stored.walk()):
+            statuses = await self._recovery.statuses([blob.guid for blob in batch])
+            known += len(statuses)
+            # Bytes come after their row is committed, so what has none lost it.
+            orphans += [blob.guid for blob in batch if blob.guid not in statuses and blob.modified_at < long_ago]
+            async for finding in self._compare(batch, statuses, apply):
+                yield finding
+        async for finding in self._remove(orphans, known, apply):
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
             yield Finding("", f"{count} half-written files", Action.QUARANTINE)
         async for finding in self._missing():
             yield finding
 
-    async def _settle(self, row: Image, apply: bool) -> Finding | None:
+    async def _settle(self, row: Image, aside: bool, apply: bool) -> Finding | None:
         now = self._clock.now()
         if apply and not await self._recovery.take_over(row.guid, self._owner, now, now + self._lease):
             return None
         result = await self._whole(row.guid)
-        if result is None and row.guid in await self._stored.kept_aside():
+        if result is None and aside:
             if not apply:
                 return Finding(row.guid, "interrupted, its bytes are kept aside", Action.ADOPT)
             await self._stored.adopt_aside(row.guid)
@@ -144,23 +152,32 @@ class Reconciler:
                 return None
         return Finding(guid, "its bytes are kept aside", Action.ADOPT)
 
-    async def _compare(self, batch: list[StoredBlob], apply: bool) -> AsyncIterator[Finding]:
-        long_ago = self._clock.now() - self._lease
-        statuses = await self._recovery.statuses([blob.guid for blob in batch]) if batch else {}
+    async def _compare(
+        self, batch: list[StoredBlob], statuses: dict[str, Status], apply: bool
+    ) -> AsyncIterator[Finding]:
         for blob in batch:
             status = statuses.get(blob.guid)
-            if status is None and blob.modified_at < long_ago:
-                # Bytes come after the row is committed, so what has none lost it: the row was deleted.
-                if apply:
-                    try:
-                        await self._stored.quarantine(blob.guid)
-                    except BlobMissingError:
-                        continue
-                yield Finding(blob.guid, "stored without a row", Action.QUARANTINE)
-            elif status in {Status.FAILED, Status.UNKNOWN} and blob.size is not None:
+            if status in {Status.FAILED, Status.UNKNOWN} and blob.size is not None:
                 result = await self._whole(blob.guid)
                 if result is not None and (not apply or await self._ready(blob.guid, result)):
                     yield Finding(blob.guid, f"recorded as {status}, its bytes are whole", Action.ADOPT)
+
+    async def _remove(self, orphans: list[str], known: int, apply: bool) -> AsyncIterator[Finding]:
+        if len(orphans) > max(known, _FEW):
+            what = (
+                f"{len(orphans)} stored images have no row and {known} have one: this looks like another database; "
+                "`pixyproxy rebuild` makes rows for them"
+            )
+            logger.error("nothing is moved to quarantine: %s", what)
+            yield Finding("", what, Action.REPORT)
+            return
+        for guid in orphans:
+            if apply:
+                try:
+                    await self._stored.quarantine(guid)
+                except BlobMissingError:
+                    continue
+            yield Finding(guid, "stored without a row", Action.QUARANTINE)
 
     async def _missing(self) -> AsyncIterator[Finding]:
         last = 0
@@ -196,3 +213,14 @@ class Reconciler:
         except ImageNotFoundError:
             return False
         return True
+
+
+async def _batches(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[list[StoredBlob]]:
+    batch: list[StoredBlob] = []
+    async for blob in blobs:
+        batch.append(blob)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,5 +1,6 @@
 """What the service is doing when things break: making, changing, deleting and putting in order."""
 
+import asyncio
 import errno
 import os
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from pixyproxy.containers import Container
 from pixyproxy.domain.errors import BlobStoreError, DBConnectionError, PixyProxyException
 from pixyproxy.domain.image import ImageDraft, Visibility, new_guid
 from tests.faults.points.steps import BEFORE, Fault, Step, Steps
-from tests.faults.points.world import BYSTANDER, SUBJECT, World
+from tests.faults.points.world import BYSTANDER, LEASE_S, SUBJECT, World
 
 AUTHOR = "alice"
 REQUEST = {"prompt": SUBJECT, "tags": ["before"], "filename": "before.png"}
@@ -101,6 +102,7 @@ class Reconcile(Scenario):
         long_ago = (datetime.now(UTC) - timedelta(days=1)).timestamp()
         for path in world.images.rglob("*"):
             os.utime(path, (long_ago, long_ago))
+        await asyncio.sleep(LEASE_S * 1.5)  # a backup is as old as its name, which no call can change
 
     async def act(self, world: World, container: Container) -> None:
         reconciler = container.reconciler()

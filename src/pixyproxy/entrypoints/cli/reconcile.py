@@ -36,7 +36,6 @@ async def _reconcile(apply: bool) -> Counter[Action]:
                 task = progress.add_task(f"looking through {what}", total=None)
                 async for finding in look(apply=apply):
                     counts[finding.action] += 1
-                    progress.console.print(end="")
                     typer.echo(f"{finding.guid or 'the store':<36}  {finding.action:<18}  {finding.what}")
                 progress.remove_task(task)
     return counts

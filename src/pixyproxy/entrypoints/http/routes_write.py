@@ -84,7 +84,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         response_model=ImageDetail,
         summary="Change tags, visibility or file name",
         response_description="The image as it is now.",
-        responses=problems(400, 403, 404, 413, 415, 422),
+        responses=problems(400, 403, 404, 409, 413, 415, 422),
         openapi_extra={"security": LOGIN, **body_of(UpdateImage)},
     )
     async def update_image(request: Request, guid: Guid) -> Response:
