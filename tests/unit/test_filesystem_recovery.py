@@ -261,6 +261,38 @@ async def test_one_unreadable_file_keeps_no_other_from_being_adopted(
     assert await recovery.adopt_aside(OTHER) is True
 
 
+async def test_files_and_all_their_folders_are_flushed(harness: Harness, recovery: FilesystemBlobRecovery) -> None:
+    for path, data in WHOLE_AND_SERVED.items():
+        harness.write(path, data)
+    harness.calls.calls.clear()
+    await recovery.make_durable(GUID)
+    flushed = [call.path.relative_to(harness.base).as_posix() for call in harness.calls.calls if call.name == "fsync"]
+    assert flushed == [*WHOLE_AND_SERVED, "images/0b/9f", "images/0b", "images"]
+
+
+@pytest.mark.parametrize("number", range(5))
+async def test_what_cannot_be_flushed_is_not_durable(
+    harness: Harness, recovery: FilesystemBlobRecovery, number: int
+) -> None:
+    for path, data in WHOLE_AND_SERVED.items():
+        harness.write(path, data)
+    flushes = iter(range(5))
+    harness.calls.fails = lambda call, n: errno.EIO if call.name == "fsync" and next(flushes) == number else None
+    with pytest.raises(BlobStoreError):
+        await recovery.make_durable(GUID)
+
+
+async def test_a_bad_sector_is_damage_and_no_outage(harness: Harness, recovery: FilesystemBlobRecovery) -> None:
+    for path, data in WHOLE_AND_SERVED.items():
+        harness.write(path, data)
+    harness.calls.fails = lambda call, n: errno.EIO if call.name == "pread" else None
+    with pytest.raises(BlobCorruptError, match="disk"):
+        await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+    harness.calls.fails = lambda call, n: errno.EACCES if call.name == "open" else None
+    with pytest.raises(BlobStoreError, match="permission"):
+        await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+
+
 @pytest.mark.parametrize("folder", ["images/aside", "rescue"])
 async def test_a_folder_that_cannot_be_read_is_an_outage(
     harness: Harness, recovery: FilesystemBlobRecovery, folder: str

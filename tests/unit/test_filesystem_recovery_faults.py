@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -231,3 +232,39 @@ async def test_any_step_of_reading_failing_is_an_outage_and_nothing_is_missing(
             assert not isinstance(error, BlobMissingError | BlobCorruptError), step
     harness.work_again()
     await READS[read](recovery)
+
+
+# Two at a time
+
+
+@pytest.mark.parametrize("act", ["adopt", "quarantine"])
+async def test_the_second_waits_until_the_first_is_done(
+    harness: Harness, recovery: FilesystemBlobRecovery, act: str
+) -> None:
+    between, go_on = threading.Event(), threading.Event()
+    if act == "adopt":
+        harness.keep()
+        at = Call("fsync", harness.folder)  # the bytes are in their place already
+    else:
+        harness.store()
+        at = Call("rename", harness.root / "quarantine" / f"{GUID}.1.json")  # they are gone, their sidecar is not
+
+    def pause(call: Call, number: int) -> None:
+        if call == at and not between.is_set():
+            between.set()
+            go_on.wait(20)
+
+    harness.calls.fails = pause
+    first = asyncio.ensure_future(do(recovery, act))
+    await asyncio.to_thread(between.wait, 20)
+    second = asyncio.ensure_future(do(recovery, act))
+    await asyncio.sleep(0.1)  # time enough for the second to overtake, if it could
+    go_on.set()
+    done = await asyncio.gather(first, second, return_exceptions=True)
+    if act == "adopt":
+        assert done == [True, False]
+        assert harness.files() == WHOLE_AND_SERVED
+    else:
+        assert done[0] == str(harness.root / "quarantine" / f"{GUID}.1.bin")
+        assert isinstance(done[1], BlobMissingError)
+        assert set(harness.files()) == {f"images/quarantine/{GUID}.1.bin", f"images/quarantine/{GUID}.1.json"}

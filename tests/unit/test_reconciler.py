@@ -175,6 +175,16 @@ async def test_bytes_kept_aside_are_adopted(ruin: Ruin, settled: bool) -> None:
     assert await ruin.tidy() == []
 
 
+async def test_lost_bytes_are_replaced_by_what_is_kept_aside(ruin: Ruin) -> None:
+    image = await ruin.ready()
+    await ruin.store(image, aside=True)
+    ruin.path(image.guid).unlink()
+    assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
+    assert ruin.path(image.guid).read_bytes() == DATA
+    assert await ruin.images.get(image.guid) == image
+    assert await ruin.tidy() == []
+
+
 async def test_what_is_kept_aside_and_no_picture_is_no_finding(ruin: Ruin) -> None:
     image = await ruin.row()
     await ruin.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), ruin.clock.now())

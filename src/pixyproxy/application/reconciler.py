@@ -96,8 +96,11 @@ class Reconciler:
                 break
         for guid in sorted(aside - seen):
             status = (await self._recovery.statuses([guid])).get(guid)
-            # A row that is being worked on is settled by its owner, or above once its lease has run out.
-            if status in {Status.FAILED, Status.UNKNOWN} and (finding := await self._adopt_aside(guid, apply)):
+            # A row that is being worked on is settled by its owner, or above once its lease has run out. One that
+            # is ready has lost its bytes, or was adopted by a process that ended before it had cleared up.
+            if status in {Status.FAILED, Status.UNKNOWN, Status.READY} and (
+                finding := await self._adopt_aside(guid, apply)
+            ):
                 yield finding
 
     async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
@@ -209,8 +212,10 @@ class Reconciler:
 
     async def _ready(self, guid: str, result: ImageResult) -> bool:
         try:
+            # The process that stored the bytes may have ended just before it had flushed them.
+            await self._stored.make_durable(guid)
             await self._images.mark_ready(guid, result, self._clock.now())
-        except ImageNotFoundError:
+        except (BlobMissingError, ImageNotFoundError):
             return False
         return True
 

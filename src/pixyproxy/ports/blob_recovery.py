@@ -32,7 +32,15 @@ class BlobRecovery(Resource):
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
         """Read all bytes and return if they have this length and this sha256 (hexadecimal).
 
-        Raises BlobMissingError if there are none, BlobCorruptError if they are others.
+        Raises BlobMissingError if there are none, BlobCorruptError if they are others or the medium has lost them.
+        """
+
+    @abstractmethod
+    async def make_durable(self, guid: str) -> None:
+        """See to it that stored bytes and sidecar survive a crash of the machine, as after a `put` that returned.
+
+        For what an interrupted `put` left in its place: it may not be flushed. Raises BlobMissingError if
+        there are no bytes.
         """
 
     @abstractmethod
@@ -48,8 +56,9 @@ class BlobRecovery(Resource):
         """Put bytes that were kept aside for this guid into their place, durably, with their sidecar.
 
         Only what agrees with its own sidecar in length and sha256 is taken, and only if there are no bytes
-        in the place; True if some were put there. What was kept aside moves there: it is not there twice. A move that was
-        interrupted, which left the same bytes in both places, is offered again and finished, and is True too.
+        in the place; True if some were put there. What was kept aside moves there: it is not there twice.
+        A move that was interrupted, so that the same bytes are in both places, is offered again by
+        `kept_aside` and finished here: True too.
         """
 
     @abstractmethod

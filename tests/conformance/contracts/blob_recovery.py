@@ -236,6 +236,23 @@ class BlobRecoveryContract:
             )
         )
 
+    # make_durable
+
+    async def test_what_is_stored_can_be_made_durable(self, recovery: BlobRecovery, store: BlobStore) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {"guid": guid})
+        await recovery.make_durable(guid)
+        await recovery.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest())
+
+    async def test_what_is_missing_cannot_be_made_durable(
+        self, recovery: BlobRecovery, harness: BlobRecoveryHarness
+    ) -> None:
+        alone = new_guid()
+        harness.plant(alone, None, b"{}")
+        for guid in (alone, new_guid()):
+            with pytest.raises(BlobMissingError):
+                await recovery.make_durable(guid)
+
     # sizes
 
     async def test_sizes_of_those_that_have_bytes(self, recovery: BlobRecovery, harness: BlobRecoveryHarness) -> None:

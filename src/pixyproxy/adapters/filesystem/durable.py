@@ -68,6 +68,15 @@ def _write_all(calls: SystemCalls, fd: int, data: bytes) -> None:
         rest = rest[written:]
 
 
+def flush_file(calls: SystemCalls, path: Path) -> None:
+    """Flush a file that is there."""
+    fd = calls.open(path, os.O_RDONLY)
+    try:
+        calls.fsync(fd)
+    finally:
+        calls.close(fd)
+
+
 def flush_folder(calls: SystemCalls, folder: Path) -> None:
     """Flush the entries of a folder: creations, renames and removals in it are durable after this."""
     fd = calls.open(folder, os.O_RDONLY | os.O_DIRECTORY)

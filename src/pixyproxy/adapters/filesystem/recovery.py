@@ -1,6 +1,7 @@
 """The filesystem store as seen by those who look after it: searched, verified, put in order."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -8,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from pixyproxy.adapters.filesystem import checking, reader, searching
+from pixyproxy.adapters.filesystem import checking, durable, reader, searching
 from pixyproxy.adapters.filesystem.adoption import Adoption
 from pixyproxy.adapters.filesystem.errors import blob_error
 from pixyproxy.adapters.filesystem.layout import Layout, check_guid
 from pixyproxy.adapters.filesystem.mount import Mount
 from pixyproxy.adapters.filesystem.quarantine import Quarantine
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
-from pixyproxy.domain.errors import BlobMissingError
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_recovery import BlobRecovery, StoredBlob
 
 VERIFY_THREADS = 4
@@ -74,6 +75,10 @@ class FilesystemBlobRecovery(BlobRecovery):
         path = Path(self._layout.image(guid))
         await self._run(self._verifies, "verify a picture", self._verify, path, size, sha256)
 
+    async def make_durable(self, guid: str) -> None:
+        check_guid(guid)
+        await self._run(self._verifies, "flush a picture", self._make_durable, guid)
+
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         paths = {guid: Path(self._layout.image(guid)) for guid in guids}
         return await self._run(self._searches, "look up pictures", self._sizes, paths)
@@ -122,8 +127,28 @@ class FilesystemBlobRecovery(BlobRecovery):
         try:
             checking.check(self._calls, path, size, sha256)
         except FileNotFoundError:
+            raise self._missing() from None
+        except OSError as error:
+            # One bad sector must not keep everything else from being looked after.
             self._mount.require()
-            raise BlobMissingError("The picture is not in the blob store.") from None
+            if error.errno != errno.EIO:
+                raise
+            raise BlobCorruptError("The disk cannot read the stored picture any more.") from error
+
+    def _make_durable(self, guid: str) -> None:
+        image, sidecar = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
+        try:
+            durable.flush_file(self._calls, image)
+            durable.flush_file(self._calls, sidecar)
+        except FileNotFoundError:
+            raise self._missing() from None
+        # Its own folder and the two above, in which it may have been made by the same interrupted put.
+        for folder in (image.parent, image.parent.parent, self._layout.root):
+            durable.flush_folder(self._calls, folder)
+
+    def _missing(self) -> BlobMissingError:
+        self._mount.require()
+        return BlobMissingError("The picture is not in the blob store.")
 
     def _sizes(self, paths: dict[str, Path]) -> dict[str, int]:
         found = {guid: searching.file_status(self._calls, path) for guid, path in paths.items()}
