@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test faults check format bench lock clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -13,6 +13,11 @@ run: .venv/runtime ## Start the service (embedded default; settings from the env
 
 test: .venv/dev ## Run all tests; those that need a MySQL server skip where there is none
 	$(BIN)/python -m pytest
+
+ROUNDS ?= 60
+DATABASE ?= sqlite
+faults: .venv/dev ## Kill the service at ROUNDS=60 random moments, on DATABASE=sqlite or mysql, and compare all accounts
+	@$(BIN)/python -m tests.faults --rounds $(ROUNDS) --database $(DATABASE)
 
 check: .venv/dev ## Check format, lint, types and import rules
 	$(BIN)/ruff format --check .

@@ -31,8 +31,17 @@ def main() -> None:
     # Where no terminal says how wide it is, the tables take what they need.
     console = Console() if sys.stdout.isatty() else Console(width=120)
     reports: list[Report] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with tempfile.TemporaryDirectory(prefix="pixyproxy-bench-") as name, Progress(*columns, console=console) as progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="pixyproxy-bench-") as name,
+        Progress(*columns, console=console) as progress,
+    ):
         task = progress.add_task("starting", total=None)
         bench = Bench(
             QUICK if arguments.quick else FULL,

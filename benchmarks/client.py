@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import uvloop
@@ -101,8 +102,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finished.set_exception(exc or ConnectionError("the server closed a connection"))
 
     def _read_head(self, head: bytes, body_bytes: int) -> None:
-        at = head.lower().index(b"\r\ncontent-length:") + 17
-        length = int(head[at : head.find(b"\r\n", at) if head.find(b"\r\n", at) >= 0 else None])
+        length = int(head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
         self._body_left = length - body_bytes
         self._have = 0
         self._tally.bytes += length
@@ -156,12 +156,12 @@ async def run(host: str, port: int, load: Load) -> dict[str, Any]:
     began = time.perf_counter()
     until = began + load.seconds
     finished: list[asyncio.Future[None]] = []
+    spread_s = load.ramp_s if load.rate is None else load.connections / load.rate
     for number in range(load.connections):
         done: asyncio.Future[None] = loop.create_future()
         finished.append(done)
-        spread_s = load.ramp_s if load.rate is None else load.connections / load.rate
-        first_at = began + spread_s * number / load.connections
-        await loop.create_connection(lambda at=first_at, done=done: Connection(load, at, until, done), host, port)
+        connection = partial(Connection, load, began + spread_s * number / load.connections, until, done)
+        await loop.create_connection(connection, host, port)
     async with asyncio.timeout(load.seconds + _PATIENCE_S):
         await asyncio.gather(*finished)
     seconds = time.perf_counter() - began

@@ -43,6 +43,8 @@ class Report:
 
 def in_turns(samples: Sequence[Sample], rounds: int, on_step: Callable[[], None]) -> list[list[float]]:
     """What each of the samples measured, round by round: A B C, C B A, A B C, …"""
+    for sample in samples:  # once for nothing: first connections, passwords not yet remembered
+        sample()
     found: list[list[float]] = [[] for _ in samples]
     for number in range(rounds):
         order = range(len(samples))

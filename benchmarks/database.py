@@ -23,7 +23,9 @@ def mysql_database() -> Iterator[dict[str, str]]:
     try:
         connection = pymysql.connect(host=host, port=port, user=user, password=password, connect_timeout=3)
     except pymysql.MySQLError as error:
-        raise NoServerError(f"no MySQL server answers at {host}:{port} (TEST_DB_HOST, TEST_DB_PORT): {error}") from error
+        raise NoServerError(
+            f"no MySQL server answers at {host}:{port} (TEST_DB_HOST, TEST_DB_PORT): {error}"
+        ) from error
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")

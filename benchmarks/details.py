@@ -11,7 +11,7 @@ from benchmarks.database import NoServerError, mysql_database
 from benchmarks.fill import add_images
 from benchmarks.load import LoadGenerator, get
 from benchmarks.plan import Bench
-from benchmarks.services import command, service
+from benchmarks.services import bare_application, command, service
 
 CLIENTS = (1, 32)
 _IMAGES = 64
@@ -34,7 +34,7 @@ def steps(bench: Bench) -> int:
 def measure(bench: Bench, upstream_url: str) -> Report:
     """Requests per second of each variant."""
     rows = []
-    with LoadGenerator() as load, _variants(bench, upstream_url) as variants:
+    with LoadGenerator() as load, _variants(bench, upstream_url) as variants, bare_application(bench.folder) as bare:
         for clients in CLIENTS:
             bench.tell(f"details by guid, {clients} clients")
             samples = [
@@ -54,6 +54,8 @@ def measure(bench: Bench, upstream_url: str) -> Report:
                         at_least=_AIM.get((variant.name, clients)),
                     )
                 )
+        ceiling = load.run(bare, [("bare", get("/"))], connections=clients, seconds=bench.plan.sample_s).rate
+        bench.note(f"A bare ASGI application answers the load generator {ceiling:,.0f} times a second here.")
     return Report("Details by guid", "requests/s", "no database", rows)
 
 

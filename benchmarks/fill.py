@@ -17,7 +17,11 @@ def add_images(url: str, count: int, size_bytes: int) -> list[str]:
 def prompt(number: int, size_bytes: int, delay_s: float = 0) -> dict[str, Any]:
     """The body of a request that makes the fake upstream answer after that delay with that many bytes."""
     behaviour = f"[[fast size={size_bytes} delay={delay_s:g}]]"
-    return {"prompt": f"a rubber duck on a sink, study {number} {behaviour}", "tags": ["duck", "bath"], "size": "1024x1024"}
+    return {
+        "prompt": f"a rubber duck on a sink, study {number} {behaviour}",
+        "tags": ["duck", "bath"],
+        "size": "1024x1024",
+    }
 
 
 def _add_image(url: str, number: int, size_bytes: int) -> str:

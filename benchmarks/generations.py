@@ -1,4 +1,4 @@
-"""How long reads take while slow generations are in flight against when there are none."""
+"""How long reads take beside slow generations, while these wait and while their answers arrive, against idle."""
 
 import time
 from statistics import median
@@ -11,59 +11,68 @@ from benchmarks.services import service
 
 _IN_FLIGHT = 200
 _DELAY_S = 5.0
-_SIZES = {"30 kB": 30_000, "1.5 MB": 1_500_000}
+_RAMP_S = 0.8
+_SIZE = 1_500_000
 _READERS = 16
-_READS_PER_S = 400
+_READS_PER_S = 600
 _AIM = 2.0
+
+Latencies = dict[str, Answers]
 
 
 def steps(bench: Bench) -> int:
     """How often `measure` tells of progress."""
-    return bench.plan.latency_rounds * len(_SIZES)
+    return bench.plan.latency_rounds * 3
 
 
 def measure(bench: Bench, upstream_url: str) -> Report:
-    """Latencies of reads, idle and beside generations of each size."""
+    """Latencies of reads, at a steady rate far below what the service could answer."""
     home = bench.folder / "generations"
     home.mkdir()
     settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": upstream_url}
-    rows = []
+    idle: list[Latencies] = []
+    waiting: list[Latencies] = []
+    arriving: list[Latencies] = []
     with LoadGenerator() as readers, LoadGenerator() as writers, service(home, **settings) as url:
         guids = add_images(url, 16, 30_000)
-        reads = [
-            read
-            for guid in guids
-            for read in (("details", get(f"/image/{guid}")), ("content 30 kB", get(f"/image/{guid}/content")))
-        ]
+        paths = {"details": "/image/{}", "content 30 kB": "/image/{}/content"}
+        reads = [(kind, get(path.format(guid))) for guid in guids for kind, path in paths.items()]
+        posts = [("generations", post("/image", prompt(n, _SIZE, _DELAY_S))) for n in range(_IN_FLIGHT)]
 
-        def latencies() -> dict[str, Answers]:
-            readers.start(url, reads, connections=_READERS, seconds=bench.plan.in_flight_s, rate=_READS_PER_S)
-            return readers.result().kinds
+        def latencies(seconds: float) -> Latencies:
+            readers.start(url, reads, connections=_READERS, seconds=seconds, rate=_READS_PER_S)
+            found = readers.result().kinds
+            bench.on_step()
+            return found
 
-        for name, size in _SIZES.items():
-            posts = [("generations", post("/image", prompt(number, size, _DELAY_S))) for number in range(_IN_FLIGHT)]
-            idle, busy = [], []
-            for _ in range(bench.plan.latency_rounds):
-                bench.tell("reads while nothing is generated")
-                idle.append(latencies())
-                bench.tell(f"reads beside {_IN_FLIGHT} generations of {name}")
-                # After the ramp all are in flight, and as many end in each second as begin.
-                writers.start(url, posts, connections=_IN_FLIGHT, seconds=_DELAY_S + bench.plan.in_flight_s, ramp_s=_DELAY_S)
-                time.sleep(_DELAY_S)
-                busy.append(latencies())
-                writers.result()
-                bench.on_step()
-            rows += [_row(kind, quantile, name, idle, busy) for kind in sorted(idle[0]) for quantile in ("p50", "p99")]
-    return Report(f"Reads with {_IN_FLIGHT} generations of {_DELAY_S:g} s in flight", "ms", "idle", rows)
+        for _ in range(bench.plan.latency_rounds):
+            bench.tell("reads while nothing is generated")
+            idle.append(latencies(bench.plan.in_flight_s))
+            bench.tell(f"reads while {_IN_FLIGHT} generations wait")
+            began = time.monotonic()
+            writers.start(url, posts, connections=_IN_FLIGHT, seconds=_DELAY_S - 1, ramp_s=_RAMP_S)
+            _sleep_until(began + _RAMP_S + 0.5)
+            waiting.append(latencies(bench.plan.in_flight_s))
+            bench.tell(f"reads while {_IN_FLIGHT} pictures arrive")
+            _sleep_until(began + _DELAY_S)
+            arriving.append(latencies(_RAMP_S + 1))
+            writers.result()
+    rows = [
+        _row(f"{quantile} of {kind}, {phase}", kind, quantile, busy, idle, aim if quantile == "p99" else None)
+        for phase, busy, aim in (("while all wait", waiting, _AIM), ("while 1.5 MB each arrive", arriving, None))
+        for kind in paths
+        for quantile in ("p50", "p99")
+    ]
+    return Report(f"Reads beside {_IN_FLIGHT} generations of {_DELAY_S:g} s", "ms", "idle", rows)
 
 
-def _row(kind: str, quantile: str, name: str, idle: list[dict[str, Answers]], busy: list[dict[str, Answers]]) -> Row:
+def _row(
+    what: str, kind: str, quantile: str, busy: list[Latencies], idle: list[Latencies], at_most: float | None
+) -> Row:
     values = [1000 * getattr(answers[kind], quantile) for answers in busy]
     bases = [1000 * getattr(answers[kind], quantile) for answers in idle]
-    return Row(
-        f"{quantile} of {kind}, pictures of {name}",
-        median(values),
-        median(bases),
-        ratio(values, bases),
-        at_most=_AIM if quantile == "p99" else None,
-    )
+    return Row(what, median(values), median(bases), ratio(values, bases), at_most=at_most)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))

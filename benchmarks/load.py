@@ -90,7 +90,9 @@ class LoadGenerator:
             raise LoadError(found["error"])
         for label, numbers in found["labels"].items():
             if numbers["refused"]:
-                raise LoadError(f"{numbers['refused']} of {numbers['requests']} requests ({label}) were not answered 200")
+                raise LoadError(
+                    f"{numbers['refused']} of {numbers['requests']} requests ({label}) were not answered 200"
+                )
         kinds = {
             label: Answers(numbers["requests"], numbers["p50"], numbers["p99"])
             for label, numbers in found["labels"].items()
@@ -112,5 +114,10 @@ def get(path: str, headers: dict[str, str] | None = None) -> str:
 def post(path: str, document: object) -> str:
     """A POST request with a JSON body as it goes over the wire."""
     body = json.dumps(document)  # ASCII, so that characters are bytes
-    lines = [f"POST {path} HTTP/1.1", "Host: benchmark", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: benchmark",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
     return "\r\n".join([*lines, "", body])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rounds and seconds of a run; `in_flight_s` is for how long reads are measured beside generations."""
+    """Rounds and seconds of a run; `in_flight_s`, for which reads are timed beside waiting generations, must end
+    before these do.
+    """
 
     rounds: int
     sample_s: float
@@ -15,13 +17,13 @@ class Plan:
     in_flight_s: float
 
 
-FULL = Plan(rounds=5, sample_s=0.8, latency_rounds=3, in_flight_s=5.0)
-QUICK = Plan(rounds=2, sample_s=0.4, latency_rounds=1, in_flight_s=3.0)
+FULL = Plan(rounds=5, sample_s=0.8, latency_rounds=3, in_flight_s=3.2)
+QUICK = Plan(rounds=2, sample_s=0.3, latency_rounds=1, in_flight_s=3.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every scenario needs: the plan, a folder of its own, and whom to tell of a step, of what is being done, of a remark."""
+    """What every scenario needs: the plan, a folder, and whom to tell of a step, of what is done, a remark."""
 
     plan: Plan
     folder: Path

@@ -90,4 +90,4 @@ def _address(process: "subprocess.Popen[str]", marker: str, log: Path) -> str:
             return found[1]
         if time.monotonic() > give_up:
             break
-    raise LoadError(f"{' '.join(process.args)} did not start: {log.read_text().strip()[-2000:]}")
+    raise LoadError(f"{process.args!r} did not start: {log.read_text().strip()[-2000:]}")

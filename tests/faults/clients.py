@@ -35,7 +35,7 @@ class Client:
 
     def __init__(self, number: int, witness: Witness, chance: random.Random) -> None:
         self._number = number
-        self._user = USERS[number % len(USERS)] if number % 2 == 0 else None
+        self._user = USERS[number // 2 % len(USERS)] if number % 2 == 0 else None
         self._witness = witness
         self._chance = chance
         self._wishes = 0
@@ -184,7 +184,9 @@ class Client:
         if guid in self._witness.deleting or known is None:
             return
         if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != known.sha256:
-            self._witness.blame(f"image {guid} was acknowledged and now answers {answer.status_code}: {answer.text[:300]}")
+            self._witness.blame(
+                f"image {guid} was acknowledged and now answers {answer.status_code}: {answer.text[:300]}"
+            )
         self._witness.counts["bytes verified by clients"] += len(answer.content)
 
     async def _delete(self, http: httpx.AsyncClient) -> None:
@@ -212,9 +214,10 @@ class Client:
             return
         guid = self._chance.choice(self._own)
         tags = [f"tag-{self._chance.randrange(1000)}"]
-        known = self._witness.tags.pop(guid, None)
+        self._witness.tags.pop(guid, None)  # until it is answered, either is right
         answer = await http.patch(f"/image/{guid}", json={"tags": tags})
+        still_generating = answer.status_code == 409 and guid not in self._witness.ready
         if answer.status_code == 200:
             self._witness.tags[guid] = tags
-        elif guid not in self._witness.deleting:
-            self._witness.blame(f"changing image {guid} with tags {known} answers {answer.status_code}")
+        elif guid not in self._witness.deleting and not still_generating:
+            self._witness.blame(f"changing image {guid} answers {answer.status_code}")

@@ -60,7 +60,7 @@ class Files:
 
     def sha256(self, guid: str, *, anew: bool) -> str:
         path = self.images[guid]
-        status = os.stat(path)
+        status = Path(path).stat()
         state = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._hashed.get(guid)
         if anew or known is None or known[0] != state:
@@ -68,7 +68,7 @@ class Files:
         return known[1]
 
     def size(self, guid: str) -> int:
-        return os.stat(self.images[guid]).st_size
+        return Path(self.images[guid]).stat().st_size
 
     def sidecar(self, guid: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(Path(self.sidecars[guid]).read_bytes())
@@ -112,9 +112,11 @@ class Inspection:
         for row in rows:
             by_prompt[row.prompt].append(row)
         gone = {self._witness.begun[guid] for guid in self._witness.deleting}
-        for prompt in self._ledger.charges:
-            if prompt not in gone and not any(_admits_charge(row) for row in by_prompt[prompt]):
-                problems.append(f"charged, and no row admits it: {prompt}: {by_prompt[prompt]}")
+        problems += [
+            f"charged, and no row admits it: {prompt}: {by_prompt[prompt]}"
+            for prompt in self._ledger.charges
+            if prompt not in gone and not any(_admits_charge(row) for row in by_prompt[prompt])
+        ]
         for row in rows:
             if row.prompt not in self._witness.asked:
                 problems.append(f"a row that nobody asked for: {row}")
@@ -164,9 +166,11 @@ class Inspection:
                 problems.append(f"files without a row: {guid}")
             elif rows[guid].status != "ready":
                 problems.append(f"files of a row that is not ready: {rows[guid]}")
-        for guid in self._files.aside - self._witness.deleting:
-            if guid not in rows or rows[guid].status == "ready":
-                problems.append(f"kept aside for no reason: {guid} {rows.get(guid)}")
+        problems += [
+            f"kept aside for no reason: {guid} {rows.get(guid)}"
+            for guid in self._files.aside - self._witness.deleting
+            if guid not in rows or rows[guid].status == "ready"
+        ]
         return problems
 
 

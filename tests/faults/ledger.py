@@ -6,7 +6,13 @@ from collections import Counter
 from tests.fakes.openai_exchange import Received
 from tests.fakes.openai_upstream import GENERATIONS, FakeUpstream
 
-PAID_AND_NO_PICTURE = {"reset-before-headers", "reset-mid-body", "close-before-headers", "short-length", "not-a-picture"}
+PAID_AND_NO_PICTURE = {
+    "reset-before-headers",
+    "reset-mid-body",
+    "close-before-headers",
+    "short-length",
+    "not-a-picture",
+}
 
 _ANSWERS: dict[str, float] = {
     "ok": 60,

@@ -1,5 +1,6 @@
 """The database is stopped and started under a running service: nothing hangs, nothing lies, nothing is paid."""
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -103,9 +104,7 @@ def test_a_picture_made_during_an_outage_is_not_lost(
     server: PrivateMariaDB, service: Service, upstream: FakeUpstream
 ) -> None:
     asked, paid = len(upstream.requests), len(upstream.charges)
-    upstream.script("ok delay=3")
-    import threading
-
+    upstream.script("ok delay=2")
     answers: list[httpx.Response] = []
 
     def create() -> None:

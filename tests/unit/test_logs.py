@@ -115,3 +115,16 @@ def test_a_higher_level_is_kept_for_chatty_libraries_too(monkeypatch: pytest.Mon
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert len(done.stderr.splitlines()) == 1
     assert logs.request_id.get() == "-"
+
+
+def test_whatever_is_escaped_is_escaped_wherever_it_stands() -> None:
+    # Text that Python calls printable is not looked through.
+    assert all(escaped(f"duck {chr(code)}") == f"duck {escape}" for code, escape in logs._ESCAPES.items())
+
+
+def test_the_time_is_that_of_the_record() -> None:
+    formatter, usual = LineFormatter(), logging.Formatter()
+    record = logging.getLogger("x").makeRecord("x", logging.INFO, "/x.py", 57, "x", (), None)
+    for created in (1_700_000_000.0, 1_700_000_000.999, 1_700_000_001.001, 1_700_000_000.5, 1_720_000_000.0):
+        record.created, record.msecs = created, int(created % 1 * 1000) + 0.0
+        assert formatter.formatTime(record) == usual.formatTime(record)

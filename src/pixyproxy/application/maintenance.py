@@ -47,6 +47,8 @@ class Maintenance:
         next_sweep = loop.time()
         while True:
             try:
+                # During an outage of the database the leases of what is running here may have ended.
+                await self._generations.keep_up()
                 await self._report(sweep=False)
                 if loop.time() >= next_sweep:
                     await self._report(sweep=True)

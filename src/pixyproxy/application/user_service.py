@@ -7,7 +7,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from pixyproxy.application.commands import AddUser, ChangePassword, validate
-from pixyproxy.domain.errors import AuthenticationError, UserNotFoundError
+from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, UserNotFoundError
 from pixyproxy.domain.user import User
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.password_hasher import PasswordHasher
@@ -53,7 +53,10 @@ class UserService:
         command = validate(AddUser, {"username": username, "password": password, "class_key": class_key})
         password_hash = await self._hasher.hash(_composed(command.password))
         user = User(_composed(command.username), command.class_key, password_hash)
-        await self._users.add(user)
+        try:
+            await self._users.add(user)
+        except ConstraintViolationError:
+            raise ConstraintViolationError(f"There is a user {user.username!r} already.") from None
         return user
 
     async def list(self) -> tuple[User, ...]:

@@ -4,6 +4,7 @@ import contextvars
 import logging
 import sys
 import threading
+import time
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 """The id of the request being served, in every task that serves it; `-` outside of any."""
@@ -20,11 +21,21 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 def escaped(text: str) -> str:
     """The text on one line, with control characters escaped as in Python, so that it can forge nothing."""
-    return text.translate(_ESCAPES)
+    # Most text is printable, and nothing that needs to be escaped is.
+    return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 class LineFormatter(logging.Formatter):
     """`YYYY-MM-DD HH:MM:SS,mmm LEVEL request-id [thread-id] [method:line] text`; a traceback follows indented."""
+
+    _second = (-1, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - the base's name
+        """The local time to the millisecond; the seconds are written out once for all lines of a second."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
+        return f"{self._second[1]},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, plus indented lines for a traceback."""
@@ -45,6 +56,8 @@ def configure(level: str) -> None:
 
     Chatty libraries stay at WARNING: they would log requests of their own, with addresses and headers.
     """
+    # What no line shows need not be found out (logging howto of Python, section "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -410,6 +410,70 @@ class BlobStoreContract:
         with pytest.raises(BlobCorruptError):
             await store.read_sidecar(guid)
 
+    # replace_sidecar
+
+    async def test_a_replaced_sidecar_is_the_new_one_beside_the_same_bytes(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid, other = new_guid(), new_guid()
+        await store.put(other, b"other", {"is": "other"})
+        await store.put(guid, b"bytes", {"version": 1, "only": "old"})
+        names = harness.names()
+        await store.replace_sidecar(guid, SIDECAR)
+        assert await store.read_sidecar(guid) == SIDECAR
+        assert harness.image(guid) == b"bytes"
+        assert harness.names() == names
+        again = harness.store()
+        await again.open()
+        assert await again.read_sidecar(guid) == SIDECAR
+        assert await again.read_sidecar(other) == {"is": "other"}
+        await again.close()
+
+    async def test_replacing_the_sidecar_of_missing_bytes_leaves_nothing(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid, bare = new_guid(), new_guid()
+        harness.plant(bare, None, b'{"version": 1}')
+        before = harness.names()
+        for missing in (guid, bare):
+            with pytest.raises(BlobMissingError):
+                await store.replace_sidecar(missing, {"version": 2})
+        assert harness.names() == before
+        assert harness.sidecar(bare) == b'{"version": 1}'
+
+    async def test_bytes_without_a_sidecar_get_one(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        guid = new_guid()
+        harness.plant(guid, b"bytes", None)
+        await store.replace_sidecar(guid, SIDECAR)
+        assert await store.read_sidecar(guid) == SIDECAR
+        assert harness.image(guid) == b"bytes"
+
+    async def test_replacing_the_sidecar_in_a_full_store_leaves_the_old_one(
+        self, store: BlobStore, harness: BlobStoreHarness, no_leaks: None
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {"version": 1})
+        full, before = harness.full_store(), harness.names()
+        await full.open()
+        with pytest.raises(BlobStoreFullError):
+            await full.replace_sidecar(guid, SIDECAR)
+        await full.close()
+        assert harness.names() == before
+        assert harness.image(guid) == b"bytes"
+        assert await store.read_sidecar(guid) == {"version": 1}
+
+    async def test_of_sidecars_replaced_at_the_same_time_one_is_left_whole(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {})
+        names = harness.names()
+        await asyncio.gather(*(store.replace_sidecar(guid, {"n": [n] * 10_000}) for n in range(12)))
+        left = (await store.read_sidecar(guid))["n"]
+        assert left == [left[0]] * 10_000
+        assert harness.image(guid) == b"bytes"
+        assert harness.names() == names
+
     # delete
 
     async def test_delete_removes_bytes_and_sidecar(self, store: BlobStore, harness: BlobStoreHarness) -> None:
@@ -453,6 +517,7 @@ class BlobStoreContract:
             store.keep_aside(guid, b"bytes", {}),
             store.read(guid, size=5),
             store.read_sidecar(guid),
+            store.replace_sidecar(guid, {}),
             store.delete(guid),
         ):
             with pytest.raises(ValueError):
@@ -473,6 +538,7 @@ class BlobStoreContract:
                 store.read(new_guid(), size=5),
                 store.read(guid, size=len(LARGE)),
                 store.read_sidecar(guid),
+                store.replace_sidecar(guid, {}),
                 store.delete(guid),
             ):
                 with pytest.raises(BlobStoreError) as caught:

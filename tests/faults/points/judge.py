@@ -31,9 +31,10 @@ def _rows(world: World) -> list[str]:
 def _files(world: World) -> list[str]:
     """Nothing lies about: what is not in quarantine belongs to a row.
 
-    Of an image that was lost on the way the description may be left, for its row says no less.
+    Of an image that was lost on the way the description may be left, for its row says no less; and a description
+    alone in the rescue folder, which is not searched for debris, because others may use it.
     """
-    expected = set()
+    expected = {name for name in world.files() if name.startswith("data/rescue/") and name.endswith(".json")}
     for row in world.rows().values():
         suffixes = (".bin", ".json") if row.status == "ready" else (".json",)
         expected |= {file_of(row.guid, suffix) for suffix in suffixes}

@@ -17,12 +17,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from pixyproxy.adapters.mysql import database as _  # noqa: F401 - imported once, before anything forks
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.cli.reconcile import reconcile
@@ -52,29 +52,31 @@ class Point:
         return [step.name for step in steps[: self.step.number + (self.when == AFTER)]]
 
 
-def kills(steps: list[Step]) -> Iterator[Point]:
-    """The process killed right before and right after each step."""
+def kills(steps: list[Step], *, each_way: bool) -> Iterator[Point]:
+    """The process killed right before each step, and right after each, or if not `each_way` after the last."""
     for step in steps:
-        for when in (BEFORE,) if step.fails else (BEFORE, AFTER):
+        after = not step.fails and (each_way or step is steps[-1])
+        for when in (BEFORE, AFTER) if after else (BEFORE,):
             fault = killed_at(step.number, when)
             yield Point(step, when, lambda disk, fault=fault: fault, f"killed {when} {step}", killed=True)
 
 
-def errors(steps: list[Step]) -> Iterator[Point]:
-    """Each step failing once, failing from then on, and having happened though it reports a failure."""
+def errors(steps: list[Step], *, each_way: bool) -> Iterator[Point]:
+    """Each step failing once, from then on, or after it has happened; if not `each_way` once, with one error."""
     for step in steps:
         if step.name == "charge":
             continue
-        for code in CODES[:1] if step.is_commit else CODES:
+        codes = CODES if each_way and not step.is_commit else [CODES[step.number % len(CODES)]]
+        ways = [(BEFORE, False, code) for code in codes]
+        if each_way:
+            ways += [(BEFORE, True, code) for code in codes]
+        if each_way and not step.fails:
+            ways.append((AFTER, False, errno.EIO))
+        for when, lasting, code in ways:
+            fault = partial(failing_at, step.number, code, when=when, lasting=lasting)
             what = "connection lost" if step.is_commit else errno.errorcode[code]
-            ways = [(BEFORE, False), (BEFORE, True)] + [(AFTER, False)] * (not step.fails)
-            for when, lasting in ways:
-
-                def fault(disk: Path, number: int = step.number, code: int = code, when: str = when, lasting: bool = lasting) -> Fault:
-                    return failing_at(number, code, disk, when=when, lasting=lasting)
-
-                text = f"{what} {when} {step}{' and from then on' if lasting else ''}"
-                yield Point(step, when, fault, text, killed=False)
+            text = f"{what} {when} {step}{' and from then on' if lasting else ''}"
+            yield Point(step, when, fault, text, killed=False)
 
 
 class Runner:
@@ -230,11 +232,12 @@ def main() -> None:
     parser.add_argument("mode", choices=["kills", "errors"])
     parser.add_argument("scenario", choices=sorted(SCENARIOS))
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--briefly", action="store_true", help="fewer ways of breaking each step")
     parser.add_argument("--mysql", type=json.loads, help="host, port, user, password and name as a JSON list")
     given = parser.parse_args()
     runner = Runner(given.folder.absolute(), given.scenario, MySQLSettings(*given.mysql) if given.mysql else None)
     steps = runner.count()
-    points = list({"kills": kills, "errors": errors}[given.mode](steps))
+    points = list({"kills": kills, "errors": errors}[given.mode](steps, each_way=not given.briefly))
     failures = 0
     for point in points:
         for wrong in runner.broken_at(point, steps):

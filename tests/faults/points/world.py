@@ -20,7 +20,7 @@ from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.settings import load_settings
 from tests.fakes.openai_pictures import picture
-from tests.faults.points.steps import Steps, SteppedCalls, watch_commits
+from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
 from tests.mysql_servers import MySQLSettings
 
 LEASE_S = 0.02
@@ -76,13 +76,14 @@ class World:
         self.rescue = folder / "data" / "rescue"
         self.ledger = folder / "ledger"
         self._told = folder / "told"
+        self._processes = folder / "processes"
 
     def begin(self, template: Path | None) -> None:
         """An empty world; `template` is an SQLite file whose tables are there already."""
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(parents=True)
-        self.ledger.touch()
-        self._told.touch()
+        for file in (self.ledger, self._told, self._processes):
+            file.touch()
         if self.mysql is not None:
             self.mysql.query("DELETE FROM images")
         elif template is not None:
@@ -91,10 +92,10 @@ class World:
     def enter(self) -> None:
         """Make this process one of this world: its settings are in the environment.
 
-        GUIDs are numbered from where the last process ended, each in folders of its own, so that every run takes the
-        same steps.
+        GUIDs are numbered, each in folders of its own, so that every run takes the same steps.
         """
-        numbers = itertools.count(len(self.ledger.read_text().splitlines()) + 1)
+        append(self._processes, str(os.getpid()))
+        numbers = itertools.count(16 * len(self._processes.read_text().splitlines()))
         image_service.new_guid = lambda: "{0:02x}{0:02x}0000-0000-4000-8000-{0:012x}".format(next(numbers))
         # The roster plays no part here, and the hash that the hasher makes at its start takes longer than all the rest.
         Argon2PasswordHasher.open = _open_nothing

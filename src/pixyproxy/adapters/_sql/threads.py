@@ -5,7 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
 
 from pixyproxy.domain.errors import DBConnectionError
 
@@ -24,30 +27,55 @@ L = TypeVar("L", bound=Link)
 T = TypeVar("T")
 
 
+@dataclass(slots=True, eq=False)
+class _Call(Generic[L]):
+    """A job and where its outcome is awaited."""
+
+    job: Callable[[L, float], Any]
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    answer: "asyncio.Future[Any]"
+
+    def fail(self, message: str) -> None:
+        """Give up waiting; the job does not run any more if it does not yet."""
+        if not self.answer.done():
+            self.answer.set_exception(DBConnectionError(message))
+
+
 class ConnectionThreads(Generic[L]):
-    """An executor of its own whose threads each hold one link, made by `make_link` in that thread."""
+    """Threads with a queue of their own, which each hold one link, made by `make_link` in that thread.
+
+    The futures of an executor take locks and wake threads more often than need be, and for a short read
+    that is as much work as the read itself.
+    """
 
     def __init__(self, name: str, size: int, make_link: Callable[[], L]) -> None:
         self._name = name
         self._size = size
         self._make_link = make_link
-        self._executor: ThreadPoolExecutor | None = None
-        self._links: list[L] = []
-        self._own = threading.local()
+        self._queue: SimpleQueue[_Call[L] | None] | None = None
+        self._threads: list[threading.Thread] = []
+        self._calls = 0
+        """How many calls the threads have not done with, whether or not anybody waits for them."""
 
     def start(self) -> None:
         """Take jobs from now on; threads are started and connections opened only as work needs them."""
-        self._links = []
-        self._own = threading.local()
-        self._executor = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
+        self._queue = SimpleQueue()
+        self._threads = []
+        self._calls = 0
 
     async def stop(self) -> None:
         """Drop the jobs that wait, let those that run come to their end, and close all connections."""
-        if self._executor is None:
+        if self._queue is None:
             return
-        executor, self._executor = self._executor, None
-        links = self._links
-        await run_in_own_thread(f"{self._name}-close", lambda: _finish(executor, links))
+        queue, self._queue = self._queue, None
+        threads = self._threads
+        with suppress(Empty):
+            while call := queue.get_nowait():
+                call.fail("The database was closed meanwhile.")
+        for _ in threads:
+            queue.put(None)
+        await run_in_own_thread(f"{self._name}-close", lambda: _join(threads))
 
     async def run(self, job: Callable[[L, float], T]) -> T:
         """The result of `job(link, deadline)`, run in one of the threads; `deadline` is in `time.monotonic()`.
@@ -55,27 +83,51 @@ class ConnectionThreads(Generic[L]):
         Raises DBConnectionError when the time limit passes first. A job still in the queue then, or when
         the caller is cancelled, never runs; one that runs goes on and has to heed the deadline itself.
         """
-        if self._executor is None:
+        if self._queue is None:
             raise DBConnectionError("The database is not open.")
-        future = self._executor.submit(self._in_thread, job, time.monotonic() + CALL_SECONDS)
+        loop = asyncio.get_running_loop()
+        call: _Call[L] = _Call(job, time.monotonic() + CALL_SECONDS, loop, loop.create_future())
+        self._calls += 1
+        if self._calls > len(self._threads) < self._size:
+            self._start_thread(self._queue)
+        self._queue.put(call)
+        timer = loop.call_later(CALL_SECONDS, call.fail, "The database did not answer in time.")
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise DBConnectionError("The database did not answer in time.") from None
-        except asyncio.CancelledError:
-            # Stopping cancels the jobs that wait; then it is not the caller who was cancelled.
-            task = asyncio.current_task()
-            if future.cancelled() and task is not None and not task.cancelling():
-                raise DBConnectionError("The database was closed meanwhile.") from None
-            raise
+            result: T = await call.answer
+            return result
+        finally:
+            timer.cancel()
 
-    def _in_thread(self, job: Callable[[L, float], T], deadline: float) -> T:
-        link: L | None = getattr(self._own, "link", None)
-        if link is None:
-            link = self._own.link = self._make_link()
-            self._links.append(link)
-        return job(link, deadline)
+    def _start_thread(self, queue: "SimpleQueue[_Call[L] | None]") -> None:
+        name = f"{self._name}_{len(self._threads)}"
+        thread = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _work(self, queue: "SimpleQueue[_Call[L] | None]") -> None:
+        link: L | None = None
+        while (call := queue.get()) is not None:
+            result, failure = None, None
+            try:
+                if not call.answer.done():
+                    link = link or self._make_link()
+                    result = call.job(link, call.deadline)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
+                failure = error
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                call.loop.call_soon_threadsafe(self._settle, call, result, failure)
+            del call, result, failure  # what a job returned or raised is not kept until the next one comes
+        if link is not None:
+            link.close()
+
+    def _settle(self, call: _Call[L], result: object, failure: BaseException | None) -> None:
+        self._calls -= 1
+        if call.answer.done():
+            return
+        if failure is None:
+            call.answer.set_result(result)
+        else:
+            call.answer.set_exception(failure)
 
 
 async def run_in_own_thread(name: str, work: Callable[[], T]) -> T:
@@ -90,7 +142,6 @@ async def run_in_own_thread(name: str, work: Callable[[], T]) -> T:
     return result
 
 
-def _finish(executor: ThreadPoolExecutor, links: Iterable[Link]) -> None:
-    executor.shutdown(wait=True, cancel_futures=True)
-    for link in links:
-        link.close()
+def _join(threads: Iterable[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()

@@ -96,7 +96,9 @@ class MemoryBlobStore(BlobStore):
         data, _ = self._find(guid)
         if data is None:
             raise BlobMissingError("The picture is not in the blob store.")
-        self._storage[guid] = (data, _encode(sidecar))
+        text = _encode(sidecar)
+        self._require_room(1)
+        self._storage[guid] = (data, text)
 
     async def delete(self, guid: str) -> None:
         check_guid(guid)

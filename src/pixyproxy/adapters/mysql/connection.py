@@ -1,5 +1,6 @@
 """Opens connections to MySQL or MariaDB, with or without TLS, and sets up their sessions."""
 
+import os
 import ssl
 import struct
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
 from pixyproxy.adapters.mysql.errors import translate
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, connect_patiently
 from pixyproxy.domain.errors import DBConnectionError
 
-CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 4
 _LOCK_SECONDS = 2
 """So short that a second try after a lock timeout still fits into a caller's patience."""
@@ -47,6 +48,9 @@ class Server:
         `answer_seconds` is how long it waits for any one answer. Raises pymysql.MySQLError, or
         DBConnectionError where nothing that could be MySQL answers or the CA file cannot be read.
         """
+        tls = self._tls()
+        # TLS needs Python's own limits.
+        patient = tls is None and os.name == "posix"
         try:
             connection = pymysql.connect(
                 host=self.host,
@@ -57,14 +61,16 @@ class Server:
                 charset="utf8mb4",
                 collation="utf8mb4_bin",
                 connect_timeout=CONNECT_SECONDS,
-                read_timeout=answer_seconds,
-                write_timeout=answer_seconds,
+                read_timeout=None if patient else answer_seconds,
+                write_timeout=None if patient else answer_seconds,
                 autocommit=True,
                 client_flag=CLIENT.FOUND_ROWS,
                 conv=_CONVERSIONS,
-                ssl=self._tls(),
+                ssl=tls,
                 init_command=_SESSION,
+                defer_connect=True,
             )
+            connection.connect(connect_patiently(self.host, self.port, answer_seconds) if patient else None)
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver stumbles in these ways over the greeting of another kind of server.
             message = "What answers is no MySQL or MariaDB server: check DB_HOST and DB_PORT."

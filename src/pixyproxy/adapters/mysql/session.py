@@ -10,8 +10,9 @@ from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
 from pixyproxy.adapters._sql.session import Parameters, Row, Session, pyformat
-from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerLink
+from pixyproxy.adapters.mysql.connection import ServerLink
 from pixyproxy.adapters.mysql.errors import DEADLOCK, LOCK_TIMEOUT, code_of, is_lost, translate
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _TRIES = 3

@@ -21,8 +21,14 @@ def serve() -> None:
     """Run the service until it is told to stop (Ctrl-C or SIGTERM)."""
     settings = load_settings()
     container = build_container(settings)
-    logs.configure(settings.log_level)
-    serve_http(settings, container, lambda address: typer.echo(wiring(settings, address)))
+
+    def announce(address: str) -> None:
+        logs.configure(settings.log_level)
+        typer.echo(wiring(settings, address))
+
+    # Until it runs, what is wrong is one line that names the setting, and nothing around it.
+    logs.configure("CRITICAL")
+    serve_http(settings, container, announce)
 
 
 def wiring(settings: Settings, address: str) -> str:

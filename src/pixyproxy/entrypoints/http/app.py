@@ -54,7 +54,8 @@ def create_app(container: Container) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        # Else the environment is searched for exporters of traces, at the start and again at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())
@@ -66,7 +67,8 @@ def create_app(container: Container) -> FastAPI:
         add_docs(app, links),
     ]
     for router in routers:
-        app.include_router(router)
+        # Included the framework's way, a router is searched twice for every request.
+        app.router.routes.extend(router.routes)
     app.openapi = lambda: openapi.document(app, (CreateImage, UpdateImage))  # type: ignore[method-assign]  # FastAPI's documented way
 
     routes = RouteTable(route for router in routers for route in router.routes)

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from pixyproxy.application.commands import Command, SearchImages
+from pixyproxy.entrypoints.http.openapi_dialect import in_openapi_3_0
 from pixyproxy.entrypoints.http.schemas import ImageDetail, Problem
 
 _MEANING = {
@@ -84,7 +85,7 @@ def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any
         for model in models:
             _add_model(components.setdefault("schemas", {}), model)
         del components["schemas"]["SearchImages"]
-        app.openapi_schema = schema
+        app.openapi_schema = in_openapi_3_0(schema)
     return app.openapi_schema
 
 

@@ -73,9 +73,12 @@ def present_image(image: Image, links: Links) -> dict[str, Any]:
     return detail
 
 
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer that no cache keeps: what it shows may change or be private."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _encode_json(content).encode()
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
 
 

@@ -16,6 +16,9 @@ from pixyproxy.entrypoints.logs import request_id
 logger = logging.getLogger(__name__)
 
 
+_WITHOUT_MARKS = str.maketrans("", "", "-:.")
+
+
 class RequestIds:
     """Ids of the form host-datetime-threadid, unique on the host.
 
@@ -30,7 +33,8 @@ class RequestIds:
     def next(self) -> str:
         """A fresh id; the time in it is UTC."""
         self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
-        return f"{self._host}-{self._last:%Y%m%dT%H%M%S%f}-{threading.get_native_id()}"
+        time_ = self._last.isoformat(timespec="microseconds").removesuffix("+00:00").translate(_WITHOUT_MARKS)
+        return f"{self._host}-{time_}-{threading.get_native_id()}"
 
 
 class RequestLogMiddleware:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.entrypoints.http.authentication import Gate
 from pixyproxy.entrypoints.http.content import content_response
+from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openapi import SECURITY, problems, search_parameters
 from pixyproxy.entrypoints.http.presenter import Links, json_response, present_image, present_images
 from pixyproxy.entrypoints.http.query_string import read_query
@@ -24,7 +25,7 @@ _HEADERS = {
 
 def build_read_router(images: ImageService, gate: Gate, links: Links) -> APIRouter:
     """Routes for whoever may read."""
-    router = APIRouter(tags=["images"])
+    router = direct_router("images")
 
     @router.get(
         "/image",

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.readiness import Readiness
 from pixyproxy.entrypoints.http.authentication import Gate
+from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openapi import LOGIN, SECURITY, problems
 from pixyproxy.entrypoints.http.presenter import json_response
 from pixyproxy.entrypoints.http.schemas import Alive, Me, Ready
@@ -11,7 +12,7 @@ from pixyproxy.entrypoints.http.schemas import Alive, Me, Ready
 
 def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
     """Who am I, are you alive, are you ready."""
-    router = APIRouter(tags=["service"])
+    router = direct_router("service")
 
     @router.get(
         "/user/me",
@@ -33,7 +34,7 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         responses=problems(),
         openapi_extra={"security": SECURITY},
     )
-    async def get_health() -> Response:
+    async def get_health(_: Request) -> Response:
         return json_response({"status": "ok"})
 
     @router.get(
@@ -47,7 +48,7 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         },
         openapi_extra={"security": SECURITY},
     )
-    async def get_readiness() -> Response:
+    async def get_readiness(_: Request) -> Response:
         parts = await readiness.check()
         ready = all(outcome == "ok" for outcome in parts.values())
         status = {"status": "ok" if ready else "unavailable"}

@@ -6,6 +6,7 @@ from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.domain.image import Status
 from pixyproxy.entrypoints.http.authentication import Gate
+from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.json_body import read_json
 from pixyproxy.entrypoints.http.openapi import LOGIN, RETRY_AFTER, SECURITY, body_of, problems
 from pixyproxy.entrypoints.http.preferences import idempotency_key, prefers_async
@@ -43,7 +44,7 @@ _CREATE_PARAMETERS = [
 
 def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRouter:
     """Routes for whoever may write; changing and deleting is the author's alone."""
-    router = APIRouter(tags=["images"])
+    router = direct_router("images")
 
     @router.post(
         "/image",

@@ -1,8 +1,10 @@
 """Running the service on uvicorn until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import math
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -79,6 +81,9 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
     # once it has stopped in good order it raises the signal again, which is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    # What is loaded by now stays. To look through all of it for garbage stops every request meanwhile.
+    gc.collect()
+    gc.freeze()
     host, port = listener.getsockname()[:2]
     announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     server.run(sockets=[listener])
@@ -89,9 +94,12 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # `socket` words errors at length, and names that cannot be looked up have numbers of their own.
+        number = None if isinstance(error, socket.gaierror | UnicodeError) else error.errno
+        reason = os.strerror(number) if number else "there is no such host"
         raise SettingsError(
-            f"PIXYPROXY_HOST, PIXYPROXY_PORT: cannot listen on {host} port {port} ({error.strerror or error}); "
+            f"PIXYPROXY_HOST, PIXYPROXY_PORT: cannot listen on {host} port {port} ({reason}); "
             "choose another or stop what is using it"
         ) from error
 

@@ -1,0 +1,60 @@
+"""Killed or failing at every durable step, the service keeps its promise: on SQLite and on MySQL.
+
+The steps are those that a run without faults takes, so that a new one is covered as soon as it exists. They happen in
+memory where there is a file system in memory: what a crash of the machine would take from the page cache can be seen
+neither here nor there (see `tests.faults.mutations` and `tests/unit/test_filesystem_durability.py` for that).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mysql_servers import MySQLSettings
+
+REPOSITORY = Path(__file__).parents[3]
+MEMORY = Path("/dev/shm")
+SCENARIOS = ("create", "update", "delete", "reconcile")
+PATIENCE_S = 600
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder in memory where there is such a thing: hundreds of databases are flushed to it."""
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="pixyproxy-points-", dir=place) as folder:
+        yield Path(folder)
+
+
+def break_everywhere(mode: str, scenario: str, folder: Path, mysql: MySQLSettings | None = None) -> list[str]:
+    """Run the scenario once for each point; the names of its steps.
+
+    In every way only where it makes a difference: the steps on the disk are the same whatever the database, and putting
+    things in order takes many steps of the same few kinds.
+    """
+    command = [sys.executable, "-m", "tests.faults.points.runner", mode, scenario, str(folder)]
+    if mysql is not None:
+        server = [mysql.host, mysql.port, mysql.user, mysql.password, mysql.name]
+        command += ["--mysql", json.dumps(server)]
+    if mysql is not None or scenario == "reconcile":
+        command.append("--briefly")
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(line for line in done.stdout.splitlines() if line.startswith("steps: ")).split(", ")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("mode", ["kills", "errors"])
+def test_on_sqlite(mode: str, scenario: str, folder: Path) -> None:
+    break_everywhere(mode, scenario, folder)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("mode", ["kills", "errors"])
+def test_on_mysql(mode: str, scenario: str, folder: Path, module_mysql: MySQLSettings) -> None:
+    break_everywhere(mode, scenario, folder, module_mysql)

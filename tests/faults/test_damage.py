@@ -1,0 +1,137 @@
+"""A thousand damaged files: each is named by `check --deep`, none is ever delivered as if it were whole."""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+import httpx
+
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.containers import build_container, opened
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
+from tests.fakes.core import ScriptedGenerator
+from tests.fakes.openai_pictures import picture
+from tests.faults.databases import SQLiteDatabase
+from tests.mysql_servers import in_thread
+from tests.service import Service, pixyproxy, problem
+
+DAMAGED = 1000
+WHOLE = 40
+LARGE = 24
+"""So many of the damaged, two of each kind at least, are so large that they are delivered in pieces."""
+SMALL_BYTES, LARGE_BYTES = 3_000, 2_600_000
+
+Damage = Callable[[Path, Path, random.Random], None]
+
+
+def flip_a_bit(path: Path, _: Path, chance: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+
+
+def cut_off(path: Path, _: Path, chance: random.Random) -> None:
+    os.truncate(path, chance.randrange(1, path.stat().st_size))
+
+
+def grow(path: Path, _: Path, chance: random.Random) -> None:
+    with path.open("ab") as file:
+        file.write(chance.randbytes(chance.randrange(1, 5000)))
+
+
+def empty(path: Path, _: Path, __: random.Random) -> None:
+    os.truncate(path, 0)
+
+
+def remove(path: Path, _: Path, __: random.Random) -> None:
+    path.unlink()
+
+
+def take_those_of_another(path: Path, another: Path, _: random.Random) -> None:
+    """Bytes of the same length, and a good picture at that."""
+    data = another.read_bytes()
+    assert len(data) == path.stat().st_size
+    path.write_bytes(data)
+
+
+KINDS: list[Damage] = [flip_a_bit, cut_off, grow, empty, remove, take_those_of_another]
+
+
+class Unflushed(SystemCalls):
+    """Nothing is going to crash here, and flushing thousands of files takes most of a minute."""
+
+    def fsync(self, fd: int) -> None:
+        pass
+
+
+class Noise(ScriptedGenerator):
+    """Pictures that differ, some of them large."""
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        size = LARGE_BYTES if request.prompt.startswith("large") else SMALL_BYTES
+        return GeneratedImage(picture(request.prompt, "png", size))
+
+
+def test_every_damaged_file_is_found_and_none_is_delivered(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    images = in_thread(lambda: _make(service))
+    chance = random.Random(20261121)
+    whole, damaged = images[:WHOLE], images[WHOLE:]
+    assert len(damaged) == DAMAGED
+    donors = {image.size_bytes: _path(service, image) for image in (whole[0], whole[-1])}
+    assert len(donors) == 2
+    for image, damage in zip(damaged, cycle(KINDS), strict=False):
+        damage(_path(service, image), donors[image.size_bytes], chance)
+    rows = SQLiteDatabase(tmp_path).query("SELECT * FROM images ORDER BY id")
+
+    done = pixyproxy(tmp_path, "check", "--deep")
+    assert done.returncode == 1
+    named = {line.split()[0] for line in done.stdout.splitlines()}
+    assert named & {image.guid for image in images} == {image.guid for image in damaged}
+    assert f"{DAMAGED} damaged or missing" in done.stdout
+    done = pixyproxy(tmp_path, "reconcile", "--apply")
+    assert done.returncode == 1
+
+    with service, service.client() as client:
+        outcomes = [_fetch(client, image) for image in images]
+    assert outcomes == ["whole"] * WHOLE + [outcome for outcome in outcomes[WHOLE:] if outcome in {"500", "cut off"}]
+    assert outcomes.count("cut off") < LARGE
+    assert "cut off" in outcomes
+    assert SQLiteDatabase(tmp_path).query("SELECT * FROM images ORDER BY id") == rows
+
+
+async def _make(service: Service) -> list[Image]:
+    container = build_container(service.settings())
+    container.generator.override(Noise())
+    container.blobs.override(FilesystemBlobStore(service.images_dir, calls=Unflushed()))
+    await container.migrate(on_script=lambda _: None)
+    prompts = [f"large {number}" for number in range(LARGE)] + [f"small {number}" for number in range(DAMAGED - LARGE)]
+    prompts = [f"whole {number}" for number in range(WHOLE - 1)] + ["large and whole", *prompts]
+    async with opened(container):
+        images = container.image_service()
+        made: list[Image] = []
+        for start in range(0, len(prompts), 20):
+            some = [images.create(None, {"prompt": prompt}) for prompt in prompts[start : start + 20]]
+            made += [created.image for created in await asyncio.gather(*some)]
+    return made
+
+
+def _path(service: Service, image: Image) -> Path:
+    return service.images_dir / image.guid[:2] / image.guid[2:4] / f"{image.guid}.bin"
+
+
+def _fetch(client: httpx.Client, image: Image) -> str:
+    """What comes of asking for the bytes of an image."""
+    try:
+        answer = client.get(f"/image/{image.guid}/content")
+    except httpx.RemoteProtocolError:
+        return "cut off"
+    if answer.status_code == 200:
+        size = LARGE_BYTES if image.prompt.startswith("large") else SMALL_BYTES
+        return "whole" if answer.content == picture(image.prompt, "png", size) else "WRONG BYTES"
+    assert problem(answer)["code"] in {"blob-corrupt", "blob-missing"}
+    return str(answer.status_code)

@@ -1,0 +1,48 @@
+"""A generation that outlives an outage of the database is not taken for interrupted by its own process."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
+from pixyproxy.containers import build_container, opened
+from pixyproxy.domain.image import GeneratedImage, Status
+from tests.fakes.core import ScriptedGenerator
+from tests.fakes.openai_pictures import picture
+from tests.service import Service
+
+LEASE_S = 2.0
+
+
+class SlowRenewal(SQLiteRecoveryRepository):
+    """Takes some time over the renewal of leases, as a database does that has only just come back."""
+
+    async def renew_leases(self, owner: str, until: datetime) -> int:
+        await asyncio.sleep(0.2)
+        return await super().renew_leases(owner, until)
+
+
+async def test_leases_that_ended_meanwhile_are_renewed_before_anything_is_settled(tmp_path: Path) -> None:
+    service = Service(tmp_path, PIXYPROXY_LEASE_S=str(LEASE_S))
+    container = build_container(service.settings())
+    generator = ScriptedGenerator()
+    generator.gate = asyncio.Event()
+    generator.outcome = GeneratedImage(picture("late"))
+    container.generator.override(generator)
+    container.recovery.override(SlowRenewal(container.sqlite_database()))
+    await container.migrate(on_script=lambda _: None)
+    async with opened(container):
+        images = container.image_service()
+        begun = (await images.create(None, {"prompt": "late"}, wait=False)).image
+        await asyncio.sleep(LEASE_S + 0.1)  # nobody renews: the database is away
+        maintenance = asyncio.create_task(container.maintenance().run())
+        try:
+            for _ in range(20):
+                assert (await images.get(None, begun.guid)).status is Status.GENERATING
+                await asyncio.sleep(LEASE_S / 20)
+        finally:
+            generator.gate.set()
+            await container.generations().drain(10)
+            maintenance.cancel()
+            await asyncio.wait([maintenance])
+        assert (await images.get(None, begun.guid)).status is Status.READY

@@ -1,0 +1,58 @@
+"""Eight connections to two processes ask for the same at once: one picture, one charge."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.databases import NAMES
+from tests.faults.world import world
+from tests.service import PATIENCE_S
+
+RACES = 500
+CONNECTIONS = 8
+AT_ONCE = 5
+"""So many races are run side by side, each with connections of its own."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_same_key_from_eight_connections_to_two_processes_is_paid_for_once(name: str, tmp_path: Path) -> None:
+    with world(tmp_path, name) as here:
+        here.upstream.defaults["/v1/images/generations"] = "ok delay=0.02"
+        with here.service() as one, here.service() as other:
+            waiting = iter(range(RACES))
+            outcomes = await asyncio.gather(*(_race([one.url, other.url], waiting) for _ in range(AT_ONCE)))
+        guids = [guid for found in outcomes for guid in found]
+        assert len(guids) == len(set(guids)) == RACES
+        charges = here.charges()
+        assert len(charges) == charges.total() == RACES
+        assert len(here.upstream.generations) == RACES
+        assert all(statuses == ["ready"] for statuses in here.statuses().values())
+        assert len(here.statuses()) == RACES
+
+
+async def _race(urls: list[str], numbers: Iterator[int]) -> list[str]:
+    """Run races until there are none left; returns the GUID that each was about."""
+    guids = []
+    clients = [
+        httpx.AsyncClient(base_url=urls[number % 2], timeout=PATIENCE_S, trust_env=False, verify=False)
+        for number in range(CONNECTIONS)
+    ]
+    try:
+        for number in numbers:
+            body, headers = {"prompt": f"race {number}"}, {"Idempotency-Key": f"race-{number}"}
+            answers = await asyncio.gather(*(client.post("/image", json=body, headers=headers) for client in clients))
+            assert [answer.status_code for answer in answers] == [200] * CONNECTIONS, [one.text for one in answers]
+            assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
+            images = [answer.json() for answer in answers]
+            assert all(image == images[0] for image in images)
+            pictures = await asyncio.gather(*(client.get(images[0]["content_url"]) for client in clients[:2]))
+            assert {picture.status_code for picture in pictures} == {200}
+            assert len({picture.content for picture in pictures}) == 1
+            guids.append(images[0]["guid"])
+    finally:
+        for client in clients:
+            await client.aclose()
+    return guids

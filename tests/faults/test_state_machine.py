@@ -1,0 +1,550 @@
+"""Whatever is done in whatever order, the images are those that a plain dictionary would hold."""
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
+from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
+from pixyproxy.application.generation import Generations
+from pixyproxy.application.image_service import Created, ImageService
+from pixyproxy.application.reconciler import Finding, Reconciler
+from pixyproxy.domain import errors
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.filename import filename_for
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
+from pixyproxy.domain.query import Page
+from pixyproxy.ports.clock import Clock
+from tests.fakes.core import MagicInspector, ScriptedGenerator
+from tests.mysql_servers import MySQLSettings
+
+LEASE_S = 60.0
+DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MYSQL"))
+ABSENT = "00000000-0000-4000-8000-000000000000"
+
+WORDS = ("duck", "ducks", "bath", "sink")
+VIEWERS = st.sampled_from([None, "alice", "bob"])
+MAKERS = st.sampled_from(["alice", "alice", "bob", None])
+TAGS = st.lists(st.sampled_from(["red", "blue", "big"]), unique=True, max_size=2)
+VISIBILITY = st.sampled_from(["public", "public", "private"])
+KEYS = st.sampled_from([None, None, "key-1", "key-2"])
+BODIES = st.fixed_dictionaries(
+    {"prompt": st.sampled_from([f"{a} {b}" for a in WORDS for b in WORDS[:2]])},
+    optional={"tags": TAGS, "visibility": VISIBILITY, "filename": st.sampled_from(["mine.png", "Ünser.png"])},
+)
+PICTURE, NO_PICTURE, CRASH, FULL = "a picture", "no picture", "an exception", "a full store"
+FAILURES: dict[str, errors.GeneratorError] = {
+    error.code: error
+    for error in (
+        errors.PromptRejectedError("no"),
+        errors.GeneratorRequestError("no such size"),
+        errors.GeneratorRateLimitedError("slowly"),
+        errors.GeneratorCredentialsError("who?"),
+        errors.GeneratorQuotaError("no credit"),
+        errors.GeneratorUnavailableError("down"),
+        errors.GeneratorConnectionLostError("reset"),
+        errors.GeneratorTimeoutError("late"),
+        errors.GeneratorAnswerError("nonsense", raw=b"<html>"),
+    )
+}
+UNPAID = {"generator-rate-limited", "generator-credentials", "generator-quota-exhausted", "generator-unavailable"}
+UNKNOWN = {"generator-connection-lost", "generator-timeout", "generation-interrupted"}
+OUTCOMES = st.one_of(st.just(PICTURE), st.sampled_from([NO_PICTURE, CRASH, FULL, *FAILURES]))
+
+T = TypeVar("T")
+
+
+class SetClock(Clock):
+    """A clock that stands still until it is moved on; files bear the real time, so it begins there."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class OutcomeGenerator(ScriptedGenerator):
+    """Makes what the next outcome says; with a gate of its own for each call where one is asked for."""
+
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        outcome, self.outcome = self.outcome, RuntimeError("no call was to be made")
+        gate = self.gate
+        self.requests.append(request)
+        if gate is not None:
+            await gate.wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class Backend:
+    """Where rows and bytes are kept; a subclass makes the adapters, anew after every crash."""
+
+    def begin(self) -> None:
+        self.storage = MemoryStorage()
+        self.bytes: dict[str, Any] = {}
+
+    def end(self) -> None:
+        """Nothing is left."""
+
+    def adapters(self) -> tuple[Any, Any, Any, Any]:
+        """Images, recovery, blobs and what looks after them."""
+        images, recovery = MemoryImageRepository(self.storage), MemoryRecoveryRepository(self.storage)
+        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobRecovery(self.bytes)
+
+
+class SQLiteBackend(Backend):
+    def begin(self) -> None:
+        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._folder = tempfile.TemporaryDirectory(prefix="pixyproxy-state-", dir=place)
+        self._root = Path(self._folder.name)
+
+    def end(self) -> None:
+        self._folder.cleanup()
+
+    def adapters(self) -> tuple[Any, Any, Any, Any]:
+        database, root = SQLiteDatabase(self._root / "database"), self._root / "images"
+        images, recovery = SQLiteImageRepository(database), SQLiteRecoveryRepository(database)
+        return images, recovery, FilesystemBlobStore(root), FilesystemBlobRecovery(root)
+
+
+class MySQLBackend(Backend):
+    def __init__(self, server: MySQLSettings) -> None:
+        self._server = server
+
+    def begin(self) -> None:
+        super().begin()
+        self._server.query("DELETE FROM images")
+
+    def adapters(self) -> tuple[Any, Any, Any, Any]:
+        database = self._server.database()
+        images, recovery = MySQLImageRepository(database), MySQLRecoveryRepository(database)
+        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobRecovery(self.bytes)
+
+
+class Machine(RuleBasedStateMachine):
+    """The service on one side, and on the other `images`: what is known of each, oldest first, as plain values."""
+
+    backend: Backend
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: dict[str, dict[str, Any]] = {}
+        self.claims: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.calls = 0
+        self.full = False
+        self.clock = SetClock()
+        self.generator = OutcomeGenerator()
+        self.processes = 0
+        self.parts: tuple[Any, ...] = ()
+        self.loop = asyncio.Runner()
+
+    @initialize()
+    def start(self) -> None:
+        self.backend.begin()
+        self.run(self._start())
+
+    def teardown(self) -> None:
+        if self.parts:
+            self.run(self._stop())
+            self.backend.end()
+        self.loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run(work)
+
+    async def _start(self) -> None:
+        self.processes += 1
+        owner = f"process-{self.processes}"
+        images, recovery, blobs, stored = self.parts = self.backend.adapters()
+        for part in self.parts:
+            await part.open()
+        put = blobs.put
+
+        async def put_if_there_is_room(*arguments: Any) -> None:
+            if self.full:
+                raise errors.BlobStoreFullError("No space is left in the blob store.")
+            await put(*arguments)
+
+        blobs.put = put_if_there_is_room
+        self.generations = Generations(
+            images, recovery, blobs, self.generator, MagicInspector(), self.clock,
+            owner=owner, max_in_flight=100, timeout_s=3600, lease_s=LEASE_S,
+        )  # fmt: skip
+        self.service = ImageService(images, blobs, self.generations, self.clock)
+        self.reconciler = Reconciler(images, recovery, blobs, stored, self.clock, owner=owner, lease_s=LEASE_S)
+
+    async def _stop(self) -> None:
+        """End as a process does that is killed: what it was doing is broken off and nothing is recorded."""
+        tasks = [task for guid in self.gates if (task := self.generations.task_of(guid)) is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for part in reversed(self.parts):
+            await part.close()
+
+    # Making
+
+    @rule(viewer=MAKERS, body=BODIES, key=KEYS, outcome=OUTCOMES)
+    def create(self, viewer: str | None, body: dict[str, Any], key: str | None, outcome: str) -> None:
+        self._create(viewer, body, key, outcome, wait=True)
+
+    @rule(viewer=MAKERS, body=BODIES, key=KEYS)
+    def begin(self, viewer: str | None, body: dict[str, Any], key: str | None) -> None:
+        self.generator.gate = asyncio.Event()
+        self._create(viewer, body, key, PICTURE, wait=False)
+        self.generator.gate = None
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), change=st.sampled_from([None, None, "duck bath sink"]), outcome=OUTCOMES)
+    def repeat(self, data: st.DataObject, change: str | None, outcome: str) -> None:
+        (caller, key), (_, body) = data.draw(st.sampled_from(sorted(self.claims.items(), key=lambda item: item[0])))
+        self._create(caller or None, body | ({} if change is None else {"prompt": change}), key, outcome, wait=True)
+
+    def _create(self, viewer: str | None, body: dict[str, Any], key: str | None, outcome: str, *, wait: bool) -> None:
+        if viewer is None and body.get("visibility") == "private":
+            assert self._refusal(self.service.create(viewer, body, idempotency_key=key)) == "validation-failed"
+            return
+        claim = (viewer or "", key or "")
+        if key is not None and (held := self.claims.get(claim)) and held[0] in self.images:
+            self._replayed(viewer, body, key, *held)
+            return
+        self.calls += 1
+        data = b"\x89PNG " + f"{self.calls} {body['prompt']}".encode()
+        self.generator.outcome = self._made(outcome, data)
+        self.full = outcome == FULL
+        result = self.run(_outcome(self._begun(viewer, body, key, wait)))
+        assert not result.replayed
+        guid, code = (result.guid, result.code) if isinstance(result, PixyProxyException) else (result.image.guid, None)
+        self.full = False
+        assert guid is not None
+        assert guid not in self.images
+        image = self.images[guid] = {
+            "prompt": body["prompt"],
+            "tags": tuple(body.get("tags", ())),
+            "author": viewer,
+            "visibility": body.get("visibility", "public"),
+            "filename": body.get("filename") or filename_for(body["prompt"], guid, "image/png"),
+            "created_at": self.clock.time,
+            "status": "ready" if wait else "generating",
+            "error": None,
+            "data": data,
+            "lease": self.clock.time + timedelta(seconds=LEASE_S),
+        }
+        image["stored_as"] = image["filename"]
+        if key is not None:
+            self.claims[claim] = (guid, body)
+        if not wait:
+            gate = self.generator.gate
+            assert gate is not None
+            self.gates[guid] = gate
+        expected = {PICTURE: None, NO_PICTURE: "generator-answer", CRASH: "generator-connection-lost"}
+        expected |= {FULL: "blob-store-full"}
+        assert code == expected.get(outcome, outcome)
+        if code is not None:
+            image |= {"status": "unknown" if code in UNKNOWN else "failed", "error": code}
+            if code in UNPAID:
+                self.claims.pop(claim, None)
+
+    @staticmethod
+    def _made(outcome: str, data: bytes) -> GeneratedImage | Exception:
+        if outcome in {PICTURE, FULL}:
+            return GeneratedImage(data, model="m-1")
+        if outcome == NO_PICTURE:
+            return GeneratedImage(b"nonsense")
+        if outcome == CRASH:
+            return RuntimeError("a fault of the adapter")
+        return type(FAILURES[outcome])(FAILURES[outcome].message)
+
+    async def _begun(self, viewer: str | None, body: dict[str, Any], key: str | None, wait: bool) -> Created:
+        created = await self.service.create(viewer, body, idempotency_key=key, wait=wait)
+        while len(self.generator.requests) < self.calls:
+            await asyncio.sleep(0.001)
+        return created
+
+    def _replayed(self, viewer: str | None, body: dict[str, Any], key: str, guid: str, first: dict[str, Any]) -> None:
+        image = self.images[guid]
+        create = self.service.create(viewer, body, idempotency_key=key, wait=False)
+        if body != first:
+            assert self._refusal(create) == "idempotency-key-reused"
+        elif image["error"] is not None:
+            assert self._refusal(create, guid=guid, replayed=True) == image["error"]
+        else:
+            created = self.run(create)
+            assert (created.replayed, created.image.guid) == (True, guid)
+            self._same(created.image)
+
+    @precondition(lambda self: self.gates)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        guid = data.draw(st.sampled_from(sorted(self.gates)))
+        self.run(self._finished(guid))
+        if guid in self.images:
+            self._adopted(self.images[guid])
+
+    async def _finished(self, guid: str) -> None:
+        self.gates.pop(guid).set()
+        task = self.generations.task_of(guid)
+        assert task is not None
+        await asyncio.wait([task])
+        if guid in self.images:
+            assert (await task).guid == guid
+        else:
+            assert isinstance(task.exception(), errors.ConstraintViolationError)
+
+    # Time, crashes and recovery
+
+    @rule(seconds=st.sampled_from([1, LEASE_S / 2, LEASE_S + 1]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.time += timedelta(seconds=seconds)
+
+    @rule()
+    def keep_up(self) -> None:
+        self.run(self.generations.keep_up())
+        for guid in self.gates:
+            if guid in self.images:
+                self.images[guid]["lease"] = self.clock.time + timedelta(seconds=LEASE_S)
+
+    @rule()
+    def crash_and_restart(self) -> None:
+        self.run(self._stop())
+        self.gates.clear()
+        self.run(self._start())
+
+    @rule()
+    def reconcile(self) -> None:
+        self.run(self._reconciled())
+        for image in self.images.values():
+            if image["status"] == "generating" and image["lease"] < self.clock.time:
+                image |= {"status": "unknown", "error": "generation-interrupted"}
+            elif image["error"] == "blob-store-full":
+                self._adopted(image)
+        assert self.run(self._reconciled()) == []
+
+    @staticmethod
+    def _adopted(image: dict[str, Any]) -> None:
+        """Ready after all; the name is the one it was stored under."""
+        image |= {"status": "ready", "error": None, "filename": image["stored_as"]}
+
+    async def _reconciled(self) -> list[Finding]:
+        found = [finding async for finding in self.reconciler.interrupted(apply=True)]
+        return found + [finding async for finding in self.reconciler.sweep(apply=True)]
+
+    # Reading, changing, deleting
+
+    def _some_guid(self, data: st.DataObject) -> str:
+        return data.draw(st.sampled_from([*self.images, ABSENT]))
+
+    @rule(viewer=VIEWERS, data=st.data())
+    def get(self, viewer: str | None, data: st.DataObject) -> None:
+        guid = self._some_guid(data)
+        if self._visible(guid, viewer):
+            self._same(self.run(self.service.get(viewer, guid)))
+        else:
+            assert self._refusal(self.service.get(viewer, guid)) == "not-found"
+
+    @rule(viewer=VIEWERS, data=st.data())
+    def read(self, viewer: str | None, data: st.DataObject) -> None:
+        guid = self._some_guid(data)
+        if not self._visible(guid, viewer):
+            assert self._refusal(self._content(viewer, guid)) == "not-found"
+        elif self.images[guid]["status"] != "ready":
+            assert self._refusal(self._content(viewer, guid), guid=guid) == "image-not-ready"
+        else:
+            assert self.run(self._content(viewer, guid)) == self.images[guid]["data"]
+
+    async def _content(self, viewer: str | None, guid: str) -> bytes:
+        async with await (await self.service.open_content(viewer, guid)).read() as reader:
+            return reader.first + b"".join([piece async for piece in reader])
+
+    @rule(viewer=VIEWERS, data=st.data(), tags=st.none() | TAGS, visibility=st.none() | VISIBILITY, named=st.booleans())
+    def update(
+        self, viewer: str | None, data: st.DataObject, tags: list[str] | None, visibility: str | None, named: bool
+    ) -> None:
+        guid = self._some_guid(data)
+        given = {"tags": tags, "visibility": visibility, "filename": "renamed.png" if named else None}
+        changes = {name: value for name, value in given.items() if value is not None}
+        refused = self._may_not_change(viewer, guid)
+        if refused:
+            assert self._refusal(self.service.update(viewer, guid, changes)) == refused
+            return
+        if self.images[guid]["status"] == "generating":
+            assert self._refusal(self.service.update(viewer, guid, changes), guid=guid) == "image-not-ready"
+            return
+        self.images[guid] |= changes | ({} if tags is None else {"tags": tuple(tags)})
+        self._same(self.run(self.service.update(viewer, guid, changes)))
+
+    @rule(viewer=VIEWERS, data=st.data())
+    def delete(self, viewer: str | None, data: st.DataObject) -> None:
+        guid = self._some_guid(data)
+        refused = self._may_not_change(viewer, guid)
+        if refused:
+            assert self._refusal(self.service.delete(viewer, guid)) == refused
+        else:
+            self.run(self.service.delete(viewer, guid))
+            del self.images[guid]
+
+    @rule(
+        viewer=VIEWERS,
+        limit=st.sampled_from([1, 2, 50]),
+        data=st.data(),
+        given=st.fixed_dictionaries(
+            {},
+            optional={
+                "prompt": st.sampled_from(["duck", "du", "sink bath", "bath", "BAT", "cat"]),
+                "tag": TAGS,
+                "author": st.sampled_from(["alice", "bob"]),
+                "visibility": VISIBILITY,
+                "status": st.sampled_from(["ready", "failed", "unknown", "generating"]),
+                "filename": st.sampled_from(["unser", "mine", "png"]),
+            },
+        ),
+        bound=st.sampled_from([None, None, "created_after", "created_before"]),
+    )
+    def search(
+        self, viewer: str | None, limit: int, data: st.DataObject, given: dict[str, Any], bound: str | None
+    ) -> None:
+        if bound and self.images:
+            given = given | {bound: self.images[data.draw(st.sampled_from(sorted(self.images)))]["created_at"]}
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            asked = given | {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
+            page: Page = self.run(self.service.search(viewer, asked))
+            for image in page.items:
+                self._same(image)
+            found += [image.guid for image in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+            assert len(page.items) == limit
+        assert found == [guid for guid in reversed(self.images) if self._matches(guid, viewer, given)]
+
+    def _matches(self, guid: str, viewer: str | None, given: dict[str, Any]) -> bool:
+        image = self.images[guid]
+        status = given.get("status", "ready")
+        words = image["prompt"].split()
+        return (
+            image["status"] == status
+            and (self._visible(guid, viewer) if status == "ready" else viewer is not None and image["author"] == viewer)
+            and all(any(word.startswith(term) for word in words) for term in given.get("prompt", "").lower().split())
+            and set(given.get("tag", ())) <= set(image["tags"])
+            and given.get("author") in {None, image["author"]}
+            and given.get("visibility") in {None, image["visibility"]}
+            and given.get("filename", "") in image["filename"].lower().replace("ü", "u")
+            and ("created_after" not in given or image["created_at"] > given["created_after"])
+            and ("created_before" not in given or image["created_at"] < given["created_before"])
+        )
+
+    # What must always hold
+
+    @invariant()
+    def no_call_too_many(self) -> None:
+        assert len(self.generator.requests) == self.calls
+
+    @invariant()
+    def as_many_run_as_are_known(self) -> None:
+        if self.parts:
+            assert self.generations.in_flight == len(self.gates)
+            assert self.generations.unrecorded == 0
+
+    def _visible(self, guid: str, viewer: str | None) -> bool:
+        image = self.images.get(guid)
+        return image is not None and (image["visibility"] == "public" or viewer == image["author"])
+
+    def _may_not_change(self, viewer: str | None, guid: str) -> str | None:
+        if viewer is None:
+            return "authentication-required"
+        if not self._visible(guid, viewer):
+            return "not-found"
+        return None if self.images[guid]["author"] == viewer else "permission-denied"
+
+    def _same(self, image: Image) -> None:
+        known = self.images[image.guid]
+        names = ("prompt", "tags", "author", "visibility", "filename", "created_at", "status")
+        assert {name: getattr(image, name) for name in names} == {name: known[name] for name in names}
+        assert (image.error and image.error.code) == known["error"]
+        assert image.size_bytes == (len(known["data"]) if known["status"] == "ready" else None)
+
+    def _refusal(self, call: Coroutine[Any, Any, object], *, guid: str | None = None, replayed: bool = False) -> str:
+        """The code of the error that a call ends with."""
+        error = self.run(_outcome(call))
+        assert isinstance(error, PixyProxyException), error
+        assert error.replayed == replayed
+        assert guid in {None, error.guid}
+        return error.code
+
+
+async def _outcome(call: Coroutine[Any, Any, T]) -> T | PixyProxyException:
+    try:
+        return await call
+    except PixyProxyException as error:
+        return error
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of failures that are meant to happen are not logged."""
+    logger = logging.getLogger("pixyproxy")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(level)
+
+
+def explore(backend: Backend, examples: int, steps: int = 30) -> None:
+    """Run as many examples of so many steps."""
+    kind = type("Machine", (Machine,), {"backend": backend})
+    run_state_machine_as_test(
+        kind,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=DERANDOMIZED,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_in_memory() -> None:
+    explore(Backend(), 150, 40)
+
+
+def test_on_sqlite_and_files() -> None:
+    explore(SQLiteBackend(), 50)
+
+
+def test_on_mysql(module_mysql: MySQLSettings) -> None:
+    explore(MySQLBackend(module_mysql), 10)

@@ -1,0 +1,178 @@
+"""Faults of the upstream through the whole service: the right status, at most one charge, and a key that remembers.
+
+What may have been paid for, or would be answered alike again, is replayed; what failed before anything was
+paid gives its key back, and the repeat gets a picture.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.fakes.openai_upstream import GENERATIONS
+from tests.faults.world import World, content_hash, create, wait_until, world
+from tests.service import Service, problem
+
+REJECTED = (422, "prompt-rejected", "failed")
+REFUSED = (422, "generator-request-rejected", "failed")
+UNAVAILABLE = (502, "generator-unavailable", "failed")
+CREDENTIALS = (502, "generator-credentials", "failed")
+QUOTA = (502, "generator-quota-exhausted", "failed")
+LIMITED = (429, "generator-rate-limited", "failed")
+LOST = (502, "generator-connection-lost", "unknown")
+LATE = (504, "generator-timeout", "unknown")
+NONSENSE = (502, "generator-answer", "failed")
+
+REPLAYED: dict[str, tuple[int, str, str]] = {
+    "moderation": REJECTED,
+    "content-policy": REJECTED,
+    "400": REFUSED,
+    "413": REFUSED,
+    "422": REFUSED,
+    "error-echo": REFUSED,
+    "reset-before-headers": LOST,
+    "close-before-headers": LOST,
+    "cut-headers": LOST,
+    "garbage": LOST,
+    "reset-mid-body": LOST,
+    "short-length": LOST,
+    "cut-chunked": LOST,
+    "hang": LATE,
+    "hang-mid-body": LATE,
+    "trickle": LATE,
+    "html": NONSENSE,
+    "not-json": NONSENSE,
+    "truncated-json": NONSENSE,
+    "deep-json": NONSENSE,
+    "empty-body": NONSENSE,
+    "json-array": NONSENSE,
+    "no-data": NONSENSE,
+    "empty-data": NONSENSE,
+    "null-b64": NONSENSE,
+    "malformed-b64": NONSENSE,
+    "not-a-picture": NONSENSE,
+    "error-in-200": NONSENSE,
+    "zip-bomb": NONSENSE,
+    "url to=http://127.0.0.1:9/gone.png": NONSENSE,
+}
+"""Behaviour of the upstream to status, code and status of the row; the key is kept."""
+
+TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
+    "401": CREDENTIALS,
+    "403": CREDENTIALS,
+    "404-model": UNAVAILABLE,
+    "405": UNAVAILABLE,
+    "408": UNAVAILABLE,
+    "409": UNAVAILABLE,
+    "429 retry_after=60": LIMITED,
+    "quota": QUOTA,
+    "402": QUOTA,
+    "billing-limit": QUOTA,
+    "500": UNAVAILABLE,
+    "503": UNAVAILABLE,
+    "504": UNAVAILABLE,
+    "error status=502 body=bad_gateway content_type=text/html": UNAVAILABLE,
+    "error-cut": UNAVAILABLE,
+    "redirect": UNAVAILABLE,
+}
+"""The same; the key is given back."""
+
+FAULTS = REPLAYED | TRIED_AGAIN
+
+
+class Running(NamedTuple):
+    here: World
+    service: Service
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder: Path = tmp_path_factory.mktemp("upstream")
+    with world(folder, "sqlite", PIXYPROXY_GENERATION_TIMEOUT_S="2") as here, here.service() as service:
+        yield Running(here, service)
+
+
+def test_there_are_at_least_forty() -> None:
+    assert len(FAULTS) >= 40
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_has_its_status_and_is_never_paid_for_twice(running: Running, fault: str) -> None:
+    status, code, recorded = FAULTS[fault]
+    prompt = f"meets {fault.split()[0]}"
+    here = running.here
+    with running.service.client() as client:
+        here.upstream.script(fault)
+        first = create(client, prompt, "key-" + fault.split()[0])
+        assert (first.status_code, problem(first)["code"]) == (status, code), first.text
+        assert "Idempotent-Replayed" not in first.headers
+        guid = problem(first)["guid"]
+        assert here.statuses()[prompt] == [recorded]
+        row = client.get(f"/image/{guid}").json()
+        assert (row["status"], row["error"]["code"]) == (recorded, code)
+        assert client.get(f"/image/{guid}/content").status_code == 409
+        again = create(client, prompt, "key-" + fault.split()[0])
+        asked = [record for record in here.upstream.generations if record.json["prompt"] == prompt]
+        if fault in REPLAYED:
+            assert again.headers["Idempotent-Replayed"] == "true"
+            told, anew = problem(first), problem(again)
+            assert told | {"request_id": 0} == anew | {"request_id": 0}
+            assert len(asked) == 1
+        else:
+            assert again.status_code == 200, again.text
+            assert content_hash(client, again.json()) == again.json()["sha256"]
+            assert here.statuses()[prompt] == [recorded, "ready"]
+            assert len(asked) == 2
+        assert here.charges()[prompt] <= 1
+        another = client.post(
+            "/image", json={"prompt": "other"}, headers={"Idempotency-Key": "key-" + fault.split()[0]}
+        )
+        assert (another.status_code, problem(another)["code"]) == (422, "idempotency-key-reused")
+
+
+def test_an_upstream_that_cannot_be_reached_gives_the_key_back(running: Running) -> None:
+    running.here.upstream.stop()
+    with running.service.client() as client:
+        try:
+            refused = create(client, "out of reach", "out-of-reach")
+            assert (refused.status_code, problem(refused)["code"]) == (502, "generator-unavailable")
+        finally:
+            running.here.upstream.start()
+        again = create(client, "out of reach", "out-of-reach")
+        assert again.status_code == 200
+    assert running.here.charges()["out of reach"] == 1
+    assert running.here.statuses()["out of reach"] == ["failed", "ready"]
+
+
+@pytest.mark.parametrize("fault", ["reset-mid-body", "moderation", "hang", "not-a-picture"])
+def test_an_asynchronous_request_meets_the_same_fate(running: Running, fault: str) -> None:
+    _, code, recorded = FAULTS[fault]
+    prompt = f"asynchronously {fault}"
+    with running.service.client() as client:
+        running.here.upstream.script(fault)
+        begun = create(client, prompt, f"async-{fault}", Prefer="respond-async")
+        assert begun.status_code == 202
+        where = begun.headers["Location"]
+        wait_until(lambda: client.get(where).json()["status"] != "generating", "it has come to its end")
+        assert (client.get(where).json()["status"], client.get(where).json()["error"]["code"]) == (recorded, code)
+        again = create(client, prompt, f"async-{fault}")
+        assert (problem(again)["code"], again.headers["Idempotent-Replayed"]) == (code, "true")
+    assert running.here.charges()[prompt] <= 1
+
+
+def test_what_was_paid_for_and_is_no_picture_is_kept(running: Running) -> None:
+    with running.service.client() as client:
+        running.here.upstream.script("not-a-picture")
+        guid = problem(create(client, "no picture"))["guid"]
+    kept = running.here.folder / "images" / "aside"
+    assert [path.read_bytes() for path in kept.glob(f"{guid}.*.bin")] == [b"these bytes are no picture"]
+
+
+def test_nothing_is_left_over(running: Running) -> None:
+    """Runs last: no script unused, no row unsettled, no charge without a row."""
+    here = running.here
+    assert not here.upstream._scripts[GENERATIONS]
+    assert "generating" not in str(here.statuses())
+    assert all(count == 1 for count in here.charges().values())
+    assert set(here.charges()) <= set(here.statuses())

@@ -1,0 +1,86 @@
+"""A fake upstream, a database and services for the tests of one fault each."""
+
+import hashlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.fakes.openai_upstream import FakeUpstream
+from tests.faults.databases import Database, database
+from tests.service import Service
+
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a test has; `values` are the settings of its services, `folder` is where they keep everything."""
+
+    folder: Path
+    upstream: FakeUpstream
+    database: Database
+    values: dict[str, str]
+
+    def service(self, **values: str) -> Service:
+        """One more service on the same database and folder, not started yet."""
+        return Service(self.folder, **self.values | values)
+
+    def charges(self) -> Counter[str]:
+        """How often was paid for each prompt."""
+        return Counter(record.json["prompt"] for record in self.upstream.charges)
+
+    def statuses(self) -> dict[str, list[str]]:
+        """The statuses of all rows of each prompt, read past the service."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for prompt, status in self.database.query("SELECT prompt, status FROM images ORDER BY id"):
+            found[prompt].append(status)
+        return dict(found)
+
+
+@contextmanager
+def world(folder: Path, name: str, **values: str) -> Iterator[World]:
+    """A world on a database of this kind."""
+    with database(name, folder) as kind, FakeUpstream() as upstream:
+        yield world_of(folder, upstream, kind, **values)
+
+
+def world_of(folder: Path, upstream: FakeUpstream, kind: Database, **values: str) -> World:
+    """A world of these parts; its services let anybody write, and their leases run a second."""
+    (folder / "tmp").mkdir()
+    settings = {
+        "PIXYPROXY_GENERATOR": "openai",
+        "PIXYPROXY_LEASE_S": "1",
+        "PIXYPROXY_ANONYMOUS": "write",
+        "OPENAI_API_KEY": "sk-of-the-fake",
+        "OPENAI_BASE_URL": upstream.base_url,
+        # The last resort of the store is a folder for temporary files, and it must not be that of others.
+        "TMPDIR": str(folder / "tmp"),
+    }
+    return World(folder, upstream, kind, kind.values | settings | values)
+
+
+def wait_until(what: Callable[[], object], words: str) -> None:
+    """Return once something is so; fails if it does not come to be."""
+    end = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < end, f"waited in vain until {words}"
+        time.sleep(0.02)
+
+
+def create(client: httpx.Client, prompt: str, key: str | None = None, **headers: str) -> httpx.Response:
+    """Ask for a picture."""
+    given = headers if key is None else {"Idempotency-Key": key, **headers}
+    return client.post("/image", json={"prompt": prompt}, headers=given)
+
+
+def content_hash(client: httpx.Client, image: dict[str, Any]) -> str:
+    """The sha256 of the bytes that an image is delivered with."""
+    answer = client.get(image["content_url"])
+    assert answer.status_code == 200, answer.text
+    return hashlib.sha256(answer.content).hexdigest()

@@ -1,0 +1,38 @@
+"""Routes that call their function with the request as it is."""
+
+import pytest
+from fastapi import FastAPI, Request, Response
+from starlette.testclient import TestClient
+
+from pixyproxy.entrypoints.http.direct_route import direct_router
+
+
+def test_the_function_gets_the_request_and_the_path_as_text() -> None:
+    router = direct_router("things")
+
+    @router.get("/thing/{number}")
+    async def get_thing(request: Request, number: str) -> Response:
+        return Response(f"{request.method} {number!r} {request.query_params['q']}")
+
+    app = FastAPI()
+    app.router.routes.extend(router.routes)
+    with TestClient(app) as client:
+        assert client.get("/thing/007?q=x").text == "GET '007' x"
+        assert client.post("/thing/007").status_code == 405
+    operation = app.openapi()["paths"]["/thing/{number}"]["get"]
+    assert (operation["operationId"], operation["tags"]) == ("get_thing", ["things"])
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["number"]
+
+
+def test_a_function_that_asks_for_more_is_refused_at_once() -> None:
+    router = direct_router("things")
+
+    async def wants_a_query(request: Request, q: str) -> Response:
+        return Response(q)
+
+    async def wants_nothing() -> Response:
+        return Response()
+
+    for function in (wants_a_query, wants_nothing):
+        with pytest.raises(TypeError, match=function.__name__):
+            router.get("/thing")(function)
