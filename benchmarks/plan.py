@@ -17,8 +17,8 @@ class Plan:
     in_flight_s: float
 
 
-FULL = Plan(rounds=5, sample_s=0.8, latency_rounds=3, in_flight_s=3.2)
-QUICK = Plan(rounds=2, sample_s=0.3, latency_rounds=1, in_flight_s=3.0)
+FULL = Plan(rounds=11, sample_s=0.4, latency_rounds=3, in_flight_s=3.2)
+QUICK = Plan(rounds=3, sample_s=0.2, latency_rounds=1, in_flight_s=3.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,16 +64,20 @@ WRITING = [f"{UNIT}/test_filesystem_{name}.py" for name in ("sidecar", "durabili
 ORDERING = [f"{UNIT}/test_filesystem_recovery.py", f"{UNIT}/test_filesystem_recovery_faults.py"]
 ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_recovery.py")
 SQLITE = [f"{UNIT}/test_sql_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
-SERVING = [f"{UNIT}/test_image_service.py", f"{UNIT}/test_idempotency.py", f"{UNIT}/test_reconciler.py"]
+SERVING = [
+    f"{UNIT}/test_last_steps.py",
+    f"{UNIT}/test_image_service.py",
+    f"{UNIT}/test_idempotency.py",
+    f"{UNIT}/test_reconciler.py",
+]
 TESTS = {
-    "adapters/filesystem/durable.py": WRITING + ORDERING,
+    "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
     "adapters/filesystem/syscalls.py": WRITING,
     "adapters/filesystem/writer.py": WRITING,
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/adoption.py": ORDERING,
     "adapters/filesystem/recovery.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
-    "adapters/sqlite/connection.py": SQLITE,
     "application/generation.py": SERVING,
     "application/image_service.py": SERVING,
     "application/reconciler.py": SERVING[::-1],
@@ -118,7 +122,7 @@ def _is_step(node: ast.stmt) -> bool:
         return False
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     sql = ast.unparse(call) if name == "execute" else ""
-    return name in STEPS or any(word in sql for word in ("COMMIT", "BEGIN", "ROLLBACK", "synchronous"))
+    return name in STEPS or any(word in sql for word in ("COMMIT", "BEGIN", "ROLLBACK"))
 
 
 def tests_fail(tests: list[str], mutation: Mutation | None) -> int:

@@ -126,7 +126,11 @@ def test_it_can_be_told_to_stop_at_any_moment_of_its_start(tmp_path: Path) -> No
     assert process.stdout is not None
     process.stdout.readline()  # the first line of the start block: nothing is served yet
     process.terminate()
-    _, log = process.communicate(timeout=PATIENCE_S)
+    try:
+        _, log = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 0, log
     assert b"Traceback" not in log
 

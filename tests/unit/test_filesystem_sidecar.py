@@ -83,6 +83,29 @@ async def test_a_disk_that_flushes_nothing_leaves_the_old_sidecar(tmp_path: Path
     assert len(flushed) == len(set(flushed)) == 2
 
 
+async def test_what_was_put_back_is_flushed(tmp_path: Path) -> None:
+    harness = await described(tmp_path / "images")
+    store = await harness.store()
+    failed: list[Call] = []
+
+    def fails_once(call: Call, number: int) -> int | None:
+        if call == Call("fsync", harness.folder) and not failed:
+            failed.append(call)
+            return errno.EIO
+        return None
+
+    harness.calls.fails = fails_once
+    with pytest.raises(BlobStoreError):
+        await store.replace_sidecar(GUID, NEW)
+    await store.close()
+    assert [step for step in harness.steps() if step.startswith(("rename", "fsync images"))] == [
+        "rename sidecar",
+        "fsync images/0b/9f",
+        "rename sidecar",
+        "fsync images/0b/9f",
+    ]
+
+
 async def test_bytes_that_go_just_then_are_missing_and_an_unmounted_disk_is_an_outage(tmp_path: Path) -> None:
     harness = await described(tmp_path / "images")
     store = await harness.store()

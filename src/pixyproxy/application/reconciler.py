@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pixyproxy.application.sidecar import result_of
@@ -116,7 +116,7 @@ class Reconciler:
             known += len(statuses)
             # Bytes come after their row is committed, so what has none lost it.
             orphans += [blob.guid for blob in batch if blob.guid not in statuses and blob.modified_at < long_ago]
-            async for finding in self._compare(batch, statuses, apply):
+            async for finding in self._compare(batch, statuses, long_ago, apply):
                 yield finding
         async for finding in self._remove(orphans, known, apply):
             yield finding
@@ -156,11 +156,17 @@ class Reconciler:
         return Finding(guid, "its bytes are kept aside", Action.ADOPT)
 
     async def _compare(
-        self, batch: list[StoredBlob], statuses: dict[str, Status], apply: bool
+        self, batch: list[StoredBlob], statuses: dict[str, Status], long_ago: datetime, apply: bool
     ) -> AsyncIterator[Finding]:
         for blob in batch:
             status = statuses.get(blob.guid)
-            if status in {Status.FAILED, Status.UNKNOWN} and blob.size is not None:
+            if status not in {Status.FAILED, Status.UNKNOWN}:
+                continue
+            if blob.size is None:
+                # Its process ended when it had put the sidecar in its place and not yet the bytes.
+                if blob.modified_at < long_ago and (not apply or await self._quarantine(blob.guid)):
+                    yield Finding(blob.guid, f"recorded as {status}, a sidecar without bytes", Action.QUARANTINE)
+            else:
                 result = await self._whole(blob.guid)
                 if result is not None and (not apply or await self._ready(blob.guid, result)):
                     yield Finding(blob.guid, f"recorded as {status}, its bytes are whole", Action.ADOPT)
@@ -175,12 +181,16 @@ class Reconciler:
             yield Finding("", what, Action.REPORT)
             return
         for guid in orphans:
-            if apply:
-                try:
-                    await self._stored.quarantine(guid)
-                except BlobMissingError:
-                    continue
-            yield Finding(guid, "stored without a row", Action.QUARANTINE)
+            if not apply or await self._quarantine(guid):
+                yield Finding(guid, "stored without a row", Action.QUARANTINE)
+
+    async def _quarantine(self, guid: str) -> bool:
+        """Move what is stored out of the way; False if somebody else has done so."""
+        try:
+            await self._stored.quarantine(guid)
+        except BlobMissingError:
+            return False
+        return True
 
     async def _missing(self) -> AsyncIterator[Finding]:
         last = 0

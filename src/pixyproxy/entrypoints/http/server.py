@@ -1,7 +1,6 @@
 """Running the service on uvicorn until it is told to stop."""
 
 import asyncio
-import gc
 import logging
 import math
 import os
@@ -14,6 +13,7 @@ import uvicorn
 
 from pixyproxy.application.generation import Generations
 from pixyproxy.containers import Container, opened
+from pixyproxy.entrypoints.http import memory
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.settings import Settings, SettingsError
 
@@ -81,9 +81,7 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
     # once it has stopped in good order it raises the signal again, which is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    # What is loaded by now stays. To look through all of it for garbage stops every request meanwhile.
-    gc.collect()
-    gc.freeze()
+    memory.settle()
     host, port = listener.getsockname()[:2]
     announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     server.run(sockets=[listener])
