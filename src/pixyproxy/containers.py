@@ -180,12 +180,13 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         "mysql": "DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME",
         "sqlite": "PIXYPROXY_DATA_DIR",
     }.get(config["repository"], "PIXYPROXY_REPOSITORY")
+    folder = f"PIXYPROXY_IMAGES_DIR (now {config['images_dir']}; name a folder that the service may write)"
     parts: list[tuple[str, Resource]] = [
         (database, container.images()),
         (database, container.users()),
         (database, container.recovery()),
-        ("PIXYPROXY_IMAGES_DIR", container.blobs()),
-        ("PIXYPROXY_IMAGES_DIR", container.stored()),
+        (folder, container.blobs()),
+        (folder, container.stored()),
         ("PIXYPROXY_GENERATOR", container.generator()),
         ("PIXYPROXY_REPOSITORY", container.hasher()),
     ]

@@ -81,7 +81,12 @@ def translate(error: Exception, *, api_key: str, model: str, model_requested: bo
         if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
             log.error("The operator must act: the generator answered %d: %s", error.status, words.message)
         elif isinstance(failure, GeneratorUnavailableError):
-            log.warning("The generator answered %d: %s", error.status, words.message)
+            # Its codes and not its words, which may repeat the prompt.
+            log.warning(
+                "The generator answered %d (%s)",
+                error.status,
+                harmless(", ".join(sorted(words.codes)), "")[:100] or "no code",
+            )
         return failure
     return _broken(error, api_key)
 

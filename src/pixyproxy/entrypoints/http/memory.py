@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import sys
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -26,6 +27,8 @@ def _keep_freed_memory() -> None:
     Otherwise each picture is read into memory that the kernel has to find and clear first, page by page,
     and that is given back a moment later: this takes it longer than reading the picture.
     """
+    if sys.platform != "linux":
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
