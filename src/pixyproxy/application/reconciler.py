@@ -164,7 +164,8 @@ class Reconciler:
                 continue
             if blob.size is None:
                 # Its process ended when it had put the sidecar in its place and not yet the bytes.
-                if blob.modified_at < long_ago and (not apply or await self._quarantine(blob.guid)):
+                late = blob.guid in await self._stored.sizes([blob.guid])
+                if blob.modified_at < long_ago and not late and (not apply or await self._quarantine(blob.guid)):
                     yield Finding(blob.guid, f"recorded as {status}, a sidecar without bytes", Action.QUARANTINE)
             else:
                 result = await self._whole(blob.guid)

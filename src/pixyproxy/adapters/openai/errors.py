@@ -36,6 +36,9 @@ PROMPT_CODES = {"moderation_blocked", "content_policy_violation", "content_filte
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 MODEL_CODE = "model_not_found"
 
+GATEWAY_TIMEOUTS = {504, 524}
+"""A proxy's patience has ended and not the work behind it, which may yet be billed; 524 is Cloudflare's."""
+
 REQUEST_STATUSES = {400, 413, 414, 415, 422, 431, 451}
 
 # What aiohttp raises while it still looks for, connects to or greets the server: no request was written.
@@ -131,6 +134,8 @@ def _refused(refusal: Refusal, words: Words, model: str, model_requested: bool) 
         return GeneratorRateLimitedError(f"The generator asks for patience: {reason}", retry_after_s=wait_s)
     if status in REQUEST_STATUSES:
         return GeneratorRequestError(f"The generator refuses the request: {reason}")
+    if status in GATEWAY_TIMEOUTS:
+        return GeneratorTimeoutError(f"A gateway before the generator gave up waiting for it (HTTP {status}).")
     return GeneratorUnavailableError(f"The generator failed (HTTP {status}).", retry_after_s=wait_s)
 
 
