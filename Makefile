@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check format bench lock clean
+.PHONY: help run test faults mutations check format bench lock clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: .venv/runtime ## Start the service (embedded default; settings from the environment or .env)
 	@$(BIN)/pixyproxy serve
@@ -18,6 +18,9 @@ ROUNDS ?= 60
 DATABASE ?= sqlite
 faults: .venv/dev ## Kill the service at ROUNDS=60 random moments, on DATABASE=sqlite or mysql, and compare all accounts
 	@$(BIN)/python -m tests.faults --rounds $(ROUNDS) --database $(DATABASE)
+
+mutations: .venv/dev ## Take out one step or flush at a time and see that a test fails for each (some minutes)
+	@$(BIN)/python -m tests.faults.mutations
 
 check: .venv/dev ## Check format, lint, types and import rules
 	$(BIN)/ruff format --check .
@@ -40,7 +43,7 @@ clean: ## Remove what the commands above made, but no data
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # For every platform and Python from 3.11 on, with hashes and without addresses.
-LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "PixyProxy needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }

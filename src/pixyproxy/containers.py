@@ -180,13 +180,16 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         "mysql": "DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME",
         "sqlite": "PIXYPROXY_DATA_DIR",
     }.get(config["repository"], "PIXYPROXY_REPOSITORY")
-    folder = f"PIXYPROXY_IMAGES_DIR (now {config['images_dir']}; name a folder that the service may write)"
+    remedies = {
+        "PIXYPROXY_DATA_DIR": f" It must be a folder that the service may write; now it is {config['data_dir']}.",
+        "PIXYPROXY_IMAGES_DIR": f" It must be a folder that the service may write; now it is {config['images_dir']}.",
+    }
     parts: list[tuple[str, Resource]] = [
         (database, container.images()),
         (database, container.users()),
         (database, container.recovery()),
-        (folder, container.blobs()),
-        (folder, container.stored()),
+        ("PIXYPROXY_IMAGES_DIR", container.blobs()),
+        ("PIXYPROXY_IMAGES_DIR", container.stored()),
         ("PIXYPROXY_GENERATOR", container.generator()),
         ("PIXYPROXY_REPOSITORY", container.hasher()),
     ]
@@ -196,7 +199,7 @@ async def opened(container: Container) -> AsyncIterator[Container]:
             try:
                 await part.open()
             except PixyProxyException as error:
-                raise SettingsError(f"{setting}: {error.message}") from error
+                raise SettingsError(f"{setting}: {error.message}{remedies.get(setting, '')}") from error
         yield container
 
 

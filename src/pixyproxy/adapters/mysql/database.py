@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from pixyproxy.adapters._sql.database import SQLDatabase
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
@@ -14,7 +15,7 @@ from pixyproxy.adapters.mysql.session import run_read, run_write
 T = TypeVar("T")
 
 
-class MySQLDatabase:
+class MySQLDatabase(SQLDatabase):
     """Holds up to `pool_size` connections for all that use it, from the first `open` to the last `close`."""
 
     def __init__(
@@ -56,6 +57,10 @@ class MySQLDatabase:
     async def ping(self) -> None:
         """Return if the server answers; raises DBConnectionError."""
         await self.read(_ping)
+
+    async def point_read(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that reads one row by a unique key: in a thread, as every read."""
+        return await self.read(job)
 
     async def read(self, job: Callable[[Session], T]) -> T:
         """The result of a job that only reads, outside any transaction."""

@@ -1,72 +1,11 @@
 """Images in MySQL or MariaDB."""
 
-from datetime import datetime
-from functools import partial
-
-from pixyproxy.adapters._sql import images
+from pixyproxy.adapters._sql.image_repository import SQLImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.domain.errors import ConstraintViolationError
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
-from pixyproxy.domain.query import ImageQuery, Page
-from pixyproxy.ports.image_repository import ImageRepository
 
 
-class MySQLImageRepository(ImageRepository):
+class MySQLImageRepository(SQLImageRepository):
     """Remembers images in a MySQL or MariaDB database, which other repositories may share."""
 
     def __init__(self, database: MySQLDatabase) -> None:
-        self._database = database
-
-    async def open(self) -> None:
-        """Connect and check the schema, which `pixyproxy migrate` brings up to date."""
-        await self._database.open(self)
-
-    async def close(self) -> None:
-        """Close the connections, unless another repository still uses them."""
-        await self._database.close(self)
-
-    async def ping(self) -> None:
-        """Ask the server for an answer."""
-        await self._database.ping()
-
-    async def add(self, draft: ImageDraft) -> Image:
-        """Insert the image; where the connection is lost during the commit, look whether it is there."""
-        try:
-            return await self._database.write(
-                partial(images.add, draft=draft), reread=partial(images.find, guid=draft.guid)
-            )
-        except ConstraintViolationError:
-            await self._database.read(partial(images.blame_claim, draft=draft))
-            raise
-
-    async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """Read one row by its unique key."""
-        return await self._database.read(partial(images.find_claimed, caller=caller, key=key))
-
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Record the result in one transaction."""
-        return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
-
-    async def mark_failed(
-        self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
-    ) -> Image:
-        """Record the failure in one transaction."""
-        return await self._database.write(
-            partial(images.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
-        )
-
-    async def get(self, guid: str) -> Image:
-        """Read one row by its unique key."""
-        return await self._database.read(partial(images.get, guid=guid))
-
-    async def search(self, query: ImageQuery) -> Page:
-        """Read one page, after finding what narrows the search down."""
-        return await self._database.read(partial(images.search, query=query))
-
-    async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
-        """Change the row and its tags in one transaction."""
-        return await self._database.write(partial(images.update, guid=guid, changes=changes, now=now))
-
-    async def delete(self, guid: str) -> None:
-        """Delete the row, and by cascade its tags and terms."""
-        await self._database.write(partial(images.delete, guid=guid))
+        super().__init__(database)

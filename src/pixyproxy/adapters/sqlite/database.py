@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pixyproxy.adapters._sql.database import SQLDatabase
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.sqlite.connection import FileLink
@@ -18,7 +19,7 @@ _READERS = 2
 T = TypeVar("T")
 
 
-class SQLiteDatabase:
+class SQLiteDatabase(SQLDatabase):
     """Holds the connections to the file for all that use it, from the first `open` to the last `close`."""
 
     def __init__(self, path: Path) -> None:
@@ -73,8 +74,8 @@ class SQLiteDatabase:
         """The result of a job that only reads, outside any transaction."""
         return await self._readers.run(lambda link, deadline: run_read(link, deadline, job))
 
-    async def write(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that is one transaction."""
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
+        """The result of a job that is one transaction; the outcome of its commit is never in doubt on a local file."""
         return await self._writer.run(lambda link, deadline: run_write(link, deadline, job))
 
 

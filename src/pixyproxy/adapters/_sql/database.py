@@ -1,0 +1,41 @@
+"""What the repositories need of a database, whichever server runs it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+from pixyproxy.adapters._sql.session import Session
+
+T = TypeVar("T")
+
+
+class SQLDatabase(ABC):
+    """Runs jobs on connections that it holds for all that use it; every method but `close` raises DBConnectionError."""
+
+    @abstractmethod
+    async def open(self, user: object) -> None:
+        """Open on behalf of `user`, which has to close; raises SchemaVersionError if the tables do not fit."""
+
+    @abstractmethod
+    async def close(self, user: object) -> None:
+        """Close on behalf of `user`; connections and threads end with the last one."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Return if the database answers."""
+
+    @abstractmethod
+    async def point_read(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that reads one row by a unique key."""
+
+    @abstractmethod
+    async def read(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that only reads, outside any transaction."""
+
+    @abstractmethod
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
+        """The result of a job that is one transaction.
+
+        Where the answer to the commit is lost, `reread` finds the result if the transaction took effect;
+        without it, or if it finds none, DBConnectionError is raised.
+        """
