@@ -23,11 +23,12 @@ from pixyproxy.adapters._sql.mapping import (
     to_json,
     to_time,
 )
+from pixyproxy.adapters._sql.search_index import insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
-from pixyproxy.domain.text import fold, index_terms
+from pixyproxy.domain.text import fold
 
 _BY_GUID = "FROM images WHERE images.guid = :guid"
 _SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
@@ -37,8 +38,6 @@ _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, 
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
     :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at,
     :idempotency_caller, :idempotency_key, :request_fingerprint)"""
-_INSERT_TAG = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
-_INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, updated_at = :now,
@@ -76,10 +75,8 @@ def get(session: Session, guid: str) -> Image:
 def add(session: Session, draft: ImageDraft) -> Image:
     """Insert the image, its tags and its search terms."""
     image_id = session.insert(_INSERT, draft_parameters(draft))
-    _insert_tags(session, image_id, draft.tags)
-    # In the order of the index: faster, and two transactions lock its pages in the same order.
-    terms = sorted(index_terms(draft.prompt))
-    session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term in terms])
+    insert_tags(session, image_id, draft.tags)
+    insert_terms(session, image_id, draft.prompt)
     return drafted_image(image_id, draft)
 
 
@@ -139,7 +136,7 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
     session.change(_UPDATE, values | {"guid": guid_key(guid), "now": to_time(now)})
     if tags != image.tags:
         session.change("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
-        _insert_tags(session, image.id, tags)
+        insert_tags(session, image.id, tags)
     return get(session, guid)
 
 
@@ -173,11 +170,6 @@ def _is_recorded(image: Image, result: ImageResult) -> bool:
         and (image.model, image.revised_prompt) == (result.model, result.revised_prompt)
         and image.usage == (None if result.usage is None else json_copy(result.usage))
     )
-
-
-def _insert_tags(session: Session, image_id: int, tags: tuple[str, ...]) -> None:
-    rows = [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(tags)]
-    session.insert_many(_INSERT_TAG, rows)
 
 
 def _missing() -> ImageNotFoundError:

@@ -6,9 +6,9 @@ from functools import partial
 from typing import NamedTuple
 
 from pixyproxy.adapters._sql.mapping import SELECT_IMAGE, guid_key, image_parameters, to_image, to_time
+from pixyproxy.adapters._sql.search_index import insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.domain.image import Image, Status
-from pixyproxy.domain.text import index_terms
 from pixyproxy.ports.recovery_repository import Totals
 
 # SQLite before 3.32 takes 999 parameters in a statement.
@@ -55,8 +55,6 @@ _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, 
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
     :created_at, :updated_at, :generator, :model, :parameters, :media_type, :width, :height, :size_bytes, :sha256,
     :revised_prompt, :usage, :error_code, :error_message)"""
-_INSERT_TAG = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
-_INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
 
 
 class Sum(NamedTuple):
@@ -132,11 +130,8 @@ class Restoration:
     def run(self, session: Session) -> bool:
         """Insert the image, its tags and its search terms; a guid that has a row violates a constraint."""
         self._id = session.insert(_INSERT, image_parameters(self._image))
-        tags = [{"image_id": self._id, "position": i, "tag": tag} for i, tag in enumerate(self._image.tags)]
-        session.insert_many(_INSERT_TAG, tags)
-        # In the order of the index, as where images are added: so that transactions lock its pages in the same order.
-        terms = [{"term": term, "image_id": self._id} for term in sorted(index_terms(self._image.prompt))]
-        session.insert_many(_INSERT_TERM, terms)
+        insert_tags(session, self._id, self._image.tags)
+        insert_terms(session, self._id, self._image.prompt)
         return True
 
     def reread(self, session: Session) -> bool | None:
