@@ -22,7 +22,7 @@ class MemoryImages(ImageStorage):
         return image and {column: getattr(image, column) for column in columns}
 
     def child_rows(self) -> int:
-        return sum(len(image.tags) for image in self._storage.images.values())
+        return sum(len(image.tags + image.derived_from) for image in self._storage.images.values())
 
     def delete_by_hand(self) -> None:
         self._storage.images.clear()

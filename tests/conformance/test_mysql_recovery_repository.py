@@ -45,7 +45,7 @@ class MySQLRecords(MySQLTables, RecoveryStorage):
         self.query("UPDATE images SET lease_owner = %s, lease_expires_at = %s WHERE guid = %s", owner, end, guid)
 
     def child_rows(self) -> int:
-        return self.query("SELECT (SELECT COUNT(*) FROM image_tags) + (SELECT COUNT(*) FROM image_terms)")[0][0]
+        return self.count("image_tags", "image_terms", "image_sources")
 
 
 class TestMySQLRecoveryRepository(RecoveryRepositoryContract):

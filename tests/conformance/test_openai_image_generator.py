@@ -1,12 +1,14 @@
 """The OpenAI generator keeps the port's contract, against the fake upstream on a real socket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.image import GenerationRequest
 from tests.conformance.contracts.image_generator import ImageGeneratorContract
+from tests.fakes.openai_behaviours import tokens
 from tests.fakes.openai_upstream import FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
@@ -27,6 +29,18 @@ class TestOpenAIImageGenerator(ImageGeneratorContract):
     @pytest.fixture
     def secrets(self) -> tuple[str, ...]:
         return (KEY, KEY[:10], "Bearer")
+
+    @pytest.fixture
+    def charges(self, upstream: FakeUpstream) -> Callable[[], int]:
+        return lambda: len(upstream.charges)
+
+    @pytest.fixture
+    def usage_of_three(self) -> Mapping[str, Any]:
+        return tokens(3)
+
+    @pytest.fixture
+    def refused(self) -> GenerationRequest:
+        return GenerationRequest(prompt="[[400]]")
 
     @pytest.fixture
     def slow_request(self) -> GenerationRequest:

@@ -41,7 +41,7 @@ class SQLiteRecords(SQLiteFile, RecoveryStorage):
         self.query("UPDATE images SET lease_owner = ?, lease_expires_at = ? WHERE guid = ?", owner, end, guid)
 
     def child_rows(self) -> int:
-        return self.query("SELECT (SELECT COUNT(*) FROM image_tags) + (SELECT COUNT(*) FROM image_terms)")[0][0]
+        return self.count("image_tags", "image_terms", "image_sources")
 
 
 class TestSQLiteRecoveryRepository(RecoveryRepositoryContract):

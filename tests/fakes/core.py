@@ -6,12 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.application.finisher import Finisher
+from pixyproxy.application.generation import Generations
+from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.inputs import InputReader
+from pixyproxy.application.orders import Orders
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Picture
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage, Picture
+from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.password_hasher import PasswordHasher
 from pixyproxy.ports.picture_inspector import PictureInspector
+from pixyproxy.ports.recovery_repository import RecoveryRepository
 
 PNG = b"\x89PNG a picture"
 
@@ -31,11 +39,19 @@ class SteppingClock(Clock):
 
 
 class ScriptedGenerator(ImageGenerator):
-    """Answers every request with `outcome`, after `gate` opens if there is one; keeps the requests."""
+    """Answers every request with `outcome`, after `gate` opens if there is one; keeps the requests.
+
+    One picture as outcome is made as often as it is asked for. The `partials` are handed out before the gate.
+    """
 
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []
-        self.outcome: GeneratedImage | Exception = GeneratedImage(PNG, model="scripted-1", usage={"total_tokens": 3})
+        self.outcome: GeneratedImage | tuple[GeneratedImage, ...] | Exception = GeneratedImage(
+            PNG, model="scripted-1", usage={"total_tokens": 3}
+        )
+        self.partials: tuple[PartialImage, ...] = ()
+        self.offered: tuple[GeneratorModel, ...] = (GeneratorModel("scripted-1", is_default=True),)
+        self.edits = True
         self.gate: asyncio.Event | None = None
         self.on_call: Callable[[], None] = lambda: None
 
@@ -43,29 +59,43 @@ class ScriptedGenerator(ImageGenerator):
     def name(self) -> str:
         return "scripted"
 
+    @property
+    def can_edit(self) -> bool:
+        return self.edits
+
     async def open(self) -> None:
         pass
 
     async def close(self) -> None:
         pass
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
         self.requests.append(request)
         self.on_call()
+        if on_partial is not None:
+            for partial in self.partials:
+                on_partial(partial)
         if self.gate is not None:
             await self.gate.wait()
         if isinstance(self.outcome, Exception):
             raise self.outcome
-        return self.outcome
+        return self.outcome if isinstance(self.outcome, tuple) else (self.outcome,) * request.n
+
+    async def models(self) -> tuple[GeneratorModel, ...]:
+        return self.offered
 
     async def check(self) -> str:
         return "scripted"
 
 
 class MagicInspector(PictureInspector):
-    """Takes whatever begins like a PNG for one."""
+    """Takes whatever begins like a PNG or a drawing for one."""
 
     async def inspect(self, data: bytes) -> Picture:
+        if data.startswith(b"<svg"):
+            return Picture("image/svg+xml", 640, 480)
         if not data.startswith(b"\x89PNG"):
             raise DataValidationError("The bytes are no picture.")
         return Picture("image/png", 640, 480)
@@ -119,3 +149,31 @@ class FailingBlobStore(MemoryBlobStore):
     def _fail(self, method: str) -> None:
         if method in self.failures:
             raise self.failures[method]
+
+
+def image_service_on(
+    images: ImageRepository,
+    recovery: RecoveryRepository,
+    blobs: BlobStore,
+    generator: ImageGenerator,
+    clock: Clock,
+    *,
+    owner: str = "test",
+    max_in_flight: int = 100,
+    timeout_s: float = 3600,
+    lease_s: float = 60,
+) -> tuple[ImageService, Generations]:
+    """An image service on these parts, wired as the container does it, and the generations it begins."""
+    inspector = MagicInspector()
+    generations = Generations(
+        Finisher(images, blobs, inspector, clock),
+        recovery,
+        generator,
+        clock,
+        owner=owner,
+        max_in_flight=max_in_flight,
+        timeout_s=timeout_s,
+        lease_s=lease_s,
+    )
+    orders = Orders(images, generations, clock)
+    return ImageService(images, blobs, orders, InputReader(images, blobs, inspector), clock), generations

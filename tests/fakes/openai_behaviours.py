@@ -2,7 +2,7 @@
 
 A behaviour is named by a spec: `name key=value key=value`, values in JSON where they can be read so, in
 the command line, in a script, in the header `X-Fake-Behaviour` or in the prompt as `[[name key=value]]`. More
-are in `openai_refusals` and `openai_nonsense`.
+are in `openai_streams`, `openai_refusals` and `openai_nonsense`.
 """
 
 import base64
@@ -60,16 +60,21 @@ async def ok(
     zipped: bool = False,
     status: int = 200,
 ) -> None:
-    """A real picture, different for each prompt, about `size` bytes large, after `delay` seconds."""
+    """A real picture, different for each prompt, about `size` bytes large, after `delay` seconds; as many as asked for.
+
+    What is asked for as a stream is answered so, with as many early views as are wanted (`openai_streams`).
+    """
     if delay:
         await exchange.pass_time(delay)
-    request = exchange.record.json
-    image_format = request.get("output_format") if isinstance(request.get("output_format"), str) else "png"
-    document = image_document(picture(str(request.get("prompt")), image_format, size), usage=usage)
+    if exchange.record.streamed:
+        await BEHAVIOURS["stream"][0](exchange, size=size, model=model, revised=revised, usage=usage)
+        return
+    document = image_document(*made(exchange, size), usage=usage) | reports(exchange)
     if model:
         document["model"] = model
     if revised:
-        document["data"][0]["revised_prompt"] = revised
+        for entry in document["data"]:
+            entry["revised_prompt"] = revised
     body = json.dumps(document).encode()
     if zipped:
         await exchange.answer(gzip.compress(body), status, Content_Encoding="gzip")
@@ -96,22 +101,50 @@ def _prebuilt(size: int) -> bytes:
     return json.dumps(image_document(picture("prebuilt", "png", size))).encode()
 
 
-def image_document(data: bytes, *, usage: bool = True) -> dict[str, Any]:
-    document: dict[str, Any] = {"created": int(time.time()), "data": [{"b64_json": base64.b64encode(data).decode()}]}
-    if usage:
-        tokens = {"text_tokens": 12, "image_tokens": 0}
-        document["usage"] = {
-            "input_tokens": 12,
-            "output_tokens": 1056,
-            "total_tokens": 1068,
-            "input_tokens_details": tokens,
-        }
-    return document
+def made(exchange: Exchange, size: int | None = None) -> list[bytes]:
+    """The pictures that a request asks for: that of its prompt, and others after it."""
+    record = exchange.record
+    return [picture_of(str(record.json.get("prompt")), number, reports(exchange)["output_format"], size)
+            for number in range(record.pictures)]  # fmt: skip
+
+
+def picture_of(prompt: str, number: int = 0, image_format: str = "png", size: int | None = None) -> bytes:
+    """The picture with that number (from 0) among those made for a prompt."""
+    return picture(f"{prompt} #{number + 1}" if number else prompt, image_format, size)
+
+
+def reports(exchange: Exchange) -> dict[str, str]:
+    """The options that were used: those asked for, and for `auto` and what is not said, those chosen."""
+    chosen = {"size": "1024x1024", "quality": "high", "background": "opaque", "output_format": "png"}
+    asked = {name: exchange.record.json.get(name) for name in chosen}
+    return chosen | {name: value for name, value in asked.items() if isinstance(value, str) and value != "auto"}
+
+
+def tokens(pictures: int) -> dict[str, Any]:
+    """The usage of a call that made so many pictures."""
+    return {
+        "input_tokens": 12,
+        "output_tokens": 1056 * pictures,
+        "total_tokens": 12 + 1056 * pictures,
+        "input_tokens_details": {"text_tokens": 12, "image_tokens": 0},
+    }
+
+
+def image_document(*pictures: bytes, usage: bool = True) -> dict[str, Any]:
+    entries = [{"b64_json": base64.b64encode(data).decode()} for data in pictures]
+    document: dict[str, Any] = {"created": int(time.time()), "data": entries}
+    return document | ({"usage": tokens(len(pictures))} if usage else {})
 
 
 @behaviour("models", charged=False)
-async def models(exchange: Exchange) -> None:
-    listed = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in ("gpt-image-2", "other")]
+async def models(exchange: Exchange, *, shutdown: str | None = None) -> None:
+    """What there is; `shutdown` is the date on which gpt-image-2 goes."""
+    listed: list[dict[str, Any]] = [
+        {"id": name, "object": "model", "created": 1_776_729_600, "owned_by": "fake"}
+        for name in ("gpt-image-2", "other", "gpt-image-1", "chatgpt-image-latest", "dall-e-3", "gpt-7")
+    ]
+    listed[0] |= {"shutdown_date": shutdown} if shutdown else {}
+    listed[2]["shutdown_date"] = "2026-10-23"
     await exchange.answer_json({"object": "list", "data": listed})
 
 

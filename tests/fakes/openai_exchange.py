@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.openai_forms import Part, fields, parse_form
+
 JSON = "application/json"
 PIECE = 64 * 1024
 
@@ -35,10 +37,26 @@ class Received:
     bytes_sent: int = 0
     ended: bool = False
     """Nothing more happens to it."""
+    parts: list[Part] = field(default_factory=list)
+    """What a form holds; its `body` is not kept."""
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body)
+        """The body, or the fields of a form that are no files, all of them texts."""
+        return fields(self.parts) if self.parts else json.loads(self.body)
+
+    @property
+    def files(self) -> list[Part]:
+        return [part for part in self.parts if part.filename is not None]
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures it asks for."""
+        return int(self.json.get("n") or 1)
+
+    @property
+    def streamed(self) -> bool:
+        return self.json.get("stream") in (True, "true")
 
     @property
     def idempotency_key(self) -> str | None:
@@ -119,7 +137,8 @@ async def read_request(reader: asyncio.StreamReader, connection: int, number: in
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
         return None
     method, path, *_ = [*first.split(" "), "", ""]
-    return Received(number, connection, method, path, headers, body)
+    parts = parse_form(body, headers.get("content-type", ""))
+    return Received(number, connection, method, path, headers, b"" if parts else body, parts=parts)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@
 
 What happens to a request is said, first found first used, by its header `X-Fake-Behaviour`, by `[[spec]]`
 in the prompt, by the script of its path, or by the path's default. `tests.fakes.openai_behaviours`,
-`openai_refusals` and `openai_nonsense` list what there is. By hand:
+`openai_streams`, `openai_refusals` and `openai_nonsense` list what there is. By hand:
 
     python -m tests.fakes.openai_upstream --port 9000 --behaviour "fast size=1500000 delay=5"
 """
@@ -23,15 +23,16 @@ import time
 from collections import defaultdict, deque
 from typing import Self
 
-from tests.fakes import openai_nonsense, openai_refusals
+from tests.fakes import openai_nonsense, openai_refusals, openai_streams
 from tests.fakes.openai_behaviours import BEHAVIOURS, parse_spec
 from tests.fakes.openai_exchange import Exchange, Received, closing, error_document, read_request
 
 GENERATIONS = "/v1/images/generations"
+EDITS = "/v1/images/edits"
 MODELS = "/v1/models"
 PICTURES = "/v1/pictures/"
 
-REGISTERED = (openai_nonsense, openai_refusals)  # importing them adds their behaviours
+REGISTERED = (openai_nonsense, openai_refusals, openai_streams)  # importing them adds their behaviours
 _IN_PROMPT = re.compile(rb"\[\[(.+?)\]\]")
 
 
@@ -43,7 +44,7 @@ class FakeUpstream:
     ) -> None:
         self.host = host
         self.port = port
-        self.defaults = {GENERATIONS: default, MODELS: "models"}
+        self.defaults = {GENERATIONS: default, EDITS: default, MODELS: "models"}
         self.requests: list[Received] = []
         self._keep_ledger = keep_ledger
         self._scripts: defaultdict[str, deque[str]] = defaultdict(deque)
@@ -67,6 +68,11 @@ class FakeUpstream:
     def generations(self) -> list[Received]:
         """Every request to generate, paid or not."""
         return [record for record in self.requests if record.path == GENERATIONS]
+
+    @property
+    def edits(self) -> list[Received]:
+        """Every request to edit, paid or not."""
+        return [record for record in self.requests if record.path == EDITS]
 
     def script(self, *specs: str, path: str = GENERATIONS) -> None:
         """Queue what the next requests to a path meet; after them its default holds again."""
@@ -158,13 +164,14 @@ class FakeUpstream:
         name, params = parse_spec(spec)
         function, charged = BEHAVIOURS[name]
         record.behaviour = name
-        record.charged = charged and record.path == GENERATIONS
+        record.charged = charged and record.path in (GENERATIONS, EDITS)
         await function(exchange, **params)
 
     def _choose(self, record: Received) -> str | None:
         if header := record.headers.get("x-fake-behaviour"):
             return header
-        if b"[[" in record.body and (found := _IN_PROMPT.search(record.body)):
+        words = str(record.json.get("prompt", "")).encode() if record.parts else record.body
+        if b"[[" in words and (found := _IN_PROMPT.search(words)):
             spec = found[1].decode()
             if spec.partition(" ")[0] in BEHAVIOURS:
                 return spec

@@ -79,6 +79,7 @@ TESTS = {
     "adapters/filesystem/recovery.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
     "application/generation.py": SERVING,
+    "application/finisher.py": SERVING,
     "application/image_service.py": SERVING,
     "application/reconciler.py": SERVING[::-1],
 }
@@ -114,7 +115,7 @@ def _is_step(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign):
         # What is to be recorded later.
         target = node.targets[0]
-        return isinstance(target, ast.Subscript) and ast.unparse(target.value) == "self._unrecorded"
+        return isinstance(target, ast.Subscript) and ast.unparse(target.value) == "self.unrecorded"
     if not isinstance(node, ast.Expr):
         return False
     call = node.value.value if isinstance(node.value, ast.Await) else node.value

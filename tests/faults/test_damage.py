@@ -13,6 +13,7 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
+from pixyproxy.ports.image_generator import OnPartial
 from tests.fakes.core import ScriptedGenerator
 from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
@@ -71,9 +72,11 @@ class Unflushed(SystemCalls):
 class Noise(ScriptedGenerator):
     """Pictures that differ, some of them large."""
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
         size = LARGE_BYTES if request.prompt.startswith("large") else SMALL_BYTES
-        return GeneratedImage(picture(request.prompt, "png", size))
+        return (GeneratedImage(picture(request.prompt, "png", size)),)
 
 
 def test_every_damaged_file_is_found_and_none_is_delivered(tmp_path: Path) -> None:

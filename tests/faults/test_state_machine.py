@@ -34,7 +34,8 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
 from pixyproxy.application.generation import Generations
-from pixyproxy.application.image_service import Created, ImageService
+from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.orders import Created
 from pixyproxy.application.reconciler import Finding, Reconciler
 from pixyproxy.domain import errors
 from pixyproxy.domain.errors import PixyProxyException
@@ -42,7 +43,8 @@ from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
 from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
-from tests.fakes.core import MagicInspector, ScriptedGenerator
+from pixyproxy.ports.image_generator import OnPartial
+from tests.fakes.core import ScriptedGenerator, image_service_on
 from tests.mysql_servers import MySQLSettings
 
 LEASE_S = 60.0
@@ -94,7 +96,9 @@ class SetClock(Clock):
 class OutcomeGenerator(ScriptedGenerator):
     """Makes what the next outcome says; with a gate of its own for each call where one is asked for."""
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
         outcome, self.outcome = self.outcome, RuntimeError("no call was to be made")
         gate = self.gate
         self.requests.append(request)
@@ -102,7 +106,7 @@ class OutcomeGenerator(ScriptedGenerator):
             await gate.wait()
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return outcome if isinstance(outcome, tuple) else (outcome,)
 
 
 class Backend:
@@ -196,11 +200,9 @@ class Machine(RuleBasedStateMachine):
             await put(*arguments)
 
         blobs.put = put_if_there_is_room
-        self.generations = Generations(
-            images, recovery, blobs, self.generator, MagicInspector(), self.clock,
-            owner=owner, max_in_flight=100, timeout_s=3600, lease_s=LEASE_S,
-        )  # fmt: skip
-        self.service = ImageService(images, blobs, self.generations, self.clock)
+        self.service, self.generations = image_service_on(
+            images, recovery, blobs, self.generator, self.clock, owner=owner, lease_s=LEASE_S
+        )
         self.reconciler = Reconciler(images, recovery, blobs, stored, self.clock, owner=owner, lease_s=LEASE_S)
 
     async def _stop(self) -> None:
@@ -317,7 +319,7 @@ class Machine(RuleBasedStateMachine):
         assert task is not None
         await asyncio.wait([task])
         if guid in self.images:
-            assert (await task).guid == guid
+            assert (await task)[0].guid == guid
         else:
             assert isinstance(task.exception(), errors.ConstraintViolationError)
 

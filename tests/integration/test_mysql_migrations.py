@@ -5,18 +5,20 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.resources import files
 
+import pymysql
 import pytest
 
-from pixyproxy.adapters._sql.migrations import load_scripts, split_statements
+from pixyproxy.adapters._sql.migrations import Script, load_scripts, split_statements
 from pixyproxy.adapters.mysql import migrations
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
-from tests.conformance.contracts.image_repository import make_draft
+from tests.conformance.contracts.image_repository import make_batch, make_draft
+from tests.fakes import first_tables
 from tests.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SCRIPTS = [script.name for script in load_scripts("pixyproxy.adapters.mysql")]
@@ -106,6 +108,91 @@ async def test_a_migration_that_was_cut_short_is_finished(bare: MySQLSettings) -
     await repository.close()
 
 
+async def test_the_rows_of_an_older_database_are_kept(bare: MySQLSettings) -> None:
+    for statement in first_tables.statements("pixyproxy.adapters.mysql"):
+        bare.query(statement)
+    with pytest.raises(SchemaVersionError, match=r"0002_batches_and_edits\.sql.*`pixyproxy migrate`"):
+        await MySQLImageRepository(bare.database()).open()
+    assert await migrate(bare.database()) == SCRIPTS[1:]
+    await still_works(bare)
+
+
+@pytest.mark.parametrize("done", [1, 2])
+async def test_a_change_of_tables_that_was_cut_short_is_finished(
+    bare: MySQLSettings, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    for statement in first_tables.statements("pixyproxy.adapters.mysql"):
+        bare.query(statement)
+
+    def cut_short(sql: str) -> Iterator[str]:
+        statements = list(split_statements(sql))
+        yield from statements[:done]
+        for (number,) in bare.query("SELECT id FROM information_schema.processlist WHERE db = DATABASE()"):
+            with suppress(pymysql.MySQLError):  # the one that asks ends with an error
+                bare.query(f"KILL {number}")
+        yield from statements[done:]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "split_statements", cut_short)
+        with pytest.raises(DBConnectionError):
+            await migrate(bare.database())
+    assert bare.query("SELECT name FROM schema_migrations") == ((SCRIPTS[0],),)
+    columns = bare.query("SHOW COLUMNS FROM images LIKE 'batch'")
+    assert len(columns) == 1
+    assert await migrate(bare.database()) == SCRIPTS[1:]
+    await still_works(bare)
+
+
+@pytest.mark.parametrize("column", ["batch", "reported"])
+async def test_a_column_of_somebody_else_is_not_taken_for_ours(bare: MySQLSettings, column: str) -> None:
+    for statement in first_tables.statements("pixyproxy.adapters.mysql"):
+        bare.query(statement)
+    bare.query(f"ALTER TABLE images ADD COLUMN {column} INT")
+    for _ in range(2):
+        with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
+            await migrate(bare.database())
+    assert bare.query("SHOW COLUMNS FROM images LIKE 'derived_from'") == ()
+
+
+@pytest.mark.parametrize("change", ["ADD COLUMN extra INT NULL", "ADD KEY extra (sha256), ADD KEY more (width)"])
+async def test_a_change_that_was_made_is_not_made_again(
+    mysql_settings: MySQLSettings, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    mysql_settings.query(f"ALTER TABLE images {change}")
+    add_script(monkeypatch, f"-- more\nALTER TABLE images\n    {change};")
+    assert await migrate(mysql_settings.database()) == ["9998_more.sql"]
+    assert await migrate(mysql_settings.database()) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE more (a INT, a INT)", "ALTER TABLE images ADD KEY more (a)", "ALTER TABLE images DROP COLUMN a"],
+)
+async def test_a_script_that_does_not_run_is_not_taken_for_done(
+    mysql_settings: MySQLSettings, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    add_script(monkeypatch, sql)
+    with pytest.raises(SchemaVersionError, match=r"9998_more\.sql does not run"):
+        await migrate(mysql_settings.database())
+    assert len(mysql_settings.query("SELECT name FROM schema_migrations")) == len(SCRIPTS)
+
+
+def add_script(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    scripts = (*load_scripts("pixyproxy.adapters.mysql"), Script(9998, "9998_more.sql", sql))
+    monkeypatch.setattr(migrations, "load_scripts", lambda package: scripts)
+
+
+async def still_works(settings: MySQLSettings) -> None:
+    """Look for the rows that were there before, and add to them."""
+    repository = MySQLImageRepository(settings.database())
+    await repository.open()
+    await first_tables.check(repository)
+    images = await repository.add_batch(make_batch(2, derived_from=(first_tables.READY,)))
+    assert [image.id for image in images] == [10, 11]
+    assert await repository.batch(images[0].guid) == images
+    await repository.close()
+
+
 async def test_an_older_schema_is_refused_with_the_command_to_run(bare: MySQLSettings) -> None:
     repository = MySQLImageRepository(bare.database())
     with pytest.raises(SchemaVersionError, match=r"0001_create_tables\.sql.*`pixyproxy migrate`"):
@@ -124,6 +211,7 @@ async def test_an_older_schema_is_refused_with_the_command_to_run(bare: MySQLSet
         ("INSERT INTO schema_migrations (version, name, checksum) VALUES (99, '0099_x.sql', 'x')", r"newer.*0099_x"),
         ("ALTER TABLE images DROP COLUMN prompt", "not those pixyproxy made"),
         ("DROP TABLE image_terms", "not those pixyproxy made"),
+        ("DROP TABLE image_sources", "not those pixyproxy made"),
     ],
 )
 async def test_a_schema_that_does_not_fit(mysql_settings: MySQLSettings, sql: str, message: str) -> None:
@@ -166,8 +254,8 @@ async def test_the_administrators_script_is_all_that_is_needed(private_mariadb: 
     assert await migrate(settings.database()) == SCRIPTS
     repository = MySQLImageRepository(settings.database())
     await repository.open()
-    image = await repository.add(make_draft(tags=("duck",)))
-    await repository.delete(image.guid)
+    for image in await repository.add_batch(make_batch(2, tags=("duck",), derived_from=(first_tables.READY,))):
+        await repository.delete(image.guid)
     await repository.close()
     server.query("DROP DATABASE pixyproxy")
 

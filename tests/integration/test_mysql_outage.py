@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate
@@ -19,7 +20,8 @@ from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.user import User
-from tests.conformance.contracts.image_repository import NOW, add_ready, make_draft, make_result
+from tests.conformance.contracts.api_key_repository import make_key
+from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft, make_result
 from tests.mysql_servers import MySQLSettings, PrivateMariaDB, free_port, fresh_database
 
 PATIENCE_SECONDS = 6
@@ -42,10 +44,14 @@ async def database(settings: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
 
 def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[object]]]:
     images, users, guid = MySQLImageRepository(database), MySQLUserRepository(database), new_guid()
+    keys = MySQLApiKeyRepository(database)
     return {
         "ping": images.ping,
         "add": lambda: images.add(make_draft()),
         "find_claimed": lambda: images.find_claimed("", "key"),
+        "add_batch": lambda: images.add_batch(make_batch(2)),
+        "batch": lambda: images.batch(guid),
+        "find_recent": lambda: images.find_recent("", "a" * 64, NOW),
         "mark_ready": lambda: images.mark_ready(guid, make_result(), NOW),
         "mark_failed": lambda: images.mark_failed(guid, Status.FAILED, Failure("x", "y"), NOW),
         "get": lambda: images.get(guid),
@@ -57,6 +63,10 @@ def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[obje
         "user add": lambda: users.add(User("alice", None, "h")),
         "user set": lambda: users.set_password_hash("alice", "h"),
         "user remove": lambda: users.remove("alice"),
+        "key add": lambda: keys.add(make_key()),
+        "key find": lambda: keys.find("digest"),
+        "key list": keys.list,
+        "key remove": lambda: keys.remove("AbCdEfGh"),
     }
 
 

@@ -16,9 +16,9 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError, SchemaVersionError, UserNotFoundError
-from pixyproxy.domain.image import ImageChanges, new_guid
+from pixyproxy.domain.image import IdempotencyClaim, ImageChanges, new_guid
 from pixyproxy.domain.user import User
-from tests.conformance.contracts.image_repository import NOW, add_ready, make_draft
+from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft
 from tests.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SET_KEY = "UPDATE roster SET class_key = CONCAT(class_key, :mark) WHERE `user` = :user"
@@ -187,7 +187,7 @@ async def test_what_the_server_refuses(database: MySQLDatabase, empty_mysql: MyS
 async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
     images = MySQLImageRepository(mysql_settings.database())
     await images.open()
-    for table in ("image_tags", "image_terms", "images"):
+    for table in ("image_tags", "image_terms", "image_sources", "images"):
         mysql_settings.query(f"DROP TABLE {table}")
     with pytest.raises(SchemaVersionError):
         await images.get(new_guid())
@@ -330,6 +330,35 @@ async def test_an_add_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) 
         assert plain_mysql.query("SELECT guid FROM images") == ()
         cutter.cut = None
         assert (await images.add(draft)).guid == draft.guid
+        await images.close()
+
+
+async def test_a_batch_whose_commit_took_effect_succeeds(plain_mysql: MySQLSettings) -> None:
+    cutter = CommitCutter(plain_mysql)
+    with cutter.running() as settings:
+        images = MySQLImageRepository(settings.database())
+        await images.open()
+        cutter.cut = "after"
+        drafts = make_batch(3, tags=("duck",), claim=IdempotencyClaim("", "key", "a" * 64))
+        batch = await images.add_batch(drafts)
+        assert batch == tuple(draft.recorded(image.id) for draft, image in zip(drafts, batch, strict=True))
+        assert await images.batch(drafts[0].guid) == batch
+        assert await images.find_claimed("", "key") == (batch[0], "a" * 64)
+        await images.close()
+
+
+async def test_a_batch_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) -> None:
+    cutter = CommitCutter(plain_mysql)
+    with cutter.running() as settings:
+        images = MySQLImageRepository(settings.database())
+        await images.open()
+        cutter.cut = "before"
+        drafts = make_batch(3, tags=("duck",), claim=IdempotencyClaim("", "key", "a" * 64))
+        with pytest.raises(DBConnectionError):
+            await images.add_batch(drafts)
+        assert plain_mysql.query("SELECT guid FROM images") == ()
+        cutter.cut = None
+        assert [image.guid for image in await images.add_batch(drafts)] == [draft.guid for draft in drafts]
         await images.close()
 
 

@@ -201,7 +201,7 @@ async def test_a_rate_limit_that_passes_costs_one_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("429", "429 retry_after_ms=5", "ok")
-    assert (await generator.generate(REQUEST)).data
+    assert await generator.generate(REQUEST)
     assert len(upstream.requests) == 3
     assert len(upstream.charges) == 1
 
@@ -210,7 +210,7 @@ async def test_the_upstreams_own_delay_comes_before_ours(upstream: FakeUpstream)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(250.0,))
     await generator.open()
     upstream.script("429 retry_after_ms=5", "ok")
-    assert (await generator.generate(REQUEST)).data
+    assert await generator.generate(REQUEST)
     await generator.close()
 
 
@@ -263,7 +263,7 @@ async def test_a_server_that_comes_back_is_found_again(upstream: FakeUpstream) -
     with pytest.raises(GeneratorUnavailableError):
         await generator.generate(REQUEST)
     upstream.start()
-    assert (await generator.generate(REQUEST)).data
+    assert await generator.generate(REQUEST)
     await generator.close()
 
 

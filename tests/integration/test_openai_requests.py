@@ -12,7 +12,7 @@ from PIL import Image
 from pixyproxy.adapters.openai import answer as answer_module
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GeneratorAnswerError, GeneratorConnectionLostError
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from tests.fakes.openai_pictures import picture
 from tests.fakes.openai_upstream import FakeUpstream
 
@@ -35,6 +35,12 @@ async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerato
     await generator.close()
 
 
+async def one(generator: OpenAIImageGenerator, request: GenerationRequest) -> GeneratedImage:
+    """The only picture of a request for one."""
+    [image] = await generator.generate(request)
+    return image
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
@@ -54,12 +60,14 @@ async def test_sends_prompt_model_and_options_as_they_are(
     assert second.json == {"prompt": prompt, "model": "another-model", "n": 1}
 
 
-async def test_options_cannot_ask_for_more_than_one_picture_or_for_a_stream(
+async def test_options_cannot_say_what_the_request_says(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     options = {"n": 10, "stream": True, "partial_images": 3, "prompt": "other", "model": "other"}
     await generator.generate(GenerationRequest(prompt="one", options=options))
+    await generator.generate(GenerationRequest(prompt="one", options=options, n=4))
     assert upstream.generations[0].json == {"prompt": "one", "model": "gpt-image-2", "n": 1}
+    assert upstream.generations[1].json == {"prompt": "one", "model": "gpt-image-2", "n": 4}
 
 
 async def test_sends_nothing_of_the_environment(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +89,7 @@ async def test_sends_nothing_of_the_environment(upstream: FakeUpstream, monkeypa
 
 async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok model=gpt-image-2-2026 revised=nicer", "ok usage=false")
-    full = await generator.generate(GenerationRequest(prompt="a duck"))
+    full = await one(generator, GenerationRequest(prompt="a duck"))
     assert full.data == picture("a duck")
     assert (full.model, full.revised_prompt) == ("gpt-image-2-2026", "nicer")
     assert full.usage == {
@@ -90,7 +98,7 @@ async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, gene
         "total_tokens": 1068,
         "input_tokens_details": {"text_tokens": 12, "image_tokens": 0},
     }
-    bare = await generator.generate(GenerationRequest(prompt="a duck", model="named"))
+    bare = await one(generator, GenerationRequest(prompt="a duck", model="named"))
     assert (bare.model, bare.revised_prompt, bare.usage) == ("named", None, None)
 
 
@@ -99,7 +107,7 @@ async def test_odd_reports_do_not_cost_the_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, usage: str
 ) -> None:
     upstream.script(f"odd-reports usage={usage}")
-    image = await generator.generate(GenerationRequest(prompt="odd"))
+    image = await one(generator, GenerationRequest(prompt="odd"))
     assert image.data == picture("odd")
     assert (image.model, image.revised_prompt, image.usage) == ("gpt-image-2", None, None)
 
@@ -113,7 +121,7 @@ async def test_takes_an_answer_however_it_comes(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
-    image = await generator.generate(GenerationRequest(prompt="a duck"))
+    image = await one(generator, GenerationRequest(prompt="a duck"))
     with Image.open(io.BytesIO(image.data)) as opened:
         opened.load()
     size = 30_000 if "30000" in spec else 1_500_000 if "1500000" in spec else None
@@ -124,14 +132,14 @@ async def test_bytes_that_are_no_picture_are_the_callers_to_judge(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("not-a-picture")
-    assert (await generator.generate(GenerationRequest(prompt="a"))).data == b"these bytes are no picture"
+    assert (await one(generator, GenerationRequest(prompt="a"))).data == b"these bytes are no picture"
 
 
 async def test_large_answers_side_by_side_come_out_whole(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     prompts = [f"[[ok size=300000]] {number}" for number in range(20)]
-    images = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
+    images = await asyncio.gather(*(one(generator, GenerationRequest(prompt=prompt)) for prompt in prompts))
     assert [image.data for image in images] == [picture(prompt, "png", 300_000) for prompt in prompts]
     assert len(upstream.charges) == 20
 
@@ -154,7 +162,7 @@ async def test_answers_that_trickle_do_not_keep_the_others_waiting(
     ]
     await until(lambda: len(upstream.requests) == 8)
     async with asyncio.timeout(PATIENCE_S):
-        assert (await generator.generate(GenerationRequest(prompt="quick"))).data
+        assert (await one(generator, GenerationRequest(prompt="quick"))).data
     for task in trickles:
         task.cancel()
     await asyncio.wait(trickles)
@@ -163,7 +171,7 @@ async def test_answers_that_trickle_do_not_keep_the_others_waiting(
 async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("stale", "stale", "stale")  # each would reset the connection if it were used again
     for number in range(3):
-        assert (await generator.generate(GenerationRequest(prompt=f"{number}"))).data
+        assert (await one(generator, GenerationRequest(prompt=f"{number}"))).data
     assert len({request.connection for request in upstream.generations}) == 3
     assert {request.headers["connection"] for request in upstream.generations} == {"close"}
 

@@ -50,7 +50,7 @@ async def test_fetches_from_the_upstream_itself_without_the_key(
     caplog.set_level(logging.DEBUG, logger="pixyproxy")
     upstream.script(f"url to={upstream.base_url}/pictures/ok?signature=hush", "url to=/v1/pictures/ok", "url")
     for _ in range(3):
-        image = await generator.generate(REQUEST)
+        [image] = await generator.generate(REQUEST)
         assert image.data == EXPECTED
         assert image.model == "gpt-image-2"
     assert len(fetched(upstream)) == 3
@@ -84,7 +84,8 @@ async def test_fetches_from_an_allowed_host(upstream: FakeUpstream, elsewhere: F
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("LocalHost",))
     await generator.open()
     upstream.script(f"url to=http://localhost:{elsewhere.port}/v1/pictures/ok")
-    assert (await generator.generate(REQUEST)).data == EXPECTED
+    [image] = await generator.generate(REQUEST)
+    assert image.data == EXPECTED
     await generator.close()
     [request] = elsewhere.requests
     assert "authorization" not in request.headers

@@ -42,7 +42,7 @@ async def url(answers: Answers) -> AsyncIterator[str]:
 
 
 def generator_class() -> Callable[[str], Any]:
-    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    [code] = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class " in code]
     names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)
     return names["StableDiffusionImageGenerator"]
@@ -54,7 +54,7 @@ async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url:
     async with opened(container):
         image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})).image
     assert (image.status, image.generator, image.width) == (Status.READY, "stable-diffusion", 1)
-    assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32}]
+    assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32, "batch_size": 1}]
 
 
 @pytest.mark.parametrize(

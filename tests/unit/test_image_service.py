@@ -15,7 +15,7 @@ from pixyproxy.application.generation import Generations
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, Image, Status, Visibility, new_guid
-from tests.fakes.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator, SteppingClock
+from tests.fakes.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
 
 
 class FlakyRepository(MemoryImageRepository):
@@ -31,9 +31,9 @@ class FlakyRepository(MemoryImageRepository):
         if method in self.away:
             raise errors.DBConnectionError("The database is away.")
 
-    async def add(self, draft: Any) -> Image:
+    async def add_batch(self, drafts: Any) -> tuple[Image, ...]:
         self._reach("add")
-        return await super().add(draft)
+        return await super().add_batch(drafts)
 
     async def mark_ready(self, guid: str, result: Any, now: Any) -> Image:
         self._reach("mark_ready")
@@ -59,21 +59,10 @@ class House:
 async def house() -> AsyncIterator[House]:
     storage, blobs, generator, clock = MemoryStorage(), FailingBlobStore(), ScriptedGenerator(), SteppingClock()
     images, recovery = FlakyRepository(storage), MemoryRecoveryRepository(storage)
-    generations = Generations(
-        images,
-        recovery,
-        blobs,
-        generator,
-        MagicInspector(),
-        clock,
-        owner="test",
-        max_in_flight=2,
-        timeout_s=30,
-        lease_s=60,
-    )
+    service, generations = image_service_on(images, recovery, blobs, generator, clock, max_in_flight=2, timeout_s=30)
     await images.open()
     await blobs.open()
-    yield House(ImageService(images, blobs, generations, clock), images, blobs, generator, generations)
+    yield House(service, images, blobs, generator, generations)
     await blobs.close()
     await images.close()
 

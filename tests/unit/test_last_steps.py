@@ -1,5 +1,7 @@
 """Steps that only a rare accident needs: a commit whose answer was lost, and bytes that nobody flushed."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from pixyproxy.domain import errors
@@ -13,14 +15,14 @@ __all__ = ["house", "ruin"]
 async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = house.images.add
+    add_batch = house.images.add_batch
 
-    async def add_and_lose_the_answer(draft: ImageDraft) -> Image:
-        await add(draft)
+    async def add_and_lose_the_answer(drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+        await add_batch(drafts)
         raise errors.DBConnectionError("The database was lost.")
 
     with monkeypatch.context() as lost:
-        lost.setattr(house.images, "add", add_and_lose_the_answer)
+        lost.setattr(house.images, "add_batch", add_and_lose_the_answer)
         with pytest.raises(errors.DBConnectionError):
             await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
     await house.generations.keep_up()

@@ -1,12 +1,25 @@
-"""How the words and headers of a refusal are read."""
+"""How the words and headers of a refusal are read, and what of it is passed on."""
 
+import json
 import time
 from email.utils import formatdate
+from typing import Any
 
 import httpx2
 import pytest
 
-from pixyproxy.adapters.openai.errors import MAX_WORDS, harmless, read_words, retry_after
+from pixyproxy.adapters.openai.errors import Refusal, StreamRefusal, translate
+from pixyproxy.adapters.openai.words import MAX_WORDS, harmless, read_document, read_words, retry_after
+from pixyproxy.domain.errors import (
+    GeneratorConnectionLostError,
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorQuotaError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorUnavailableError,
+    PromptRejectedError,
+)
 
 KEY = "my-local-key-without-a-known-form"
 
@@ -95,3 +108,105 @@ def test_text_from_outside_stays_on_one_short_line() -> None:
 def test_common_words_are_left_alone() -> None:
     text = "Invalid size '1x1'. Use a risk-free, org-wide *bold* value: ask sk."
     assert harmless(text, KEY) == text.replace("org-wide", "[…]")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": {"message": "Ungültig: 'huge' 🦆.", "type": "invalid_request_error", "param": None, "code": "c"}},
+        {"error": {"message": "m", "inner": {"deep": [1, 2.5, True, None, {"a": "b"}]}}, "request_id": "req_1"},
+        {"error": {}},
+    ],
+)
+def test_a_document_is_passed_on_as_it_came(document: dict[str, Any]) -> None:
+    assert read_document(json.dumps(document).encode(), KEY) == document
+    assert read_document(json.dumps(document, ensure_ascii=False).encode(), KEY) == document
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"error": {"message": f"key {KEY}"}}),
+        json.dumps({"error": {"message": "m"}, "debug": [{"headers": [f"x{KEY}y"]}]}),
+        json.dumps({"error": {KEY: "m"}}),
+        json.dumps({"error": {"message": "Incorrect API key provided: sk-abc"}}),
+        json.dumps({"error": {"message": "abcdef*****xyz"}}),
+        json.dumps({"error": {"message": "m", "org": "org-AbC123"}}),
+        json.dumps({"error": {"message": "m", "header": "bearer abcdef"}}),
+        '{"error": {"message": "my-local-\\u006bey-without-a-known-form"}}',
+    ],
+)
+def test_a_document_with_a_secret_anywhere_is_not_passed_on(body: str) -> None:
+    assert read_document(body.encode(), KEY) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b"[]", b'"error"', b"17", b'{"message": "m"}', b'{"error": "m"}', b'{"error": null}',
+        b'{"error": [1]}', b"\xff\xfe\xfa", b"[" * 10_000, b'{"error": {"cost": NaN}}', b'{"error": {"cost": 1e999}}',
+        b'{"error": {"message": "\\ud800"}}',
+        b'{"error": {"message": "%s"}}' % (b"x" * 20_000),
+        b'{"error": %s1%s}' % (b'{"a":' * 20, b"}" * 20),
+        b'{"error": {"a": %s%s}}' % (b"[" * 900, b"]" * 900),
+    ],
+    ids=lambda body: str(body[:30]),
+)  # fmt: skip
+def test_what_is_no_document_of_openais_or_too_much_is_not_passed_on(body: bytes) -> None:
+    assert read_document(body, KEY) is None
+
+
+def translated(status: int, error: dict[str, Any], *, requested: bool = False) -> GeneratorError:
+    body = json.dumps({"error": error}).encode()
+    return translate(Refusal(status, httpx2.Headers(), body), api_key=KEY, model="m", model_requested=requested)
+
+
+@pytest.mark.parametrize("status", [400, 402, 409, 422, 429, 500, 503, 504])
+def test_a_refusal_carries_its_document(status: int) -> None:
+    error = {"message": "why", "type": "t", "param": "size", "code": "c"}
+    assert translated(status, error).document == {"error": error}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "c"), (403, "c"), (404, "c"), (404, "model_not_found"), (403, "model_not_found")]
+)
+def test_what_concerns_this_service_alone_carries_none(status: int, code: str) -> None:
+    assert translated(status, {"message": "why", "code": code}).document is None
+
+
+def test_a_model_that_the_caller_named_is_the_callers_business() -> None:
+    error = {"message": "no such model", "code": "model_not_found"}
+    assert translated(404, error, requested=True).document == {"error": error}
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        ({"code": "moderation_blocked", "type": "image_generation_user_error"}, PromptRejectedError),
+        ({"code": "content_policy_violation", "type": "invalid_request_error"}, PromptRejectedError),
+        ({"code": "invalid_value", "type": "invalid_request_error"}, GeneratorRequestError),
+        ({"code": None, "type": "image_generation_user_error"}, GeneratorRequestError),
+        ({"code": "invalid_api_key", "type": "invalid_request_error"}, GeneratorCredentialsError),
+        ({"code": "rate_limit_exceeded", "type": "requests"}, GeneratorRateLimitedError),
+        ({"code": "insufficient_quota", "type": "insufficient_quota"}, GeneratorQuotaError),
+        ({"code": "billing_hard_limit_reached", "type": "billing_limit_user_error"}, GeneratorQuotaError),
+        ({"code": "model_not_found", "type": "invalid_request_error"}, GeneratorUnavailableError),
+        ({"code": None, "type": "server_error"}, GeneratorUnavailableError),
+        ({"code": "made_up_tomorrow"}, GeneratorUnavailableError),
+        ({}, GeneratorUnavailableError),
+    ],
+)
+def test_an_error_in_a_stream_is_known_by_its_codes(codes: dict[str, Any], kind: type[GeneratorError]) -> None:
+    error = {"message": "why", **codes}
+    for document in ({"type": "error", "error": error}, {"error": error}, error):
+        refusal = StreamRefusal(document, begun=False)
+        failure = translate(refusal, api_key=KEY, model="m", model_requested=False)
+        assert type(failure) is kind
+        assert "HTTP" not in failure.message
+        passed_on = document is not error and not isinstance(failure, GeneratorCredentialsError)
+        if codes.get("code") != "model_not_found":
+            assert failure.document == ({"error": error} if passed_on else None)
+        # Once there was an early view, work was done: only what the caller can mend is an answer.
+        begun = translate(StreamRefusal(document, begun=True), api_key=KEY, model="m", model_requested=False)
+        assert type(begun) is (kind if failure.is_answer else GeneratorConnectionLostError)
+        assert begun.document == failure.document

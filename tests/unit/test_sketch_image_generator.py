@@ -24,7 +24,8 @@ async def generator() -> AsyncIterator[SketchImageGenerator]:
 
 
 async def draw(generator: SketchImageGenerator, prompt: str, **options: Any) -> bytes:
-    return (await generator.generate(GenerationRequest(prompt, options=options))).data
+    [image] = await generator.generate(GenerationRequest(prompt, options=options))
+    return image.data
 
 
 def picture(data: bytes) -> Image.Image:
@@ -122,8 +123,8 @@ async def test_what_cannot_be_drawn_is_refused_with_what_would_be_right(
 
 
 async def test_other_options_and_models_change_nothing(generator: SketchImageGenerator) -> None:
-    plain = await generator.generate(GenerationRequest("a duck", options={"size": "64x64"}))
-    odd = await generator.generate(
+    [plain] = await generator.generate(GenerationRequest("a duck", options={"size": "64x64"}))
+    [odd] = await generator.generate(
         GenerationRequest("a duck", model="anything-9", options={"size": "64x64", "moderation": "low", "n": 1})
     )
     assert odd == plain

@@ -56,9 +56,24 @@ def test_the_tables_of_both_servers_have_the_same_columns() -> None:
             for statement in split_statements(script.sql):
                 if match := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*)\)", statement, re.DOTALL):
                     tables[match[1]] = re.findall(r"^ +`?([a-z_0-9]+)`? +[A-Z]", match[2], re.MULTILINE)
+                elif match := re.match(r"ALTER TABLE (\w+)\s(.*)", statement, re.DOTALL):
+                    tables[match[1]] += re.findall(r"\bADD COLUMN `?([a-z_0-9]+)`? +[A-Z]", match[2])
         return tables
 
     assert columns("pixyproxy.adapters.mysql") == columns("pixyproxy.adapters.sqlite")
+    assert {"prompt", "batch"} <= set(columns("pixyproxy.adapters.mysql")["images"])
+
+
+def test_every_script_for_mysql_can_be_run_again() -> None:
+    """One that was cut short is, and a second change of the same table could not tell whether the first was made."""
+    for script in load_scripts("pixyproxy.adapters.mysql"):
+        changed = []
+        for statement in split_statements(script.sql):
+            if match := re.match(r"ALTER TABLE (\w+)\s", statement):
+                changed.append(match[1])
+            else:
+                assert statement.startswith("CREATE TABLE IF NOT EXISTS "), statement
+        assert len(changed) == len(set(changed)), script.name
 
 
 def test_the_administrators_script_is_in_the_package() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters._sql import threads
+from pixyproxy.adapters._sql.session import Parameters, Session
+from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
@@ -28,7 +30,9 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.image import Failure, ImageChanges, Status, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.user import User
-from tests.conformance.contracts.image_repository import NOW, add_ready, make_draft, make_result
+from tests.conformance.contracts.api_key_repository import make_key
+from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft, make_result
+from tests.fakes import first_tables
 
 
 @pytest.fixture
@@ -52,13 +56,20 @@ async def images(database: SQLiteDatabase) -> AsyncIterator[SQLiteImageRepositor
     await repository.close()
 
 
-def every_call(
-    images: SQLiteImageRepository, users: SQLiteUserRepository
-) -> dict[str, Callable[[], Awaitable[object]]]:
+def every_call(database: SQLiteDatabase) -> dict[str, Callable[[], Awaitable[object]]]:
+    images, users, keys = (
+        SQLiteImageRepository(database),
+        SQLiteUserRepository(database),
+        SQLiteApiKeyRepository(database),
+    )
     guid = new_guid()
     return {
         "ping": images.ping,
         "add": lambda: images.add(make_draft()),
+        "add_batch": lambda: images.add_batch(make_batch(2)),
+        "batch": lambda: images.batch(guid),
+        "find_claimed": lambda: images.find_claimed("", "key"),
+        "find_recent": lambda: images.find_recent("", "a" * 64, NOW),
         "mark_ready": lambda: images.mark_ready(guid, make_result(), NOW),
         "mark_failed": lambda: images.mark_failed(guid, Status.FAILED, Failure("x", "y"), NOW),
         "get": lambda: images.get(guid),
@@ -70,6 +81,10 @@ def every_call(
         "user add": lambda: users.add(User("alice", None, "h")),
         "user set": lambda: users.set_password_hash("alice", "h"),
         "user remove": lambda: users.remove("alice"),
+        "key add": lambda: keys.add(make_key()),
+        "key find": lambda: keys.find("digest"),
+        "key list": keys.list,
+        "key remove": lambda: keys.remove("AbCdEfGh"),
     }
 
 
@@ -82,7 +97,7 @@ async def test_two_repositories_share_a_database_until_both_have_closed(database
     await images.close()
     assert (await users.get("alice")).username == "alice"
     await users.close()
-    for name, call in every_call(images, users).items():
+    for name, call in every_call(database).items():
         with pytest.raises(DBConnectionError):
             print(name, await call())
 
@@ -106,11 +121,10 @@ async def test_readers_cannot_write(database: SQLiteDatabase) -> None:
 async def test_a_deleted_file_is_an_outage_until_it_is_back(
     images: SQLiteImageRepository, database: SQLiteDatabase, path: Path, tmp_path: Path
 ) -> None:
-    users = SQLiteUserRepository(database)
     image = await add_ready(images, tags=("duck",))
     saved = tmp_path / "saved"
     shutil.move(path.parent, saved)
-    for name, call in every_call(images, users).items():
+    for name, call in every_call(database).items():
         with pytest.raises(DBConnectionError):
             print(name, await call())
     assert not path.exists()
@@ -285,6 +299,37 @@ async def test_a_script_that_fails_leaves_nothing_behind(path: Path) -> None:
         assert raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("roster",)]
 
 
+async def test_the_rows_of_an_older_file_are_kept(path: Path) -> None:
+    make_first_tables(path)
+    images = SQLiteImageRepository(SQLiteDatabase(path))
+    await images.open()
+    await first_tables.check(images)
+    batch = await images.add_batch(make_batch(2, derived_from=(first_tables.READY,)))
+    assert [image.id for image in batch] == [10, 11]
+    assert await images.batch(batch[0].guid) == batch
+    await images.close()
+
+
+async def test_a_change_of_tables_that_fails_leaves_nothing_behind(path: Path) -> None:
+    make_first_tables(path)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("CREATE TABLE image_sources (strange)")
+        before = raw.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    with pytest.raises(SchemaVersionError):
+        await migrate(path)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        assert raw.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+        raw.execute("DROP TABLE image_sources")
+    assert (await migrate(path))[0] == "0002_batches_and_edits.sql"
+
+
+def make_first_tables(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as raw, raw:
+        for statement in first_tables.statements("pixyproxy.adapters.sqlite"):
+            raw.execute(statement)
+
+
 async def test_no_thread_is_left_behind(path: Path) -> None:
     await migrate(path)
     path.write_bytes(b"broken" * 1000)
@@ -303,3 +348,24 @@ async def test_lists_use_an_index_in_order(images: SQLiteImageRepository, databa
         steps = [str(row[3]) for row in plan]
         assert any("images_visible" in step or "images_author" in step for step in steps), steps
         assert not any(step.startswith("SCAN images") for step in steps), steps
+
+
+async def test_what_is_recent_is_read_from_its_index(images: SQLiteImageRepository, database: SQLiteDatabase) -> None:
+    from pixyproxy.adapters._sql.images import find_recent
+
+    def job(session: Session) -> list[str]:
+        explained: list[str] = []
+
+        class Explaining:
+            def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> None:
+                rows = session.fetch(f"EXPLAIN QUERY PLAN SELECT {columns} {rest}", parameters)
+                explained.extend(str(row[3]) for row in rows)
+
+        find_recent(Explaining(), "", "a" * 64, NOW)  # type: ignore[arg-type]  # all it needs of a session
+        return explained
+
+    steps = await database.read(job)
+    recent = [step for step in steps if "images_request" in step]
+    assert ["updated_at>" in step for step in recent] == [False, True], steps
+    assert all("status=?" in step for step in recent), steps
+    assert not any(step.startswith("SCAN images") for step in steps), steps

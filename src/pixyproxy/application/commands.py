@@ -1,133 +1,31 @@
 """What the use cases accept, as pydantic models that revalidate it whoever calls."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pixyproxy.application.fields import (
+    AnyVisibility,
+    ClassKey,
+    Cursor,
+    Filename,
+    Guid,
+    Guids,
+    KeyName,
+    Option,
+    Password,
+    Prompt,
+    SearchWords,
+    Tags,
+    Time,
+    Username,
+)
 from pixyproxy.domain.errors import DataValidationError, FieldError
-from pixyproxy.domain.filename import filename_problem
-from pixyproxy.domain.image import Status, Visibility
-from pixyproxy.domain.query import decode_cursor
-from pixyproxy.domain.tags import MAX_TAG_LENGTH, MAX_TAGS, normalise_tags, tag_problem
-from pixyproxy.domain.text import query_terms
+from pixyproxy.domain.image import Status
 
-MAX_PROMPT_LENGTH = 32_000
-MAX_QUERY_TERMS = 64
-"""Words in one search; the database joins a list of terms for each."""
-
-
-def _good_prompt(prompt: str) -> str:
-    if not prompt.strip():
-        raise ValueError("must not be blank: describe the picture")
-    if "\x00" in prompt:
-        raise ValueError("must not contain NUL characters (U+0000)")
-    return prompt
-
-
-def _good_tags(tags: list[str]) -> list[str]:
-    if any(len(tag) > MAX_TAG_LENGTH for tag in tags):
-        raise ValueError(f"each tag must be at most {MAX_TAG_LENGTH} characters long")
-    normalised = normalise_tags(tags)
-    for tag in normalised:
-        if problem := tag_problem(tag):
-            raise ValueError(f"each tag {problem}")
-    return list(normalised)
-
-
-def _good_filename(filename: str) -> str:
-    if problem := filename_problem(filename):
-        raise ValueError(problem)
-    return filename
-
-
-def _is_one_line(text: str) -> bool:
-    """Whether nothing in the text breaks or steers a line; characters newer than this Python are taken as good."""
-    return not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text)
-
-
-def _good_option(option: str) -> str:
-    if not _is_one_line(option) or not option.strip():
-        raise ValueError("must be printable and not blank")
-    return option
-
-
-def _good_username(username: str) -> str:
-    hidden = any(unicodedata.category(c) == "Cf" for c in username)
-    if username != username.strip() or not _is_one_line(username) or hidden or ":" in username:
-        raise ValueError("must be printable, without ':' and without white space at either end")
-    return username
-
-
-def _searchable(prompt: str) -> str:
-    terms = query_terms(prompt)
-    if not terms:
-        raise ValueError("must contain something to search for")
-    if len(terms) > MAX_QUERY_TERMS:
-        raise ValueError(f"must be at most {MAX_QUERY_TERMS} different words")
-    return prompt
-
-
-def _good_cursor(cursor: str) -> str:
-    try:
-        decode_cursor(cursor)
-    except DataValidationError as error:
-        raise ValueError(error.errors[0].msg) from None
-    return cursor
-
-
-def _parse_time(value: object) -> object:
-    """Accept ISO 8601 text beside datetimes; what has no zone is UTC."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("must be a time in ISO 8601, such as 2026-11-21T10:00:00Z") from None
-    if isinstance(value, datetime):
-        try:
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("must be a time in the years 1 to 9999") from None
-    return value
-
-
-# What the validators above check, as far as JSON Schema can say it: for whoever reads the schema, and for
-# tools that make requests from it. The code decides.
-_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_HIDDEN = rf"{_CONTROL}\xad\u0600-\u0605\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_INNER = rf"[^\s{_CONTROL}]"
-_ONE_LINE = rf"^[^{_CONTROL}]*{_INNER}[^{_CONTROL}]*$"
-_TRIMMED = rf"^\s*{_INNER}([^{_CONTROL}]*{_INNER})?\s*$"
-_BARE_NAME = rf"^(?!\.\.?$)[^\s/\\{_HIDDEN}]([^/\\{_HIDDEN}]*[^\s/\\{_HIDDEN}])?$"
-_NO_COLON = rf"^[^\s:{_HIDDEN}]([^:{_HIDDEN}]*[^\s:{_HIDDEN}])?$"
-
-
-def _schema(**members: Any) -> Any:
-    """Members of the JSON schema that are documentation only."""
-    return Field(json_schema_extra=members)
-
-
-Prompt = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_PROMPT_LENGTH),
-    _schema(pattern=r"\S"),
-    AfterValidator(_good_prompt),
-]
-Tag = Annotated[str, _schema(minLength=1, maxLength=MAX_TAG_LENGTH, pattern=_TRIMMED)]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_good_tags)]
-Filename = Annotated[
-    str, Field(min_length=1, max_length=255), _schema(pattern=_BARE_NAME), AfterValidator(_good_filename)
-]
-Option = Annotated[str, Field(min_length=1, max_length=255), _schema(pattern=_ONE_LINE), AfterValidator(_good_option)]
-Username = Annotated[
-    str, Field(min_length=1, max_length=64), _schema(pattern=_NO_COLON), AfterValidator(_good_username)
-]
-Password = Annotated[str, Field(min_length=1, max_length=1024)]
-AnyVisibility = Annotated[Visibility, Field(strict=False)]
-Time = Annotated[datetime, BeforeValidator(_parse_time)]
+_OPTIONS = ("size", "quality", "background", "output_format")
 
 
 class Command(BaseModel):
@@ -157,6 +55,35 @@ class CreateImage(Command):
     background: Option | None = Field(None, description="Passed on to the generator.", examples=["opaque"])
     output_format: Option | None = Field(None, description="Passed on to the generator.", examples=["png"])
 
+    edit_of: Guids | None = Field(
+        None,
+        description="The GUIDs of 1 to 16 stored images that this one is made from; one may stand alone.",
+        examples=[["0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"]],
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is passed on to the generator."""
+        return {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
+
+
+class GenerateImages(Command):
+    """Pictures to be made by one call; every field that is not known here is passed on to the generator."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    prompt: Prompt = Field(description="What to draw; kept exactly.", examples=["a rubber duck on a sink"])
+    model: Option | None = Field(None, description="Passed on to the generator.", examples=["gpt-image-2"])
+    n: Annotated[int, Field(ge=1, le=10)] | None = Field(None, description="How many pictures.", examples=[1])
+    tags: Tags | None = Field(None, description="Labels of all of them, as in `POST /image`.", examples=[["duck"]])
+    visibility: AnyVisibility | None = Field(None, description="As in `POST /image`.", examples=["public"])
+    filename: Filename | None = Field(None, description="As in `POST /image`.", examples=["duck.png"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is passed on to the generator."""
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+
 
 class UpdateImage(Command):
     """What an author may change; fields left out (or null) stay as they are."""
@@ -170,17 +97,15 @@ class SearchImages(Command):
     """Filters of a list of images, all of which must hold."""
 
     limit: int = Field(50, ge=1, le=200, description="How many images a page has at most.")
-    cursor: Annotated[str, _schema(pattern="^[A-Za-z0-9_-]{16}$"), AfterValidator(_good_cursor)] | None = Field(
-        None, description="Where to go on: taken from the `Link` header of the page before."
+    cursor: Cursor | None = Field(None, description="Where to go on: taken from the `Link` header of the page before.")
+    prompt: SearchWords | None = Field(
+        None, description="Words of the prompt, each by its beginning, without regard to case and accents."
     )
-    prompt: (
-        Annotated[str, Field(min_length=1, max_length=1000), _schema(pattern=_INNER), AfterValidator(_searchable)]
-        | None
-    ) = Field(None, description="Words of the prompt, each by its beginning, without regard to case and accents.")
     filename: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="A part of the file name, without regard to case and accents."
     )
-    guid: Annotated[str, _schema(format="uuid")] | None = Field(None, description="The GUID of one image.")
+    guid: Guid | None = Field(None, description="The GUID of one image.")
+    derived_from: Guid | None = Field(None, description="The GUID of an image that they are edits of.")
     tag: Tags | None = Field(None, description="A tag the image must have; repeat it to ask for several.")
     author: Username | None = Field(None, description="The username of the author.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")
@@ -196,7 +121,7 @@ class AddUser(Command):
 
     username: Username
     password: Password
-    class_key: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_good_option)] | None = None
+    class_key: ClassKey | None = None
 
 
 class ChangePassword(Command):
@@ -204,6 +129,14 @@ class ChangePassword(Command):
 
     username: Username
     password: Password
+
+
+class AddKey(Command):
+    """An API key to be made for a user."""
+
+    username: Username
+    name: KeyName | None = None
+    expires_at: Time | None = None
 
 
 M = TypeVar("M", bound=Command)

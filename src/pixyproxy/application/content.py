@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
+from typing import Self
 
-from pixyproxy.domain.errors import BlobCorruptError
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.errors import BlobCorruptError, ImageNotReadyError
+from pixyproxy.domain.image import Image, Picture, Status
 from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,23 @@ class ImageContent:
     sha256: str
     media_type: str
     _blobs: BlobStore
+
+    @classmethod
+    def of(cls, image: Image, blobs: BlobStore) -> Self:
+        """The content of a ready image; raises ImageNotReadyError for any other, with a delay if one may come."""
+        if image.status is Status.GENERATING:
+            raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
+        if image.size_bytes is None or image.sha256 is None or image.media_type is None:
+            # Not a temporary state, but somebody may yet settle an unknown one: ask again much later.
+            raise ImageNotReadyError(
+                f"The image has no content: its status is {image.status.value}.", guid=image.guid, retry_after_s=3600
+            )
+        return cls(image, image.size_bytes, image.sha256, image.media_type, blobs)
+
+    @property
+    def picture(self) -> Picture:
+        """What the bytes are."""
+        return Picture(self.media_type, self.image.width or 0, self.image.height or 0)
 
     async def read(self, start: int = 0, stop: int | None = None) -> BlobReader:
         """Open the bytes `start` up to `stop` (None: the end).

@@ -11,6 +11,8 @@ from pixyproxy.domain.image import Image, ImageResult, Picture, Status, Visibili
 
 VERSION = 1
 
+_Guid = Annotated[str, Field(pattern="^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+
 
 class _Sidecar(BaseModel):
     """What a sidecar must hold; later versions may hold more."""
@@ -35,6 +37,10 @@ class _Sidecar(BaseModel):
     parameters: dict[str, Any]
     revised_prompt: str | None
     usage: dict[str, Any] | None
+    # Sidecars that were written before there were edits and batches do not have these.
+    derived_from: list[_Guid] = []
+    batch: _Guid | None = None
+    reported: dict[str, Any] | None = None
 
 
 def sidecar_of(image: Image, result: ImageResult) -> dict[str, Any]:
@@ -58,6 +64,9 @@ def sidecar_of(image: Image, result: ImageResult) -> dict[str, Any]:
         "parameters": dict(image.parameters),
         "revised_prompt": result.revised_prompt,
         "usage": None if result.usage is None else dict(result.usage),
+        "derived_from": list(image.derived_from),
+        "batch": image.batch,
+        "reported": None if result.reported is None else dict(result.reported),
     }
 
 
@@ -76,6 +85,7 @@ def sidecar_of_ready(image: Image) -> dict[str, Any]:
             model=image.model,
             revised_prompt=image.revised_prompt,
             usage=image.usage,
+            reported=image.reported,
         ),
     )
 
@@ -111,6 +121,9 @@ def image_of(sidecar: Mapping[str, Any]) -> Image:
         sha256=result.sha256,
         revised_prompt=result.revised_prompt,
         usage=result.usage,
+        reported=result.reported,
+        derived_from=tuple(parsed.derived_from),
+        batch=parsed.batch,
     )
 
 
@@ -131,4 +144,5 @@ def _result(parsed: _Sidecar) -> ImageResult:
         model=parsed.model,
         revised_prompt=parsed.revised_prompt,
         usage=parsed.usage,
+        reported=parsed.reported,
     )

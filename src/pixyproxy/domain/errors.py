@@ -1,7 +1,7 @@
 """The error tree: everything the core and its adapters raise descends from `PixyProxyException`."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class FieldError(NamedTuple):
@@ -16,10 +16,12 @@ class PixyProxyException(Exception):
 
     `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
     caller may know it. `retry_after_s` says after how many seconds a repeat has a chance, or None.
-    `replayed` is True where the answer to an earlier request is repeated.
+    `replayed` is True where the answer to an earlier request is repeated. `may_have_been_paid` is True where
+    money may have been spent all the same: what was asked for must not be repeated by itself.
     """
 
     code = "internal-error"
+    may_have_been_paid = False
 
     def __init__(self, message: str, *, guid: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -56,6 +58,12 @@ class ImageNotFoundError(RecordNotFoundError):
 
 class UserNotFoundError(RecordNotFoundError):
     """No such user in the roster."""
+
+
+class ModelNotFoundError(RecordNotFoundError):
+    """The generator offers no such model."""
+
+    code = "model-not-found"
 
 
 class ConstraintViolationError(PixyProxyException):
@@ -116,14 +124,15 @@ class CapacityExceededError(PixyProxyException):
 class GeneratorError(PixyProxyException):
     """The generator did not make a picture.
 
-    `may_have_been_paid` is True where the upstream may have billed the call all the same: its outcome is
-    unknown, and it must not be repeated by itself. `is_answer` is True where the same request would be
-    answered alike again: it is the answer to the request and not an accident on the way.
+    With `may_have_been_paid` the outcome of the call is unknown. `is_answer` is True where the same request
+    would be answered alike again: it is the answer to the request and not an accident on the way. `document` is
+    the generator's own description of the error where it gave one that holds no secret, as JSON types, for
+    callers who speak its language.
     """
 
     code = "generator-failed"
-    may_have_been_paid = False
     is_answer = False
+    document: Mapping[str, Any] | None = None
 
 
 class PromptRejectedError(GeneratorError):
@@ -138,6 +147,12 @@ class GeneratorRequestError(GeneratorError):
 
     code = "generator-request-rejected"
     is_answer = True
+
+
+class EditingUnsupportedError(GeneratorRequestError):
+    """The generator makes pictures from prompts only and not from other pictures."""
+
+    code = "editing-unsupported"
 
 
 class GeneratorRateLimitedError(GeneratorError):

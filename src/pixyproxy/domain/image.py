@@ -1,11 +1,12 @@
 """The image and what goes into the making of one."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, BinaryIO
 
 from pixyproxy.domain.errors import ImageNotFoundError
 
@@ -45,26 +46,68 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class InputImage:
+    """A picture that another is made from: a seekable file, open for reading, and what its bytes are."""
+
+    file: BinaryIO = field(repr=False, compare=False)
+    picture: Picture
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a generator is asked for.
+    """What a generator is asked for: `n` pictures from a prompt, or an edit of `images` where there are any.
 
     `model` None leaves the choice to the generator. `options` are passed on as they are (`size`,
     `quality`, `background`, `output_format`, …): which values are good is the generator's to say.
+    `attachments` are further pictures of an edit by the names of their parameters (`mask`, …).
     """
 
     prompt: str
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    n: int = 1
+    images: tuple[InputImage, ...] = ()
+    attachments: Mapping[str, InputImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """What a generator made: the bytes as they came and what it reports of them (None: not reported)."""
+    """What a generator made: the bytes as they came and what it reports of them (None: not reported).
+
+    `usage` is the share of this picture in what the call used. `reported` holds the options that were really
+    used, such as `size`, `quality`, `background` and `output_format`.
+    """
 
     data: bytes
     model: str | None = None
     revised_prompt: str | None = None
     usage: Mapping[str, Any] | None = None
+    reported: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialImage:
+    """An early view of a picture that is being made; `index` counts them from 0, `reported` is as in GeneratedImage."""
+
+    data: bytes
+    index: int
+    reported: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorModel:
+    """A model that a generator offers.
+
+    `is_default` marks the one that is used where a request names none; `shutdown_date` is as announced.
+    """
+
+    id: str
+    created_at: datetime | None = None
+    owned_by: str | None = None
+    shutdown_date: str | None = None
+    is_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +115,12 @@ class IdempotencyClaim:
     """A caller's claim of an idempotency key for a request.
 
     `caller` is the username, empty for anonymous callers, who are one caller. `fingerprint` is the sha256
-    (hexadecimal) of the canonical request: another request under the same key has another.
+    (hexadecimal) of the canonical request: another request under the same key has another. Without a key
+    (None) nothing is claimed, and the request can be found again by its fingerprint only.
     """
 
     caller: str
-    key: str
+    key: str | None
     fingerprint: str
 
 
@@ -85,7 +129,8 @@ class ImageDraft:
     """All that is known of an image when its generation begins.
 
     `lease_owner` and `lease_expires_at` say which process works on it and until when nobody else may
-    settle it.
+    settle it. `derived_from` are the GUIDs of the stored images it is made from. Where one call makes several
+    images, `batch` is the GUID of the first of them, in all of them.
     """
 
     guid: str
@@ -101,6 +146,29 @@ class ImageDraft:
     lease_owner: str
     lease_expires_at: datetime
     claim: IdempotencyClaim | None = None
+    derived_from: tuple[str, ...] = ()
+    batch: str | None = None
+
+    def recorded(self, image_id: int) -> "Image":
+        """The image that this draft becomes once it is recorded under an id."""
+        return Image(
+            id=image_id,
+            guid=self.guid,
+            filename=self.filename,
+            prompt=self.prompt,
+            tags=self.tags,
+            author=self.author,
+            visibility=self.visibility,
+            status=Status.GENERATING,
+            created_at=self.created_at.astimezone(UTC),
+            updated_at=self.created_at.astimezone(UTC),
+            generator=self.generator,
+            model=self.model,
+            # What a caller does to its own mapping later must not reach what is kept.
+            parameters=json.loads(json.dumps(dict(self.parameters))),
+            derived_from=self.derived_from,
+            batch=self.batch,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +182,7 @@ class ImageResult:
     model: str | None
     revised_prompt: str | None
     usage: Mapping[str, Any] | None
+    reported: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +218,10 @@ class Image:
     sha256: str | None = None
     revised_prompt: str | None = None
     usage: Mapping[str, Any] | None = None
+    reported: Mapping[str, Any] | None = None
     error: Failure | None = None
+    derived_from: tuple[str, ...] = ()
+    batch: str | None = None
 
 
 def new_guid() -> str:

@@ -20,8 +20,8 @@ class ImageQuery:
 
     `viewer` is the username on whose behalf is searched, None for anonymous: a private image is found by
     its author only, and so is one whose status is not `ready`. `terms` are matched by prefix against the
-    search terms of the prompt, `filename` is a folded substring, the two times are exclusive bounds, and
-    `before_id` continues after the image with that id.
+    search terms of the prompt, `filename` is a folded substring, `derived_from` is the GUID of an image that was
+    edited, the two times are exclusive bounds, and `before_id` continues after the image with that id.
     """
 
     viewer: str | None = None
@@ -34,6 +34,7 @@ class ImageQuery:
     author: str | None = None
     visibility: Visibility | None = None
     status: Status = Status.READY
+    derived_from: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 

@@ -1,6 +1,7 @@
 """The port to the store of image records."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
@@ -28,19 +29,35 @@ class ImageRepository(Resource):
         """Return if the store answers."""
 
     @abstractmethod
-    async def add(self, draft: ImageDraft) -> Image:
-        """Record a new image with status `generating` and return it; ids grow in the order of adding.
+    async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+        """Record new images, all or none, with status `generating`; ids grow in the order of adding.
 
-        Raises IdempotencyKeyTakenError if an image holds the claim of the draft (the same caller and key),
-        ConstraintViolationError if one with this guid exists, and changes nothing then. Of several who claim
-        the same key at once, one succeeds.
+        Only the first may have a claim. Raises IdempotencyKeyTakenError if an image holds it (the same caller and
+        key), ConstraintViolationError if one with a guid of these exists, and changes nothing then. Of several
+        who claim the same key at once, one succeeds; a claim without a key is nobody's alone.
         """
+
+    async def add(self, draft: ImageDraft) -> Image:
+        """Record one new image, as `add_batch` does."""
+        (image,) = await self.add_batch([draft])
+        return image
+
+    @abstractmethod
+    async def batch(self, guid: str) -> tuple[Image, ...]:
+        """The images whose `batch` is this guid, in the order of adding; none is no error."""
 
     @abstractmethod
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         """The image that holds this idempotency key of this caller and the fingerprint of its request, or None.
 
         An image holds its key as long as it exists, unless its failure gave the key back.
+        """
+
+    @abstractmethod
+    async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
+        """The newest image with this fingerprint of this caller, with or without a key.
+
+        Only one that is `generating`, or was updated at or after `since`; none whose key was given back.
         """
 
     @abstractmethod
@@ -56,7 +73,8 @@ class ImageRepository(Resource):
     ) -> Image:
         """Record why no image was made, with status `failed` or `unknown`; end the lease.
 
-        With `free_key` the image gives its idempotency key back, to be claimed by another.
+        With `free_key` the image gives its claim back: another may take the key, and its fingerprint is not
+        found any more.
 
         Raises ImageNotFoundError if there is no such image, and ConstraintViolationError if it is `ready`:
         an image that is there never turns into a failure.
@@ -84,4 +102,7 @@ class ImageRepository(Resource):
 
     @abstractmethod
     async def delete(self, guid: str) -> None:
-        """Forget the image, its tags and its search terms. Raises ImageNotFoundError if there is none."""
+        """Forget the image, its tags, its search terms and what it is derived from.
+
+        Raises ImageNotFoundError if there is none. An image that is derived from it still is.
+        """

@@ -1,21 +1,25 @@
 """What every ImageGenerator keeps to, whatever draws its pictures.
 
 An adapter's suite subclasses `ImageGeneratorContract`, sets `adapter` and supplies the fixture `unopened`;
-it may replace the fixtures `secrets` and `slow_request`. `generator` is `unopened`, opened and closed again.
+it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`. `generator` is
+`unopened`, opened and closed again.
 """
 
 import asyncio
+import hashlib
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from pixyproxy.domain.errors import GeneratorError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorError, GeneratorRequestError
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, InputImage, PartialImage, Picture
+from pixyproxy.domain.usage import sum_usage
 from pixyproxy.ports.image_generator import ImageGenerator
 
 PATIENCE_S = 20.0
@@ -65,6 +69,21 @@ class ImageGeneratorContract:
         return ()
 
     @pytest.fixture
+    def charges(self) -> Callable[[], int]:
+        """Counts what was paid so far."""
+        return lambda: 0
+
+    @pytest.fixture
+    def usage_of_three(self) -> Mapping[str, Any] | None:
+        """What a call that makes three pictures uses, where the suite knows."""
+        return None
+
+    @pytest.fixture
+    def refused(self) -> GenerationRequest:
+        """A request that the generator refuses as wrong."""
+        return GenerationRequest(prompt="refused", options={"size": "0x0"})
+
+    @pytest.fixture
     def slow_request(self) -> GenerationRequest:
         """A request that takes long enough to be cancelled on the way."""
         return GenerationRequest(prompt="a slow one", options={"size": "1536x1024"})
@@ -78,15 +97,140 @@ class ImageGeneratorContract:
 
     @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: ascii(prompt[:20]))
     async def test_makes_one_picture_of_any_prompt(self, generator: ImageGenerator, prompt: str) -> None:
-        check_image(await generator.generate(GenerationRequest(prompt=prompt)))
+        check_images(await generator.generate(GenerationRequest(prompt=prompt)), 1)
+
+    @pytest.mark.parametrize("number", [1, 2, 3, 10])
+    async def test_makes_as_many_different_pictures_as_are_asked_for(
+        self, generator: ImageGenerator, number: int
+    ) -> None:
+        images = await generator.generate(GenerationRequest(prompt="many ducks", n=number))
+        check_images(images, number)
+        assert len({image.data for image in images}) == number
+
+    async def test_the_shares_of_the_usage_add_up_to_it(
+        self, generator: ImageGenerator, usage_of_three: Mapping[str, Any] | None
+    ) -> None:
+        images = await generator.generate(GenerationRequest(prompt="three ducks", n=3))
+        assert sum_usage(image.usage for image in images) == usage_of_three
+
+    async def test_reports_the_options_that_were_used(self, generator: ImageGenerator) -> None:
+        options = {"size": "512x512", "quality": "low", "background": "opaque", "output_format": "png"}
+        for image in await generator.generate(GenerationRequest(prompt="reported", options=options, n=2)):
+            assert image.reported is not None
+            assert {**image.reported, **options} == dict(image.reported)
+
+    @pytest.mark.parametrize("wanted", [None, 0, 1, 3])
+    async def test_hands_out_early_views_as_many_as_are_wanted_before_it_returns(
+        self, generator: ImageGenerator, wanted: int | None
+    ) -> None:
+        loop, returned = asyncio.get_running_loop(), False
+        partials: list[PartialImage] = []
+
+        def on_partial(partial: PartialImage) -> None:
+            assert asyncio.get_running_loop() is loop  # raises in any other thread
+            assert not returned
+            partials.append(partial)
+
+        options: dict[str, Any] = {"output_format": "png"} | ({} if wanted is None else {"partial_images": wanted})
+        images = await generator.generate(GenerationRequest(prompt="early", options=options), on_partial)
+        returned = True
+        check_images(images, 1)
+        assert [partial.index for partial in partials] == list(range(wanted or 0))
+        for partial in partials:
+            check_partial(partial)
+            assert partial.data != images[0].data
+            assert partial.reported["output_format"] == "png"
+        await asyncio.sleep(0.05)
+
+    @pytest.mark.parametrize("wanted", [None, 3])
+    async def test_early_views_change_nothing_of_the_pictures(
+        self, generator: ImageGenerator, wanted: int | None
+    ) -> None:
+        options = {"size": "512x512"} | ({} if wanted is None else {"partial_images": wanted})
+        request = GenerationRequest(prompt="the same", options=options, n=2)
+        without = await generator.generate(request)
+        streamed = await generator.generate(request, lambda partial: None)
+        assert [image.data for image in streamed] == [image.data for image in without]
+        assert [image.reported for image in streamed] == [image.reported for image in without]
+
+    @pytest.mark.parametrize("wanted", [-1, 4, 10**9, "2", "auto", None, True, 1.5, [], {}], ids=str)
+    async def test_an_odd_number_of_early_views_ends_in_a_picture_or_a_generator_error(
+        self, generator: ImageGenerator, wanted: Any, secrets: tuple[str, ...]
+    ) -> None:
+        request = GenerationRequest(prompt="odd views", options={"size": "64x64", "partial_images": wanted})
+        for on_partial in (None, check_partial):
+            try:
+                check_images(await generator.generate(request, on_partial), 1)
+            except GeneratorError as error:
+                check_error(error, secrets)
+
+    def test_says_whether_it_can_edit_before_opening(self, unopened: ImageGenerator) -> None:
+        assert unopened.can_edit in (True, False)
+
+    @pytest.mark.parametrize("number", [1, 2, 16])
+    async def test_edits_or_says_that_it_cannot(
+        self, generator: ImageGenerator, charges: Callable[[], int], tmp_path: Path, number: int
+    ) -> None:
+        pictures = tuple(input_image(tmp_path, b"picture %d " % index * 10_000) for index in range(number))
+        mask = input_image(tmp_path, b"mask" * 1000)
+        request = GenerationRequest(prompt="with a hat", n=2, images=pictures, attachments={"mask": mask})
+        before = charges()
+        if generator.can_edit:
+            check_images(await generator.generate(request), 2)
+        else:
+            with pytest.raises(EditingUnsupportedError):
+                await generator.generate(request)
+            assert charges() == before
+        for each in (*pictures, mask):
+            assert not each.file.closed
+            each.file.close()
+
+    async def test_the_files_of_an_edit_can_be_used_again_wherever_they_stand(
+        self, generator: ImageGenerator, tmp_path: Path
+    ) -> None:
+        if not generator.can_edit:
+            pytest.skip("it makes no edits")
+        picture = input_image(tmp_path, b"a picture " * 50_000)
+        request = GenerationRequest(prompt="again", images=(picture, picture))
+        for position in (0, 17, picture.size_bytes):
+            picture.file.seek(position)
+            check_images(await generator.generate(request), 1)
+        for images in await asyncio.gather(*(generator.generate(request, lambda partial: None) for _ in range(3))):
+            check_images(images, 1)
+        picture.file.close()
+
+    async def test_a_refusal_says_why(
+        self, generator: ImageGenerator, refused: GenerationRequest, secrets: tuple[str, ...]
+    ) -> None:
+        for on_partial in (None, check_partial):
+            with pytest.raises(GeneratorRequestError) as caught:
+                await generator.generate(refused, on_partial)
+            check_error(caught.value, secrets)
+
+    async def test_lists_its_models_and_the_default_one_among_them(
+        self, generator: ImageGenerator, charges: Callable[[], int]
+    ) -> None:
+        before = charges()
+        models = await generator.models()
+        names = [model.id for model in models]
+        assert names == sorted(set(names))
+        [default] = [model.id for model in models if model.is_default]
+        [image] = await generator.generate(GenerationRequest(prompt="by default", options={"size": "64x64"}))
+        assert image.model == default
+        for model in models:
+            assert model.id
+            assert model.created_at is None or model.created_at.tzinfo is not None
+            assert model.owned_by is None or model.owned_by
+            assert model.shutdown_date is None or model.shutdown_date
+        assert charges() <= before + 1
 
     async def test_takes_the_usual_options(self, generator: ImageGenerator) -> None:
         options = {"size": "1024x1024", "quality": "low", "background": "auto", "output_format": "png"}
-        check_image(await generator.generate(GenerationRequest(prompt="with options", options=options)))
+        check_images(await generator.generate(GenerationRequest(prompt="with options", options=options)), 1)
 
     async def test_an_unknown_option_is_passed_on_or_ignored(self, generator: ImageGenerator) -> None:
         options = {"made_up_tomorrow": {"deep": ["value"]}}
-        check_image(await generator.generate(GenerationRequest(prompt="new option", options=options)))
+        check_images(await generator.generate(GenerationRequest(prompt="new option", options=options)), 1)
 
     async def test_leaves_the_options_as_they_were(self, generator: ImageGenerator) -> None:
         options = {"size": "1024x1024", "other": ["kept"]}
@@ -97,20 +241,20 @@ class ImageGeneratorContract:
 
     async def test_several_calls_run_side_by_side(self, generator: ImageGenerator) -> None:
         prompts = [f"picture number {number}" for number in range(12)]
-        images = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
-        for image in images:
-            check_image(image)
-        assert len({image.data for image in images}) == len(prompts)
+        made = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
+        for images in made:
+            check_images(images, 1)
+        assert len({image.data for (image,) in made}) == len(prompts)
 
     @pytest.mark.parametrize("options", ODD_OPTIONS, ids=str)
     async def test_odd_options_end_in_a_picture_or_a_generator_error(
         self, generator: ImageGenerator, options: Mapping[str, Any], secrets: tuple[str, ...]
     ) -> None:
         try:
-            check_image(await generator.generate(GenerationRequest(prompt="odd options", options=options)))
+            check_images(await generator.generate(GenerationRequest(prompt="odd options", options=options)), 1)
         except GeneratorError as error:
-            check_message(error, secrets)
-        check_image(await generator.generate(GenerationRequest(prompt="and all is well again")))
+            check_error(error, secrets)
+        check_images(await generator.generate(GenerationRequest(prompt="and all is well again")), 1)
 
     async def test_a_cancelled_call_ends_promptly_and_harms_nothing(
         self, generator: ImageGenerator, slow_request: GenerationRequest
@@ -122,8 +266,8 @@ class ImageGeneratorContract:
             done, _ = await asyncio.wait([task], timeout=PATIENCE_S)
             assert done, "the cancelled call goes on"
             if not task.cancelled():
-                check_image(task.result())
-        check_image(await generator.generate(GenerationRequest(prompt="after the cancelled ones")))
+                check_images(task.result(), 1)
+        check_images(await generator.generate(GenerationRequest(prompt="after the cancelled ones")), 1)
 
     async def test_a_cancelled_call_leaves_its_neighbours_alone(
         self, generator: ImageGenerator, slow_request: GenerationRequest
@@ -133,13 +277,14 @@ class ImageGeneratorContract:
         await asyncio.sleep(0.005)
         cancelled.cancel()
         async with asyncio.timeout(PATIENCE_S):
-            check_image(await neighbour)
+            check_images(await neighbour, 1)
             await asyncio.wait([cancelled])
 
     async def test_check_says_in_a_line_what_is_configured(
-        self, generator: ImageGenerator, secrets: tuple[str, ...]
+        self, generator: ImageGenerator, secrets: tuple[str, ...], charges: Callable[[], int]
     ) -> None:
         words = await generator.check()
+        assert charges() == 0
         assert words.strip()
         assert words.isprintable()
         assert len(words) <= 300
@@ -159,7 +304,7 @@ class ImageGeneratorContract:
     async def test_opening_again_after_closing_works(self, unopened: ImageGenerator) -> None:
         for turn in range(3):
             await unopened.open()
-            check_image(await unopened.generate(GenerationRequest(prompt=f"turn {turn}")))
+            check_images(await unopened.generate(GenerationRequest(prompt=f"turn {turn}")), 1)
             await unopened.close()
 
     async def test_closing_gives_back_threads_and_files(self, unopened: ImageGenerator) -> None:
@@ -179,19 +324,43 @@ class ImageGeneratorContract:
                 await asyncio.sleep(0.01)
 
 
+def input_image(folder: Path, data: bytes) -> InputImage:
+    """A file with these bytes, its position at their end."""
+    file = (folder / uuid.uuid4().hex).open("w+b")
+    file.write(data)
+    return InputImage(file, Picture("image/png", 32, 32), len(data), hashlib.sha256(data).hexdigest())
+
+
+def check_images(images: tuple[GeneratedImage, ...], number: int) -> None:
+    assert type(images) is tuple
+    assert len(images) == number
+    for image in images:
+        check_image(image)
+
+
 def check_image(image: GeneratedImage) -> None:
     assert type(image.data) is bytes
     assert image.data
     assert image.model is None or isinstance(image.model, str)
     assert image.revised_prompt is None or isinstance(image.revised_prompt, str)
-    if image.usage is not None:
-        assert json.loads(json.dumps(image.usage, allow_nan=False)) == image.usage
+    for mapping in (image.usage, image.reported):
+        if mapping is not None:
+            assert json.loads(json.dumps(mapping, allow_nan=False)) == mapping
 
 
-def check_message(error: GeneratorError, secrets: tuple[str, ...]) -> None:
+def check_partial(partial: PartialImage) -> None:
+    assert type(partial.data) is bytes
+    assert partial.data
+    assert json.loads(json.dumps(partial.reported, allow_nan=False)) == partial.reported
+
+
+def check_error(error: GeneratorError, secrets: tuple[str, ...]) -> None:
     assert error.message.strip()
     assert error.message.isprintable()
     assert not any(secret in error.message for secret in secrets)
+    if error.document is not None:
+        text = json.dumps(error.document, allow_nan=False)
+        assert not any(secret in text for secret in secrets)
 
 
 def own_threads() -> int:

@@ -58,7 +58,7 @@ class ImageStorage(ABC):
 
     @abstractmethod
     def child_rows(self) -> int:
-        """How many tags and search terms are stored beside the images."""
+        """How many tags, search terms and sources are stored beside the images."""
 
     @abstractmethod
     def delete_by_hand(self) -> None:
@@ -100,6 +100,14 @@ def make_result(**values: Any) -> ImageResult:
         usage=None,
     )
     return replace(result, **values)
+
+
+def make_batch(count: int, **values: Any) -> list[ImageDraft]:
+    """Drafts of one batch, with some fields of all as given; a claim is the first one's."""
+    claim = values.pop("claim", None)
+    first = new_guid()
+    rest = [make_draft(batch=first, **values) for _ in range(count - 1)]
+    return [make_draft(guid=first, batch=first, claim=claim, **values), *rest]
 
 
 async def add_ready(repository: ImageRepository, **values: Any) -> Image:
@@ -259,9 +267,12 @@ class ImageRepositoryContract:
         values = (image.prompt, image.filename, image.author, image.tags, image.model, image.parameters)
         assert values == (text, short, short, (short, "b"), short, {short: [text, None]})
         assert (storage.stored(draft.guid) or {})["prompt"] == text
-        result = make_result(filename=short, model=short, revised_prompt=text, usage={short: text})
+        result = make_result(
+            filename=short, model=short, revised_prompt=text, usage={short: text}, reported={short: [text]}
+        )
         ready = await repository.mark_ready(draft.guid, result, NOW)
         assert (ready.filename, ready.model, ready.revised_prompt, ready.usage) == (short, short, text, {short: text})
+        assert ready.reported == {short: [text]}
         assert await repository.get(draft.guid) == ready
 
     async def test_failure_text_comes_back_exactly(self, repository: ImageRepository) -> None:
@@ -283,16 +294,19 @@ class ImageRepositoryContract:
         await add_ready(repository, prompt=prompt)
         assert await found(repository, terms=query_terms(prompt[31_000:31_060])) == [prompt]
 
-    async def test_parameters_and_usage_are_kept_apart_from_the_callers(self, repository: ImageRepository) -> None:
+    async def test_what_is_given_as_json_is_kept_apart_from_the_callers(self, repository: ImageRepository) -> None:
         parameters: dict[str, Any] = {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
         usage: dict[str, Any] = {"total_tokens": 1068, "details": {"text": 12}}
+        reported: dict[str, Any] = {"sizes": ["1024x1024"]}
         image = await repository.add(make_draft(parameters=parameters))
-        await repository.mark_ready(image.guid, make_result(usage=usage), NOW)
+        await repository.mark_ready(image.guid, make_result(usage=usage, reported=reported), NOW)
         parameters["nested"]["list"].append("later")
         usage["details"]["text"] = 13
+        reported["sizes"].append("later")
         stored = await repository.get(image.guid)
         assert stored.parameters == {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
         assert stored.usage == {"total_tokens": 1068, "details": {"text": 12}}
+        assert stored.reported == {"sizes": ["1024x1024"]}
 
     @pytest.mark.parametrize(
         "time",
@@ -311,6 +325,190 @@ class ImageRepositoryContract:
         for value in (image.created_at, ready.created_at, ready.updated_at):
             assert value == time
             assert value.utcoffset() == timedelta(0)
+
+    async def test_what_an_image_is_derived_from_comes_back_in_its_order(self, repository: ImageRepository) -> None:
+        one, other = new_guid(), new_guid()
+        for guids in ((one,), (other, one), (one, other, one), tuple(new_guid() for _ in range(16))):
+            image = await repository.add(make_draft(derived_from=guids))
+            assert (image.derived_from, image.batch, image.reported) == (guids, None, None)
+            assert await repository.get(image.guid) == image
+            ready = await repository.mark_ready(image.guid, make_result(), NOW)
+            changed = await repository.update(image.guid, ImageChanges(tags=("x",)), LATER)
+            assert ready.derived_from == changed.derived_from == guids
+            assert await repository.get(image.guid) == changed
+
+    # add_batch and batch
+
+    async def test_a_batch_is_recorded_in_its_order(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        first = new_guid()
+        drafts = [
+            make_draft(
+                guid=first if i == 0 else new_guid(),
+                prompt=f"duck {i}",
+                tags=("bath", f"tag {i}"),
+                batch=first,
+                derived_from=(new_guid(),),
+            )
+            for i in range(4)
+        ]
+        images = await repository.add_batch(drafts)
+        assert [image.guid for image in images] == [draft.guid for draft in drafts]
+        ids = [image.id for image in images]
+        assert ids == sorted(set(ids))
+        for draft, image in zip(drafts, images, strict=True):
+            assert image == draft.recorded(image.id)
+            assert (image.status, image.batch) == (Status.GENERATING, first)
+            assert await repository.get(image.guid) == image
+            assert (storage.stored(image.guid) or {})["status"] == "generating"
+        assert await repository.batch(first) == images
+        assert (await repository.add(make_draft())).id > ids[-1]
+
+    async def test_the_images_of_a_batch_are_found_by_its_guid_alone(self, repository: ImageRepository) -> None:
+        one, other = [await repository.add_batch(make_batch(3, author="alice")) for _ in range(2)]
+        single = await repository.add(make_draft())
+        await repository.mark_failed(one[0].guid, Status.FAILED, Failure("x", "y"), NOW)
+        await repository.mark_ready(one[2].guid, make_result(), NOW)
+        images = await repository.batch(one[0].guid)
+        assert images == tuple([await repository.get(image.guid) for image in one])
+        assert await repository.batch(other[0].guid) == other
+        nothing = (
+            new_guid(),
+            one[1].guid,
+            single.guid,
+            f"{one[0].guid} ",
+            one[0].guid.upper(),
+            "",
+            "猫",
+            "' OR '1'='1",
+        )
+        for guid in nothing:
+            assert await repository.batch(guid) == (), guid
+
+    async def test_what_is_deleted_of_a_batch_is_missing_in_it(self, repository: ImageRepository) -> None:
+        first, second, third = await repository.add_batch(make_batch(3))
+        await repository.delete(first.guid)
+        assert await repository.batch(first.guid) == (second, third)
+        await repository.delete(third.guid)
+        await repository.delete(second.guid)
+        assert await repository.batch(first.guid) == ()
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("key", [None, "key"])
+    async def test_a_batch_with_a_known_guid_changes_nothing(
+        self, storage: ImageStorage, repository: ImageRepository, place: int, key: str | None
+    ) -> None:
+        known = await repository.add(make_draft(tags=("one",)))
+        rows = storage.child_rows()
+        claim = IdempotencyClaim("alice", key, "a" * 64)
+        drafts = make_batch(3, prompt="quite another prompt", tags=("two",), derived_from=(known.guid,), claim=claim)
+        drafts[place] = replace(drafts[place], guid=known.guid)
+        with pytest.raises(ConstraintViolationError) as caught:
+            await repository.add_batch(drafts)
+        assert not isinstance(caught.value, IdempotencyKeyTakenError)
+        assert await repository.get(known.guid) == known
+        assert [draft.guid for draft in drafts if storage.stored(draft.guid)] == [known.guid]
+        assert storage.child_rows() == rows
+        assert await repository.batch(drafts[1].batch or "") == ()
+        assert await repository.find_claimed("alice", "key") is None
+        assert await repository.find_recent("alice", "a" * 64, NOW) is None
+
+    async def test_a_batch_with_one_guid_twice_changes_nothing(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        drafts = make_batch(3, tags=("one",), claim=IdempotencyClaim("alice", "key", "a" * 64))
+        drafts[2] = replace(drafts[2], guid=drafts[1].guid)
+        with pytest.raises(ConstraintViolationError) as caught:
+            await repository.add_batch(drafts)
+        assert not isinstance(caught.value, IdempotencyKeyTakenError)
+        assert [draft.guid for draft in drafts if storage.stored(draft.guid)] == []
+        assert storage.child_rows() == 0
+        assert await repository.find_claimed("alice", "key") is None
+
+    async def test_the_claim_of_a_batch_leads_to_its_first(self, repository: ImageRepository) -> None:
+        for i, key in enumerate(("key", None)):
+            claim = IdempotencyClaim("alice", key, f"{i:064x}")
+            images = await repository.add_batch(make_batch(3, claim=claim))
+            assert await repository.find_recent("alice", claim.fingerprint, LATER) == images[0]
+            if key is not None:
+                assert await repository.find_claimed("alice", key) == (images[0], claim.fingerprint)
+
+    async def test_a_batch_whose_claim_is_taken_changes_nothing(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        holder = await repository.add(make_draft(claim=IdempotencyClaim("", "key", "a" * 64)))
+        rows = storage.child_rows()
+        drafts = make_batch(3, tags=("one",), derived_from=(holder.guid,), claim=IdempotencyClaim("", "key", "b" * 64))
+        with pytest.raises(IdempotencyKeyTakenError):
+            await repository.add_batch(drafts)
+        assert [draft.guid for draft in drafts if storage.stored(draft.guid)] == []
+        assert storage.child_rows() == rows
+        assert await repository.find_claimed("", "key") == (holder, "a" * 64)
+        assert await repository.find_recent("", "b" * 64, NOW) is None
+
+    async def test_of_concurrent_batches_that_claim_a_key_exactly_one_is_recorded(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        others = [storage.repository() for _ in range(2)]
+        for other in others:
+            await other.open()
+        batches = [
+            make_batch(5, prompt="the same words", tags=("one",), claim=IdempotencyClaim("", "key", f"{i:064x}"))
+            for i in range(12)
+        ]
+        outcomes = await asyncio.gather(
+            *([repository, *others][i % 3].add_batch(drafts) for i, drafts in enumerate(batches)),
+            return_exceptions=True,
+        )
+        for other in others:
+            await other.close()
+        ((number, winner),) = [(i, outcome) for i, outcome in enumerate(outcomes) if isinstance(outcome, tuple)]
+        assert sum(isinstance(outcome, IdempotencyKeyTakenError) for outcome in outcomes) == 11, outcomes
+        assert await repository.find_claimed("", "key") == (winner[0], f"{number:064x}")
+        assert await repository.batch(winner[0].guid) == winner
+        stored = [draft.guid for drafts in batches for draft in drafts if storage.stored(draft.guid)]
+        assert stored == [image.guid for image in winner]
+        rows = storage.child_rows()
+        for image in winner:
+            await repository.delete(image.guid)
+        assert (rows > 0, storage.child_rows()) == (True, 0)
+
+    async def test_of_concurrent_batches_that_share_a_guid_exactly_one_is_recorded(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        other = storage.repository()
+        await other.open()
+        shared = make_draft()
+        batches = [[*make_batch(2), shared] for _ in range(6)]
+        outcomes = await asyncio.gather(
+            *((repository, other)[i % 2].add_batch(drafts) for i, drafts in enumerate(batches)), return_exceptions=True
+        )
+        await other.close()
+        (winner,) = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+        assert sum(isinstance(outcome, ConstraintViolationError) for outcome in outcomes) == 5, outcomes
+        stored = [draft.guid for drafts in batches for draft in drafts[:2] if storage.stored(draft.guid)]
+        assert stored == [image.guid for image in winner[:2]]
+        assert await repository.get(shared.guid) == winner[2]
+
+    async def test_concurrent_batches_all_succeed(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        other = storage.repository()
+        await other.open()
+        batches = [
+            make_batch(
+                4,
+                prompt="the same words again and again",
+                tags=("same", "tags"),
+                derived_from=("0b9f1c2d-0000-4000-8000-000000000000",),
+                claim=IdempotencyClaim("", None if i % 2 else f"key {i}", "a" * 64),
+            )
+            for i in range(10)
+        ]
+        outcomes = await asyncio.gather(
+            *((repository, other)[i % 2].add_batch(drafts) for i, drafts in enumerate(batches))
+        )
+        await other.close()
+        for drafts, images in zip(batches, outcomes, strict=True):
+            assert images == tuple(draft.recorded(image.id) for draft, image in zip(drafts, images, strict=True))
+            assert await repository.batch(drafts[0].guid) == images
 
     # Claims of idempotency keys
 
@@ -398,11 +596,93 @@ class ImageRepositoryContract:
         assert await repository.find_claimed("alice", "key") is None
         await repository.add(make_draft(claim=claim))
 
+    # Claims without a key, and find_recent
+
+    async def test_a_claim_without_a_key_is_nobodys_alone(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", None, "a" * 64)
+        images = await asyncio.gather(*(repository.add(make_draft(claim=claim)) for _ in range(6)))
+        newest = max(images, key=lambda image: image.id)
+        assert await repository.find_recent("alice", "a" * 64, NOW) == newest
+        assert await repository.find_claimed("alice", "key") is None
+
+    async def test_what_is_recent_is_of_this_caller_and_this_fingerprint(self, repository: ImageRepository) -> None:
+        images = {}
+        for caller in ("", "alice", "bob", "álice", "🦆"):
+            for key in (None, "key"):
+                claim = IdempotencyClaim(caller, key, ("a" if key else "b") * 64)
+                images[caller, claim.fingerprint] = await repository.add(make_draft(claim=claim))
+        await repository.add(make_draft())
+        for (caller, fingerprint), image in images.items():
+            assert await repository.find_recent(caller, fingerprint, NOW) == image, caller
+        for caller in ("alice ", "Alice", "carol", " ", "🦆 "):
+            assert await repository.find_recent(caller, "a" * 64, NOW) is None, caller
+        assert await repository.find_recent("alice", "c" * 64, NOW) is None
+
+    async def test_the_newest_of_what_is_recent(self, repository: ImageRepository) -> None:
+        # Neither the time of creation nor that of the last change decides.
+        for i in range(4):
+            claim = IdempotencyClaim("", f"key {i}" if i % 2 else None, "a" * 64)
+            image = await repository.add(make_draft(claim=claim, created_at=NOW - timedelta(minutes=i)))
+            if i % 3:
+                image = await repository.mark_ready(image.guid, make_result(), LATER - timedelta(seconds=i))
+            assert await repository.find_recent("", "a" * 64, NOW) == image
+
+    @pytest.mark.parametrize("status", [Status.READY, Status.FAILED, Status.UNKNOWN])
+    async def test_what_is_settled_is_recent_if_updated_at_or_after_a_time(
+        self, repository: ImageRepository, status: Status
+    ) -> None:
+        tick = timedelta(microseconds=1)
+        claim = IdempotencyClaim("", None, "a" * 64)
+        image = await repository.add(make_draft(claim=claim, created_at=NOW - timedelta(days=1)))
+        if status is Status.READY:
+            image = await repository.mark_ready(image.guid, make_result(), NOW)
+        else:
+            image = await repository.mark_failed(image.guid, status, Failure("x", "y"), NOW)
+        for since in (NOW - tick, NOW, NOW.astimezone(timezone(timedelta(hours=9)))):
+            assert await repository.find_recent("", "a" * 64, since) == image
+        assert await repository.find_recent("", "a" * 64, NOW + tick) is None
+        changed = await repository.update(image.guid, ImageChanges(tags=("x",)), NOW + tick)
+        assert await repository.find_recent("", "a" * 64, NOW + tick) == changed
+
+    async def test_what_is_generating_is_recent_whatever_its_age(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("", None, "a" * 64)
+        image = await repository.add(make_draft(claim=claim, created_at=NOW - timedelta(days=400)))
+        assert await repository.find_recent("", "a" * 64, NOW) == image
+        newer = await repository.add(make_draft(claim=claim))
+        await repository.mark_ready(newer.guid, make_result(), NOW)
+        assert await repository.find_recent("", "a" * 64, LATER) == image
+
+    @pytest.mark.parametrize("key", [None, "key"])
+    async def test_what_gave_its_claim_back_is_not_recent(self, repository: ImageRepository, key: str | None) -> None:
+        first = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64)))
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", key, "a" * 64)))
+        failed = await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
+        assert await repository.find_recent("alice", "a" * 64, NOW) == failed
+        await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW, free_key=True)
+        assert await repository.find_recent("alice", "a" * 64, NOW) == first
+        await repository.mark_failed(first.guid, Status.UNKNOWN, Failure("x", "y"), NOW, free_key=True)
+        assert await repository.find_recent("alice", "a" * 64, NOW) is None
+
+    async def test_what_is_deleted_is_not_recent(self, storage: ImageStorage, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", None, "a" * 64)
+        image, other = [await repository.add(make_draft(claim=claim)) for _ in range(2)]
+        await repository.delete(other.guid)
+        assert await repository.find_recent("alice", "a" * 64, NOW) == image
+        again = await repository.add(make_draft(guid=other.guid))
+        assert await repository.find_recent("alice", "a" * 64, NOW) == image != again
+        storage.delete_by_hand()
+        assert await repository.find_recent("alice", "a" * 64, NOW) is None
+
     # mark_ready
 
     async def test_mark_ready_records_the_result(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await repository.add(make_draft(filename="draft.png", tags=("duck",), author="alice"))
-        result = make_result(filename="duck.webp", revised_prompt="a nice duck", usage={"total_tokens": 7})
+        result = make_result(
+            filename="duck.webp",
+            revised_prompt="a nice duck",
+            usage={"total_tokens": 7},
+            reported={"size": "1024x1024", "quality": "high"},
+        )
         ready = await repository.mark_ready(image.guid, result, LATER)
         assert ready == replace(
             image,
@@ -417,6 +697,7 @@ class ImageRepositoryContract:
             model="sketch-1",
             revised_prompt="a nice duck",
             usage={"total_tokens": 7},
+            reported={"size": "1024x1024", "quality": "high"},
         )
         assert await repository.get(image.guid) == ready
         assert (storage.stored(image.guid) or {})["status"] == "ready"
@@ -428,12 +709,20 @@ class ImageRepositoryContract:
 
     async def test_mark_ready_again_with_the_same_result_changes_nothing(self, repository: ImageRepository) -> None:
         image = await repository.add(make_draft())
-        result = make_result(usage={"total_tokens": 7})
+        result = make_result(usage={"total_tokens": 7}, reported={"quality": "high"})
         ready = await repository.mark_ready(image.guid, result, NOW)
         assert await repository.mark_ready(image.guid, result, LATER) == ready
         renamed = await repository.update(image.guid, ImageChanges(filename="mine.png"), LATER)
         assert await repository.mark_ready(image.guid, result, LATER + timedelta(1)) == renamed
         assert await repository.get(image.guid) == renamed
+
+    async def test_mark_ready_again_with_another_result_records_it(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft())
+        await repository.mark_ready(image.guid, make_result(reported={"quality": "high"}), NOW)
+        for reported in ({"quality": "low"}, None, {}):
+            ready = await repository.mark_ready(image.guid, make_result(reported=reported), LATER)
+            assert (ready.reported, ready.updated_at) == (reported, LATER)
+            assert await repository.get(image.guid) == ready
 
     async def test_mark_ready_clears_an_earlier_failure(self, repository: ImageRepository) -> None:
         image = await repository.add(make_draft())
@@ -495,7 +784,7 @@ class ImageRepositoryContract:
         assert (await repository.get(image.guid)).status is Status.FAILED
 
     async def test_what_was_deleted_by_hand_is_gone(self, storage: ImageStorage, repository: ImageRepository) -> None:
-        image = await add_ready(repository, tags=("duck",))
+        image = await add_ready(repository, tags=("duck",), derived_from=(new_guid(),))
         storage.delete_by_hand()
         with pytest.raises(ImageNotFoundError):
             await repository.get(image.guid)
@@ -561,13 +850,22 @@ class ImageRepositoryContract:
     async def test_delete_leaves_nothing(self, storage: ImageStorage, repository: ImageRepository) -> None:
         kept = await add_ready(repository, prompt="kept", tags=("kept",))
         rows = storage.child_rows()
-        image = await add_ready(repository, prompt="many different words to find it by", tags=("one", "two"))
+        image = await add_ready(
+            repository, prompt="many different words to find it by", tags=("one", "two"), derived_from=(kept.guid,)
+        )
         await repository.delete(image.guid)
         assert storage.stored(image.guid) is None
         assert storage.child_rows() == rows
         with pytest.raises(ImageNotFoundError):
             await repository.get(image.guid)
         assert (await repository.search(ImageQuery())).items == (kept,)
+
+    async def test_what_is_derived_from_a_deleted_image_still_is(self, repository: ImageRepository) -> None:
+        parent = await add_ready(repository)
+        child = await add_ready(repository, derived_from=(parent.guid,))
+        await repository.delete(parent.guid)
+        assert await repository.get(child.guid) == child
+        assert (await repository.search(ImageQuery(derived_from=parent.guid))).items == (child,)
 
     async def test_delete_of_a_missing_image(self, repository: ImageRepository) -> None:
         image = await repository.add(make_draft())
@@ -689,7 +987,41 @@ class ImageRepositoryContract:
         assert await numbers(created_after=datetime.min.replace(tzinfo=UTC)) == [3, 2, 1, 0]
         assert await numbers(created_before=datetime.max.replace(tzinfo=UTC)) == [3, 2, 1, 0]
 
+    async def test_images_are_found_by_what_they_are_derived_from(self, repository: ImageRepository) -> None:
+        one, other = [(await add_ready(repository, prompt=prompt)).guid for prompt in ("one", "other")]
+        await add_ready(repository, prompt="child", derived_from=(one,))
+        await add_ready(repository, prompt="of both", derived_from=(other, one))
+        await add_ready(repository, prompt="twice", derived_from=(one, one), author="alice")
+        await add_ready(
+            repository, prompt="private", derived_from=(one,), author="alice", visibility=Visibility.PRIVATE
+        )
+        await repository.add(make_draft(prompt="generating", derived_from=(one,), author="alice"))
+        assert await found(repository, derived_from=one) == ["twice", "of both", "child"]
+        assert await found(repository, derived_from=other) == ["of both"]
+        assert await found(repository, derived_from=one, viewer="alice") == ["private", "twice", "of both", "child"]
+        assert await found(repository, derived_from=one, viewer="bob") == ["twice", "of both", "child"]
+        assert await found(repository, derived_from=one, author="alice") == ["twice"]
+        generating = await found(repository, derived_from=one, viewer="alice", status=Status.GENERATING)
+        assert generating == ["generating"]
+        page = await repository.search(ImageQuery(derived_from=one, limit=2))
+        assert [image.prompt for image in page.items] == ["twice", "of both"]
+        rest = ImageQuery(derived_from=one, before_id=decode_cursor(page.next_cursor or ""))
+        assert [image.prompt for image in (await repository.search(rest)).items] == ["child"]
+        for guid in (new_guid(), one.upper() + "A", f"{one} ", "猫", "", "x' OR 1=1 -- ", "🦆" * 36):
+            assert await found(repository, derived_from=guid) == [], guid
+
+    async def test_images_that_are_derived_from_one_by_the_thousand(self, repository: ImageRepository) -> None:
+        # More than any adapter looks at one by one before it goes through the list instead.
+        parent = new_guid()
+        for prompt in ("one duck", "two ducks"):
+            await add_ready(repository, prompt=prompt, derived_from=(parent,) * 1100)
+        await add_ready(repository, prompt="another duck", derived_from=(new_guid(),))
+        assert await found(repository, derived_from=parent) == ["two ducks", "one duck"]
+        assert await found(repository, derived_from=parent, limit=1) == ["two ducks"]
+        assert await found(repository, derived_from=parent, terms=("ducks",)) == ["two ducks"]
+
     async def test_every_filter_that_is_set_must_hold(self, repository: ImageRepository) -> None:
+        parent = new_guid()
         image = await add_ready(
             repository,
             prompt="a rubber duck",
@@ -697,6 +1029,7 @@ class ImageRepositoryContract:
             tags=("bath",),
             author="alice",
             visibility=Visibility.PRIVATE,
+            derived_from=(parent,),
         )
         await add_ready(repository, prompt="another rubber duck", filename="duck.png", tags=("bath",), author="alice")
         query = ImageQuery(
@@ -707,6 +1040,7 @@ class ImageRepositoryContract:
             tags=("bath",),
             author="alice",
             visibility=Visibility.PRIVATE,
+            derived_from=parent,
             created_after=NOW - timedelta(1),
             created_before=NOW + timedelta(1),
             before_id=image.id + 1,
@@ -722,6 +1056,7 @@ class ImageRepositoryContract:
             {"author": "bob"},
             {"visibility": Visibility.PUBLIC},
             {"status": Status.FAILED},
+            {"derived_from": new_guid()},
             {"created_after": NOW},
             {"created_before": NOW},
             {"before_id": image.id},

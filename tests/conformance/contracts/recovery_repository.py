@@ -18,6 +18,7 @@ NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 LEASE = timedelta(minutes=6)
 Lease = tuple[str | None, datetime | None]
+SOURCE = "0b9f1c2d-0000-4000-8000-000000000000"
 NO_GUIDS = ("", "' OR '1'='1", "猫", "x" * 36, "🦆" * 36)
 
 
@@ -42,7 +43,7 @@ class RecoveryStorage(ABC):
 
     @abstractmethod
     def child_rows(self) -> int:
-        """How many tags and search terms are stored beside the images."""
+        """How many tags, search terms and sources are stored beside the images."""
 
     @abstractmethod
     def open_handles(self) -> int:
@@ -447,6 +448,20 @@ class RecoveryRepositoryContract:
         page = await images.search(ImageQuery(terms=("rubber",)))
         assert page.items[0].tags == ("bath", "toy")
 
+    async def test_what_is_restored_is_found_by_its_batch_and_its_sources(
+        self, repository: RecoveryRepository, images: ImageRepository
+    ) -> None:
+        batch, source, other = new_guid(), new_guid(), new_guid()
+        await repository.restore(restorable(guid=batch, prompt="one", batch=batch, derived_from=(source, other)))
+        await repository.restore(restorable(prompt="two", batch=batch, derived_from=(source,)))
+        await repository.restore(restorable(prompt="alone", batch=None, derived_from=()))
+        assert await found(images, derived_from=source) == ["two", "one"]
+        assert await found(images, derived_from=other) == ["one"]
+        both = await images.batch(batch)
+        assert [(image.prompt, image.derived_from) for image in both] == [("one", (source, other)), ("two", (source,))]
+        alone = (await images.search(ImageQuery(limit=1))).items[0]
+        assert (alone.prompt, alone.batch, alone.derived_from) == ("alone", None, ())
+
     @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: repr(text[:12]))
     async def test_text_is_restored_exactly(
         self, repository: RecoveryRepository, images: ImageRepository, text: str
@@ -461,6 +476,7 @@ class RecoveryRepositoryContract:
             parameters={short: [text, None]},
             revised_prompt=text,
             usage={short: text},
+            reported={short: [text]},
         )
         assert await repository.restore(image) is True
         restored = await images.get(image.guid)
@@ -480,12 +496,14 @@ class RecoveryRepositoryContract:
     async def test_what_is_restored_is_kept_apart_from_the_callers(
         self, repository: RecoveryRepository, images: ImageRepository
     ) -> None:
-        image = restorable(parameters={"list": [1]}, usage={"details": {"text": 12}})
+        image = restorable(parameters={"list": [1]}, usage={"details": {"text": 12}}, reported={"sizes": [1]})
         await repository.restore(image)
         image.parameters["list"].append("later")
         (image.usage or {})["details"]["text"] = 13
+        (image.reported or {})["sizes"].append(2)
         restored = await images.get(image.guid)
         assert (restored.parameters, restored.usage) == ({"list": [1]}, {"details": {"text": 12}})
+        assert restored.reported == {"sizes": [1]}
 
     async def test_restore_of_a_guid_that_has_a_row_changes_nothing(
         self, storage: RecoveryStorage, repository: RecoveryRepository, images: ImageRepository
@@ -528,6 +546,7 @@ class RecoveryRepositoryContract:
         assert await repository.restore(image) is True
         assert storage.lease(image.guid) == (None, None)
         assert await images.find_claimed("alice", "key-1") is None
+        assert await images.find_recent("alice", "f" * 64, NOW) is None
         assert [row.guid for row in await repository.expired(NOW, 10)] == [image.guid]
 
 
@@ -554,6 +573,9 @@ def restorable(**values: object) -> Image:
         sha256="ab" * 32,
         revised_prompt="a nice duck",
         usage={"total_tokens": 1068, "details": {"text": 12}},
+        reported={"size": "1024x1024", "quality": "high"},
+        derived_from=(SOURCE, "1c2d0b9f-0000-4000-8000-000000000000"),
+        batch=SOURCE,
     )
     return replace(image, **values)
 

@@ -16,8 +16,8 @@ from typing import Any
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.application import image_service
 from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
-from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.settings import load_settings
 from tests.fakes.openai_pictures import picture
 from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
@@ -44,10 +44,19 @@ class LedgerGenerator(ImageGenerator):
     async def close(self) -> None:
         pass
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    @property
+    def can_edit(self) -> bool:
+        return False
+
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
         with self._steps.step("charge"):
             append(self._ledger, request.prompt)
-        return GeneratedImage(picture(request.prompt), model="ledger-1", usage={"total_tokens": 3})
+        return (GeneratedImage(picture(request.prompt), model="ledger-1", usage={"total_tokens": 3}),)
+
+    async def models(self) -> tuple[GeneratorModel, ...]:
+        return (GeneratorModel("ledger-1", is_default=True),)
 
     async def check(self) -> str:
         return "ledger"

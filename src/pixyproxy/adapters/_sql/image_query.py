@@ -8,11 +8,12 @@ from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import ImageQuery
 
 MAX_CANDIDATES = 2000
-"""Up to so many images that one word or tag is found with, they alone are looked at; beyond, the list is walked."""
+"""Up to so many images that have one word, tag or source, they alone are looked at; beyond, the list is walked."""
 
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _IS_VIEWER = "images.author = :viewer AND LENGTH(images.author) = LENGTH(:viewer)"
 _IS_PUBLIC = "images.visibility = 'public'"
+_IS_SOURCE = "source_guid = :source"
 _IS_TAG = "tag = :tag_{i} AND LENGTH(tag) = LENGTH(:tag_{i})"
 # A range instead of LIKE: nothing to escape, and every server reads it from the index.
 _IS_TERM = "term >= :term_{i} AND term < :end_{i}"
@@ -20,7 +21,7 @@ _LAST = "\U0010ffff"
 
 
 class Criterion(NamedTuple):
-    """A word or a tag that an image must have: where these are listed, and how to find this one there."""
+    """A word, a tag or a source that an image must have: where these are listed, and how to find this one there."""
 
     table: str
     condition: str
@@ -28,13 +29,16 @@ class Criterion(NamedTuple):
 
 
 def criteria(query: ImageQuery) -> list[Criterion]:
-    """The words and tags of the query."""
+    """The sources, tags and words of the query."""
+    sources = []
+    if query.derived_from is not None:
+        sources.append(Criterion("image_sources", _IS_SOURCE, {"source": guid_key(query.derived_from)}))
     tags = [Criterion("image_tags", _IS_TAG.format(i=i), {f"tag_{i}": tag}) for i, tag in enumerate(query.tags)]
     terms = [
         Criterion("image_terms", _IS_TERM.format(i=i), {f"term_{i}": term, f"end_{i}": term + _LAST})
         for i, term in enumerate(query.terms)
     ]
-    return tags + terms
+    return sources + tags + terms
 
 
 def counts_statement(wanted: Sequence[Criterion]) -> tuple[str, dict[str, Any]]:

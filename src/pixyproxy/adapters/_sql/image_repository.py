@@ -1,6 +1,7 @@
 """Images behind SQL, whichever server runs it."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -31,19 +32,29 @@ class SQLImageRepository(ImageRepository):
         """Ask the database for an answer."""
         await self._database.ping()
 
-    async def add(self, draft: ImageDraft) -> Image:
-        """Insert the image; where the connection is lost during the commit, look whether it is there."""
+    async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+        """Insert all; where the connection is lost during the commit, look whether they are there."""
         try:
             return await self._database.write(
-                partial(images.add, draft=draft), reread=partial(images.find, guid=draft.guid)
+                partial(images.add_batch, drafts=drafts), reread=partial(images.find_added, drafts=drafts)
             )
         except ConstraintViolationError:
-            await self._database.read(partial(images.blame_claim, draft=draft))
+            await self._database.read(partial(images.blame_claim, drafts=drafts))
             raise
+
+    async def batch(self, guid: str) -> tuple[Image, ...]:
+        """Read them by their index."""
+        return await self._database.read(partial(images.batch, guid=guid))
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         """Read one row by its unique key."""
         return await self._database.point_read(partial(images.find_claimed, caller=caller, key=key))
+
+    async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
+        """Find the newest by its index."""
+        return await self._database.read(
+            partial(images.find_recent, caller=caller, fingerprint=fingerprint, since=since)
+        )
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Record the result in one transaction."""

@@ -1,6 +1,7 @@
 """The transactions of the image repositories, written once for every SQL server."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pixyproxy.adapters._sql.image_query import (
@@ -14,8 +15,8 @@ from pixyproxy.adapters._sql.image_query import (
 from pixyproxy.adapters._sql.mapping import (
     IMAGE_COLUMNS,
     SELECT_IMAGE,
+    claim_parameters,
     draft_parameters,
-    drafted_image,
     guid_key,
     json_copy,
     result_parameters,
@@ -23,7 +24,7 @@ from pixyproxy.adapters._sql.mapping import (
     to_json,
     to_time,
 )
-from pixyproxy.adapters._sql.search_index import insert_tags, insert_terms
+from pixyproxy.adapters._sql.search_index import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
@@ -34,21 +35,39 @@ _BY_GUID = "FROM images WHERE images.guid = :guid"
 _SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
     created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at,
-    idempotency_caller, idempotency_key, request_fingerprint)
+    idempotency_caller, idempotency_key, request_fingerprint, derived_from, batch)
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
     :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at,
-    :idempotency_caller, :idempotency_key, :request_fingerprint)"""
+    :idempotency_caller, :idempotency_key, :request_fingerprint, :derived_from, :batch)"""
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
-    model = :model, revised_prompt = :revised_prompt, `usage` = :usage, updated_at = :now,
-    error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
+    model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
+    updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
+    WHERE guid = :guid"""
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
     lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
-_FREE_KEY = "UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL WHERE guid = :guid"
+_FREE_CLAIM = """UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL, request_fingerprint = NULL
+    WHERE guid = :guid"""
+_CLAIM = """UPDATE images SET idempotency_caller = :idempotency_caller, idempotency_key = :idempotency_key,
+    request_fingerprint = :request_fingerprint WHERE guid = :guid"""
 _BY_CLAIM = """FROM images WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
     AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
+# Two parts instead of OR, and every status named, so that each server reads from the index what is recent and nothing
+# else, however often the same was asked for before.
+_OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
+    AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
+_BY_REQUEST = " ".join(
+    [
+        "FROM images WHERE images.id = (SELECT MAX(id) FROM (",
+        _OF_REQUEST,
+        "status = 'generating' UNION ALL",
+        _OF_REQUEST,
+        "status IN ('ready', 'failed', 'unknown') AND updated_at >= :since) AS recent)",
+    ]
+)
+_BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
 
 
 def find_claimed(session: Session, caller: str, key: str) -> tuple[Image, str] | None:
@@ -56,6 +75,13 @@ def find_claimed(session: Session, caller: str, key: str) -> tuple[Image, str] |
     columns = ", ".join([IMAGE_COLUMNS, "images.request_fingerprint"])
     row = session.fetch_one(columns, _BY_CLAIM, {"caller": caller, "key": key})
     return None if row is None else (to_image(row[:-1]), row[-1])
+
+
+def find_recent(session: Session, caller: str, fingerprint: str, since: datetime) -> Image | None:
+    """The newest image with this fingerprint of this caller that is being made or has changed since, or None."""
+    parameters = {"caller": caller, "fingerprint": fingerprint, "since": to_time(since)}
+    row = session.fetch_one(IMAGE_COLUMNS, _BY_REQUEST, parameters)
+    return None if row is None else to_image(row)
 
 
 def find(session: Session, guid: str) -> Image | None:
@@ -72,17 +98,36 @@ def get(session: Session, guid: str) -> Image:
     return image
 
 
-def add(session: Session, draft: ImageDraft) -> Image:
-    """Insert the image, its tags and its search terms."""
-    image_id = session.insert(_INSERT, draft_parameters(draft))
-    insert_tags(session, image_id, draft.tags)
-    insert_terms(session, image_id, draft.prompt)
-    return drafted_image(image_id, draft)
+def batch(session: Session, guid: str) -> tuple[Image, ...]:
+    """The images of this batch."""
+    return tuple(map(to_image, session.fetch(_BATCH, {"guid": guid_key(guid)})))
 
 
-def blame_claim(session: Session, draft: ImageDraft) -> None:
-    """After a violated constraint, raise IdempotencyKeyTakenError if it was the claim: the GUID is not there."""
-    if draft.claim is not None and find(session, draft.guid) is None:
+def add_batch(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+    """Insert the images and the rows by which they are found."""
+    if len(drafts) == 1:
+        return (_add(session, drafts[0]),)
+    # The claim of several comes last: on MySQL, who waits for it to be committed bars the place in its index where the
+    # rows without a claim go, and so would end in a deadlock with whoever has claimed it and still inserts them.
+    images = tuple(_add(session, replace(draft, claim=None)) for draft in drafts)
+    for draft in drafts:
+        if draft.claim is not None:
+            session.change(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+    return images
+
+
+def find_added(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...] | None:
+    """The images of all these drafts, or None if one is not there."""
+    found = [image for draft in drafts if (image := find(session, draft.guid)) is not None]
+    return tuple(found) if len(found) == len(drafts) else None
+
+
+def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
+    """After a violated constraint, raise IdempotencyKeyTakenError if it was the claim: none of the GUIDs is there."""
+    guids = {draft.guid for draft in drafts}
+    is_new = len(guids) == len(drafts) and not any(find(session, guid) for guid in guids)
+    claim = drafts[0].claim
+    if is_new and claim is not None and claim.key is not None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
@@ -109,7 +154,7 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
         },
     )
     if free_key:
-        session.change(_FREE_KEY, {"guid": guid_key(guid)})
+        session.change(_FREE_CLAIM, {"guid": guid_key(guid)})
     return get(session, guid)
 
 
@@ -146,6 +191,14 @@ def delete(session: Session, guid: str) -> None:
         raise _missing()
 
 
+def _add(session: Session, draft: ImageDraft) -> Image:
+    image_id = session.insert(_INSERT, draft_parameters(draft))
+    insert_tags(session, image_id, draft.tags)
+    insert_terms(session, image_id, draft.prompt)
+    insert_sources(session, image_id, draft.derived_from)
+    return draft.recorded(image_id)
+
+
 def _get_locked(session: Session, guid: str) -> Image:
     rows = session.fetch(_SELECT + session.row_lock, {"guid": guid_key(guid)})
     if not rows:
@@ -169,6 +222,7 @@ def _is_recorded(image: Image, result: ImageResult) -> bool:
         and (picture, image.size_bytes, image.sha256) == (result.picture, result.size_bytes, result.sha256)
         and (image.model, image.revised_prompt) == (result.model, result.revised_prompt)
         and image.usage == (None if result.usage is None else json_copy(result.usage))
+        and image.reported == (None if result.reported is None else json_copy(result.reported))
     )
 
 

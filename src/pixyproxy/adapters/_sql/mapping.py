@@ -12,7 +12,8 @@ from pixyproxy.domain.text import fold
 IMAGE_COLUMNS = """images.id, images.guid, images.filename, images.prompt, images.tags, images.author,
     images.visibility, images.status, images.created_at, images.updated_at, images.generator, images.model,
     images.parameters, images.media_type, images.width, images.height, images.size_bytes, images.sha256,
-    images.revised_prompt, images.`usage`, images.error_code, images.error_message"""
+    images.revised_prompt, images.`usage`, images.error_code, images.error_message, images.derived_from,
+    images.batch, images.reported"""
 """The columns in the order in which `to_image` takes them."""
 SELECT_IMAGE = " ".join(["SELECT", IMAGE_COLUMNS, "FROM images"])
 """Begins every query for images."""
@@ -22,7 +23,7 @@ def to_image(row: Row) -> Image:
     """The image of a row of `SELECT_IMAGE`."""
     image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
     generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
-    revised_prompt, usage, error_code, error_message = row[18:]
+    revised_prompt, usage, error_code, error_message, derived_from, batch, reported = row[18:]
     return Image(
         id=image_id,
         guid=guid,
@@ -44,7 +45,10 @@ def to_image(row: Row) -> Image:
         sha256=sha256,
         revised_prompt=revised_prompt,
         usage=None if usage is None else json.loads(usage),
+        reported=None if reported is None else json.loads(reported),
         error=None if error_code is None else Failure(error_code, error_message),
+        derived_from=() if derived_from is None else tuple(json.loads(derived_from)),
+        batch=batch,
     )
 
 
@@ -66,29 +70,18 @@ def draft_parameters(draft: ImageDraft) -> dict[str, Any]:
         "parameters": to_json(draft.parameters),
         "lease_owner": draft.lease_owner,
         "lease_expires_at": to_time(draft.lease_expires_at),
+        "derived_from": to_json(draft.derived_from) if draft.derived_from else None,
+        "batch": draft.batch,
+    } | claim_parameters(draft)
+
+
+def claim_parameters(draft: ImageDraft) -> dict[str, Any]:
+    """The values of a row that hold its claim."""
+    return {
         "idempotency_caller": None if draft.claim is None else draft.claim.caller,
         "idempotency_key": None if draft.claim is None else draft.claim.key,
         "request_fingerprint": None if draft.claim is None else draft.claim.fingerprint,
     }
-
-
-def drafted_image(image_id: int, draft: ImageDraft) -> Image:
-    """The image as it is read back once its draft is stored under this id."""
-    return Image(
-        id=image_id,
-        guid=draft.guid,
-        filename=draft.filename,
-        prompt=draft.prompt,
-        tags=draft.tags,
-        author=draft.author,
-        visibility=draft.visibility,
-        status=Status.GENERATING,
-        created_at=draft.created_at.astimezone(UTC),
-        updated_at=draft.created_at.astimezone(UTC),
-        generator=draft.generator,
-        model=draft.model,
-        parameters=json_copy(draft.parameters),
-    )
 
 
 def result_parameters(result: ImageResult) -> dict[str, Any]:
@@ -104,6 +97,7 @@ def result_parameters(result: ImageResult) -> dict[str, Any]:
         "model": result.model,
         "revised_prompt": result.revised_prompt,
         "usage": None if result.usage is None else to_json(result.usage),
+        "reported": None if result.reported is None else to_json(result.reported),
     }
 
 
@@ -132,6 +126,9 @@ def image_parameters(image: Image) -> dict[str, Any]:
         "usage": None if image.usage is None else to_json(image.usage),
         "error_code": None if image.error is None else image.error.code,
         "error_message": None if image.error is None else image.error.message,
+        "derived_from": to_json(image.derived_from) if image.derived_from else None,
+        "batch": image.batch,
+        "reported": None if image.reported is None else to_json(image.reported),
     }
 
 

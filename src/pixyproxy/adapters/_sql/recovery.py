@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pixyproxy.adapters._sql.mapping import SELECT_IMAGE, guid_key, image_parameters, to_image, to_time
-from pixyproxy.adapters._sql.search_index import insert_tags, insert_terms
+from pixyproxy.adapters._sql.search_index import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.recovery_repository import Totals
@@ -51,10 +51,10 @@ _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     FROM (SELECT id, status, size_bytes FROM images WHERE id > :after_id ORDER BY id LIMIT :most) AS slice"""
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
     created_at, updated_at, generator, model, parameters, media_type, width, height, size_bytes, sha256,
-    revised_prompt, `usage`, error_code, error_message)
+    revised_prompt, `usage`, error_code, error_message, derived_from, batch, reported)
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
     :created_at, :updated_at, :generator, :model, :parameters, :media_type, :width, :height, :size_bytes, :sha256,
-    :revised_prompt, :usage, :error_code, :error_message)"""
+    :revised_prompt, :usage, :error_code, :error_message, :derived_from, :batch, :reported)"""
 
 
 class Sum(NamedTuple):
@@ -128,10 +128,11 @@ class Restoration:
         self._id = 0
 
     def run(self, session: Session) -> bool:
-        """Insert the image, its tags and its search terms; a guid that has a row violates a constraint."""
+        """Insert the image and the rows by which it is found; a guid that has a row violates a constraint."""
         self._id = session.insert(_INSERT, image_parameters(self._image))
         insert_tags(session, self._id, self._image.tags)
         insert_terms(session, self._id, self._image.prompt)
+        insert_sources(session, self._id, self._image.derived_from)
         return True
 
     def reread(self, session: Session) -> bool | None:

@@ -1,15 +1,13 @@
 """Images in memory."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.storage import MemoryStorage, json_copy
 from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
+from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.text import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
@@ -33,39 +31,40 @@ class MemoryImageRepository(ImageRepository):
     async def ping(self) -> None:
         """Memory always answers."""
 
-    async def add(self, draft: ImageDraft) -> Image:
-        """Keep the image under the next id."""
-        if draft.guid in self._storage.images:
-            raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
-        if draft.claim is not None:
-            claim = (draft.claim.caller, draft.claim.key)
-            if await self.find_claimed(*claim) is not None:
+    async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+        """Keep the images under the next ids."""
+        guids: set[str] = set()
+        for draft in drafts:
+            if draft.guid in self._storage.images or draft.guid in guids:
+                raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
+            guids.add(draft.guid)
+        held = {(claim.caller, claim.key) for _, claim in self._claims() if claim.key is not None}
+        for draft in drafts:
+            key = None if draft.claim is None else (draft.claim.caller, draft.claim.key)
+            if key in held:
                 raise IdempotencyKeyTakenError("The idempotency key is taken.")
-            self._storage.claims[claim] = (draft.guid, draft.claim.fingerprint)
-        self._storage.last_id += 1
-        image = Image(
-            id=self._storage.last_id,
-            guid=draft.guid,
-            filename=draft.filename,
-            prompt=draft.prompt,
-            tags=draft.tags,
-            author=draft.author,
-            visibility=draft.visibility,
-            status=Status.GENERATING,
-            created_at=draft.created_at.astimezone(UTC),
-            updated_at=draft.created_at.astimezone(UTC),
-            generator=draft.generator,
-            model=draft.model,
-            parameters=_json_copy(draft.parameters),
-        )
-        self._storage.leases[draft.guid] = (draft.lease_owner, draft.lease_expires_at)
-        return self._keep(image)
+        return tuple(self._add(draft) for draft in drafts)
+
+    async def batch(self, guid: str) -> tuple[Image, ...]:
+        """Look through all images."""
+        return tuple(image for image in self._storage.images.values() if image.batch == guid)
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """Look the claim up, and whether its image still exists."""
-        guid, fingerprint = self._storage.claims.get((caller, key), ("", ""))
-        image = self._storage.images.get(guid)
-        return None if image is None else (image, fingerprint)
+        """Look through the claims of all images."""
+        for image, claim in self._claims():
+            if (claim.caller, claim.key) == (caller, key):
+                return image, claim.fingerprint
+        return None
+
+    async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
+        """Look through the claims of all images for the newest."""
+        found = None
+        for image, claim in self._claims():
+            if (claim.caller, claim.fingerprint) == (caller, fingerprint) and (
+                image.status is Status.GENERATING or image.updated_at >= since
+            ):
+                found = image
+        return found
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
@@ -81,7 +80,8 @@ class MemoryImageRepository(ImageRepository):
             sha256=result.sha256,
             model=result.model,
             revised_prompt=result.revised_prompt,
-            usage=None if result.usage is None else _json_copy(result.usage),
+            usage=None if result.usage is None else json_copy(result.usage),
+            reported=None if result.reported is None else json_copy(result.reported),
             error=None,
         )
         return (
@@ -99,9 +99,7 @@ class MemoryImageRepository(ImageRepository):
             raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
         self._storage.leases.pop(guid, None)
         if free_key:
-            claims = self._storage.claims
-            for claim in [claim for claim, (holder, _) in claims.items() if holder == guid]:
-                del claims[claim]
+            self._storage.claims.pop(guid, None)
         return self._keep(replace(image, status=status, error=failure, updated_at=now.astimezone(UTC)))
 
     async def get(self, guid: str) -> Image:
@@ -136,6 +134,19 @@ class MemoryImageRepository(ImageRepository):
         """Forget the image."""
         del self._storage.images[self._find(guid).guid]
 
+    def _add(self, draft: ImageDraft) -> Image:
+        self._storage.last_id += 1
+        self._storage.leases[draft.guid] = (draft.lease_owner, draft.lease_expires_at)
+        self._storage.claims.pop(draft.guid, None)
+        if draft.claim is not None:
+            self._storage.claims[draft.guid] = draft.claim
+        return self._keep(draft.recorded(self._storage.last_id))
+
+    def _claims(self) -> Iterator[tuple[Image, IdempotencyClaim]]:
+        """The images that have a claim, in the order of adding."""
+        images, claims = self._storage.images, self._storage.claims
+        return ((image, claims[guid]) for guid, image in images.items() if guid in claims)
+
     def _find(self, guid: str) -> Image:
         image = self._storage.images.get(guid)
         if image is None:
@@ -154,6 +165,7 @@ def _matches(image: Image, query: ImageQuery) -> bool:
         and image.status is query.status
         and (query.before_id is None or image.id < query.before_id)
         and query.guid in {None, image.guid}
+        and query.derived_from in {None, *image.derived_from}
         and query.author in {None, image.author}
         and query.visibility in {None, image.visibility}
         and (query.created_after is None or image.created_at > query.created_after)
@@ -169,9 +181,3 @@ def _has_terms(prompt: str, terms: tuple[str, ...]) -> bool:
         return True
     indexed = index_terms(prompt)
     return all(any(word.startswith(term) for word in indexed) for term in terms)
-
-
-def _json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
-    # What a caller does to its own mapping later must not reach what is kept.
-    copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
-    return copy

@@ -1,13 +1,11 @@
 """The records of images in memory, seen by those who look after them."""
 
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
 
-from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.storage import MemoryStorage, json_copy
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.recovery_repository import RecoveryRepository, Totals
 
@@ -66,17 +64,16 @@ class MemoryRecoveryRepository(RecoveryRepository):
         if image.guid in self._storage.images:
             return False
         self._storage.leases.pop(image.guid, None)
-        claims = self._storage.claims
-        for claim in [claim for claim, (holder, _) in claims.items() if holder == image.guid]:
-            del claims[claim]
+        self._storage.claims.pop(image.guid, None)
         self._storage.last_id += 1
         self._storage.images[image.guid] = replace(
             image,
             id=self._storage.last_id,
             created_at=image.created_at.astimezone(UTC),
             updated_at=image.updated_at.astimezone(UTC),
-            parameters=_json_copy(image.parameters),
-            usage=None if image.usage is None else _json_copy(image.usage),
+            parameters=json_copy(image.parameters),
+            usage=None if image.usage is None else json_copy(image.usage),
+            reported=None if image.reported is None else json_copy(image.reported),
         )
         return True
 
@@ -86,9 +83,3 @@ class MemoryRecoveryRepository(RecoveryRepository):
     def _is_free(self, guid: str, now: datetime) -> bool:
         lease = self._storage.leases.get(guid)
         return lease is None or lease[1] < now
-
-
-def _json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
-    # What a caller does to its own mapping later must not reach what is kept.
-    copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
-    return copy

@@ -24,6 +24,8 @@ from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.mysql.connection import Server
 from pixyproxy.adapters.mysql.errors import (
     DATABASE_DENIED,
+    DUPLICATE_COLUMN,
+    DUPLICATE_INDEX,
     NO_SUCH_TABLE,
     PRIVILEGE_DENIED,
     UNKNOWN_DATABASE,
@@ -152,6 +154,10 @@ def _run(cursor: Cursor, script: Script) -> None:
         except pymysql.MySQLError as error:
             if is_outage(error):
                 raise
+            # The script was cut short before: a server changes a table wholly or not at all, so what finds one
+            # of its columns or indexes there has been done.
+            if statement.startswith("ALTER TABLE") and code_of(error) in {DUPLICATE_COLUMN, DUPLICATE_INDEX}:
+                continue
             raise SchemaVersionError(
                 f"The script {script.name} does not run on this database (error {code_of(error)}): "
                 "does it hold tables that are not those pixyproxy made?"

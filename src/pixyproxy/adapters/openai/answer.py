@@ -1,9 +1,9 @@
-"""Reading the answer to a generation: bounded bytes, then JSON, then the picture in it."""
+"""Reading the answer to a generation: bounded bytes, then JSON, then the pictures in it."""
 
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -11,21 +11,37 @@ import jiter
 import pybase64
 
 from pixyproxy.domain.errors import GeneratorAnswerError
+from pixyproxy.domain.usage import split_usage
 
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
 KEPT_BYTES = 1024 * 1024
 """How much is kept of an answer that is too large to be read."""
+MAX_PICTURES = 16
+"""More are not looked at: nobody can ask for as many."""
+
+MAX_REPORTS = 32
+MAX_REPORT_CHARS = 256
+"""How many reports of how long a text are passed on, beyond which they are no options of a picture."""
+
+# What an answer, or an event of a stream, holds besides reports of the options that were used.
+_NO_REPORTS = {"created", "created_at", "data", "usage", "model", "type", "b64_json", "url", "revised_prompt", "object",
+               "id", "event_id", "sequence_number", "partial_image_index", "output_index"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A success as the upstream sent it: `data` holds the picture, or `url` says where it is."""
+class Made:
+    """One picture as the upstream sent it: its bytes, or the address where they are.
+
+    `spoilt` is True as long as `data` is only what came in place of the bytes: an address, or what is no base64.
+    """
 
     data: bytes
-    url: str | None
-    model: str | None
-    revised_prompt: str | None
-    usage: Mapping[str, Any] | None
+    spoilt: bool = False
+    url: str | None = None
+    model: str | None = None
+    revised_prompt: str | None = None
+    usage: Mapping[str, Any] | None = None
+    reported: Mapping[str, Any] | None = None
 
 
 async def read_body(response: httpx2.Response, limit: int) -> bytes:
@@ -50,20 +66,38 @@ async def read_body(response: httpx2.Response, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def parse_answer(raw: bytes) -> Answer:
-    """What the answer holds. Blocks for some milliseconds per megabyte.
+def parse_answer(raw: bytes) -> list[Made]:
+    """The pictures of an answer, the usage split among them. Blocks for some milliseconds per megabyte.
 
-    Only the picture must be right: a report of the wrong kind counts as none. Raises GeneratorAnswerError
-    with `raw` where there is neither a picture nor an address of one.
+    Only a picture must be right: a report of the wrong kind counts as none, and an entry that is spoilt does not
+    cost the others. Raises GeneratorAnswerError with `raw` where there is neither a picture nor an address of one.
     """
     try:
         document = jiter.from_json(raw, cache_mode="none")
     except ValueError:
         raise GeneratorAnswerError("The generator answered with something that is not JSON.", raw=raw) from None
     entries = document.get("data") if isinstance(document, dict) else None
-    entry = entries[0] if isinstance(entries, list) and entries else None
-    if not isinstance(entry, dict):
+    found = [
+        (entry, picture)
+        for entry in (entries[:MAX_PICTURES] if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and (picture := read_picture(entry)) is not None
+    ]
+    if not found:
         raise GeneratorAnswerError("The generator answered without a picture.", raw=raw)
+    if all(picture.spoilt and not picture.url for _, picture in found):
+        raise GeneratorAnswerError("The generator's picture is not valid base64.", raw=raw)
+    shares = split_usage(_usage(document.get("usage")), len(found))
+    return [_told(picture, document, entry, share) for (entry, picture), share in zip(found, shares, strict=True)]
+
+
+def parse_completed(event: Mapping[str, Any]) -> Made | None:
+    """The picture of a stream's event that says it is done; None where it holds nothing."""
+    picture = read_picture(event)
+    return _told(picture, event, event, _usage(event.get("usage"))) if picture else None
+
+
+def read_picture(entry: Mapping[str, Any]) -> Made | None:
+    """The bytes behind `b64_json` or a `data:` address, or another address; None where there is neither."""
     encoded, url = entry.get("b64_json"), entry.get("url")
     if not isinstance(encoded, str):
         encoded = None
@@ -71,23 +105,40 @@ def parse_answer(raw: bytes) -> Answer:
         url = None
     elif url.startswith("data:"):
         encoded, url = encoded or url.partition(",")[2], None
-    if not encoded and not url:
-        raise GeneratorAnswerError("The generator answered without a picture.", raw=raw)
-    return Answer(
-        data=decode(encoded, raw) if encoded else b"",
-        url=None if encoded else url,
-        model=_text(document.get("model")),
-        revised_prompt=_text(entry.get("revised_prompt")),
-        usage=_usage(document.get("usage")),
-    )
+    if encoded:
+        data = decode(encoded)
+        return Made(encoded.encode(), spoilt=True) if data is None else Made(data)
+    return Made(url.encode(), spoilt=True, url=url) if url else None
 
 
-def decode(encoded: str, raw: bytes) -> bytes:
-    """The bytes behind strict base64 (RFC 4648, section 4). Raises GeneratorAnswerError with `raw`."""
+def decode(encoded: str) -> bytes | None:
+    """The bytes behind strict base64 (RFC 4648, section 4), or None where it is none."""
     try:
         return pybase64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise GeneratorAnswerError("The generator's picture is not valid base64.", raw=raw) from None
+        return None
+
+
+def read_reports(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options that were really used, as the upstream tells them beside the picture; None where it tells none."""
+    reported: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in _NO_REPORTS or len(name) > MAX_REPORT_CHARS or len(reported) == MAX_REPORTS:
+            continue
+        if isinstance(value, (str, bool, int, float)) and _is_json(value) and len(str(value)) <= MAX_REPORT_CHARS:
+            reported[name] = value
+    return reported or None
+
+
+def _told(picture: Made, answer: Mapping[str, Any], entry: Mapping[str, Any], usage: Mapping[str, Any] | None) -> Made:
+    """The picture with what is told of it: by its own entry and, for all, by the answer."""
+    return replace(
+        picture,
+        model=_text(answer.get("model")),
+        revised_prompt=_text(entry.get("revised_prompt")),
+        usage=usage,
+        reported=read_reports(answer),
+    )
 
 
 def _text(value: object) -> str | None:
@@ -95,13 +146,15 @@ def _text(value: object) -> str | None:
 
 
 def _usage(value: object) -> Mapping[str, Any] | None:
-    if not isinstance(value, dict):
-        return None
+    return value if isinstance(value, dict) and _is_json(value) else None
+
+
+def _is_json(value: object) -> bool:
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
-        return None  # NaN and Infinity are accepted on reading, and no database or client takes them
-    return value
+        return False  # NaN and Infinity are accepted on reading, and no database or client takes them
+    return True
 
 
 def _beginning(pieces: list[bytes]) -> bytes:

@@ -2,17 +2,14 @@
 
 import json
 import logging
-import math
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import httpx2
 import openai
 
+from pixyproxy.adapters.openai.words import Words, harmless, read_document, read_words, retry_after
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorCredentialsError,
@@ -27,14 +24,26 @@ from pixyproxy.domain.errors import (
 
 log = logging.getLogger(__name__)
 
-MAX_WORDS = 1000
-"""Characters of the upstream's own words that are passed on."""
-MAX_RETRY_AFTER_S = 86_400.0
-
 # https://platform.openai.com/docs/guides/error-codes; `content_filter` is Azure's word for the same.
 PROMPT_CODES = {"moderation_blocked", "content_policy_violation", "content_filter"}
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 MODEL_CODE = "model_not_found"
+
+# The status that comes with each code or type, the special ones first: in a stream only the code is told.
+STREAM_STATUSES = {
+    **dict.fromkeys(PROMPT_CODES, 400),
+    **dict.fromkeys(QUOTA_CODES, 429),
+    MODEL_CODE: 404,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "requests": 429,
+    "tokens": 429,
+    "image_generation_user_error": 400,
+    "invalid_request_error": 400,
+}
 
 GATEWAY_TIMEOUTS = {504, 524}
 """A proxy's patience has ended and not the work behind it, which may yet be billed; 524 is Cloudflare's."""
@@ -65,15 +74,21 @@ class Refusal(Exception):
         self.body = body
 
 
+class StreamRefusal(Refusal):
+    """The upstream said in its stream why there will be no picture; with `begun` it had sent an early view before."""
+
+    def __init__(self, document: dict[str, Any], *, begun: bool) -> None:
+        error = document.get("error")
+        body = json.dumps({"error": error} if isinstance(error, dict) else document).encode()
+        codes = read_words(body, "").codes
+        status = next((status for code, status in STREAM_STATUSES.items() if code in codes), 500)
+        super().__init__(status, httpx2.Headers(), body)
+        self.args = ("in its stream",)
+        self.begun = begun
+
+
 FAILURES = (Refusal, openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
 """All that a call of the SDK can end in; OSError covers TimeoutError and ConnectionError."""
-
-
-class Words(NamedTuple):
-    """What an error document says."""
-
-    message: str
-    codes: frozenset[str]
 
 
 def translate(error: Exception, *, api_key: str, model: str, model_requested: bool) -> GeneratorError:
@@ -82,14 +97,16 @@ def translate(error: Exception, *, api_key: str, model: str, model_requested: bo
         words = read_words(error.body, api_key)
         failure = _refused(error, words, model, model_requested)
         if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
-            log.error("The operator must act: the generator answered %d: %s", error.status, words.message)
+            log.error("The operator must act: the generator answered (%s): %s", error, words.message)
         elif isinstance(failure, GeneratorUnavailableError):
             # Its codes and not its words, which may repeat the prompt.
-            log.warning(
-                "The generator answered %d (%s)",
-                error.status,
-                harmless(", ".join(sorted(words.codes)), "")[:100] or "no code",
-            )
+            codes = harmless(", ".join(sorted(words.codes)), "")[:100] or "no code"
+            log.warning("The generator failed (%s; %s)", error, codes)
+        document = None if _is_about_us(failure, error, words) else read_document(error.body, api_key)
+        if isinstance(error, StreamRefusal) and error.begun and not failure.is_answer:
+            # The early views were work, which may be billed.
+            failure = GeneratorConnectionLostError("The generator broke off while it made the picture.")
+        failure.document = document
         return failure
     return _broken(error, api_key)
 
@@ -118,7 +135,7 @@ def _broken(error: Exception, api_key: str) -> GeneratorError:
 def _refused(refusal: Refusal, words: Words, model: str, model_requested: bool) -> GeneratorError:
     status = refusal.status
     wait_s = retry_after(refusal.headers)
-    reason = words.message or f"HTTP {status}"
+    reason = words.message or str(refusal)
     if status == 401:
         return _credentials()
     if 400 <= status < 500:
@@ -136,7 +153,14 @@ def _refused(refusal: Refusal, words: Words, model: str, model_requested: bool) 
         return GeneratorRequestError(f"The generator refuses the request: {reason}")
     if status in GATEWAY_TIMEOUTS:
         return GeneratorTimeoutError(f"A gateway before the generator gave up waiting for it (HTTP {status}).")
-    return GeneratorUnavailableError(f"The generator failed (HTTP {status}).", retry_after_s=wait_s)
+    return GeneratorUnavailableError(f"The generator failed ({refusal}).", retry_after_s=wait_s)
+
+
+def _is_about_us(failure: GeneratorError, refusal: Refusal, words: Words) -> bool:
+    """Whether a refusal speaks of this service's own credentials or settings, which are no caller's business."""
+    if isinstance(failure, GeneratorUnavailableError):
+        return refusal.status == 404 or MODEL_CODE in words.codes
+    return isinstance(failure, GeneratorCredentialsError)
 
 
 def _credentials() -> GeneratorCredentialsError:
@@ -148,63 +172,6 @@ def _model_missing(model: str, requested: bool) -> GeneratorError:
         return GeneratorRequestError(f"The generator has no model {harmless(model, '')!r} for this service.")
     log.error("The generator does not know the model %r: see PIXYPROXY_OPENAI_MODEL and OPENAI_BASE_URL", model)
     return GeneratorUnavailableError("The generator does not know the model that is configured.")
-
-
-def read_words(body: bytes, api_key: str) -> Words:
-    """Message and codes of an error document in OpenAI's shape or one of those seen in its imitations."""
-    try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    error = document.get("error", document) if isinstance(document, dict) else document
-    if isinstance(error, str):
-        return Words(harmless(error, api_key), frozenset())
-    if not isinstance(error, dict):
-        return Words("", frozenset())
-    message = next((text for key in ("message", "detail") if isinstance(text := error.get(key), str)), "")
-    codes = frozenset(code for key in ("code", "type") if isinstance(code := error.get(key), str))
-    return Words(harmless(message, api_key), codes)
-
-
-_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
-
-
-def harmless(text: str, api_key: str) -> str:
-    """The text on one line, bounded, without control characters, the key, or anything that looks like one."""
-    bounded = text[: MAX_WORDS * 4]
-    if api_key:
-        bounded = bounded.replace(api_key, "[…]")
-    printable = "".join(char if char.isprintable() else " " for char in bounded)
-    line = " ".join(_SECRETS.sub("[…]", printable).split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
-
-
-def retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds to wait as `Retry-After` says (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`; None if neither does."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if not math.isnan(seconds):
-            return _bounded(seconds)
-    try:
-        until = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    try:
-        now = parsedate_to_datetime(headers["date"])  # the server's own clock, which may not agree with ours
-    except (KeyError, ValueError):
-        now = datetime.now(UTC)
-    return _bounded((_aware(until) - _aware(now)).total_seconds())
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

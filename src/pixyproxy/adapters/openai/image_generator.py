@@ -1,30 +1,31 @@
-"""The generator behind OpenAI's images API: one call, one request, one picture."""
+"""The generator behind OpenAI's images API: one call, one request."""
 
 import asyncio
-import json
 import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI
 
-from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Answer, parse_answer, read_body
+from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
 from pixyproxy.adapters.openai.client import BodyPlaces, new_client, new_http_client, new_timeout
-from pixyproxy.adapters.openai.errors import FAILURES, Refusal, never_sent, translate
-from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.adapters.openai.errors import FAILURES, Refusal, StreamRefusal, never_sent, translate
+from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
+from pixyproxy.adapters.openai.request import Call, write_call
+from pixyproxy.adapters.openai.stream import SMALL_BYTES, StreamReader
+from pixyproxy.adapters.openai.url_fetch import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import (
+    GeneratorAnswerError,
     GeneratorCredentialsError,
     GeneratorError,
     GeneratorQuotaError,
     GeneratorRateLimitedError,
-    GeneratorRequestError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
-from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
@@ -33,11 +34,8 @@ MAX_WAIT_S = 10.0
 
 BODIES_AT_ONCE = 4
 BODY_HOLD_S = 0.5
-SMALL_BYTES = 128 * 1024
-"""Up to here parsing takes less than handing it to a thread."""
-
-# What this adapter says itself: an answer to several pictures, or in a stream, is not one it can read.
-OURS = frozenset({"model", "prompt", "n", "stream", "partial_images"})
+# The SDK hands the answer over as it comes instead of reading it whole.
+UNREAD = {"X-Stainless-Raw-Response": "stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class _Opened:
 
 
 class OpenAIImageGenerator(ImageGenerator):
-    """Pictures from OpenAI or a server that speaks its images API (`POST {base_url}/images/generations`).
+    """Pictures from OpenAI or a server that speaks its images API (`POST {base_url}/images/generations`, `…/edits`).
 
     `model` is sent where a request names none. `timeout_s` bounds the silence between two pieces of an answer
     (seconds); the total deadline is the caller's. `url_hosts` may hand out pictures besides the upstream
@@ -80,6 +78,10 @@ class OpenAIImageGenerator(ImageGenerator):
     @property
     def name(self) -> str:
         return "openai"
+
+    @property
+    def can_edit(self) -> bool:
+        return True
 
     async def open(self) -> None:
         """Make the clients; connects to nothing. Raises a GeneratorError for an address or key no request can use."""
@@ -113,16 +115,17 @@ class OpenAIImageGenerator(ImageGenerator):
             await opened.pictures.aclose()
             opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
         opened = self._require_open()
         model = request.model or self._model
-        options = {name: value for name, value in request.options.items() if name not in OURS}
-        _check_writable(request.prompt, model, options)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._timeout_s
         for delay_s in (*self._retry_delays_s, None):
+            call = write_call(request, model, streamed=on_partial is not None)
             try:
-                answer, raw = await self._call(opened, request.prompt, model, options)
+                made, raw = await self._call(opened, call, request.n, on_partial, give_up)
                 break
             except FAILURES as error:
                 failure = translate(error, api_key=self._api_key, model=model, model_requested=bool(request.model))
@@ -130,46 +133,84 @@ class OpenAIImageGenerator(ImageGenerator):
                 if wait_s is None or loop.time() + wait_s >= give_up:
                     raise failure from error
             await asyncio.sleep(wait_s)
-        data = await opened.fetcher.fetch(answer.url, raw, give_up) if answer.url else answer.data
-        return GeneratedImage(
-            data=data, model=answer.model or model, revised_prompt=answer.revised_prompt, usage=answer.usage
+        return tuple(
+            GeneratedImage(
+                data=each.data,
+                model=each.model or model,
+                revised_prompt=each.revised_prompt,
+                usage=each.usage,
+                reported=each.reported,
+            )
+            for each in await opened.fetcher.fetch_all(made, raw, give_up)
         )
 
+    async def models(self) -> tuple[GeneratorModel, ...]:
+        return read_models(await self._list_models(MAX_LIST_BYTES), self._model)
+
     async def check(self) -> str:
-        opened = self._require_open()
+        listed = await self._list_models(0)
+        return self._words if listed is not None else f"{self._words} (reachable, lists no models)"
+
+    async def _call(
+        self, opened: _Opened, call: Call, wanted: int, on_partial: OnPartial | None, give_up: float
+    ) -> tuple[list[Made], bytes]:
+        response = await opened.client.post(
+            call.path,
+            cast_to=httpx2.Response,
+            body=call.body,
+            files=call.files,
+            options={"headers": {**UNREAD, **call.headers}},
+        )
+        opened.answers.add(response)
+        try:
+            if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+                # A little earlier than the caller's own deadline, which would lose what is finished with the rest.
+                deadline = give_up - min(MARGIN_S, self._timeout_s / 10)
+                made = await StreamReader(opened.places, opened.executor, on_partial, wanted, deadline).read(response)
+                return made, b"\n".join(each.data for each in made if each.spoilt)
+            # The answer waits in the socket's small buffers until it has a place to be read.
+            async with opened.places.place():
+                raw = await read_body(response, MAX_ANSWER_BYTES)
+                if len(raw) <= SMALL_BYTES:
+                    return parse_answer(raw), raw
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
+        finally:
+            opened.answers.discard(response)
+            await response.aclose()
+
+    @property
+    def _words(self) -> str:
         base_url = httpx2.URL(self._base_url)
         where = f"{base_url.host}:{base_url.port}" if base_url.port else base_url.host
-        words = f"openai at {where}, model {self._model}"
+        return f"openai at {where}, model {self._model}"
+
+    async def _list_models(self, max_bytes: int) -> bytes | None:
+        """The list of models unless `max_bytes` is 0, or None where the upstream has none."""
+        opened = self._require_open()
         try:
-            async with (
-                asyncio.timeout(CHECK_S),
-                opened.client.models.with_streaming_response.list(timeout=new_timeout(CHECK_S)),
-            ):
-                return words
-        except FAILURES as error:
+            async with asyncio.timeout(CHECK_S):
+                response = await opened.client.get(
+                    "/models",
+                    cast_to=httpx2.Response,
+                    options={"headers": UNREAD, "timeout": new_timeout(CHECK_S)},
+                )
+                try:
+                    return await read_body(response, max_bytes) if max_bytes else b""
+                finally:
+                    await response.aclose()
+        except (*FAILURES, GeneratorAnswerError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
-                return f"{words} (reachable, lists no models)"
-            failure = translate(error, api_key=self._api_key, model=self._model, model_requested=False)
+                return None
+            failure: GeneratorError
+            if isinstance(error, GeneratorAnswerError):
+                failure = error
+            else:
+                failure = translate(error, api_key=self._api_key, model=self._model, model_requested=False)
             if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError, GeneratorRateLimitedError)):
                 raise failure from error
             # Nothing was asked for that could be paid, so a lost connection is no more than that.
-            raise GeneratorUnavailableError(f"{words}: {failure.message}") from error
-
-    async def _call(self, opened: _Opened, prompt: str, model: str, options: dict[str, Any]) -> tuple[Answer, bytes]:
-        async with opened.client.images.with_streaming_response.generate(
-            prompt=prompt, model=model, n=1, extra_body=options
-        ) as response:
-            opened.answers.add(response.http_response)
-            try:
-                # The answer waits in the socket's small buffers until it has a place to be read.
-                async with opened.places.place():
-                    raw = await read_body(response.http_response, MAX_ANSWER_BYTES)
-                    if len(raw) <= SMALL_BYTES:
-                        return parse_answer(raw), raw
-                    loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
-            finally:
-                opened.answers.discard(response.http_response)
+            raise GeneratorUnavailableError(f"{self._words}: {failure.message}") from error
 
     def _require_open(self) -> _Opened:
         if self._opened is None:
@@ -186,17 +227,9 @@ class OpenAIImageGenerator(ImageGenerator):
         return url
 
 
-def _check_writable(prompt: str, model: str, options: dict[str, Any]) -> None:
-    """Find out before anything is sent; the SDK would raise errors that look like ours."""
-    try:
-        json.dumps([prompt, model, options], ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        raise GeneratorRequestError("The request cannot be written as JSON.") from None
-
-
 def _wait(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:
     """Seconds until the call may be repeated, or None if it may not."""
-    if delay_s is None:
+    if delay_s is None or isinstance(error, StreamRefusal):
         return None
     if isinstance(failure, GeneratorRateLimitedError) and failure.retry_after_s is not None:
         return failure.retry_after_s if failure.retry_after_s <= MAX_WAIT_S else None

@@ -1,10 +1,11 @@
 """Fetching a picture that was paid for and is handed out as an address instead of bytes."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx2
 
-from pixyproxy.adapters.openai.answer import read_body
+from pixyproxy.adapters.openai.answer import Made, read_body
 from pixyproxy.adapters.openai.errors import FAILURES
 from pixyproxy.domain.errors import GeneratorAnswerError
 
@@ -28,6 +29,27 @@ class PictureFetcher:
         self._http = http_client
         self._base = base_url
         self._hosts = tuple(host.lower() for host in hosts)
+
+    async def fetch_all(self, made: list[Made], raw: bytes, give_up: float) -> list[Made]:
+        """The same pictures with the bytes from their addresses; one that cannot be had costs no other.
+
+        Raises the GeneratorAnswerError of `fetch` where none can be had.
+        """
+        failures: list[GeneratorAnswerError] = []
+
+        async def fetched(each: Made) -> Made:
+            if each.url is None:
+                return each
+            try:
+                return replace(each, data=await self.fetch(each.url, raw, give_up), spoilt=False)
+            except GeneratorAnswerError as error:
+                failures.append(error)
+                return each
+
+        results = await asyncio.gather(*map(fetched, made))
+        if failures and all(each.spoilt for each in results):
+            raise failures[0]
+        return results
 
     async def fetch(self, address: str, raw: bytes, give_up: float) -> bytes:
         """The bytes at the address, at most MAX_PICTURE_BYTES, before the loop's clock shows `give_up`.

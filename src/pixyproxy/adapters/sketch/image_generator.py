@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import io
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from random import Random
+from typing import TypeVar, TypeVarTuple
 
 from PIL import Image
 
@@ -14,14 +16,19 @@ from pixyproxy.adapters.sketch.caption import draw_caption
 from pixyproxy.adapters.sketch.options import SketchOptions, parse_options
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import draw_scene
-from pixyproxy.domain.errors import GeneratorUnavailableError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
-from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorUnavailableError
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
+from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 MODEL = "sketch-1"
 """What is recorded as the model, whichever was asked for: how these sketches look. Another look, another number."""
 
 _THREADS = 2
+_COARSEST = 16
+"""Squares along the shorter side of the first early view; each further one has twice as many."""
 _SMOOTH_UP_TO = 2048 * 2048
 _SAVE_OPTIONS = {
     "PNG": {"compress_level": 2},
@@ -34,7 +41,8 @@ class SketchImageGenerator(ImageGenerator):
     """Draws landscapes and patterns from the prompt's hash, with the prompt written below.
 
     Options: `size` "WxH" (16 to 4096 a side), `output_format` png, jpeg or webp, `background` "transparent",
-    `quality` low, medium or high (of the encoder); other options and any model name are accepted and change nothing.
+    `quality` low, medium or high (of the encoder), `partial_images` 1 to 3; other options and any model name are
+    accepted and change nothing.
     """
 
     def __init__(self) -> None:
@@ -43,6 +51,10 @@ class SketchImageGenerator(ImageGenerator):
     @property
     def name(self) -> str:
         return "sketch"
+
+    @property
+    def can_edit(self) -> bool:
+        return False
 
     async def open(self) -> None:
         if self._executor is None:
@@ -54,21 +66,43 @@ class SketchImageGenerator(ImageGenerator):
         if executor is not None:
             await asyncio.to_thread(partial(executor.shutdown, cancel_futures=True))
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self, request: GenerationRequest, on_partial: OnPartial | None = None
+    ) -> tuple[GeneratedImage, ...]:
+        if request.images or request.attachments:
+            raise EditingUnsupportedError("The sketch generator draws from prompts only: it makes no edits.")
         options = parse_options(request.options)
+        first = await self._run(draw, request.prompt, options)
+        if on_partial is not None:
+            for index in range(options.views):
+                on_partial(PartialImage(await self._run(draw_view, first, options, index), index, options.reported))
+        pictures = await asyncio.gather(
+            self._run(encode, first, options),
+            *(self._run(draw_sketch, request.prompt, options, index) for index in range(1, request.n)),
+        )
+        return tuple(GeneratedImage(data, MODEL, reported=options.reported) for data in pictures)
+
+    async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         if self._executor is None:
             raise GeneratorUnavailableError("The sketch generator is not open.")
-        loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._executor, draw_sketch, request.prompt, options)
-        return GeneratedImage(data=data, model=MODEL)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+    async def models(self) -> tuple[GeneratorModel, ...]:
+        return (GeneratorModel(MODEL, owned_by="pixyproxy", is_default=True),)
 
     async def check(self) -> str:
         return "sketch: draws offline with Pillow, free of charge"
 
 
-def draw_sketch(prompt: str, options: SketchOptions) -> bytes:
-    """The encoded picture for a prompt."""
-    random = Random(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest())
+def draw_sketch(prompt: str, options: SketchOptions, index: int = 0) -> bytes:
+    """The encoded picture with that index among those for a prompt."""
+    return encode(draw(prompt, options, index), options)
+
+
+def draw(prompt: str, options: SketchOptions, index: int = 0) -> Image.Image:
+    """The picture with that index among those for a prompt."""
+    seed = prompt.encode("utf-8", "surrogatepass") + (b"\0%d" % index if index else b"")
+    random = Random(hashlib.sha256(seed).digest())
     palette = choose_palette(random)
     # Drawn at twice the size and reduced, edges become smooth; a huge picture is drawn as it is to save memory.
     scale = 2 if options.width * options.height <= _SMOOTH_UP_TO else 1
@@ -76,6 +110,17 @@ def draw_sketch(prompt: str, options: SketchOptions) -> bytes:
     draw_scene(canvas)
     image: Image.Image = canvas.image.reduce(scale) if scale > 1 else canvas.image
     draw_caption(image, prompt, palette)
+    return image
+
+
+def draw_view(image: Image.Image, options: SketchOptions, index: int) -> bytes:
+    """An early view of a picture: as large, but of coarse squares, which become finer with the index."""
+    side = max(1, min(image.size) // (_COARSEST << index))
+    return encode(image.reduce(side).resize(image.size, Image.Resampling.NEAREST), options)
+
+
+def encode(image: Image.Image, options: SketchOptions) -> bytes:
+    """The bytes of a picture in the format and quality asked for."""
     buffer = io.BytesIO()
-    image.save(buffer, options.format, quality=options.quality, **_SAVE_OPTIONS[options.format])
+    image.save(buffer, options.format, quality=options.encoder_quality, **_SAVE_OPTIONS[options.format])
     return buffer.getvalue()

@@ -11,19 +11,39 @@ MIN_SIDE = 16
 MAX_SIDE = 4096
 _DEFAULT_SIZE = (1024, 1024)
 _FORMATS = {"png": "PNG", "jpeg": "JPEG", "jpg": "JPEG", "webp": "WEBP"}
-_QUALITIES = {"low": 60, "medium": 80, "standard": 80, "high": 93, "hd": 93}
-_DEFAULT_QUALITY = 85
+_QUALITIES = {"low": 60, "medium": 80, "high": 93, "auto": 85}
+_OTHER_NAMES = {"standard": "medium", "hd": "high"}
+MAX_VIEWS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SketchOptions:
-    """Size in pixels, Pillow's name of the format, whether the sky is left out, and the encoder's quality (0-100)."""
+    """Size in pixels, Pillow's name of the format, whether the sky is left out, low, medium, high or auto quality.
+
+    `views` is how many early views are wanted.
+    """
 
     width: int
     height: int
     format: str
     transparent: bool
-    quality: int
+    quality: str
+    views: int
+
+    @property
+    def encoder_quality(self) -> int:
+        """From 0 to 100."""
+        return _QUALITIES[self.quality]
+
+    @property
+    def reported(self) -> dict[str, str]:
+        """The options as a caller would have to give them to get the same."""
+        return {
+            "size": f"{self.width}x{self.height}",
+            "output_format": self.format.lower(),
+            "background": "transparent" if self.transparent else "opaque",
+            "quality": self.quality,
+        }
 
 
 def parse_options(options: Mapping[str, Any]) -> SketchOptions:
@@ -40,8 +60,17 @@ def parse_options(options: Mapping[str, Any]) -> SketchOptions:
         raise GeneratorRequestError(
             'background "transparent" needs output_format png or webp: jpeg has no transparency.'
         )
-    quality = _QUALITIES.get(str(options.get("quality")).lower(), _DEFAULT_QUALITY)
-    return SketchOptions(width, height, output_format, transparent, quality)
+    quality = str(options.get("quality")).lower()
+    quality = _OTHER_NAMES.get(quality, quality)
+    views = options.get("partial_images")
+    return SketchOptions(
+        width,
+        height,
+        output_format,
+        transparent,
+        quality if quality in _QUALITIES else "auto",
+        min(max(views, 0), MAX_VIEWS) if isinstance(views, int) else 0,
+    )
 
 
 def _size(size: object) -> tuple[int, int]:

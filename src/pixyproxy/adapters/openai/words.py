@@ -1,0 +1,116 @@
+"""Reading a refusal: its words and codes, what of it may be passed on, and how long it asks to wait."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+import httpx2
+
+MAX_WORDS = 1000
+"""Characters of the upstream's own words that are passed on."""
+MAX_DOCUMENT_BYTES = 16 * 1024
+MAX_DEPTH = 16
+"""How large and how deep an error document may be that is passed on."""
+MAX_RETRY_AFTER_S = 86_400.0
+
+
+class Words(NamedTuple):
+    """What an error document says."""
+
+    message: str
+    codes: frozenset[str]
+
+
+def read_words(body: bytes, api_key: str) -> Words:
+    """Message and codes of an error document in OpenAI's shape or one of those seen in its imitations."""
+    try:
+        document: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    error = document.get("error", document) if isinstance(document, dict) else document
+    if isinstance(error, str):
+        return Words(harmless(error, api_key), frozenset())
+    if not isinstance(error, dict):
+        return Words("", frozenset())
+    message = next((text for key in ("message", "detail") if isinstance(text := error.get(key), str)), "")
+    codes = frozenset(code for key in ("code", "type") if isinstance(code := error.get(key), str))
+    return Words(harmless(message, api_key), codes)
+
+
+_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
+
+
+def harmless(text: str, api_key: str) -> str:
+    """The text on one line, bounded, without control characters, the key, or anything that looks like one."""
+    bounded = text[: MAX_WORDS * 4]
+    if api_key:
+        bounded = bounded.replace(api_key, "[…]")
+    printable = "".join(char if char.isprintable() else " " for char in bounded)
+    line = " ".join(_SECRETS.sub("[…]", printable).split())
+    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
+
+
+def read_document(body: bytes, api_key: str) -> Mapping[str, Any] | None:
+    """An error document in OpenAI's shape, `{"error": {…}}`, as it came, if all of it may be passed on.
+
+    None for any other shape, for one that is too large or that JSON cannot say again, and if any text in it is, or
+    looks like, a secret.
+    """
+    if len(body) > MAX_DOCUMENT_BYTES:
+        return None
+    try:
+        document: Any = json.loads(body)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or not isinstance(document.get("error"), dict):
+        return None
+    for depth, text in _texts(document):
+        if depth > MAX_DEPTH or (api_key and api_key in text) or _SECRETS.search(text):
+            return None
+    return document
+
+
+def _texts(document: object) -> Iterator[tuple[int, str]]:
+    """Every text in the document, the names too, and how deep it lies; empty ones stand for lists and objects."""
+    left = [(0, document)]
+    while left:
+        depth, value = left.pop()
+        if isinstance(value, str):
+            yield depth, value
+        elif isinstance(value, (dict, list)):
+            yield depth, ""
+            inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+            left += [(depth + 1, each) for each in inner]
+
+
+def retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds to wait as `Retry-After` says (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`; None if neither does."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if not math.isnan(seconds):
+            return _bounded(seconds)
+    try:
+        until = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    try:
+        now = parsedate_to_datetime(headers["date"])  # the server's own clock, which may not agree with ours
+    except (KeyError, ValueError):
+        now = datetime.now(UTC)
+    return _bounded((_aware(until) - _aware(now)).total_seconds())
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
