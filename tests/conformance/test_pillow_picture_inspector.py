@@ -51,3 +51,44 @@ async def test_avif_is_unknown_where_pillow_has_none(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(picture_inspector.AvifImagePlugin, "SUPPORTED", False)
     with pytest.raises(DataValidationError, match="known format"):
         await PillowPictureInspector().inspect(data)
+
+
+NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+
+
+@pytest.mark.parametrize(
+    ("root", "size"),
+    [
+        (f'<svg {NAMESPACE} width="640" height="480px">', (640, 480)),
+        (f'<svg {NAMESPACE} width="10.2" height="0.5">', (11, 1)),
+        (f'<svg {NAMESPACE} viewBox="0 0 24 16">', (24, 16)),
+        (f'<svg {NAMESPACE} viewBox="0,0,24,16" width="100%" height="5em">', (24, 16)),
+        (f"<svg {NAMESPACE}>", (300, 150)),
+        ('<svg width="7" height="9">', (7, 9)),
+        (f'\ufeff<?xml version="1.0"?>\n<!-- a duck -->\n<svg {NAMESPACE} width="7" height="9">', (7, 9)),
+        (
+            f'<?xml version="1.0"?><!DOCTYPE svg><s:svg {NAMESPACE.replace("xmlns", "xmlns:s")} viewBox="0 0 3 4">',
+            (3, 4),
+        ),
+    ],
+)
+async def test_the_size_of_a_drawing(root: str, size: tuple[int, int]) -> None:
+    end = "</s:svg>" if "<s:svg" in root else "</svg>"
+    picture = await PillowPictureInspector().inspect(f"{root}<path d='M0 0'/>{end}".encode())
+    assert picture == Picture("image/svg+xml", *size)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<html><svg/></html>",
+        "<svg",
+        "<?xml version='1.0'?><!-- <svg -->",
+        "<!DOCTYPE svg [<!ENTITY a 'aaaa'>]><svg width='1' height='1'>&a;</svg>",
+        "<svg width='0' height='1'/>",
+        "<svg width='99999' height='1'/>",
+    ],
+)
+async def test_what_only_looks_like_a_drawing_is_refused(text: str) -> None:
+    with pytest.raises(DataValidationError):
+        await PillowPictureInspector().inspect(text.encode())

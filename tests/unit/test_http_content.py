@@ -49,6 +49,16 @@ async def test_a_private_image_is_kept_by_no_cache(house: HttpHouse) -> None:
         assert answer.headers["cache-control"] == "private, no-store"
 
 
+async def test_a_drawing_cannot_act_as_a_page_of_the_service(house: HttpHouse) -> None:
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>1</script></svg>'
+    house.generator.outcome = GeneratedImage(drawing)
+    image = await house.create()
+    assert (image["media_type"], image["filename"][-4:]) == ("image/svg+xml", ".svg")
+    answer = await house.client.get(image["content_url"])
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 async def test_what_the_client_has_is_not_read(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     detail = await house.create()
 

@@ -142,7 +142,7 @@ class PictureInspectorContract:
             b"\x00",
             b"plain text",
             b"<!DOCTYPE html><html><body>502</body></html>",
-            b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>',
+            b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><svg/></html>',
             b'{"error": {"message": "no"}}',
             b"%PDF-1.7\n",
             b"BM" + bytes(100),

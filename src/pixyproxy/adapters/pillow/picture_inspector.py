@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from PIL import AvifImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
 
+from pixyproxy.adapters.pillow.svg import looks_like_svg, svg_size
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
 from pixyproxy.ports.picture_inspector import PictureInspector
@@ -17,7 +18,7 @@ Size = tuple[int, int]
 
 
 class PillowPictureInspector(PictureInspector):
-    """Knows PNG, JPEG, WebP, GIF, and AVIF where Pillow does; how a picture is to be turned is not considered.
+    """Knows PNG, JPEG, WebP, GIF, SVG, and AVIF where Pillow does; how a picture is to be turned is not considered.
 
     Each format's reader is called by itself: `PIL.Image.open` would try them all, keeps state shared by threads, and
     reports large pictures by a process-wide warning. Nothing is copied and tens of microseconds are spent, so it runs
@@ -27,7 +28,7 @@ class PillowPictureInspector(PictureInspector):
     async def inspect(self, data: bytes) -> Picture:
         found = _format_of(data)
         if found is None:
-            raise DataValidationError("This is not a picture of a known format (PNG, JPEG, WebP, GIF, AVIF).")
+            raise DataValidationError("This is not a picture of a known format (PNG, JPEG, WebP, GIF, AVIF, SVG).")
         media_type, measure = found
         try:
             width, height = measure(data)
@@ -57,6 +58,8 @@ def _format_of(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
         if brands & {b"avif", b"avis"}:
             return "image/avif", _avif
+    if looks_like_svg(data):
+        return "image/svg+xml", svg_size
     return None
 
 

@@ -48,6 +48,9 @@ async def content_response(request: Request, content: ImageContent) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": content_disposition(image.filename),
     }
+    if content.media_type == "image/svg+xml":
+        # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
+        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
     conditions = _joined(request)
     outcome = failed_precondition(conditions, have)
     if outcome == 412:
