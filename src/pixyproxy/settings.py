@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pixyproxy.domain.errors import PixyProxyException
 
+_SECRET_LENGTH = 32
+
 
 class SettingsError(PixyProxyException):
     """A setting is wrong; the message names it and says how to mend it."""
@@ -47,6 +49,7 @@ class Settings(BaseSettings):
     repository: str = Field("sqlite", validation_alias="PIXYPROXY_REPOSITORY")
     generator: str = Field("sketch", validation_alias="PIXYPROXY_GENERATOR")
     blob_store: str = Field("filesystem", validation_alias="PIXYPROXY_BLOB_STORE")
+    secret_key: SecretStr = Field(SecretStr(""), validation_alias="PIXYPROXY_SECRET_KEY")
     data_dir: Path = Field(Path("./data"), validation_alias="PIXYPROXY_DATA_DIR")
     images_dir: Path = Field(Path("./images"), validation_alias="PIXYPROXY_IMAGES_DIR")
     host: str = Field("127.0.0.1", min_length=1, validation_alias="PIXYPROXY_HOST")
@@ -79,6 +82,15 @@ class Settings(BaseSettings):
                 if origin != "*" and urlsplit(origin).scheme not in {"http", "https"}:
                     raise ValueError("must be origins such as https://example.org, separated by commas, or *")
             return origins
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value) < _SECRET_LENGTH:
+            raise ValueError(
+                f"must have at least {_SECRET_LENGTH} characters, such as those that `openssl rand -hex 32` prints"
+            )
         return value
 
     @field_validator("log_level", mode="before")

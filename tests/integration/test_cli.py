@@ -389,7 +389,7 @@ def lines_of(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 
 
 def test_a_good_configuration_is_a_line_for_each_part(tmp_path: Path, empty_database: dict[str, str]) -> None:
-    good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok"}
+    good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok", "secret": "ok"}
     done = pixyproxy(tmp_path, "check")
     assert (done.returncode, lines_of(done)) == (0, good), done
     assert pixyproxy(tmp_path, "migrate", **empty_database).returncode == 0
@@ -407,14 +407,14 @@ def test_a_good_configuration_is_a_line_for_each_part(tmp_path: Path, empty_data
 
 
 def test_what_fails_is_the_line_that_says_so(tmp_path: Path) -> None:
-    good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok"}
+    good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok", "secret": "ok"}
     done = pixyproxy(tmp_path, "check", PIXYPROXY_GENERATOR="wrong")
     assert (done.returncode, lines_of(done)) == (1, {"settings": "FAILED"})
     (tmp_path / "file").write_text("no folder")
     done = pixyproxy(tmp_path, "check", PIXYPROXY_IMAGES_DIR=str(tmp_path / "file"))
     assert (done.returncode, lines_of(done)) == (1, good | {"blob store": "FAILED"})
     done = pixyproxy(tmp_path, "check", PIXYPROXY_DATA_DIR=str(tmp_path / "file"))
-    assert (done.returncode, lines_of(done)) == (1, good | {"database": "FAILED"})
+    assert (done.returncode, lines_of(done)) == (1, good | {"database": "FAILED", "secret": "FAILED"})
     with RefusingPort() as nowhere:
         port = nowhere.rpartition(":")[2].partition("/")[0]
         database = {"PIXYPROXY_REPOSITORY": "mysql", "DB_HOST": "127.0.0.1", "DB_PORT": port, "DB_USER": "pixy"}

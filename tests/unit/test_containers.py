@@ -7,6 +7,7 @@ from dependency_injector import errors as injector_errors
 from dependency_injector import providers
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
 from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
@@ -90,9 +91,12 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
         MemoryRecoveryRepository(storage),
     )
     blobs, generator, inspector = FailingBlobStore(), ScriptedGenerator(), MagicInspector()
+    keys = MemoryApiKeyRepository(storage)
     for provider, part in (
         (container.images, images),
         (container.users, users),
+        (container.keys, keys),
+        (container.secret, b"s" * 32),
         (container.recovery, recovery),
         (container.blobs, blobs),
         (container.stored, MemoryBlobRecovery({})),
@@ -108,6 +112,8 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
         assert image.size_bytes == len(PNG)
         await container.user_service().add("alice", "secret")
         assert (await users.get("alice")).username == "alice"
+        _, key = await container.key_service().add("alice")
+        assert await keys.list() == (key,)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,6 +121,7 @@ def test_building_it_connects_to_nothing_and_makes_nothing(tmp_path: Path) -> No
     container = container_with(tmp_path, **MYSQL, **OPENAI)
     container.image_service()
     container.user_service()
+    container.key_service()
     container.readiness()
     assert list(tmp_path.iterdir()) == []
 
@@ -128,6 +135,49 @@ async def test_what_was_opened_is_closed_when_a_later_part_fails(tmp_path: Path)
             pass
     with pytest.raises(DBConnectionError):
         await container.images().ping()
+
+
+KEY = "ein Geheimnis mit mehr als 32 Zeichen, größer noch"
+
+
+def test_a_secret_that_is_given_needs_no_file(tmp_path: Path) -> None:
+    container = container_with(tmp_path, PIXYPROXY_SECRET_KEY=KEY)
+    assert container.secret() == KEY.encode()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("values", [{}, MYSQL])
+def test_a_secret_is_made_once_and_kept_with_the_data(values: dict[str, object], tmp_path: Path) -> None:
+    container = container_with(tmp_path, **values)
+    assert container.secret() is container.secret()
+    assert (tmp_path / "data" / "secret.key").read_bytes() == container.secret()
+    assert container_with(tmp_path, **values).secret() == container.secret()
+
+
+def test_a_service_in_memory_has_a_secret_of_its_own(tmp_path: Path) -> None:
+    one, two = (container_with(tmp_path, PIXYPROXY_REPOSITORY="memory").secret() for _ in range(2))
+    assert len(one) == len(two) == 32
+    assert one != two
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_secret_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret.key").write_bytes(b"short")
+    container = container_with(tmp_path)
+    with pytest.raises(SettingsError, match=r"^PIXYPROXY_DATA_DIR, PIXYPROXY_SECRET_KEY: The file .*secret\.key does"):
+        async with opened(container):
+            pass
+    with pytest.raises(DBConnectionError):
+        await container.images().ping()
+
+
+async def test_keys_outlive_the_process(tmp_path: Path) -> None:
+    async with opened(container_with(tmp_path)) as container:
+        await container.user_service().add("alice", "secret")
+        token, _ = await container.key_service().add("alice")
+    async with opened(container_with(tmp_path)) as container:
+        assert (await container.key_service().authenticate(token)).username == "alice"
 
 
 def test_a_misspelt_setting_in_the_container_is_an_error() -> None:

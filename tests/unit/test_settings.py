@@ -52,6 +52,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         ("DB_NAME", "a b", "pattern"),
         ("DB_POOL_SIZE", "0", "1"),
         ("DB_SSL_CA", "/nowhere/ca.pem", "no file"),
+        ("PIXYPROXY_SECRET_KEY", "x" * 31, "at least 32 characters"),
         ("OPENAI_BASE_URL", "api.openai.com", "http"),
         ("PIXYPROXY_PUBLIC_URL", "ftp://x", "http"),
         ("PIXYPROXY_ANONYMOUS", "everything", "'none', 'read' or 'write'"),
@@ -88,9 +89,18 @@ def test_what_a_choice_needs_must_be_there(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_secrets_do_not_show() -> None:
-    settings = Settings(OPENAI_API_KEY="sk-secret", DB_PASSWORD="hush")  # type: ignore[call-arg]
+    key = "a secret key of more than 32 characters"
+    settings = Settings(OPENAI_API_KEY="sk-secret", DB_PASSWORD="hush", PIXYPROXY_SECRET_KEY=key)  # type: ignore[call-arg]
     assert "sk-secret" not in repr(settings)
     assert "hush" not in repr(settings)
+    assert key not in repr(settings)
+
+
+def test_a_secret_that_is_too_short_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_SECRET_KEY", "hush-hush")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "hush" not in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,35 @@
 """What the in-memory repositories keep; hand the same storage to another one to reopen it."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.api_key import ApiKey
+from pixyproxy.domain.image import IdempotencyClaim, Image
 from pixyproxy.domain.user import User
 
 
 @dataclass(slots=True)
 class MemoryStorage:
-    """Images by GUID in the order of adding, users by name, claims of idempotency keys, leases, and the last id.
+    """Images by GUID in the order of adding, users by name, API keys by id, claims of idempotency keys, leases.
 
-    A claim leads from caller and key to the GUID and the fingerprint of the request, a lease from the GUID
-    to who works on it and until when nobody else may settle it.
+    `last_id` is the id of the image that was added last.
+
+    A claim is kept under the GUID of the image that holds it; a lease leads from the GUID to who works on it and
+    until when nobody else may settle it.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
-    claims: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    api_keys: dict[str, ApiKey] = field(default_factory=dict)
+    claims: dict[str, IdempotencyClaim] = field(default_factory=dict)
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
+
+
+def json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that what the caller does to its own mapping later does not reach."""
+    copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
+    return copy

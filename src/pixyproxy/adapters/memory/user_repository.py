@@ -39,8 +39,11 @@ class MemoryUserRepository(UserRepository):
         self._storage.users[username] = replace(self._find(username), password_hash=password_hash)
 
     async def remove(self, username: str) -> None:
-        """Forget the user."""
+        """Forget the user and the user's keys."""
         del self._storage.users[self._find(username).username]
+        keys = self._storage.api_keys
+        for key_id in [key.key_id for key in keys.values() if key.username == username]:
+            del keys[key_id]
 
     def _find(self, username: str) -> User:
         user = self._storage.users.get(username)

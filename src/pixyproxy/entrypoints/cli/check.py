@@ -18,7 +18,7 @@ from pixyproxy.settings import load_settings
 def check(
     deep: Annotated[bool, typer.Option("--deep", help="Also read every stored byte and compare its sha256.")] = False,
 ) -> None:
-    """Check settings, database, folder and generator, a line each; exit status 1 if one fails."""
+    """Check settings, database, folder, generator and secret, a line each; exit status 1 if one fails."""
     try:
         settings = load_settings()
         container = build_container(settings)
@@ -48,8 +48,21 @@ async def _check_parts(container: Container) -> bool:
             await _check("database", images, database),
             await _check("blob store", blobs, folder),
             await _check("generator", generator, generator.check),
+            await _check_secret(container),
         ]
     )
+
+
+async def _check_secret(container: Container) -> bool:
+    given, path = container.config.secret_key(), container.config.secret_path()
+    try:
+        await asyncio.to_thread(container.secret)
+    except PixyProxyException as error:
+        _report("secret", False, error.message)
+        return False
+    kept = "made anew at each start" if path is None else f"kept in {path}"
+    _report("secret", True, "set by PIXYPROXY_SECRET_KEY" if given else kept)
+    return True
 
 
 async def _check_bytes(container: Container) -> bool:

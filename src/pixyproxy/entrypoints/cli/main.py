@@ -6,7 +6,7 @@ import typer
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints import logs
-from pixyproxy.entrypoints.cli import check, generate, migrate, rebuild, reconcile, serve, users
+from pixyproxy.entrypoints.cli import check, generate, keys, migrate, rebuild, reconcile, serve, users
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.settings import SettingsError
 
@@ -24,6 +24,7 @@ app.command("check")(check.check)
 app.command("reconcile")(reconcile.reconcile)
 app.command("rebuild")(rebuild.rebuild)
 app.add_typer(users.app, name="user")
+app.add_typer(keys.app, name="key")
 
 
 def run() -> None:

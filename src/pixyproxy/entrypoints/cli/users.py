@@ -44,7 +44,7 @@ def passwd(name: Name) -> None:
 
 @app.command("remove")
 def remove(name: Name) -> None:
-    """Remove a user; the images stay."""
+    """Remove a user, with all API keys; the images stay."""
     _with_users(lambda users: users.remove(name))
     typer.echo(f"removed {name}")
 

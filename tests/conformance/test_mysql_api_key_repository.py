@@ -1,0 +1,39 @@
+"""The MySQL API key repository keeps the contract."""
+
+import pytest
+
+from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
+from tests.conformance.mysql_storage import MySQLTables
+from tests.mysql_servers import MySQLSettings
+
+
+class MySQLKeys(MySQLTables, KeyStorage):
+    def repository(self) -> MySQLApiKeyRepository:
+        return MySQLApiKeyRepository(self.settings.database())
+
+    def users(self) -> MySQLUserRepository:
+        return MySQLUserRepository(self.settings.database())
+
+    def stored(self) -> dict[str, tuple[str, str]]:
+        return {
+            key_id: (user, digest) for key_id, user, digest in self.query("SELECT key_id, `user`, digest FROM api_keys")
+        }
+
+
+class TestMySQLApiKeyRepository(ApiKeyRepositoryContract):
+    adapter = MySQLApiKeyRepository
+
+    @pytest.fixture
+    def storage(self, empty_mysql: MySQLSettings) -> MySQLKeys:
+        return MySQLKeys(empty_mysql)
+
+    async def test_a_user_deleted_by_hand_takes_the_keys_along(
+        self, storage: MySQLKeys, repository: MySQLApiKeyRepository
+    ) -> None:
+        for number, name in enumerate(("alice", "alice", "bob")):
+            await repository.add(make_key(str(number), name))
+        storage.query("DELETE FROM roster WHERE `user` = 'alice'")
+        assert storage.stored() == {"2": ("bob", "digest of 2")}
+        assert await repository.find("digest of 0") is None

@@ -1,0 +1,41 @@
+"""The SQLite API key repository keeps the contract."""
+
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
+from tests.conformance.sqlite_storage import SQLiteFile
+
+
+class SQLiteKeys(SQLiteFile, KeyStorage):
+    def repository(self) -> SQLiteApiKeyRepository:
+        return SQLiteApiKeyRepository(SQLiteDatabase(self.path))
+
+    def users(self) -> SQLiteUserRepository:
+        return SQLiteUserRepository(SQLiteDatabase(self.path))
+
+    def stored(self) -> dict[str, tuple[str, str]]:
+        return {
+            key_id: (user, digest) for key_id, user, digest in self.query("SELECT key_id, user, digest FROM api_keys")
+        }
+
+
+class TestSQLiteApiKeyRepository(ApiKeyRepositoryContract):
+    adapter = SQLiteApiKeyRepository
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> SQLiteKeys:
+        return SQLiteKeys(tmp_path)
+
+    async def test_a_user_deleted_by_hand_takes_the_keys_along(
+        self, storage: SQLiteKeys, repository: SQLiteApiKeyRepository
+    ) -> None:
+        for number, name in enumerate(("alice", "alice", "bob")):
+            await repository.add(make_key(str(number), name))
+        storage.query("DELETE FROM roster WHERE user = 'alice'")
+        assert storage.stored() == {"2": ("bob", "digest of 2")}
+        assert await repository.find("digest of 0") is None
