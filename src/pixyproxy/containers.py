@@ -1,5 +1,6 @@
 """The composition root: the only module that names concrete adapters."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -14,12 +15,15 @@ from dependency_injector import containers, providers
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
+from pixyproxy.adapters.filesystem.secret import load_or_make
+from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
 from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
+from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate as migrate_mysql
@@ -27,15 +31,22 @@ from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate as migrate_sqlite
 from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.application.content_links import ContentLinks
+from pixyproxy.application.finisher import Finisher
 from pixyproxy.application.generation import Generations
 from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.inputs import InputReader
+from pixyproxy.application.key_service import KeyService
 from pixyproxy.application.maintenance import Maintenance
+from pixyproxy.application.models import Models
+from pixyproxy.application.orders import Orders
 from pixyproxy.application.readiness import Readiness
 from pixyproxy.application.rebuilder import Rebuilder
 from pixyproxy.application.reconciler import Reconciler
@@ -54,6 +65,13 @@ def _openai_generator(**settings: Any) -> ImageGenerator:
     return OpenAIImageGenerator(**settings)
 
 
+def _secret(given: str, path: Path | None) -> bytes:
+    """The service's own secret: the one given, else that in the file; without a file it ends with the process."""
+    if given:
+        return given.encode()
+    return secrets.token_bytes(32) if path is None else load_or_make(path)
+
+
 async def _migrate_memory(on_script: Callable[[str], None]) -> list[str]:
     """What is in memory has no tables: there is never a script to apply."""
     return []
@@ -67,6 +85,7 @@ class Container(containers.DeclarativeContainer):
 
     config = providers.Configuration(strict=True)
 
+    secret = providers.ThreadSafeSingleton(_secret, config.secret_key, config.secret_path)
     clock = providers.ThreadSafeSingleton(SystemClock)
     hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher)
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
@@ -101,6 +120,12 @@ class Container(containers.DeclarativeContainer):
         mysql=providers.ThreadSafeSingleton(MySQLUserRepository, mysql_database),
         memory=providers.ThreadSafeSingleton(MemoryUserRepository, memory_storage),
     )
+    keys = providers.Selector(
+        config.repository,
+        sqlite=providers.ThreadSafeSingleton(SQLiteApiKeyRepository, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(MySQLApiKeyRepository, mysql_database),
+        memory=providers.ThreadSafeSingleton(MemoryApiKeyRepository, memory_storage),
+    )
     migrate = providers.Selector(
         config.repository,
         sqlite=providers.Callable(migrate_sqlite, config.sqlite_path),
@@ -134,20 +159,23 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
+    finisher = providers.ThreadSafeSingleton(Finisher, images, blobs, inspector, clock)
     generations = providers.ThreadSafeSingleton(
         Generations,
-        images,
+        finisher,
         recovery,
-        blobs,
         generator,
-        inspector,
         clock,
         owner=config.process_name,
         max_in_flight=config.max_generations,
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
-    image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, generations, clock)
+    orders = providers.ThreadSafeSingleton(Orders, images, generations, clock)
+    inputs = providers.ThreadSafeSingleton(InputReader, images, blobs, inspector)
+    image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, orders, inputs, clock)
+    models = providers.ThreadSafeSingleton(Models, generator)
+    content_links = providers.ThreadSafeSingleton(ContentLinks, secret.provider, clock)
     reconciler = providers.ThreadSafeSingleton(
         Reconciler, images, recovery, blobs, stored, clock, owner=config.process_name, lease_s=config.lease_s
     )
@@ -155,6 +183,8 @@ class Container(containers.DeclarativeContainer):
     verifier = providers.ThreadSafeSingleton(Verifier, recovery, stored)
     rebuilder = providers.ThreadSafeSingleton(Rebuilder, recovery, blobs, stored)
     user_service = providers.ThreadSafeSingleton(UserService, users, hasher, clock)
+    # The secret may have to be made, and building parts makes nothing: whoever needs it asks for it later.
+    key_service = providers.ThreadSafeSingleton(KeyService, keys, clock, secret.provider)
     readiness = providers.ThreadSafeSingleton(Readiness, images, blobs, generations)
 
 
@@ -187,6 +217,7 @@ async def opened(container: Container) -> AsyncIterator[Container]:
     parts: list[tuple[str, Resource]] = [
         (database, container.images()),
         (database, container.users()),
+        (database, container.keys()),
         (database, container.recovery()),
         ("PIXYPROXY_IMAGES_DIR", container.blobs()),
         ("PIXYPROXY_IMAGES_DIR", container.stored()),
@@ -200,6 +231,10 @@ async def opened(container: Container) -> AsyncIterator[Container]:
                 await part.open()
             except PixyProxyException as error:
                 raise SettingsError(f"{setting}: {error.message}{remedies.get(setting, '')}") from error
+        try:
+            await asyncio.to_thread(container.secret)
+        except PixyProxyException as error:
+            raise SettingsError(f"PIXYPROXY_DATA_DIR, PIXYPROXY_SECRET_KEY: {error.message}") from error
         yield container
 
 
@@ -207,6 +242,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump()
     values["db_password"] = settings.db_password.get_secret_value()
     values["openai_api_key"] = settings.openai_api_key.get_secret_value()
+    values["secret_key"] = settings.secret_key.get_secret_value()
+    values["secret_path"] = None if settings.repository == "memory" else settings.data_dir / "secret.key"
     values["db_ssl_ca"] = None if settings.db_ssl_ca is None else str(settings.db_ssl_ca)
     values["sqlite_path"] = settings.data_dir / "pixyproxy.sqlite3"
     values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")

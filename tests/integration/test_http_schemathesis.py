@@ -201,9 +201,14 @@ def test_everything_has_words_and_examples(document: dict[str, Any]) -> None:
 def test_nothing_in_the_document_is_the_frameworks_own(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.0.3"  # what the documentation page can show
     assert "HTTPValidationError" not in json.dumps(document)
-    assert document["components"]["securitySchemes"] == {"basic": {"type": "http", "scheme": "basic"}}
+    schemes = document["components"]["securitySchemes"]
+    assert {name: (scheme["type"], scheme["scheme"]) for name, scheme in schemes.items()} == {
+        "basic": ("http", "basic"),
+        "bearer": ("http", "bearer"),
+    }
+    login: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
     for _, _, operation in operations(document):
-        assert operation["security"] in ([{}, {"basic": []}], [{"basic": []}])
+        assert operation["security"] in ([{}, *login], login)
 
 
 def test_the_examples_can_be_used_as_they_are(document: dict[str, Any], open_service: Service) -> None:

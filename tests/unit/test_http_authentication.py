@@ -1,7 +1,9 @@
-"""Who is calling (RFC 7617), and what who may do."""
+"""Who is calling (RFC 7617, RFC 6750), and what who may do."""
 
 import base64
+import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from starlette.requests import Request
@@ -9,7 +11,7 @@ from starlette.requests import Request
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.authentication import Gate
-from tests.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house
+from tests.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
 
 ROUTES = [
     ("GET", "/image"),
@@ -64,6 +66,16 @@ async def house() -> AsyncIterator[HttpHouse]:
         b"Basic \xff\xff",
         b"Basic" + encoded("alice:" + ALICE[1]),
         b"Bearer " + encoded("alice:" + ALICE[1]),
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer sk-0123456789",
+        b"Bearer pxy_",
+        b"Bearer pxy_" + b"a" * 43,
+        b"Bearer pxy_" + "ä".encode() * 43,
+        b"Bearer \xff\xff",
+        b"Bearer " + b"x" * 20_000,
+        b"Basic pxy_" + b"a" * 43,
+        b"pxy_" + b"a" * 43,
         b"Digest username=alice",
         encoded("alice:" + ALICE[1]),
         b"Basic " + encoded("🦆" * 2000 + ":" + "x" * 20_000),
@@ -82,6 +94,83 @@ async def test_two_headers_are_one_too_many(house: HttpHouse) -> None:
     good = (b"authorization", b"Basic " + encoded("alice:" + ALICE[1]))
     assert (await house.raw("GET", "/user/me", headers=[good])).status == 200
     assert (await house.raw("GET", "/user/me", headers=[good, good])).status == 401
+
+
+def bearer(token: str, scheme: str = "Bearer ") -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", (scheme + token).encode())]
+
+
+async def test_an_api_key_is_its_user_on_every_route(house: HttpHouse) -> None:
+    token, _ = await house.container.key_service().add("alice")
+    for method, path in ROUTES:
+        assert (await house.raw(method, path, headers=bearer(token))).status != 401, (method, path)
+    answer = await house.raw("GET", "/user/me", headers=bearer(token))
+    assert (answer.status, answer.body) == (200, b'{"username":"alice","class_key":"cs101"}')
+    assert (await house.raw("GET", "/user/me", headers=bearer(token) * 2)).status == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", " Bearer   "])
+async def test_the_scheme_of_a_key_is_blind_to_case(scheme: str, house: HttpHouse) -> None:
+    token, _ = await house.container.key_service().add("bob")
+    assert (await house.raw("GET", "/user/me", headers=bearer(token, scheme))).status == 200
+    for damaged in (token + " x", token.upper(), token[4:], "sk-" + token[4:]):
+        assert (await house.raw("GET", "/user/me", headers=bearer(damaged, scheme))).status == 401
+
+
+async def test_an_api_key_acts_for_its_user(house: HttpHouse) -> None:
+    keys = house.container.key_service()
+    alice, bob = [{"Authorization": f"Bearer {(await keys.add(name))[0]}"} for name in ("alice", "bob")]
+    made = await house.client.post("/image", json={"prompt": "a duck", "visibility": "private"}, headers=alice)
+    assert (made.status_code, made.json()["author"]) == (200, "alice")
+    path = f"/image/{made.json()['guid']}"
+    assert (await house.client.get(path, headers=alice)).status_code == 200
+    assert (await house.client.get(path, auth=basic(ALICE))).status_code == 200
+    assert (await house.client.get(path, headers=bob)).status_code == 404
+    assert (await house.client.delete(path, headers=alice)).status_code == 204
+
+
+async def test_a_key_that_is_revoked_expired_or_of_nobody_is_refused_at_once(house: HttpHouse) -> None:
+    keys = house.container.key_service()
+    revoked, key = await keys.add("alice")
+    expired, _ = await keys.add("alice", expires_at=house.container.clock().now() + timedelta(hours=1))
+    orphaned, _ = await keys.add("bob")
+    for token in (revoked, expired, orphaned):
+        assert (await house.raw("GET", "/user/me", headers=bearer(token))).status == 200
+    await keys.revoke(key.key_id)
+    house.container.clock().advance(timedelta(hours=1))
+    await house.container.user_service().remove("bob")
+    bodies = set()
+    for token in (revoked, expired, orphaned, "pxy_" + "a" * 43):
+        answer = await house.raw("GET", "/user/me", headers=bearer(token))
+        assert answer.status == 401
+        assert answer.header("www-authenticate") == 'Basic realm="pixyproxy", charset="UTF-8"'
+        problem = json.loads(answer.body)
+        bodies.add((problem["title"], problem["detail"], problem["code"]))
+    assert len(bodies) == 1
+
+
+async def test_what_was_sent_wrongly_is_told_what_to_send(house: HttpHouse) -> None:
+    answer = await house.raw("GET", "/healthz", headers=[(b"authorization", b"Digest x")])
+    assert json.loads(answer.body)["detail"] == (
+        "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
+        "or Bearer with an API key (pxy_…)."
+    )
+
+
+async def test_a_key_shows_nowhere(house: HttpHouse) -> None:
+    keys = house.container.key_service()
+    with log_lines() as lines:
+        token, key = await keys.add("alice")
+        wrong = token[:-1] + ("a" if token[-1] != "a" else "b")
+        await keys.revoke((await keys.add("bob"))[1].key_id)
+        for sent in (token, wrong, token + "x"):
+            for method, path in ROUTES:
+                answer = await house.raw(method, path, headers=bearer(sent))
+                shown = answer.body + repr(answer.headers).encode()
+                assert token[12:-1].encode() not in shown
+    assert lines
+    for secret in (token[12:-1], key.digest, "Bearer"):
+        assert not [line for line in lines if secret in line]
 
 
 @pytest.mark.parametrize("scheme", [b"Basic ", b"basic ", b"BASIC ", b" Basic   "])

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.containers import Container, opened
@@ -24,11 +26,25 @@ from pixyproxy.entrypoints.http.routes_docs import add_docs
 from pixyproxy.entrypoints.http.routes_read import build_read_router
 from pixyproxy.entrypoints.http.routes_service import build_service_router
 from pixyproxy.entrypoints.http.routes_write import build_write_router
+from pixyproxy.entrypoints.http.v1 import documentation as v1_documentation
+from pixyproxy.entrypoints.http.v1.errors import OpenAIErrorHandler, is_below
+from pixyproxy.entrypoints.http.v1.event_stream import Patience
+from pixyproxy.entrypoints.http.v1.presenter import ImagesPresenter
+from pixyproxy.entrypoints.http.v1.routes import build_v1_router
 
 _DESCRIPTION = """Pictures from prompts: made once, stored, found again and delivered by GUID.
 
 Every path answers with and without a trailing slash, and `HEAD` works wherever `GET` does. Errors are
 `application/problem+json` (RFC 9457). Times are UTC in ISO 8601."""
+
+
+# What OpenAI's SDK for browsers sends along.
+_SDK_HEADERS = [
+    f"X-Stainless-{name}"
+    for name in (
+        "Arch", "Lang", "OS", "Package-Version", "Retry-Count", "Runtime", "Runtime-Version", "Timeout",
+    )
+]  # fmt: skip
 
 
 def create_app(container: Container) -> FastAPI:
@@ -38,11 +54,13 @@ def create_app(container: Container) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with opened(container):
             maintenance = asyncio.create_task(container.maintenance().run())
+            warning = asyncio.create_task(models.warn_of_shutdown())
             yield
             # In flight means paid for: what is being made is stored before the parts close.
             await container.generations().drain(container.config.drain_s())
-            maintenance.cancel()
-            await asyncio.wait([maintenance])
+            for task in (maintenance, warning):
+                task.cancel()
+            await asyncio.wait([maintenance, warning])
 
     app = FastAPI(
         title="PixyProxy",
@@ -59,24 +77,25 @@ def create_app(container: Container) -> FastAPI:
     )
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())
-    images = container.image_service()
+    images, models, content_links = container.image_service(), container.models(), container.content_links()
     routers = [
-        build_read_router(images, gate, links),
+        build_read_router(images, gate, links, content_links),
         build_write_router(images, gate, links),
         build_service_router(container.readiness(), gate),
+        build_v1_router(images, models, gate, ImagesPresenter(images, links, content_links), Patience()),
         add_docs(app, links),
     ]
     for router in routers:
         # Included the framework's way, a router is searched twice for every request.
         app.router.routes.extend(router.routes)
-    app.openapi = lambda: openapi.document(app, (CreateImage, UpdateImage))  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = lambda: openapi.document(app, (CreateImage, UpdateImage, *v1_documentation.SCHEMAS))  # type: ignore[method-assign]  # FastAPI's documented way
 
     routes = RouteTable(route for router in routers for route in router.routes)
-    handler = ProblemHandler(routes)
+    handler = ErrorHandler(ProblemHandler(routes), OpenAIErrorHandler(routes))
     for kind in (PixyProxyException, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, handler)
     # The last one added is the outermost.
-    app.add_middleware(AuthenticationMiddleware, users=container.user_service())
+    app.add_middleware(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service())
     app.add_middleware(CanonicalPathMiddleware)
     app.add_middleware(ProblemMiddleware, handler=handler)
     if origins := container.config.cors_origins():
@@ -84,8 +103,29 @@ def create_app(container: Container) -> FastAPI:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
-            expose_headers=["ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *_SDK_HEADERS],
+            expose_headers=[
+                "ETag",
+                "Idempotent-Replayed",
+                "Link",
+                "Location",
+                "Retry-After",
+                "X-Request-ID",
+                "X-Should-Retry",
+            ],
         )
     app.add_middleware(RequestLogMiddleware, routes=routes)
     return app
+
+
+class ErrorHandler:
+    """Has errors answered in the form that the clients of a path know."""
+
+    def __init__(self, problems: ProblemHandler, openai: OpenAIErrorHandler) -> None:
+        self._problems = problems
+        self._openai = openai
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        """The answer to a request that ended in an error."""
+        handler = self._openai if is_below(request.scope["path"]) else self._problems
+        return await handler(request, error)

@@ -1,4 +1,4 @@
-"""Who is calling: HTTP Basic (RFC 7617) on every route, a public one too."""
+"""Who is calling: HTTP Basic (RFC 7617) or an API key (RFC 6750) on every route, a public one too."""
 
 import base64
 import binascii
@@ -6,6 +6,7 @@ import binascii
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pixyproxy.application.key_service import KeyService
 from pixyproxy.application.user_service import UserService
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
@@ -15,16 +16,30 @@ from pixyproxy.settings import Anonymous
 class AuthenticationMiddleware:
     """Checks credentials where there are any and leaves the user, or None, in the state of the request."""
 
-    def __init__(self, app: ASGIApp, users: UserService) -> None:
+    def __init__(self, app: ASGIApp, users: UserService, keys: KeyService) -> None:
         self._app = app
         self._users = users
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             given = [value for name, value in scope["headers"] if name == b"authorization"]
-            user = await self._users.authenticate(*_basic(given)) if given else None
-            scope.setdefault("state", {})["user"] = user
+            scope.setdefault("state", {})["user"] = await self._user(given) if given else None
         await self._app(scope, receive, send)
+
+    async def _user(self, values: list[bytes]) -> User:
+        """The user whom the Authorization headers name; raises AuthenticationError unless it is one, and right."""
+        scheme, _, credentials = values[0].strip().partition(b" ")
+        if len(values) == 1 and scheme.lower() == b"basic":
+            if pair := _basic(credentials.strip()):
+                return await self._users.authenticate(*pair)
+        elif len(values) == 1 and scheme.lower() == b"bearer":
+            # Whatever bytes there are become some text, and no key holds any of the odd ones.
+            return await self._keys.authenticate(credentials.strip().decode("latin-1"))
+        raise AuthenticationError(
+            "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
+            "or Bearer with an API key (pxy_…)."
+        )
 
 
 class Gate:
@@ -60,15 +75,11 @@ class Gate:
         return None
 
 
-def _basic(values: list[bytes]) -> tuple[str, str]:
-    """Username and password of an Authorization header; raises AuthenticationError unless there is one, well-formed."""
-    scheme, _, token = values[0].strip().partition(b" ")
-    if len(values) == 1 and scheme.lower() == b"basic":
-        try:
-            text = base64.b64decode(token.strip(), validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
-            text = ""
-        username, colon, password = text.partition(":")
-        if colon and username:
-            return username, password
-    raise AuthenticationError("Send one Authorization header: Basic, with username:password in UTF-8 and base64.")
+def _basic(credentials: bytes) -> tuple[str, str] | None:
+    """Username and password; None if that is not what the credentials are."""
+    try:
+        text = base64.b64decode(credentials, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    username, colon, password = text.partition(":")
+    return (username, password) if colon and username else None

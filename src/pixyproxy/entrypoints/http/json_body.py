@@ -1,6 +1,7 @@
 """Reading a JSON body: of the right type, bounded, and well-formed."""
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -15,19 +16,44 @@ async def read_json(request: Request) -> Any:
 
     Raises HTTPProblem: 415 unless the Content-Type is JSON, 413 over 1 MiB, 400 if it is not UTF-8 JSON.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    ensure_json(request)
+    return parse_json(await read_bounded(request))
+
+
+def media_type_of(request: Request) -> str:
+    """The media type of the body, lower-case and without parameters; empty if none is declared."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def ensure_json(request: Request) -> None:
+    """Raise HTTPProblem 415 unless the Content-Type is JSON."""
+    media_type = media_type_of(request)
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise HTTPProblem(415, "Send the body as JSON, with Content-Type: application/json.")
+
+
+async def read_bounded(request: Request) -> bytes:
+    """The body; raises HTTPProblem 413 over 1 MiB."""
+    return b"".join([piece async for piece in bounded(request, MAX_BODY_BYTES)])
+
+
+async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body piece by piece; raises HTTPProblem 413 as soon as it is, or is declared, larger than the limit."""
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        _too_large()
-    body = bytearray()
+    if length.isdigit() and int(length) > limit:
+        _too_large(limit)
+    size = 0
     async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            _too_large()
+        size += len(piece)
+        if size > limit:
+            _too_large(limit)
+        yield piece
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON values (RFC 8259) of a body; raises HTTPProblem 400 if it is not UTF-8 JSON."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object)
     except UnicodeDecodeError:
@@ -43,10 +69,10 @@ async def read_json(request: Request) -> Any:
         raise HTTPProblem(400, "The body holds a number with too many digits.") from None
 
 
-def _too_large() -> NoReturn:
+def _too_large(limit: int) -> NoReturn:
     # The server throws the rest of the body away. Closing instead would reset the connection under a client
     # that is still sending, which then never sees this answer.
-    raise HTTPProblem(413, "The body is larger than 1 MiB.")
+    raise HTTPProblem(413, f"The body is larger than {limit // (1024 * 1024)} MiB.")
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -29,9 +29,14 @@ _MEANING = {
     507: "No space is left; nothing was paid unless the problem says so.",
 }
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
-SECURITY: list[dict[str, list[str]]] = [{}, {"basic": []}]
-"""Anonymous, as far as the operator lets it, or HTTP Basic."""
-LOGIN: list[dict[str, list[str]]] = [{"basic": []}]
+LOGIN: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
+"""HTTP Basic, or an API key."""
+SECURITY: list[dict[str, list[str]]] = [{}, *LOGIN]
+"""Anonymous, as far as the operator lets it, or a login."""
+_SCHEMES = {
+    "basic": {"type": "http", "scheme": "basic", "description": "Username and password."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, which begins with `pxy_`."},
+}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -72,7 +77,7 @@ def search_parameters() -> dict[str, Any]:
     return {"parameters": parameters}
 
 
-def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any]:
+def document(app: FastAPI, referred: tuple[type[BaseModel], ...]) -> dict[str, Any]:
     """The complete document; computed once."""
     if app.openapi_schema is None:
         schema = get_openapi(
@@ -80,8 +85,8 @@ def document(app: FastAPI, commands: tuple[type[Command], ...]) -> dict[str, Any
         )
         components = schema.setdefault("components", {})
         _drop_framework_errors(schema)
-        components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
-        models: tuple[type[BaseModel], ...] = (*commands, SearchImages, Problem, ImageDetail)
+        components["securitySchemes"] = _SCHEMES
+        models: tuple[type[BaseModel], ...] = (*referred, SearchImages, Problem, ImageDetail)
         for model in models:
             _add_model(components.setdefault("schemas", {}), model)
         del components["schemas"]["SearchImages"]

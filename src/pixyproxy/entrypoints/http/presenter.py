@@ -66,6 +66,7 @@ def present_image(image: Image, links: Links) -> dict[str, Any]:
         "parameters": dict(image.parameters),
         "revised_prompt": image.revised_prompt,
         "usage": None if image.usage is None else dict(image.usage),
+        "derived_from": list(image.derived_from),
         "content_url": links.path(f"/image/{image.guid}/content"),
     }
     if image.error is not None:

@@ -3,9 +3,9 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.RecordNotFoundError: 404,
     errors.ImageNotFoundError: 404,
     errors.UserNotFoundError: 404,
+    errors.ModelNotFoundError: 404,
     errors.ConstraintViolationError: 409,
     errors.IdempotencyKeyTakenError: 409,
     errors.IdempotencyKeyReusedError: 422,
@@ -39,6 +40,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.GeneratorError: 502,
     errors.PromptRejectedError: 422,
     errors.GeneratorRequestError: 422,
+    errors.EditingUnsupportedError: 400,
     errors.GeneratorRateLimitedError: 429,
     errors.GeneratorCredentialsError: 502,
     errors.GeneratorQuotaError: 502,
@@ -80,6 +82,24 @@ def status_of(error: errors.PixyProxyException) -> int:
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
+def headers_of(error: errors.PixyProxyException, status: int) -> dict[str, str]:
+    """The headers that an error brings along, whatever its body looks like."""
+    headers: dict[str, str] = {}
+    if error.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif status in _DEFAULT_RETRY_S:
+        headers["Retry-After"] = str(_DEFAULT_RETRY_S[status])
+    return headers
+
+
+def log_fault(status: int, error: errors.PixyProxyException) -> None:
+    """Log what the caller is not to blame for."""
+    if status >= 500:
+        logger.error("answering %d: %s: %s", status, type(error).__name__, error.message)
+
+
 class HTTPProblem(HTTPException):
     """A problem of HTTP itself, such as a body that is no JSON, that the core knows nothing of."""
 
@@ -99,16 +119,12 @@ class ProblemHandler:
         members: dict[str, Any] = {}
         if isinstance(error, errors.PixyProxyException):
             status, detail, code = status_of(error), error.message, error.code
-            if error.replayed:
-                headers["Idempotent-Replayed"] = "true"
+            headers = headers_of(error, status)
             if error.guid is not None:
                 members["guid"] = error.guid
-            if error.retry_after_s is not None:
-                headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
             if isinstance(error, errors.DataValidationError):
                 members["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in error.errors]
-            if status >= 500:
-                logger.error("answering %d: %s: %s", status, type(error).__name__, error.message)
+            log_fault(status, error)
         elif isinstance(error, HTTPException):
             status, detail = error.status_code, error.detail
             code = _CODE_OF_STATUS.get(status, "http-error")
@@ -126,8 +142,6 @@ class ProblemHandler:
             detail = "Something went wrong here; the log of the server knows more under this request_id."
         if status == 401:
             headers["WWW-Authenticate"] = CHALLENGE
-        if status in _DEFAULT_RETRY_S:
-            headers.setdefault("Retry-After", str(_DEFAULT_RETRY_S[status]))
         body = {
             "type": f"urn:pixyproxy:problem:{code}",
             "title": _TITLES.get(status) or HTTPStatus(status).phrase,
@@ -143,10 +157,13 @@ class ProblemHandler:
         return Response(content, status, headers, media_type="application/problem+json")
 
 
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
+
+
 class ProblemMiddleware:
     """Answers whatever the layers inside raise; once the answer has begun, it can only be broken off."""
 
-    def __init__(self, app: ASGIApp, handler: ProblemHandler) -> None:
+    def __init__(self, app: ASGIApp, handler: Handler) -> None:
         self._app = app
         self._handler = handler
 

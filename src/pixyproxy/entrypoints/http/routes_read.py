@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from pixyproxy.application.content_links import ContentLinks
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.entrypoints.http.authentication import Gate
 from pixyproxy.entrypoints.http.content import content_response
@@ -22,8 +23,19 @@ _HEADERS = {
     "Content-Disposition": {"description": "`inline`, with the file name.", "schema": {"type": "string"}},
 }
 
+_SIGNATURE = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": "Opens a private image for a while; part of addresses that were handed out.",
+        "schema": {"type": "string"},
+    }
+    for name in ("expires", "signature")
+]
 
-def build_read_router(images: ImageService, gate: Gate, links: Links) -> APIRouter:
+
+def build_read_router(images: ImageService, gate: Gate, links: Links, content_links: ContentLinks) -> APIRouter:
     """Routes for whoever may read."""
     router = direct_router("images")
 
@@ -76,10 +88,14 @@ def build_read_router(images: ImageService, gate: Gate, links: Links) -> APIRout
             304: {"description": "The image is the one the client has."},
             **problems(404, 409, 412, 416),
         },
-        openapi_extra={"security": SECURITY},
+        openapi_extra={"security": SECURITY, "parameters": _SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
-        content = await images.open_content(gate.reader(request), guid)
+        expires, signature = (request.query_params.get(name) for name in ("expires", "signature"))
+        if expires and signature and content_links.opens(guid, expires, signature):
+            content = await images.open_content(None, guid, by_link=True)
+        else:
+            content = await images.open_content(gate.reader(request), guid)
         return await content_response(request, content)
 
     return router

@@ -30,6 +30,7 @@ _IMAGE: dict[str, Any] = {
     "parameters": {"size": "1024x1024"},
     "revised_prompt": None,
     "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068},
+    "derived_from": [],
     "content_url": f"/image/{_GUID}/content",
 }
 
@@ -71,6 +72,7 @@ class ImageDetail(Answer):
     parameters: dict[str, Any] = Field(description="The options as they were passed on.")
     revised_prompt: str | None
     usage: dict[str, Any] | None = Field(description="As the generator reports it.")
+    derived_from: list[str] = Field(description="The GUIDs of the stored images it was made from.")
     content_url: str = Field(description="The path of the bytes on this host.")
     error: ImageError | SkipJsonSchema[None] = Field(None, description="Only where no picture was made.")
 

@@ -1,0 +1,1 @@
+"""OpenAI's images API: the same wire, so that any of its clients works unchanged."""

@@ -1,0 +1,172 @@
+"""Presenting images and models as OpenAI's images API has them."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pybase64
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pixyproxy.application.content_links import ContentLinks
+from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.orders import Created
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.image import GeneratorModel, Image, PartialImage, Visibility
+from pixyproxy.domain.usage import sum_usage
+from pixyproxy.entrypoints.http.presenter import Links
+
+_SMALL_BYTES = 64 * 1024
+"""Up to here encoding takes less than handing it to a thread."""
+_NOTHING_USED = {
+    "total_tokens": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
+}
+
+
+class ImagesPresenter:
+    """Makes `ImagesResponse` and the events of a stream from images that are ready.
+
+    https://platform.openai.com/docs/api-reference/images/object and …/images-streaming
+    """
+
+    def __init__(self, images: ImageService, links: Links, content_links: ContentLinks) -> None:
+        self._images = images
+        self._links = links
+        self._content_links = content_links
+
+    async def response(self, request: Request, created: Created, *, by_url: bool) -> Response:
+        """The whole answer, with the bytes of every picture in base64 or with its address."""
+        first = created.images[0]
+        document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
+        document |= {name: value for name, value in _properties(first).items() if value != "auto"}
+        usage = sum_usage(image.usage for image in created.images)
+        if usage is not None:
+            document["usage"] = usage
+        entries = [
+            await self._entry(image, {"url": self._url(request, image)} if by_url else None) for image in created.images
+        ]
+        # Put together by hand: there is nothing to escape in megabytes of base64.
+        body = b"".join([_json(document)[:-1], b',"data":[', b",".join(entries), b"]}"])
+        headers = {"Cache-Control": "no-store"}
+        if created.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return Response(body, 200, headers, media_type="application/json")
+
+    async def completed(self, kind: str, image: Image) -> bytes:
+        """The event that hands out a finished picture."""
+        name = f"{kind}.completed"
+        members = {
+            "type": name,
+            "created_at": int(image.updated_at.timestamp()),
+            **_properties(image),
+            "usage": dict(image.usage or _NOTHING_USED),
+            "guid": image.guid,
+        }
+        return _event(name, _with_base64(members, await self._base64(image)))
+
+    async def _entry(self, image: Image, address: dict[str, str] | None) -> bytes:
+        members: dict[str, Any] = {"guid": image.guid}
+        if image.revised_prompt is not None:
+            members["revised_prompt"] = image.revised_prompt
+        if address is not None:
+            return _json({**members, **address})
+        return _with_base64(members, await self._base64(image))
+
+    def _url(self, request: Request, image: Image) -> str:
+        """An address of this service: for good where the image is public, else signed and for a while."""
+        path = f"/image/{image.guid}/content"
+        if image.visibility is Visibility.PRIVATE:
+            path = f"{path}?{self._content_links.query_for(image.guid)}"
+        return self._links.absolute(request, path)
+
+    async def _base64(self, image: Image) -> bytes:
+        """The stored bytes; an error from here on concerns what was paid for."""
+        try:
+            async with await self._images.content_of(image).read() as reader:
+                data = b"".join([reader.first, *[piece async for piece in reader]])
+        except PixyProxyException as error:
+            error.guid, error.may_have_been_paid = image.guid, True
+            raise
+        return await encode(data)
+
+
+async def encode(data: bytes) -> bytes:
+    """Base64 (RFC 4648, section 4)."""
+    if len(data) <= _SMALL_BYTES:
+        return pybase64.b64encode(data)
+    return await asyncio.to_thread(pybase64.b64encode, data)
+
+
+async def partial_event(kind: str, partial: PartialImage, options: Mapping[str, Any], created_at: int) -> bytes:
+    """The event that hands out an early view of a picture that was asked for with these options."""
+    event = f"{kind}.partial_image"
+    members = {
+        "type": event,
+        "partial_image_index": partial.index,
+        "created_at": created_at,
+        **{
+            name: _text(partial.reported.get(name)) or _text(options.get(name)) or default
+            for name, default in (
+                ("size", "auto"),
+                ("quality", "auto"),
+                ("background", "auto"),
+                ("output_format", "png"),
+            )
+        },
+    }
+    return _event(event, _with_base64(members, await encode(partial.data)))
+
+
+def error_event(document: Mapping[str, Any]) -> bytes:
+    """The event that ends a stream that failed."""
+    return _event("error", _json({"type": "error", **document}))
+
+
+def present_model(model: GeneratorModel) -> dict[str, Any]:
+    """`Model`; https://platform.openai.com/docs/api-reference/models/object"""
+    shown: dict[str, Any] = {
+        "id": model.id,
+        "object": "model",
+        "created": 0 if model.created_at is None else int(model.created_at.timestamp()),
+        "owned_by": model.owned_by or "unknown",
+    }
+    if model.shutdown_date is not None:
+        shown["shutdown_date"] = model.shutdown_date
+    return shown
+
+
+def present_models(models: Sequence[GeneratorModel]) -> dict[str, Any]:
+    """The list of models."""
+    return {"object": "list", "data": [present_model(model) for model in models]}
+
+
+def _properties(image: Image) -> dict[str, str]:
+    """How a picture was made: as the generator reports it, else as it was asked for; size and format as they are."""
+    reported = image.reported or {}
+    return {
+        "size": f"{image.width}x{image.height}",
+        "quality": _text(reported.get("quality")) or _text(image.parameters.get("quality")) or "auto",
+        "background": _text(reported.get("background")) or _text(image.parameters.get("background")) or "auto",
+        "output_format": (image.media_type or "image/png").partition("/")[2].partition("+")[0],
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+def _with_base64(members: Mapping[str, Any], encoded: bytes) -> bytes:
+    return b"".join([_json(members)[:-1], b',"b64_json":"', encoded, b'"}'])
+
+
+def _event(name: str, data: bytes) -> bytes:
+    """https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+    return b"".join([b"event: ", name.encode(), b"\ndata: ", data, b"\n\n"])

@@ -1,0 +1,85 @@
+"""The answers below `/v1`, as the documentation describes them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+
+class Answer(BaseModel):
+    """Base of the answers: nothing in them is undocumented."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class GeneratedPicture(Answer):
+    """One picture of several, with its bytes or its address."""
+
+    guid: str = Field(description="Under which it is found from now on.", json_schema_extra={"format": "uuid"})
+    b64_json: str | SkipJsonSchema[None] = Field(None, description="The bytes in base64.")
+    url: str | SkipJsonSchema[None] = Field(
+        None, description="The address of the bytes; signed and for 24 hours where the image is private."
+    )
+    revised_prompt: str | SkipJsonSchema[None] = Field(None, description="Where the generator reports one.")
+
+
+class ImagesResponse(Answer):
+    """The pictures that were made."""
+
+    created: int = Field(description="Seconds since 1970.")
+    data: list[GeneratedPicture]
+    size: str
+    output_format: str
+    quality: str | SkipJsonSchema[None] = None
+    background: str | SkipJsonSchema[None] = None
+    usage: dict[str, Any] | SkipJsonSchema[None] = Field(None, description="As the generator reports it.")
+
+
+class OfferedModel(Answer):
+    """A model that makes images."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="Seconds since 1970.")
+    owned_by: str
+    shutdown_date: str | SkipJsonSchema[None] = Field(None, description="Where its end was announced.")
+
+
+class OfferedModels(Answer):
+    """All models that make images."""
+
+    object: Literal["list"]
+    data: list[OfferedModel]
+
+
+class OpenAIErrorBody(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str | None
+    param: str | None
+    code: str | None
+    guid: str | SkipJsonSchema[None] = Field(None, description="Only where an image is recorded.")
+
+
+class OpenAIError(BaseModel):
+    """An error in OpenAI's form; the generator's own document, which may hold more, where it gave one."""
+
+    error: OpenAIErrorBody
+
+
+class GenerationForm(BaseModel):
+    """How the pictures are to be handed out."""
+
+    stream: bool | None = Field(None, description="Send events (`text/event-stream`) as the generation goes on.")
+    partial_images: int | None = Field(None, description="How many early views a stream is to have: 0 to 3.")
+    response_format: Literal["b64_json", "url"] | None = Field(None, description="Bytes (default) or an address.")
+
+
+class ImageReference(BaseModel):
+    """A picture to start from: either of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: str | SkipJsonSchema[None] = Field(None, description="The GUID of a stored image.")
+    image_url: str | SkipJsonSchema[None] = Field(None, description="A `data:` URL in base64.")
