@@ -1,17 +1,19 @@
 # Set-up, run, test, check and measure; bare `make` lists what there is.
 PYTHON ?= python3
 BIN := .venv/bin
+NODE_CLIENT := tests/integration/clients/node
+LITELLM := benchmarks/.litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults mutations check format bench lock clean
+.PHONY: help run test faults mutations check format bench bench-gateway lock clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: .venv/runtime ## Start the service (embedded default; settings from the environment or .env)
 	@$(BIN)/pixyproxy serve
 
-test: .venv/dev ## Run all tests; those that need a MySQL server skip where there is none
+test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run all tests; those that need a MySQL server or Node skip where there is none
 	$(BIN)/python -m pytest
 
 ROUNDS ?= 60
@@ -35,12 +37,15 @@ format: .venv/dev ## Format the code and mend what can be mended by itself
 bench: .venv/dev ## Measure the service, as ratios in one run
 	$(BIN)/python -m benchmarks
 
+bench-gateway: .venv/dev $(LITELLM)/.installed ## Measure generations beside LiteLLM's proxy, which is installed in benchmarks/.litellm
+	$(BIN)/python -m benchmarks gateway
+
 lock: .venv/dev ## Renew the locked dependencies from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev $(LOCK) --output-file requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt
 
 clean: ## Remove what the commands above made, but no data
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(LITELLM) $(NODE_CLIENT)/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # For every platform and Python from 3.11 on, with hashes and without addresses.
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -49,7 +54,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "PixyProxy needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# Both stamps are made anew when the lock or the project's own metadata changes.
+# All stamps are made anew when the lock or the project's own metadata changes.
 .venv/runtime: .venv/bin/python requirements/runtime.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -59,3 +64,13 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/runtime
+
+$(NODE_CLIENT)/node_modules/.installed: $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json
+	npm ci --prefix $(NODE_CLIENT) --loglevel error --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Its version, and the hash of every file of it, are those of the lock; the project itself does not depend on it.
+$(LITELLM)/.installed: requirements/litellm.txt | .venv/dev
+	$(PYTHON) -m venv $(LITELLM)
+	$(BIN)/uv pip install --quiet --python $(LITELLM)/bin/python --require-hashes --requirement requirements/litellm.txt
+	@touch $@

@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--database", choices=NAMES, default="sqlite")
+    parser.add_argument("--store-rounds", type=int, default=100, help="after so many rounds begin with an empty store")
     parser.add_argument("--seed", type=int, default=None, help="of the random moments and answers; printed at the end")
     arguments = parser.parse_args()
     # Told to end, it drops its database and ends its services.
@@ -38,20 +39,30 @@ def main() -> int:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=arguments.rounds, database=arguments.database, charges=0)
 
-        def on_round(figures: Figures) -> None:
-            progress.update(task, completed=figures.rounds, charges=figures.charges)
+        whole = Figures()
 
-        try:
-            figures = run(folder / "run", arguments.database, arguments.rounds, seed, on_round)
-        except Disagreement as error:
-            done = progress.tasks[0].completed
-            print(f"FAILED after {done:.0f} rounds on {arguments.database}, seed {seed}: {error}", flush=True)
-            return 1
-        except (pytest.skip.Exception, pytest.fail.Exception) as error:
-            print(f"{arguments.database}: {error}", flush=True)
-            return 3
+        def on_round(figures: Figures) -> None:
+            progress.update(task, completed=whole.rounds + figures.rounds, charges=whole.charges + figures.charges)
+
+        # What a round takes grows with what has accumulated before, and a fresh store is as good for the next crash.
+        for part, first in enumerate(range(0, arguments.rounds, arguments.store_rounds)):
+            rounds = min(arguments.store_rounds, arguments.rounds - first)
+            try:
+                figures = run(folder / "run", arguments.database, rounds, seed + part, on_round)
+            except Disagreement as error:
+                done = progress.tasks[0].completed
+                print(
+                    f"FAILED after {done:.0f} rounds on {arguments.database}, seed {seed + part}: {error}", flush=True
+                )
+                return 1
+            except (pytest.skip.Exception, pytest.fail.Exception) as error:
+                print(f"{arguments.database}: {error}", flush=True)
+                return 3
+            whole += figures
+            print(f"{arguments.database}, seed {seed + part}: {figures}", flush=True)
+            shutil.rmtree(folder / "run")
     shutil.rmtree(folder)
-    print(f"{arguments.database}, seed {seed}: {figures}", flush=True)
+    print(f"{arguments.database}, in all: {whole}", flush=True)
     print("Ledger, client record, rows and files agree.", flush=True)
     return 0
 

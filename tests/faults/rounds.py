@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pixyproxy.containers import opened
 from tests.faults.harness import LEASE_S, Harness, harness
@@ -29,6 +31,12 @@ class Figures:
     reconciled: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     others: dict[str, int] = field(default_factory=dict)
+
+    def __iadd__(self, other: "Figures") -> "Figures":
+        for name, value in vars(other).items():
+            total: Any = getattr(self, name)
+            setattr(self, name, dict(Counter(total) + Counter(value)) if isinstance(value, dict) else total + value)
+        return self
 
     def __str__(self) -> str:
         rows = ", ".join(f"{count} {status}" for status, count in sorted(self.rows.items()))

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,9 @@ from openai.types import (
 )
 
 from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_exchange import error_document
-from tests.fakes.openai_refusals import REFUSALS
 from tests.fakes.openai_streams import view_of
-from tests.integration.v1_gateway import EDITS, Gateway, gateways
+from tests.integration.v1_gateway import EDITS, Gateway, gateways, refusal
+from tests.service import Deadline
 
 SHORT_S = 1.0
 """The patience of an impatient client: the upstream is held until it has come again."""
@@ -354,12 +354,6 @@ def test_a_model_that_is_not_there_is_not_found(caller: Caller, gateway: Gateway
 # --- errors -----------------------------------------------------------------------------------------------------
 
 
-def refusal(name: str) -> Any:
-    """The body with which the upstream refuses, without its envelope."""
-    _, message, kind, code = REFUSALS[name]
-    return error_document(message, kind, code)["error"]
-
-
 @pytest.mark.parametrize("key", ["sk-wrong-0123456789", "pxy_" + "a" * 43])
 def test_a_wrong_key_is_refused(caller: Caller, gateway: Gateway, prompt: str, key: str) -> None:
     for question in (
@@ -371,6 +365,7 @@ def test_a_wrong_key_is_refused(caller: Caller, gateway: Gateway, prompt: str, k
             caller.ask(question, api_key=key)
         assert (caught.value.code, caught.value.type) == ("invalid_api_key", "invalid_request_error")
         assert f" {caught.value.request_id} " in gateway.service.log
+        assert "Incorrect API key provided." in caught.value.message
         assert key not in str(caught.value)
     assert gateway.calls == 0
 
@@ -513,6 +508,41 @@ def test_a_client_that_loses_patience_within_a_stream_finds_the_picture(
     [detail] = gateway.made_for(prompt)
     assert gateway.content(detail["guid"]) == picture_of(prompt)
     assert gateway.calls == gateway.charges == 1
+
+
+def test_a_retry_that_comes_before_the_first_try_is_recorded_pays_nothing(
+    caller: Caller, gateway: Gateway, prompt: str
+) -> None:
+    seen, held = gateway.tries(), threading.Event()
+
+    def hold() -> None:
+        with gateway.writes_held():
+            held.set()
+            deadline = Deadline("the client had come again")
+            while gateway.tries() < seen + 2:
+                deadline.wait()
+            time.sleep(0.3)  # for the second try to have looked for the first
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt), timeout=SHORT_S)
+    holder.join()
+    assert data_of(answer.data[0]) == picture_of(prompt)
+    assert [detail["guid"] for detail in gateway.made_for(prompt)] == [answer.data[0].guid]
+    assert gateway.calls == gateway.charges == 1
+
+
+def test_a_retry_of_what_cost_nothing_gets_a_picture_of_its_own(caller: Caller, gateway: Gateway, prompt: str) -> None:
+    def generate(client: Any) -> Any:
+        return client.images.generate(model=MODEL, prompt=prompt)
+
+    first = caller.ask(generate)
+    # Three tries of the service's own, and then it is the client's turn.
+    gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
+    second = caller.ask(generate)
+    assert first.data[0].guid != second.data[0].guid
+    assert gateway.charges == 2
 
 
 def test_an_idempotency_key_is_honoured(caller: Caller, gateway: Gateway, prompt: str) -> None:

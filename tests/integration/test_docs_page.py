@@ -21,9 +21,14 @@ OPERATIONS = [
     ("patch", "/image/{guid}"),
     ("delete", "/image/{guid}"),
     ("get", "/image/{guid}/content"),
+    ("get", "/image/{guid}/thumbnail"),
     ("get", "/user/me"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+    ("post", "/v1/images/generations"),
+    ("post", "/v1/images/edits"),
+    ("get", "/v1/models"),
+    ("get", "/v1/models/{model}"),
 ]
 
 

@@ -60,7 +60,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
                 "model": ImageDetail,
                 "headers": {**_CREATED_HEADERS, **RETRY_AFTER},
             },
-            **problems(400, 409, 413, 415, 422, 429, 502, 504, 507),
+            **problems(400, 404, 409, 413, 415, 422, 429, 502, 504, 507),
         },
         openapi_extra={"security": SECURITY, **body_of(CreateImage), "parameters": _CREATE_PARAMETERS},
     )

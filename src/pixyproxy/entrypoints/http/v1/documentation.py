@@ -57,7 +57,7 @@ IMAGES: Documented = {
     200: {
         "description": "The pictures are made, stored and recorded; or events, with `stream`.",
         "model": ImagesResponse,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {}}},
     },
     **_errors(400, 404, 409, 413, 415, 422, 429, 507),
 }

@@ -32,6 +32,8 @@ _CODE_OF: Mapping[type[errors.PixyProxyException], str] = {
     errors.GeneratorQuotaError: "insufficient_quota",
     errors.ModelNotFoundError: "model_not_found",
 }
+_WRONG_KEY = "Incorrect API key provided."
+"""OpenAI's words: there are clients that look for them, and take any other 401 for a bad request."""
 _TYPE_OF_STATUS = {403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -59,6 +61,8 @@ class OpenAIErrorHandler:
         headers = headers_of(error, status)
         if status == 401:
             headers["WWW-Authenticate"] = f'{CHALLENGE}, Bearer realm="pixyproxy"'
+            if "authorization" in request.headers:
+                document["error"]["message"] = f"{_WRONG_KEY} {error.message}"
         if not may_be_repeated(error):
             # Else the SDKs do so by themselves.
             headers["x-should-retry"] = "false"

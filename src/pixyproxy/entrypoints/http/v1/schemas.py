@@ -79,7 +79,13 @@ class GenerationForm(BaseModel):
 class ImageReference(BaseModel):
     """A picture to start from: either of the two."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"oneOf": [{"required": ["file_id"]}, {"required": ["image_url"]}]}
+    )
 
-    file_id: str | SkipJsonSchema[None] = Field(None, description="The GUID of a stored image.")
-    image_url: str | SkipJsonSchema[None] = Field(None, description="A `data:` URL in base64.")
+    file_id: str | SkipJsonSchema[None] = Field(
+        None, description="The GUID of a stored image.", json_schema_extra={"format": "uuid"}
+    )
+    image_url: str | SkipJsonSchema[None] = Field(
+        None, description="A `data:` URL in base64.", pattern="^data:[^,]*;base64,[A-Za-z0-9+/]+={0,2}$"
+    )

@@ -1,0 +1,47 @@
+"""LiteLLM's SDK: a line of JSON on standard input says what to do, one on standard output what came of it.
+
+{"call": "image_generation", "params": {…}} names a function of `litellm`, which is awaited where it is async. Pictures
+to edit are given by the paths of their files, in `image` and `mask`.
+"""
+
+import asyncio
+import inspect
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import litellm
+
+litellm.suppress_debug_info = True  # it would be printed among the answers
+
+
+async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
+    with ExitStack() as files:
+
+        def opened(path: str) -> BinaryIO:
+            return files.enter_context(Path(path).open("rb"))
+
+        for field in {"image", "mask"} & params.keys():
+            given = params[field]
+            params[field] = [opened(path) for path in given] if isinstance(given, list) else opened(given)
+        try:
+            answer = getattr(litellm, name)(**params)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as error:
+            # Its errors descend from those of `openai`, each on its own.
+            if not hasattr(error, "status_code"):
+                raise
+            return {"error": {"name": type(error).__name__, "message": str(error), "status": error.status_code}}
+        return {"answer": answer.model_dump()}
+
+
+async def main() -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(await call(asked["call"], asked["params"])), flush=True)
+
+
+asyncio.run(main())
