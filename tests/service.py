@@ -203,6 +203,11 @@ class Deadline:
         time.sleep(0.02)
 
 
+def lasting(detail: dict[str, Any]) -> dict[str, Any]:
+    """The details of an image without the placeholder, which is made in the background at its own time."""
+    return {name: value for name, value in detail.items() if name != "placeholder"}
+
+
 def problem(answer: httpx.Response) -> dict[str, Any]:
     """The problem document of an answer, after a look at its form (RFC 9457)."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text

@@ -30,6 +30,7 @@ from pixyproxy.adapters.mysql.migrations import migrate as migrate_mysql
 from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
+from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -47,9 +48,11 @@ from pixyproxy.application.key_service import KeyService
 from pixyproxy.application.maintenance import Maintenance
 from pixyproxy.application.models import Models
 from pixyproxy.application.orders import Orders
+from pixyproxy.application.placeholders import Placeholders
 from pixyproxy.application.readiness import Readiness
 from pixyproxy.application.rebuilder import Rebuilder
 from pixyproxy.application.reconciler import Reconciler
+from pixyproxy.application.thumbnails import Thumbnails
 from pixyproxy.application.user_service import UserService
 from pixyproxy.application.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
@@ -72,7 +75,7 @@ def _secret(given: str, path: Path | None) -> bytes:
     return secrets.token_bytes(32) if path is None else load_or_make(path)
 
 
-async def _migrate_memory(on_script: Callable[[str], None]) -> list[str]:
+async def _migrate_memory(**reporters: Callable[[str], None]) -> list[str]:
     """What is in memory has no tables: there is never a script to apply."""
     return []
 
@@ -89,6 +92,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.ThreadSafeSingleton(SystemClock)
     hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher)
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
+    scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
     sqlite_database = providers.ThreadSafeSingleton(SQLiteDatabase, config.sqlite_path)
     mysql_database = providers.ThreadSafeSingleton(
@@ -159,7 +163,10 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    finisher = providers.ThreadSafeSingleton(Finisher, images, blobs, inspector, clock)
+    placeholders = providers.ThreadSafeSingleton(Placeholders, images, blobs, scaler)
+    finisher = providers.ThreadSafeSingleton(
+        Finisher, images, blobs, inspector, clock, on_ready=placeholders.provided.offer
+    )
     generations = providers.ThreadSafeSingleton(
         Generations,
         finisher,
@@ -174,6 +181,7 @@ class Container(containers.DeclarativeContainer):
     orders = providers.ThreadSafeSingleton(Orders, images, generations, clock)
     inputs = providers.ThreadSafeSingleton(InputReader, images, blobs, inspector)
     image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, orders, inputs, clock)
+    thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, blobs, scaler, placeholders)
     models = providers.ThreadSafeSingleton(Models, generator)
     content_links = providers.ThreadSafeSingleton(ContentLinks, secret.provider, clock)
     reconciler = providers.ThreadSafeSingleton(
@@ -223,6 +231,7 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         ("PIXYPROXY_IMAGES_DIR", container.stored()),
         ("PIXYPROXY_GENERATOR", container.generator()),
         ("PIXYPROXY_REPOSITORY", container.hasher()),
+        ("PIXYPROXY_BLOB_STORE", container.scaler()),
     ]
     async with AsyncExitStack() as stack:
         for setting, part in parts:

@@ -1,5 +1,6 @@
 """Typed settings: the only reader of the environment and of the `.env` file."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,7 +26,15 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _path(path: str) -> str:
+    path = path.rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", path):
+        raise ValueError("must be a path such as /_images, of letters, digits, hyphens, underscores and dots")
+    return path
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+UrlPath = Annotated[str, AfterValidator(_path)]
 Anonymous = Literal["none", "read", "write"]
 """What a caller without credentials may do; each includes the one before."""
 
@@ -63,6 +72,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(60, gt=0, le=3600, allow_inf_nan=False, validation_alias="PIXYPROXY_LEASE_S")
     drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
     public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
+    accel_prefix: UrlPath | None = Field(None, validation_alias="PIXYPROXY_ACCEL_PREFIX")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"

@@ -1,6 +1,7 @@
 """The blob store in a folder keeps the port's contract."""
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from pixyproxy.adapters.filesystem import blob_store
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.reader import SETTLED_NS
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from tests.conformance.contracts.blob_store import BlobStoreContract, BlobStoreHarness
 
@@ -56,6 +58,15 @@ class FilesystemHarness(BlobStoreHarness):
 
     def kept_aside(self, place: str) -> tuple[bytes, bytes]:
         return Path(place).read_bytes(), Path(place).with_suffix(".json").read_bytes()
+
+    def at(self, location: str) -> bytes | None:
+        return self._read(self.root / location)
+
+    def settle(self, guid: str) -> None:
+        """The clock cannot be told to hurry, and the time of a change cannot be set back."""
+        changed = (self.root / guid[:2] / guid[2:4] / f"{guid}.bin").stat().st_ctime_ns
+        while time.time_ns() - changed < SETTLED_NS:
+            time.sleep(0.05)
 
     def names(self) -> set[str]:
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}

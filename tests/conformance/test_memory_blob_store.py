@@ -38,6 +38,12 @@ class MemoryHarness(BlobStoreHarness):
         assert text is not None
         return data, text.encode()
 
+    def at(self, location: str) -> bytes | None:
+        raise AssertionError("it has no files")
+
+    def settle(self, guid: str) -> None:
+        """Other bytes are another object at once."""
+
     def names(self) -> set[str]:
         return set(self.storage)
 

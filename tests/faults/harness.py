@@ -11,7 +11,7 @@ from pathlib import Path
 
 import argon2
 
-from pixyproxy.application.reconciler import Action, Finding
+from pixyproxy.application.findings import Action, Finding
 from pixyproxy.containers import Container, build_container
 from pixyproxy.settings import Settings
 from tests.faults.clients import PASSWORD, USERS, Client

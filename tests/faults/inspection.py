@@ -44,8 +44,8 @@ class Files:
         self.images, self.sidecars, self.aside, self.strange = {}, {}, set(), []
         for folder, folders, names in os.walk(self._root):
             below = Path(folder).relative_to(self._root)
-            if below == Path() and "quarantine" in folders:
-                folders.remove("quarantine")
+            if below == Path():
+                folders[:] = [name for name in folders if name not in {"quarantine", "derived"}]
             for name in names:
                 stem, _, suffix = name.partition(".")
                 path = f"{folder}/{name}"

@@ -1,8 +1,12 @@
-"""A thousand damaged files: each is named by `check --deep`, none is ever delivered as if it were whole."""
+"""A thousand damaged files: each is named by `check --deep`, none is ever delivered as if it were whole.
+
+The service has delivered all of them before, and has not hashed the same bytes again: it has to notice the change.
+"""
 
 import asyncio
 import os
 import random
+import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.reader import SETTLED_NS
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
@@ -82,7 +87,15 @@ class Noise(ScriptedGenerator):
 def test_every_damaged_file_is_found_and_none_is_delivered(tmp_path: Path) -> None:
     service = Service(tmp_path)
     images = in_thread(lambda: _make(service))
+    with service:
+        _damage_and_look(service, images, tmp_path)
+
+
+def _damage_and_look(service: Service, images: list[Image], tmp_path: Path) -> None:
     chance = random.Random(20261121)
+    _wait_until_settled(service, images)
+    with service.client() as client:
+        assert [_fetch(client, image) for image in images] == ["whole"] * len(images)
     whole, damaged = images[:WHOLE], images[WHOLE:]
     assert len(damaged) == DAMAGED
     donors = {image.size_bytes: _path(service, image) for image in (whole[0], whole[-1])}
@@ -99,7 +112,7 @@ def test_every_damaged_file_is_found_and_none_is_delivered(tmp_path: Path) -> No
     done = pixyproxy(tmp_path, "reconcile", "--apply")
     assert done.returncode == 1
 
-    with service, service.client() as client:
+    with service.client() as client:
         outcomes = [_fetch(client, image) for image in images]
     assert outcomes == ["whole"] * WHOLE + [outcome for outcome in outcomes[WHOLE:] if outcome in {"500", "cut off"}]
     assert outcomes.count("cut off") < LARGE
@@ -121,6 +134,13 @@ async def _make(service: Service) -> list[Image]:
             some = [images.create(None, {"prompt": prompt}) for prompt in prompts[start : start + 20]]
             made += [created.image for created in await asyncio.gather(*some)]
     return made
+
+
+def _wait_until_settled(service: Service, images: list[Image]) -> None:
+    """A file that has just been written is hashed at every delivery: here the others are meant."""
+    last = max(_path(service, image).stat().st_ctime_ns for image in images)
+    while time.time_ns() - last < SETTLED_NS:
+        time.sleep(0.05)
 
 
 def _path(service: Service, image: Image) -> Path:

@@ -33,10 +33,9 @@ from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
-from pixyproxy.application.generation import Generations
-from pixyproxy.application.image_service import ImageService
+from pixyproxy.application.findings import Finding
 from pixyproxy.application.orders import Created
-from pixyproxy.application.reconciler import Finding, Reconciler
+from pixyproxy.application.reconciler import Reconciler
 from pixyproxy.domain import errors
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.filename import filename_for

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
 from tests.integration.conftest import ALICE
-from tests.service import Deadline, Service, problem
+from tests.service import Deadline, Service, lasting, problem
 
 KEY = "sk-test-0123456789abcdef"
 PROMPT = "velvet words of a prompt"
@@ -60,7 +60,7 @@ def test_a_picture_is_made_paid_once_and_delivered(service: Service, upstream: F
     with service.client() as client:
         content = client.get(detail["content_url"])
         assert len(content.content) == detail["size_bytes"]
-        assert client.get(f"/image/{detail['guid']}").json() == detail
+        assert lasting(client.get(f"/image/{detail['guid']}").json()) == lasting(detail)
 
 
 def test_an_anonymous_caller_spends_no_money(service: Service, upstream: FakeUpstream) -> None:

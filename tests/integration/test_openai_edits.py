@@ -191,13 +191,16 @@ async def test_a_file_that_has_grown_is_sent_as_it_was(
     "damage", [lambda file: file.truncate(1000), lambda file: file.close()], ids=["short", "closed"]
 )
 async def test_a_file_that_cannot_be_read_ends_the_call(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, damage: Callable[[BinaryIO], object]
+    upstream: FakeUpstream, input_image: Maker, damage: Callable[[BinaryIO], object]
 ) -> None:
+    generator = new_generator(upstream.base_url, 600.0)
+    await generator.open()
     image = input_image(ONE)
     damage(image.file)
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(GeneratorError):
             await generator.generate(GenerationRequest("p", images=(image,)))
+    await generator.close()
     assert upstream.requests == []
 
 

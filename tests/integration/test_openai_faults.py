@@ -29,8 +29,9 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
     PromptRejectedError,
 )
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.image import GenerationRequest, GeneratorModel
 from tests.fakes.openai_nonsense import NONSENSE
+from tests.fakes.openai_refusals import REFUSALS
 from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
@@ -153,6 +154,33 @@ async def test_fault(
         assert KEY not in text
         assert KEY[:12] not in text
         assert "Bearer" not in text
+
+
+@pytest.mark.parametrize(
+    "spec", ["moderation", "content-policy", "400", "422", "429 retry_after=60", "quota", "500", "503"]
+)
+async def test_a_refusal_carries_the_upstreams_own_document(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    _, message, kind, code = REFUSALS[spec.partition(" ")[0]]
+    assert caught.value.document == {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["401", "403", "404-model", "403-model", "error-echo", "error status=400 body=plain_words", "error-cut",
+     "error huge=true", "reset-before-headers", "html", "error status=404"],
+)  # fmt: skip
+async def test_what_is_no_callers_business_carries_no_document(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    assert caught.value.document is None
 
 
 @pytest.mark.parametrize("name", NONSENSE)
@@ -354,6 +382,8 @@ async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> No
         await generator.generate(REQUEST)
     with pytest.raises(GeneratorUnavailableError):
         await generator.check()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.models()
 
 
 @pytest.mark.parametrize(
@@ -369,14 +399,15 @@ async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> No
         ("garbage", GeneratorUnavailableError),
     ],
 )
-async def test_check_says_what_is_wrong(
+async def test_check_and_models_say_what_is_wrong(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, error: type[GeneratorError]
 ) -> None:
     upstream.defaults["/v1/models"] = spec
-    with pytest.raises(error) as caught:
-        await generator.check()
-    assert type(caught.value) is error
-    assert KEY[:12] not in caught.value.message
+    for call in (generator.check, generator.models):
+        with pytest.raises(error) as caught:
+            await call()
+        assert type(caught.value) is error
+        assert KEY[:12] not in caught.value.message
     assert upstream.charges == []
 
 
@@ -384,8 +415,9 @@ async def test_check_of_a_server_that_is_not_there() -> None:
     with RefusingPort() as base_url:
         generator = new_generator(base_url)
         await generator.open()
-        with pytest.raises(GeneratorUnavailableError, match=r"127\.0\.0\.1.*cannot be reached"):
-            await generator.check()
+        for call in (generator.check, generator.models):
+            with pytest.raises(GeneratorUnavailableError, match=r"127\.0\.0\.1.*cannot be reached"):
+                await call()
         await generator.close()
 
 
@@ -396,8 +428,9 @@ async def test_check_gives_up(
     monkeypatch.setattr(image_generator, "CHECK_S", 0.2)
     upstream.defaults["/v1/models"] = spec
     async with asyncio.timeout(9):
-        with pytest.raises(GeneratorUnavailableError):
-            await generator.check()
+        for call in (generator.check, generator.models):
+            with pytest.raises(GeneratorUnavailableError):
+                await call()
 
 
 @pytest.mark.parametrize("spec", ["models", "error status=404", "405", "error status=200 body={}"])
@@ -407,3 +440,34 @@ async def test_check_of_a_server_that_is_there(
     upstream.script(spec, path="/v1/models")
     words = await generator.check()
     assert words.startswith(f"openai at 127.0.0.1:{upstream.port}, model gpt-image-2")
+
+
+async def test_models_are_those_that_make_images(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("models shutdown=2027-01-31", path="/v1/models")
+    models = {model.id: model for model in await generator.models()}
+    assert list(models) == ["chatgpt-image-latest", "dall-e-3", "gpt-image-1", "gpt-image-2"]
+    assert models["gpt-image-2"] == GeneratorModel(
+        "gpt-image-2", datetime(2026, 4, 21, tzinfo=UTC), "fake", "2027-01-31", is_default=True
+    )
+    assert (models["gpt-image-1"].shutdown_date, models["dall-e-3"].shutdown_date) == ("2026-10-23", None)
+    [request] = upstream.requests
+    assert (request.method, request.path) == ("GET", "/v1/models")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("spec", ["error status=404", "405"])
+async def test_a_server_that_lists_no_models_offers_the_configured_one(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, path="/v1/models")
+    assert await generator.models() == (GeneratorModel("gpt-image-2", is_default=True),)
+
+
+@pytest.mark.parametrize("spec", ["error status=200 body={}", "html", "deep-json", "empty-body", "huge", "zip-bomb"])
+async def test_a_list_of_models_that_is_none(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, path="/v1/models")
+    with pytest.raises(GeneratorUnavailableError) as caught:
+        await generator.models()
+    assert caught.value.message.isprintable()

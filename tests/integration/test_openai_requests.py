@@ -13,6 +13,8 @@ from pixyproxy.adapters.openai import answer as answer_module
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GeneratorAnswerError, GeneratorConnectionLostError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.domain.usage import sum_usage
+from tests.fakes.openai_behaviours import picture_of, tokens
 from tests.fakes.openai_pictures import picture
 from tests.fakes.openai_upstream import FakeUpstream
 
@@ -60,6 +62,18 @@ async def test_sends_prompt_model_and_options_as_they_are(
     assert second.json == {"prompt": prompt, "model": "another-model", "n": 1}
 
 
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_the_address_may_end_in_a_slash(upstream: FakeUpstream, ending: str) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url + ending, "gpt-image-2")
+    await generator.open()
+    try:
+        await generator.generate(GenerationRequest("a duck"))
+    finally:
+        await generator.close()
+    [request] = upstream.requests
+    assert request.path == "/v1/images/generations"
+
+
 async def test_options_cannot_say_what_the_request_says(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
@@ -100,6 +114,27 @@ async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, gene
     }
     bare = await one(generator, GenerationRequest(prompt="a duck", model="named"))
     assert (bare.model, bare.revised_prompt, bare.usage) == ("named", None, None)
+
+
+async def test_several_pictures_share_what_the_call_used(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("ok model=m revised=nicer")
+    options = {"size": "1536x1024", "quality": "auto", "output_format": "webp"}
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=3, options=options))
+    assert [image.data for image in images] == [picture_of("ducks", number, "webp") for number in range(3)]
+    assert sum_usage(image.usage for image in images) == tokens(3)
+    assert [image.usage["output_tokens"] for image in images if image.usage] == [1056] * 3
+    reported = {"size": "1536x1024", "quality": "high", "background": "opaque", "output_format": "webp"}
+    for image in images:
+        assert (image.model, image.revised_prompt, image.reported) == ("m", "nicer", reported)
+    assert len(upstream.charges) == 1
+
+
+async def test_large_pictures_in_one_answer(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=1500000")
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
+    assert [image.data for image in images] == [picture_of("ducks", number, "png", 1_500_000) for number in range(4)]
 
 
 @pytest.mark.parametrize("usage", ['{"cost":NaN}', '{"cost":-Infinity}', '"free"', "[]", "null"])

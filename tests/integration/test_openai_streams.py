@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from PIL import Image
 
 from pixyproxy.adapters.openai import stream as stream_module
 from pixyproxy.adapters.openai.client import BodyPlaces
+from pixyproxy.adapters.openai.events import Event
 from pixyproxy.adapters.openai.image_generator import BODIES_AT_ONCE, OpenAIImageGenerator
+from pixyproxy.adapters.openai.stream import Told, read_event
 from pixyproxy.domain.errors import (
     GeneratorAnswerError,
     GeneratorConnectionLostError,
@@ -116,6 +119,25 @@ async def test_large_pictures_side_by_side_come_out_whole(
     assert [image.data for (image,) in made] == [picture_of(prompt, 0, "png", 300_000) for prompt in prompts]
 
 
+async def test_large_events_are_read_beside_the_loop_and_views_handed_out_in_it(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def noted(event: Event) -> Told:
+        readers[len(event.data) > stream_module.SMALL_BYTES].add(threading.current_thread().name)
+        return read_event(event)
+
+    monkeypatch.setattr(stream_module, "read_event", noted)
+    upstream.script("stream partials=1 size=300000")
+    handed_out: list[str] = []
+    await generator.generate(REQUEST, lambda partial: handed_out.append(threading.current_thread().name))
+    assert handed_out == [threading.current_thread().name]
+    assert readers[False] == {threading.current_thread().name}
+    assert all(name.startswith("openai-decode") for name in readers[True])
+    assert readers[True]
+
+
 async def test_a_picture_of_the_usual_size_is_one(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=1500000 model=gpt-image-2-2026 revised=nicer")
     [image] = await generator.generate(REQUEST, ignore)
@@ -216,6 +238,7 @@ FAULTS = (
     Fault("stream finished=0 partials=1 end=cut chunked=false", LOST),
     Fault("stream finished=0 comments=true unknown=true", LOST),
     Fault("stream finished=0 end=hang", GeneratorTimeoutError),
+    Fault("stream finished=0 end=stall", GeneratorTimeoutError),
     Fault("stream finished=0 end=trickle", GeneratorTimeoutError),
     Fault("stream finished=0 partials=1 end=trickle", GeneratorTimeoutError),
     Fault("stream bad=completed", GeneratorAnswerError),
@@ -294,6 +317,17 @@ async def test_nothing_is_waited_for_long_once_all_pictures_are_there(
         images = await slow.generate(GenerationRequest("ducks", n=2), ignore)
     assert len(images) == (2 if "=2" in spec else 3)
     await slow.close()
+
+
+async def test_a_stream_that_says_it_is_done_is_believed(upstream: FakeUpstream) -> None:
+    generator = new_generator(upstream, 600.0)
+    await generator.open()
+    upstream.script("stream finished=1 done=true end=hang", "stream finished=0 done=true end=hang")
+    async with asyncio.timeout(PATIENCE_S):
+        assert len(await generator.generate(GenerationRequest("ducks", n=3), ignore)) == 1
+        with pytest.raises(GeneratorConnectionLostError):
+            await generator.generate(REQUEST, ignore)
+    await generator.close()
 
 
 async def test_a_spoilt_picture_is_kept_beside_the_good_ones(
@@ -420,11 +454,13 @@ async def test_a_cancelled_stream_frees_its_connection(
     assert len(upstream.requests) == 1
 
 
-async def test_closing_breaks_a_stream_off(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
-    upstream.script("stream finished=0 partials=1 end=hang")
+@pytest.mark.parametrize("end", ["hang", "stall"])
+async def test_closing_breaks_a_stream_off(upstream: FakeUpstream, generator: OpenAIImageGenerator, end: str) -> None:
+    upstream.script(f"stream finished=0 partials=1 end={end}")
     views: list[PartialImage] = []
     task = asyncio.create_task(generator.generate(REQUEST, views.append))
-    await until(lambda: views)
+    await until(lambda: views and (end == "hang" or upstream.requests[0].bytes_sent > 300_000))
+    await asyncio.sleep(0.05)
     await generator.close()
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(GeneratorConnectionLostError):

@@ -142,3 +142,45 @@ async def test_a_picture_too_large_is_cut_off(
         while not upstream.requests[-1].ended:
             await asyncio.sleep(0.005)
     assert upstream.requests[-1].bytes_sent < (64 + 32) * MIB
+
+
+async def test_every_address_is_fetched(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("urls at=ok,picture+size=3000,ok good=1")
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
+    large = picture("behind an address", "png", 3000)
+    assert [image.data for image in images] == [EXPECTED, large, EXPECTED, picture("ducks")]
+    assert len(fetched(upstream)) == 3
+    assert len(upstream.charges) == 1
+
+
+@pytest.mark.parametrize("at", ["404-model", "reset-mid-body", "empty", "hang", "redirect"])
+async def test_an_address_that_cannot_be_fetched_costs_no_other_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
+) -> None:
+    upstream.script(f"urls at=ok,{at} good=1", f"urls at={at} good=1", f"urls at={at},ok")
+    address = f"{upstream.base_url}/pictures/{at}".encode()
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=3))
+    assert [image.data for image in images] == [EXPECTED, address, picture("a duck")]
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert [image.data for image in images] == [address, picture("a duck")]
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert [image.data for image in images] == [address, EXPECTED]
+
+
+async def test_addresses_of_which_none_can_be_fetched_are_left_all(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("urls at=500,empty")
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert caught.value.raw is not None
+    assert len(json.loads(caught.value.raw)["data"]) == 2
+
+
+async def test_an_address_in_a_stream_is_fetched(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("stream url=ok", "stream url=empty")
+    [image] = await generator.generate(REQUEST, lambda partial: None)
+    assert image.data == EXPECTED
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await generator.generate(REQUEST, lambda partial: None)
+    assert caught.value.raw == f"{upstream.base_url}/pictures/empty".encode()

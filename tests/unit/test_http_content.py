@@ -116,6 +116,61 @@ async def test_a_failed_precondition_is_a_problem(house: HttpHouse) -> None:
     assert (answer.status_code, answer.json()["code"]) == (412, "precondition-failed")
 
 
+async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images/") as house:
+        detail = await house.create()
+        location = f"ab/cd/{detail['guid']}.bin"
+
+        async def named(guid: str, *, size: int) -> str:
+            assert (guid, size) == (detail["guid"], len(PNG))
+            return location
+
+        # The store of this house has no files: what it cannot name is sent.
+        answer = await house.client.get(detail["content_url"])
+        assert (answer.status_code, answer.content) == (200, PNG)
+        monkeypatch.setattr(house.blobs, "location", named)
+        for headers in ({}, {"Range": "bytes=1-3"}, {"If-None-Match": '"other"'}):
+            answer = await house.client.get(detail["content_url"], headers=headers)
+            assert (answer.status_code, answer.content) == (200, b""), headers
+            assert answer.headers["x-accel-redirect"] == f"/_images/{location}"
+            assert (answer.headers["etag"], answer.headers["content-type"]) == (ETAG, "image/png")
+            assert answer.headers["cache-control"] == "public, max-age=3600"
+            assert answer.headers["content-disposition"] == content_disposition(detail["filename"])
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "content-range" not in answer.headers
+        # nginx would judge these by the date of the file, or sends several ranges.
+        for headers, status, content in (
+            ({"If-Match": ETAG}, 200, PNG),
+            ({"If-Unmodified-Since": "Sat, 21 Nov 2099 10:00:00 GMT"}, 200, PNG),
+            ({"Range": "bytes=1-3", "If-Range": ETAG}, 206, PNG[1:4]),
+            ({"Range": "bytes=1-3", "If-Range": '"other"'}, 200, PNG),
+            ({"Range": "bytes=0-0,2-3"}, 200, PNG),
+        ):
+            answer = await house.client.get(detail["content_url"], headers=headers)
+            assert (answer.status_code, answer.content) == (status, content), headers
+            assert "x-accel-redirect" not in answer.headers
+        answer = await house.client.get(detail["content_url"], headers={"If-None-Match": ETAG})
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (304, False)
+        answer = await house.client.head(detail["content_url"])
+        assert (answer.headers["content-length"], "x-accel-redirect" in answer.headers) == (str(len(PNG)), False)
+        private = await house.create(visibility="private")
+        answer = await house.client.get(private["content_url"])
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (404, False)
+
+
+async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images") as house:
+        detail = await house.create()
+
+        async def named(guid: str, *, size: int) -> str:
+            raise errors.BlobMissingError("gone", guid=guid)
+
+        monkeypatch.setattr(house.blobs, "location", named)
+        answer = await house.client.get(detail["content_url"])
+        assert (answer.status_code, answer.json()["code"]) == (500, "blob-missing")
+        assert "x-accel-redirect" not in answer.headers
+
+
 async def test_access_goes_before_conditions_and_ranges(house: HttpHouse) -> None:
     detail = await house.create(visibility="private")
     for headers in ({"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=0-0"}, {"Range": "bytes=99999-"}):

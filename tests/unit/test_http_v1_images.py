@@ -55,6 +55,19 @@ async def test_a_picture_comes_in_base64_and_is_remembered(house: HttpHouse) -> 
     assert (request.model, request.options, request.n) == ("wanted", {"size": "640x480"}, 1)
 
 
+async def test_the_bytes_just_made_are_not_read_again(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise errors.BlobMissingError("gone")
+
+    monkeypatch.setattr(house.blobs, "read", fail)
+    key = {"Idempotency-Key": "k-1"}
+    answer = await generate(house, headers=key)
+    assert base64.b64decode(answer.json()["data"][0]["b64_json"]) == PNG
+    replay = await generate(house, headers=key)
+    assert replay.status_code == 500
+    assert error_of(replay)["guid"] == answer.json()["data"][0]["guid"]
+
+
 async def test_what_is_not_known_is_passed_on_and_recorded(house: HttpHouse) -> None:
     options = {"moderation": "low", "svg": {"model": "x", "reasoning": {"effort": "low"}}, "tomorrow": [1, None]}
     answer = await generate(house, **options, size=None, user="someone@example.org", safety_identifier="s-1")

@@ -15,8 +15,9 @@ from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.application.findings import Action, Finding
 from pixyproxy.application.rebuilder import Rebuilder
-from pixyproxy.application.reconciler import Action, Finding, Reconciler
+from pixyproxy.application.reconciler import Reconciler
 from pixyproxy.application.sidecar import sidecar_of
 from pixyproxy.application.verifier import Verifier
 from pixyproxy.domain import errors
@@ -297,3 +298,17 @@ async def test_what_a_sidecar_does_not_describe_is_not_restored(ruin: Ruin) -> N
     outcomes = [rebuilt.outcome async for rebuilt in rebuilder.rebuild(await rebuilder.find())]
     assert len(outcomes) == 2
     assert not storage.images
+
+
+async def test_thumbnails_go_where_their_row_is_gone(ruin: Ruin) -> None:
+    there, gone = await ruin.ready(), new_guid()
+    for guid in (there.guid, gone):
+        await ruin.blobs.put_derivative(guid, "a.webp", b"small")
+    [finding] = await ruin.tidy(apply=False)
+    assert finding == Finding(gone, "thumbnails without a row", Action.DROP)
+    assert await ruin.blobs.read_derivative(gone, "a.webp") == b"small"
+    assert await ruin.tidy() == [finding]
+    assert await ruin.tidy() == []
+    assert await ruin.blobs.read_derivative(gone, "a.webp") is None
+    assert await ruin.blobs.read_derivative(there.guid, "a.webp") == b"small"
+    assert ruin.path(there.guid).read_bytes() == DATA

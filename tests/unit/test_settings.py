@@ -62,6 +62,10 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         ("PIXYPROXY_GENERATION_TIMEOUT_S", "0", "greater than 0"),
         ("PIXYPROXY_MAX_GENERATIONS", "0", "1"),
         ("PIXYPROXY_DRAIN_S", "-1", "0"),
+        ("PIXYPROXY_ACCEL_PREFIX", "images", "such as /_images"),
+        ("PIXYPROXY_ACCEL_PREFIX", "/", "such as /_images"),
+        ("PIXYPROXY_ACCEL_PREFIX", "/a/../b", "such as /_images"),
+        ("PIXYPROXY_ACCEL_PREFIX", "/a b", "such as /_images"),
         ("PIXYPROXY_REPOSITORY", "oracle", "memory, mysql, sqlite"),
         ("PIXYPROXY_GENERATOR", "dalle", "openai, sketch"),
         ("PIXYPROXY_BLOB_STORE", "s3", "filesystem, memory"),
@@ -101,6 +105,11 @@ def test_a_secret_that_is_too_short_does_not_show(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hush" not in caught.value.message
+
+
+def test_a_path_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_ACCEL_PREFIX", "/_images/")
+    assert load_settings().accel_prefix == "/_images"
 
 
 @pytest.mark.parametrize(

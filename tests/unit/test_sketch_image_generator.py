@@ -1,18 +1,22 @@
 """What the sketch generator draws: the same for the same, at the size and in the format asked for."""
 
+import asyncio
 import hashlib
 import io
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from pixyproxy.adapters.sketch import image_generator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.domain.errors import GeneratorRequestError, GeneratorUnavailableError
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.adapters.sketch.image_generator import draw as draw_picture
+from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorRequestError, GeneratorUnavailableError
+from pixyproxy.domain.image import GenerationRequest, InputImage, PartialImage, Picture
 
 
 @pytest.fixture
@@ -193,3 +197,105 @@ async def test_a_generator_that_is_not_open_says_so() -> None:
     generator = SketchImageGenerator()
     with pytest.raises(GeneratorUnavailableError):
         await draw(generator, "a duck")
+
+
+async def test_several_pictures_begin_with_the_one_that_comes_alone(generator: SketchImageGenerator) -> None:
+    alone = await draw(generator, "a duck", size="128x96")
+    images = await generator.generate(GenerationRequest("a duck", n=4, options={"size": "128x96"}))
+    assert images[0].data == alone
+    assert len({image.data for image in images}) == 4
+    assert {picture(image.data).size for image in images} == {(128, 96)}
+    again = await generator.generate(GenerationRequest("a duck", n=3, options={"size": "128x96"}))
+    assert again == images[:3]
+
+
+@pytest.mark.parametrize(
+    ("options", "reported"),
+    [
+        ({}, ("1024x1024", "png", "opaque", "auto")),
+        ({"size": " 64X48 ", "quality": "HD", "output_format": "JPG"}, ("64x48", "jpeg", "opaque", "high")),
+        (
+            {"size": "64x64", "background": "transparent", "quality": "standard"},
+            ("64x64", "png", "transparent", "medium"),
+        ),
+        (
+            {"size": "64x64", "background": "auto", "quality": "low", "output_format": "webp"},
+            ("64x64", "webp", "opaque", "low"),
+        ),
+        ({"size": "64x64", "background": 5, "quality": "splendid"}, ("64x64", "png", "opaque", "auto")),
+    ],
+    ids=str,
+)
+async def test_reports_what_it_really_used(
+    generator: SketchImageGenerator, options: Mapping[str, Any], reported: tuple[str, ...]
+) -> None:
+    [image] = await generator.generate(GenerationRequest("a duck", options=options))
+    assert image.reported == dict(zip(("size", "output_format", "background", "quality"), reported, strict=True))
+    [again] = await generator.generate(GenerationRequest("a duck", options=image.reported))
+    assert again == image
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": "300x200"}, {"size": "16x16", "output_format": "jpeg"}, {"size": "70x901"}]
+)
+async def test_early_views_are_coarse_and_become_finer(
+    generator: SketchImageGenerator, options: Mapping[str, Any]
+) -> None:
+    partials: list[PartialImage] = []
+    request = GenerationRequest("a duck", n=2, options={**options, "partial_images": 3})
+    [image, _] = await generator.generate(request, partials.append)
+    assert [partial.index for partial in partials] == [0, 1, 2]
+    final = picture(image.data)
+    distances = []
+    for partial in partials:
+        view = picture(partial.data)
+        assert (view.size, view.format, view.mode) == (final.size, final.format, final.mode)
+        assert partial.reported == image.reported
+        distances.append(sum(ImageStat.Stat(ImageChops.difference(view, final)).mean))
+    assert distances == sorted(distances, reverse=True)
+    assert len(set(distances)) == (1 if final.size == (16, 16) else 3)  # 16 squares are all of the smallest picture
+
+
+async def test_what_is_wrong_is_said_before_any_early_view(generator: SketchImageGenerator) -> None:
+    partials: list[PartialImage] = []
+    with pytest.raises(GeneratorRequestError):
+        await generator.generate(
+            GenerationRequest("a duck", options={"size": "huge", "partial_images": 3}), partials.append
+        )
+    assert partials == []
+
+
+async def test_a_mask_alone_is_no_edit_either(generator: SketchImageGenerator) -> None:
+    mask = InputImage(io.BytesIO(b"mask"), Picture("image/png", 1, 1), 4, "0" * 64)
+    with pytest.raises(EditingUnsupportedError, match="makes no edits"):
+        await generator.generate(GenerationRequest("a duck", attachments={"mask": mask}))
+
+
+async def test_closing_ends_what_is_drawn_and_what_waits_for_it(
+    generator: SketchImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(*args: Any) -> Image.Image:
+        begun.release()
+        go_on.wait(20)
+        return draw_picture(*args)
+
+    monkeypatch.setattr(image_generator, "draw", slow)
+    calls = [asyncio.create_task(draw(generator, "a duck", size="64x64")) for _ in range(4)]
+    cancelled = asyncio.create_task(draw(generator, "a duck", size="64x64"))
+    for _ in range(2):  # as many as there are threads
+        await asyncio.to_thread(begun.acquire, timeout=20)
+    closing = asyncio.create_task(generator.close())
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    go_on.set()
+    await closing
+    for error in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(error, GeneratorUnavailableError)
+    assert cancelled.cancelled()
+
+
+async def test_the_only_model_is_the_one_that_is_recorded(generator: SketchImageGenerator) -> None:
+    [model] = await generator.models()
+    assert (model.id, model.is_default, model.shutdown_date) == ("sketch-1", True, None)

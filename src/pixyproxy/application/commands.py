@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -114,6 +114,14 @@ class SearchImages(Command):
     )
     created_after: Time | None = Field(None, description="Only images created after this time (ISO 8601).")
     created_before: Time | None = Field(None, description="Only images created before this time (ISO 8601).")
+
+
+class GetThumbnail(Command):
+    """How large a thumbnail is to be."""
+
+    size: Literal[128, 256, 512, 1024] = Field(
+        256, description="Pixels of the longer side; a smaller image keeps its size."
+    )
 
 
 class AddUser(Command):

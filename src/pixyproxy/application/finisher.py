@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from pixyproxy.application.sidecar import sidecar_of
@@ -26,6 +27,17 @@ from pixyproxy.ports.picture_inspector import PictureInspector
 
 logger = logging.getLogger(__name__)
 
+_SHORT = 64 * 1024
+"""Bytes up to which hashing takes less than the way to a thread and back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An image that is ready, and its bytes, which whoever waits for them need not read again."""
+
+    image: Image
+    data: bytes = field(repr=False)
+
 
 class Finisher:
     """Stores and records what generations come to; what cannot be recorded while the database is away is kept in mind.
@@ -33,11 +45,21 @@ class Finisher:
     `unrecorded` holds, by GUID, what is still to be recorded.
     """
 
-    def __init__(self, images: ImageRepository, blobs: BlobStore, inspector: PictureInspector, clock: Clock) -> None:
+    def __init__(
+        self,
+        images: ImageRepository,
+        blobs: BlobStore,
+        inspector: PictureInspector,
+        clock: Clock,
+        *,
+        on_ready: Callable[[Image], object] = lambda image: None,
+    ) -> None:
+        """`on_ready` is told of each image that is ready; it must neither wait nor fail."""
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
         self._clock = clock
+        self._on_ready = on_ready
         self.unrecorded: dict[str, Callable[[], Awaitable[object]]] = {}
 
     async def admit(self) -> None:
@@ -69,7 +91,7 @@ class Finisher:
                 logger.info("what became of image %s is recorded now", guid)
             self.unrecorded.pop(guid, None)
 
-    async def finish(self, draft: ImageDraft, image: Image, made: GeneratedImage | None, keep_filename: bool) -> Image:
+    async def finish(self, draft: ImageDraft, image: Image, made: GeneratedImage | None, keep_filename: bool) -> Ready:
         """Take a picture to its end, or record that there is none.
 
         Raises GeneratorError, BlobStoreError or DBConnectionError, with the guid.
@@ -85,7 +107,9 @@ class Finisher:
             error.guid = draft.guid
             raise
         await self._store(image, made, result)
-        return await self._ready(draft.guid, result)
+        ready = await self._ready(draft.guid, result)
+        self._on_ready(ready)
+        return Ready(ready, made.data)
 
     async def fail(self, draft: ImageDraft, error: GeneratorError) -> None:
         """Record that and why the generator made no picture."""
@@ -114,7 +138,7 @@ class Finisher:
             filename=draft.filename if keep_filename else filename_for(draft.prompt, draft.guid, picture.media_type),
             picture=picture,
             size_bytes=len(made.data),
-            sha256=await asyncio.to_thread(_sha256, made.data),
+            sha256=await _sha256(made.data),
             model=made.model or draft.model,
             revised_prompt=made.revised_prompt,
             usage=made.usage,
@@ -175,5 +199,7 @@ def _mark_paid(error: PixyProxyException, guid: str) -> None:
     error.may_have_been_paid = True
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+async def _sha256(data: bytes) -> str:
+    if len(data) <= _SHORT:
+        return hashlib.sha256(data).hexdigest()
+    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import zip_longest
+from typing import Any, TypeAlias
 
-from pixyproxy.application.finisher import Finisher
+from pixyproxy.application.finisher import Finisher, Ready
 from pixyproxy.domain.errors import (
     CapacityExceededError,
     GeneratorAnswerError,
@@ -30,14 +31,17 @@ from pixyproxy.ports.recovery_repository import RecoveryRepository
 logger = logging.getLogger(__name__)
 
 
+Task: TypeAlias = asyncio.Task[tuple[Ready, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A generation whose rows are committed: the rows as they began, and the task that takes them to their end."""
 
     images: tuple[Image, ...]
-    task: asyncio.Task[tuple[Image, ...]]
+    task: Task
 
-    async def result(self) -> tuple[Image, ...]:
+    async def result(self) -> tuple[Ready, ...]:
         """The images that are ready, at least one; cancelling this call leaves the generation running."""
         return await asyncio.shield(self.task)
 
@@ -72,8 +76,8 @@ class Generations:
         self._owner = owner
         self._max_in_flight = max_in_flight
         self._lease = timedelta(seconds=lease_s)
-        self._tasks: set[asyncio.Task[tuple[Image, ...]]] = set()
-        self._running: dict[str, asyncio.Task[tuple[Image, ...]]] = {}
+        self._tasks: set[Task] = set()
+        self._running: dict[str, Task] = {}
         self._drain_deadline = 0.0
         self.draining = False
         self.timeout_s = timeout_s
@@ -98,7 +102,7 @@ class Generations:
         """How many generations have ended while the database was away, so that their rows do not know it yet."""
         return len(self._finisher.unrecorded)
 
-    def task_of(self, guid: str) -> asyncio.Task[tuple[Image, ...]] | None:
+    def task_of(self, guid: str) -> Task | None:
         """The task that makes this image, if it is running here, or None."""
         return self._running.get(guid)
 
@@ -132,8 +136,11 @@ class Generations:
         self._tasks.add(task)
         self._running.update({draft.guid: task for draft in drafts})
         task.add_done_callback(partial(self._done, drafts))
-        await asyncio.wait([task, recorded], return_when=asyncio.FIRST_COMPLETED)
-        return Running(recorded.result() if recorded.done() else await asyncio.shield(task), task)
+        either: list[asyncio.Future[Any]] = [task, recorded]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not recorded.done():
+            await asyncio.shield(task)  # which raises
+        return Running(recorded.result(), task)
 
     async def keep_up(self) -> None:
         """Renew the leases of what is running here, and record what could not be recorded before.
@@ -161,7 +168,7 @@ class Generations:
             logger.error("%d generations are still in flight at the end of the time to drain", len(self._tasks))
         return len(self._tasks)
 
-    def _done(self, drafts: Sequence[ImageDraft], task: asyncio.Task[tuple[Image, ...]]) -> None:
+    def _done(self, drafts: Sequence[ImageDraft], task: Task) -> None:
         self._tasks.discard(task)
         for draft in drafts:
             self._running.pop(draft.guid, None)
@@ -179,7 +186,7 @@ class Generations:
         keep_filename: bool,
         on_partial: OnPartial | None,
         recorded: asyncio.Future[tuple[Image, ...]],
-    ) -> tuple[Image, ...]:
+    ) -> tuple[Ready, ...]:
         await self._finisher.admit()
         images = await self._finisher.begin(drafts)
         recorded.set_result(images)
@@ -203,9 +210,9 @@ class Generations:
         images: Sequence[Image],
         made: Sequence[GeneratedImage],
         keep_filename: bool,
-    ) -> tuple[Image, ...]:
+    ) -> tuple[Ready, ...]:
         """Take each picture to its end, whatever becomes of the others; raises the first error if none is ready."""
-        ready: list[Image] = []
+        ready: list[Ready] = []
         errors: list[PixyProxyException] = []
         for draft, image, picture in zip_longest(drafts, images, made[: len(drafts)]):
             try:

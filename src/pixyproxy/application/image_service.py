@@ -3,7 +3,7 @@
 import logging
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
-from pixyproxy.application.content import ImageContent
+from pixyproxy.application.content import ImageContent, Verified
 from pixyproxy.application.inputs import InputReader, Sources, StoredImage
 from pixyproxy.application.orders import Created, Order, Orders
 from pixyproxy.application.sidecar import sidecar_of_ready
@@ -36,6 +36,7 @@ class ImageService:
         self._orders = orders
         self._inputs = inputs
         self._clock = clock
+        self._verified = Verified()
 
     async def create(
         self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
@@ -135,7 +136,7 @@ class ImageService:
 
     def content_of(self, image: Image) -> ImageContent:
         """The content of an image that was got before; raises ImageNotReadyError if it has none."""
-        return ImageContent.of(image, self._blobs)
+        return ImageContent.of(image, self._blobs, self._verified)
 
     async def update(self, viewer: str | None, guid: str, data: object) -> Image:
         """Change tags, visibility or file name; only the author may (see `access.ensure_may_change`).

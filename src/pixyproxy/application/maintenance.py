@@ -3,8 +3,9 @@
 import asyncio
 import logging
 
+from pixyproxy.application.findings import Action
 from pixyproxy.application.generation import Generations
-from pixyproxy.application.reconciler import Action, Reconciler
+from pixyproxy.application.reconciler import Reconciler
 from pixyproxy.domain.errors import PixyProxyException
 
 logger = logging.getLogger(__name__)

@@ -1,12 +1,13 @@
 """From an order to its pictures: join or replay what was ordered before, else have them made, once."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pixyproxy.application.generation import Generations
-from pixyproxy.application.idempotency import ClaimLocks, claim_of
+from pixyproxy.application.idempotency import ClaimLocks, Unmade, claim_of
 from pixyproxy.application.inputs import Inputs
 from pixyproxy.domain.errors import (
     DataValidationError,
@@ -45,10 +46,14 @@ _PERSONAL = frozenset({"user", "safety_identifier"})
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The images that an order got, at least one; `replayed` if an earlier order had them made."""
+    """The images that an order got, at least one; `replayed` if an earlier order had them made.
+
+    `made` holds, by GUID, the bytes of those that were made just now.
+    """
 
     images: tuple[Image, ...]
     replayed: bool
+    made: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def image(self) -> Image:
@@ -97,6 +102,7 @@ class Orders:
         self._generations = generations
         self._clock = clock
         self._claims = ClaimLocks()
+        self._unmade = Unmade(clock)
 
     async def place(
         self,
@@ -110,7 +116,7 @@ class Orders:
         """Get the pictures of an order; its inputs are closed when they are no longer needed.
 
         With `retried` and without a key, an order like it of the same caller is joined that is being made or was
-        settled within `RETRY_WINDOW`.
+        settled within `RETRY_WINDOW`, unless another one has come to nothing since, at no cost.
         """
         taken_over = False
         try:
@@ -122,16 +128,27 @@ class Orders:
                     if earlier is None:
                         drafts = self._drafts(order, claim)
                         try:
-                            running = await self._generations.start(
-                                drafts, _request(order), keep_filename=order.filename is not None, on_partial=on_partial
-                            )
+                            with self._unmade.noted(claim):
+                                running = await self._generations.start(
+                                    drafts,
+                                    _request(order),
+                                    keep_filename=order.filename is not None,
+                                    on_partial=on_partial,
+                                )
                         except IdempotencyKeyTakenError:
                             continue
                 if earlier is not None:
                     return await self._repeat(*earlier, claim, wait)
-                taken_over = True
-                running.task.add_done_callback(lambda _: order.inputs.close())
-                return Created(await running.result() if wait else running.images, replayed=False)
+                if not running.task.done():
+                    taken_over = True
+                    running.task.add_done_callback(lambda _: order.inputs.close())
+                if not wait:
+                    return Created(running.images, replayed=False)
+                with self._unmade.noted(claim):
+                    ready = await running.result()
+                return Created(
+                    tuple(one.image for one in ready), replayed=False, made={one.image.guid: one.data for one in ready}
+                )
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         finally:
             if not taken_over:
@@ -143,7 +160,8 @@ class Orders:
             return await self._images.find_claimed(claim.caller, claim.key)
         if not retried:
             return None
-        image = await self._images.find_recent(claim.caller, claim.fingerprint, self._clock.now() - RETRY_WINDOW)
+        since = self._unmade.since(claim, self._clock.now() - RETRY_WINDOW)
+        image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
         return None if image is None else (image, claim.fingerprint)
 
     async def _repeat(self, image: Image, fingerprint: str, claim: IdempotencyClaim, wait: bool) -> Created:

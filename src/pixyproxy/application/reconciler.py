@@ -1,11 +1,10 @@
-"""The use case that settles what an interruption left behind: it adopts and quarantines, and never deletes."""
+"""The use case that settles what an interruption left behind: it adopts and quarantines, and deletes no picture."""
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from pixyproxy.application.findings import BATCH, Action, Finding, batches
 from pixyproxy.application.sidecar import result_of
 from pixyproxy.domain.errors import (
     BlobCorruptError,
@@ -24,31 +23,12 @@ from pixyproxy.ports.recovery_repository import RecoveryRepository
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
 _FEW = 10
 """So many stored images without a row are moved even where fewer have one."""
 INTERRUPTED = Failure(
     GenerationInterruptedError.code,
     "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
 )
-
-
-class Action(StrEnum):
-    """What is done about a finding."""
-
-    ADOPT = "adopt"
-    SETTLE = "settle as unknown"
-    QUARANTINE = "quarantine"
-    REPORT = "report"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that was not in order: which image (empty for debris), what about it, and what is done."""
-
-    guid: str
-    what: str
-    action: Action
 
 
 class Reconciler:
@@ -111,7 +91,7 @@ class Reconciler:
         long_ago = self._clock.now() - self._lease
         orphans: list[str] = []
         known = 0
-        async for batch in _batches(self._stored.walk()):
+        async for batch in batches(self._stored.walk()):
             statuses = await self._recovery.statuses([blob.guid for blob in batch])
             known += len(statuses)
             # Bytes come after their row is committed, so what has none lost it.
@@ -122,8 +102,20 @@ class Reconciler:
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
             yield Finding("", f"{count} half-written files", Action.QUARANTINE)
+        async for finding in self._drop_derivatives(apply):
+            yield finding
         async for finding in self._missing():
             yield finding
+
+    async def _drop_derivatives(self, apply: bool) -> AsyncIterator[Finding]:
+        """Drop what is derived from images that are gone: its process ended before it had deleted that too."""
+        async for batch in batches(self._stored.walk_derivatives()):
+            statuses = await self._recovery.statuses(batch)
+            for guid in batch:
+                if guid not in statuses:
+                    if apply:
+                        await self._stored.drop_derivatives(guid)
+                    yield Finding(guid, "thumbnails without a row", Action.DROP)
 
     async def _settle(self, row: Image, aside: bool, apply: bool) -> Finding | None:
         now = self._clock.now()
@@ -229,14 +221,3 @@ class Reconciler:
         except (BlobMissingError, ImageNotFoundError):
             return False
         return True
-
-
-async def _batches(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[list[StoredBlob]]:
-    batch: list[StoredBlob] = []
-    async for blob in blobs:
-        batch.append(blob)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

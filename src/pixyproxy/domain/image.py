@@ -222,6 +222,8 @@ class Image:
     error: Failure | None = None
     derived_from: tuple[str, ...] = ()
     batch: str | None = None
+    placeholder: str | None = None
+    """A tiny likeness as a data: URI, None until one was made."""
 
 
 def new_guid() -> str:

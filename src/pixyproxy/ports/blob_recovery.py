@@ -18,7 +18,7 @@ class StoredBlob:
 
 
 class BlobRecovery(Resource):
-    """The contents of a `BlobStore`, seen by those who look after them. Nothing here ever deletes.
+    """The contents of a `BlobStore`, seen by those who look after them. Nothing here ever deletes, but derivatives.
 
     Every method raises BlobStoreError when the store cannot be reached, and ValueError for a guid that is
     not in canonical form.
@@ -67,6 +67,14 @@ class BlobRecovery(Resource):
 
         Raises BlobMissingError if there is neither.
         """
+
+    @abstractmethod
+    def walk_derivatives(self) -> AsyncIterator[str]:
+        """The guids that have derivatives, each once, in no particular order, also those without bytes."""
+
+    @abstractmethod
+    async def drop_derivatives(self, guid: str) -> None:
+        """Delete all derivatives of this guid, and nothing else; it is no error if there are none."""
 
     @abstractmethod
     async def quarantine_debris(self, older_than: datetime) -> int:

@@ -1,7 +1,7 @@
 """The port to the store of bytes."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,9 +13,13 @@ class BlobReader(AsyncIterator[bytes]):
 
     `first` is the first piece, already read (empty only for an empty range); iterating yields the pieces
     after it. A blob that was opened is read to its end even if it is deleted meanwhile.
+
+    `version` tells the states of a blob apart: whatever is put or changed in its place after it was opened has another
+    one. None where such a change might not show.
     """
 
     first: bytes
+    version: Hashable = None
 
     @abstractmethod
     async def __anext__(self) -> bytes:
@@ -37,8 +41,10 @@ class BlobReader(AsyncIterator[bytes]):
 class BlobStore(Resource):
     """Keeps the bytes of images, and beside each a sidecar: a JSON document that describes it.
 
-    Blobs are named by the GUID alone. Every method raises BlobStoreError when the store cannot be
-    reached, and ValueError for a guid that is not in canonical form.
+    Blobs are named by the GUID alone. Derivatives, which can be made anew from the bytes at any time, are kept apart
+    from them, each under a name of its own: up to 100 lower-case letters, digits and hyphens, a dot, and up to 10
+    letters. Every method raises BlobStoreError when the store cannot be
+    reached, and ValueError for a guid that is not in canonical form or a name that is not of this form.
     """
 
     @abstractmethod
@@ -72,6 +78,14 @@ class BlobStore(Resource):
         """
 
     @abstractmethod
+    async def location(self, guid: str, *, size: int) -> str | None:
+        """Where a web server that shares the store finds the bytes of a blob `size` bytes long.
+
+        A path relative to the store's root, of letters, digits, hyphens, dots and slashes; None for a store that has
+        no files. Raises what `read` raises for bytes that are missing or of another length.
+        """
+
+    @abstractmethod
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
         """The sidecar; raises BlobMissingError if there is none, BlobCorruptError if it is not a JSON object."""
 
@@ -84,4 +98,16 @@ class BlobStore(Resource):
 
     @abstractmethod
     async def delete(self, guid: str) -> None:
-        """Remove bytes and sidecar durably; what is not there is no error."""
+        """Remove bytes and sidecar durably, and all derivatives; what is not there is no error."""
+
+    @abstractmethod
+    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
+        """Keep what was derived from the bytes, in place of an older one; a crash of the machine may lose it.
+
+        A reader sees all of the old or all of the new, never a part, also after a crash. Raises BlobStoreFullError
+        where there is not enough room for more than pictures, BlobStoreError otherwise; no debris is left then.
+        """
+
+    @abstractmethod
+    async def read_derivative(self, guid: str, name: str) -> bytes | None:
+        """All bytes of what was kept under this name, None if there is none."""

@@ -529,6 +529,52 @@ class BlobRecoveryContract:
         with pytest.raises(ValueError):
             await recovery.quarantine_debris(datetime(2001, 1, 1))
 
+    # derivatives
+
+    async def test_whatever_has_derivatives_is_walked_once(self, recovery: BlobRecovery, store: BlobStore) -> None:
+        assert await derived(recovery) == []
+        guids = [new_guid() for _ in range(30)]
+        await store.put(guids[0], b"bytes", {})
+        await store.put(new_guid(), b"bytes", {})
+        for guid in guids:
+            await store.put_derivative(guid, "a.webp", b"small")
+            await store.put_derivative(guid, "b.jpg", b"small")
+        assert await derived(recovery) == sorted(guids)
+
+    async def test_derivatives_are_no_images(
+        self, recovery: BlobRecovery, store: BlobStore, harness: BlobRecoveryHarness
+    ) -> None:
+        guid = new_guid()
+        await store.put_derivative(guid, "a.bin", b"small")
+        await store.put_derivative(guid, "a.json", b"small")
+        before = harness.contents()
+        assert await walked(recovery) == []
+        assert await recovery.sizes([guid]) == {}
+        assert await recovery.kept_aside() == frozenset()
+        assert await recovery.adopt_aside(guid) is False
+        with pytest.raises(BlobMissingError):
+            await recovery.quarantine(guid)
+        assert await recovery.quarantine_debris(datetime.now(UTC) + timedelta(days=1)) == 0
+        assert harness.contents() == before
+
+    async def test_dropping_derivatives_deletes_nothing_else(
+        self, recovery: BlobRecovery, store: BlobStore, harness: BlobRecoveryHarness
+    ) -> None:
+        guid, other = new_guid(), new_guid()
+        await store.put(guid, b"bytes", {})
+        await store.keep_aside(guid, b"aside", {})
+        before = harness.contents()
+        for name in (guid, other):
+            await store.put_derivative(name, "a.webp", b"small")
+            await store.put_derivative(name, "b.jpg", b"small")
+        await recovery.drop_derivatives(guid)
+        assert await derived(recovery) == [other]
+        assert await store.read_derivative(guid, "b.jpg") is None
+        assert await store.read_derivative(other, "b.jpg") == b"small"
+        await recovery.drop_derivatives(other)
+        await recovery.drop_derivatives(other)
+        assert harness.contents() == before
+
     # every method
 
     @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
@@ -540,6 +586,7 @@ class BlobRecoveryContract:
             recovery.sizes([new_guid(), guid]),
             recovery.adopt_aside(guid),
             recovery.quarantine(guid),
+            recovery.drop_derivatives(guid),
         ):
             with pytest.raises(ValueError):
                 await call
@@ -565,6 +612,8 @@ class BlobRecoveryContract:
                 recovery.quarantine(guid),
                 recovery.quarantine(new_guid()),
                 recovery.quarantine_debris(datetime.now(UTC)),
+                derived(recovery),
+                recovery.drop_derivatives(guid),
             ):
                 with pytest.raises(BlobStoreError) as caught:
                     await call
@@ -604,3 +653,7 @@ class BlobRecoveryContract:
 
 async def walked(recovery: BlobRecovery) -> list[StoredBlob]:
     return [blob async for blob in recovery.walk()]
+
+
+async def derived(recovery: BlobRecovery) -> list[str]:
+    return sorted([guid async for guid in recovery.walk_derivatives()])

@@ -2,24 +2,25 @@
 
 import asyncio
 import errno
-import io
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pixyproxy.adapters.filesystem import durable, reader
+from pixyproxy.adapters.filesystem.derivatives import Derivatives
 from pixyproxy.adapters.filesystem.errors import blob_error
 from pixyproxy.adapters.filesystem.layout import Layout, check_guid
 from pixyproxy.adapters.filesystem.mount import Mount, unusable
+from pixyproxy.adapters.filesystem.sidecar_text import decode, encode
 from pixyproxy.adapters.filesystem.syscalls import NOWAIT, SystemCalls
 from pixyproxy.adapters.filesystem.writer import Writer
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
+from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
-WRITE_THREADS = 4
+WRITE_THREADS = 12
+"""Threads that wait for the disk nearly all of their time: the more wait together, the more one flush does for them."""
 READ_THREADS = 8
 CACHED_READ_MAX = 2 * 1024 * 1024
 """Bytes up to which a range in the page cache is read on the event loop instead of a thread."""
@@ -32,6 +33,8 @@ _T = TypeVar("_T")
 
 class FilesystemBlobStore(BlobStore):
     """Keeps each image as `ab/cd/GUID.bin` with `ab/cd/GUID.json` beside it, both flushed to the disk.
+
+    Derivatives are kept as `derived/ab/cd/GUID.NAME`.
 
     `rescue_dirs` are tried in order by `keep_aside` when the store's own folder takes no more. `min_free_bytes` is the
     room below which the store calls itself full. `calls` are the system calls; tests replace them.
@@ -52,6 +55,7 @@ class FilesystemBlobStore(BlobStore):
         self._calls = calls or SystemCalls()
         self._layout = Layout(self._root)
         self._writer = Writer(self._layout, self._calls)
+        self._derivatives = Derivatives(self._layout, self._calls)
         self._writes: ThreadPoolExecutor | None = None
         self._reads: ThreadPoolExecutor | None = None
         self._cached_reads = bool(NOWAIT)
@@ -81,7 +85,7 @@ class FilesystemBlobStore(BlobStore):
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         check_guid(guid)
-        await self._run(self._writes, "store a picture", self._put, guid, data, _encode(sidecar))
+        await self._run(self._writes, "store a picture", self._put, guid, data, encode(sidecar))
 
     async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes in `aside` below the root, or in the first of the rescue folders that takes them.
@@ -89,7 +93,7 @@ class FilesystemBlobStore(BlobStore):
         Returns the path of the file, which is for the operator's eyes only.
         """
         check_guid(guid)
-        return await self._run(self._writes, "keep a picture aside", self._keep_aside, guid, data, _encode(sidecar))
+        return await self._run(self._writes, "keep a picture aside", self._keep_aside, guid, data, encode(sidecar))
 
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
         """As the port says; raises ValueError for a range that is not within `size`."""
@@ -100,20 +104,31 @@ class FilesystemBlobStore(BlobStore):
         if self._cached_reads and stop - start <= CACHED_READ_MAX and self._reads is not None:
             cached = self._read_cached(path, size, start, stop - start)
             if cached is not None:
-                return reader.FileBlobReader(cached, calls=self._calls)
+                return reader.FileBlobReader(*cached, calls=self._calls)
         future = reader.submit(self._reads, reader.open_and_read, self._calls, path, size, start, stop)
         try:
-            first, file = await asyncio.wrap_future(future)
+            first, version, file = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.add_done_callback(_close_unclaimed)
+            future.add_done_callback(reader.close_unclaimed)
             raise
         except OSError as error:
             raise self._read_error(error) from error
         return reader.FileBlobReader(
-            first, calls=self._calls, executor=self._reads, file=file, position=start + len(first), stop=stop
+            first, version, calls=self._calls, executor=self._reads, file=file, position=start + len(first), stop=stop
         )
 
-    def _read_cached(self, path: str, size: int, start: int, length: int) -> bytes | None:
+    async def location(self, guid: str, *, size: int) -> str | None:
+        path = self._layout.image(guid)
+        try:
+            if self._cached_reads and self._reads is not None:
+                reader.look_at(self._calls, path, size)  # no more work for the event loop than `read` is
+            else:
+                await asyncio.wrap_future(reader.submit(self._reads, reader.look_at, self._calls, path, size))
+        except OSError as error:
+            raise self._read_error(error) from error
+        return self._layout.location(guid)
+
+    def _read_cached(self, path: str, size: int, start: int, length: int) -> tuple[bytes, Hashable] | None:
         try:
             return reader.read_cached(self._calls, path, size, start, length)
         except OSError as error:
@@ -131,21 +146,23 @@ class FilesystemBlobStore(BlobStore):
             text = await asyncio.wrap_future(future)
         except OSError as error:
             raise self._read_error(error) from error
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BlobCorruptError("The description stored with the picture is not JSON.") from error
-        if not isinstance(document, dict):
-            raise BlobCorruptError("The description stored with the picture is not a JSON object.")
-        return document
+        return decode(text)
 
     async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
         check_guid(guid)
-        await self._run(self._writes, "describe a picture", self._replace_sidecar, guid, _encode(sidecar))
+        await self._run(self._writes, "describe a picture", self._replace_sidecar, guid, encode(sidecar))
 
     async def delete(self, guid: str) -> None:
         check_guid(guid)
         await self._run(self._writes, "delete a picture", self._delete, guid)
+
+    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
+        self._derivatives.path(guid, name)
+        await self._run(self._writes, "keep what is derived from a picture", self._put_derivative, guid, name, data)
+
+    async def read_derivative(self, guid: str, name: str) -> bytes | None:
+        self._derivatives.path(guid, name)
+        return await self._run(self._reads, "read what is derived from a picture", self._read_derivative, guid, name)
 
     async def _run(
         self, pool: ThreadPoolExecutor | None, action: str, function: Callable[..., _T], *args: object
@@ -168,11 +185,14 @@ class FilesystemBlobStore(BlobStore):
 
     def _check_writable(self) -> None:
         self._require_writable()
+        self._require_room()
+        self._writer.probe()
+
+    def _require_room(self) -> None:
         room = self._calls.statvfs(self._root)
         # Some file systems (btrfs) make inodes as they are needed and report none at all.
         if room.f_bavail * room.f_frsize < self._min_free_bytes or (room.f_files and not room.f_favail):
             raise BlobStoreFullError("Not enough space is left in the blob store.")
-        self._writer.probe()
 
     def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
         self._mount.require()
@@ -189,6 +209,19 @@ class FilesystemBlobStore(BlobStore):
     def _delete(self, guid: str) -> None:
         self._mount.require()
         self._writer.delete(guid)
+        self._derivatives.drop(guid)
+
+    def _put_derivative(self, guid: str, name: str, data: bytes) -> None:
+        self._mount.require()
+        self._require_room()  # the last of it is for pictures
+        self._derivatives.put(guid, name, data)
+
+    def _read_derivative(self, guid: str, name: str) -> bytes | None:
+        try:
+            return self._derivatives.read(guid, name)
+        except FileNotFoundError:
+            self._mount.require()
+            return None
 
     def _keep_aside(self, guid: str, data: bytes, sidecar: bytes) -> str:
         failure: OSError | BlobStoreError | None = None
@@ -215,22 +248,3 @@ class FilesystemBlobStore(BlobStore):
         except BlobStoreError as outage:
             return outage
         return BlobMissingError("The picture is not in the blob store.")
-
-
-def _encode(sidecar: Mapping[str, Any]) -> bytes:
-    """The sidecar as JSON of ASCII characters, which holds any string, lone surrogates too."""
-    return json.dumps(sidecar, default=_plain, allow_nan=False, indent=1).encode("ascii")
-
-
-def _plain(value: object) -> dict[Any, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a sidecar cannot hold {type(value).__name__}")
-
-
-def _close_unclaimed(future: Future[tuple[bytes, io.FileIO | None]]) -> None:
-    """Close the file of a read whose caller was cancelled meanwhile."""
-    if not future.cancelled() and future.exception() is None:
-        _, file = future.result()
-        if file is not None:
-            file.close()

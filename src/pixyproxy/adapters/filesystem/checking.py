@@ -14,7 +14,7 @@ PIECE = 1024 * 1024
 
 def check(calls: SystemCalls, path: Path, size: int, sha256: str) -> None:
     """Read a file to its end; raises BlobCorruptError if it is not these bytes, OSError if it cannot be read."""
-    fd = reader.open_file(calls, str(path), size)
+    fd, _ = reader.open_file(calls, str(path), size)
     try:
         if _sha256(calls, fd, size) != sha256.lower():
             raise BlobCorruptError("The stored picture does not have the hash that was recorded.")
@@ -35,7 +35,7 @@ def read_whole(calls: SystemCalls, path: Path) -> bytes:
     """All bytes of a file."""
     fd = calls.open(path, os.O_RDONLY)
     try:
-        return reader.read_exactly(calls, fd, calls.size(fd), 0)
+        return reader.read_exactly(calls, fd, calls.status(fd).st_size, 0)
     finally:
         calls.close(fd)
 

@@ -15,12 +15,18 @@ class Layout:
         """Where bytes are kept that could not be stored in their place; no two-digit name can collide with it."""
         self.quarantine = root / "quarantine"
         """Where what is not in order is moved to: what lies there is neither served nor searched."""
+        self.derived = root / "derived"
+        """Where derivatives are kept, in folders like those of the images."""
         self._prefix = str(root)
 
     def image(self, guid: str) -> str:
         """The path of the bytes; a plain string because it is made for every read. Raises ValueError for no GUID."""
+        return f"{self._prefix}/{self.location(guid)}"
+
+    def location(self, guid: str) -> str:
+        """The path of the bytes below the root. Raises ValueError for no GUID."""
         check_guid(guid)
-        return f"{self._prefix}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
+        return f"{guid[:2]}/{guid[2:4]}/{guid}.bin"
 
     def sidecar(self, guid: str) -> str:
         """The path of the sidecar. Raises ValueError for no GUID."""

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from pixyproxy.adapters.filesystem.errors import blob_error
@@ -18,6 +20,9 @@ WHOLE = 2 * 1024 * 1024
 PIECE = 512 * 1024
 """Bytes of each piece of a longer range."""
 
+SETTLED_NS = 3_000_000_000
+"""How long ago a file must have changed: sooner it may change once more within the same tick of its file system."""
+
 _T = TypeVar("_T")
 
 
@@ -27,6 +32,7 @@ class FileBlobReader(BlobReader):
     def __init__(
         self,
         first: bytes,
+        version: Hashable,
         *,
         calls: SystemCalls,
         executor: Executor | None = None,
@@ -35,6 +41,7 @@ class FileBlobReader(BlobReader):
         stop: int = 0,
     ) -> None:
         self.first = first
+        self.version = version
         self._calls = calls
         self._executor = executor
         self._file = file
@@ -66,16 +73,37 @@ class FileBlobReader(BlobReader):
                 self._reading.add_done_callback(lambda _: file.close())
 
 
-def open_file(calls: SystemCalls, path: str, size: int) -> int:
-    """Open a file for reading; raises BlobCorruptError, with nothing left open, if it is not `size` bytes long."""
+def open_file(calls: SystemCalls, path: str, size: int) -> tuple[int, Hashable]:
+    """Open a file for reading, and say what version it is.
+
+    Raises BlobCorruptError, with nothing left open, if it is not `size` bytes long.
+    """
     fd = calls.open(path, os.O_RDONLY)
     try:
-        if calls.size(fd) != size:
-            raise BlobCorruptError("The stored picture does not have the length that was recorded.")
+        status = calls.status(fd)
+        _require_length(status, size)
     except BaseException:
         calls.close(fd)
         raise
-    return fd
+    return fd, _version(status)
+
+
+def look_at(calls: SystemCalls, path: str, size: int) -> None:
+    """See that a file is there; raises BlobCorruptError if it is not `size` bytes long."""
+    _require_length(calls.stat(Path(path)), size)
+
+
+def _require_length(status: os.stat_result, size: int) -> None:
+    if status.st_size != size:
+        raise BlobCorruptError("The stored picture does not have the length that was recorded.")
+
+
+def _version(status: os.stat_result) -> Hashable:
+    """What is another after every later change to the file, None where that cannot be relied on yet."""
+    # A time that lies ahead, because a clock was set back, may come a second time.
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED_NS:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def read_exactly(calls: SystemCalls, fd: int, length: int, offset: int) -> bytes:
@@ -89,32 +117,45 @@ def read_exactly(calls: SystemCalls, fd: int, length: int, offset: int) -> bytes
     return data
 
 
-def read_cached(calls: SystemCalls, path: str, size: int, start: int, length: int) -> bytes | None:
-    """A range, if all of it is in the page cache: short enough work for the event loop. None if it is not."""
-    fd = open_file(calls, path, size)
+def read_cached(calls: SystemCalls, path: str, size: int, start: int, length: int) -> tuple[bytes, Hashable] | None:
+    """A range, if all of it is in the page cache: short enough work for the event loop. None if it is not.
+
+    With it comes the version of the file.
+    """
+    fd, seen = open_file(calls, path, size)
     try:
         data = calls.pread_nowait(fd, length, start)
     except BlockingIOError:
         return None
     finally:
         calls.close(fd)
-    return data if len(data) == length else None
+    return (data, seen) if len(data) == length else None
 
 
-def open_and_read(calls: SystemCalls, path: str, size: int, start: int, stop: int) -> tuple[bytes, io.FileIO | None]:
-    """The first piece of a range, and the file if there are more: opened, checked and read on one thread."""
+def open_and_read(
+    calls: SystemCalls, path: str, size: int, start: int, stop: int
+) -> tuple[bytes, Hashable, io.FileIO | None]:
+    """The first piece of a range, the version, and the file if there is more: opened and read on one thread."""
     length = stop - start
-    fd = open_file(calls, path, size)
+    fd, seen = open_file(calls, path, size)
     try:
         first = read_exactly(calls, fd, length if length <= WHOLE else PIECE, start)
         if length > WHOLE:
             # An io object closes itself should its owner be lost; a bare descriptor would leak.
             file, fd = io.FileIO(fd), -1
-            return first, file
+            return first, seen, file
     finally:
         if fd >= 0:
             calls.close(fd)
-    return first, None
+    return first, seen, None
+
+
+def close_unclaimed(future: Future[tuple[bytes, Hashable, io.FileIO | None]]) -> None:
+    """Close the file of an `open_and_read` whose caller was cancelled meanwhile."""
+    if not future.cancelled() and future.exception() is None:
+        _, _, file = future.result()
+        if file is not None:
+            file.close()
 
 
 def submit(executor: Executor | None, function: Callable[..., _T], *args: object) -> Future[_T]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pixyproxy.adapters.filesystem import checking, durable, reader, searching
 from pixyproxy.adapters.filesystem.adoption import Adoption
+from pixyproxy.adapters.filesystem.derivatives import Derivatives
 from pixyproxy.adapters.filesystem.errors import blob_error
 from pixyproxy.adapters.filesystem.layout import Layout, check_guid
 from pixyproxy.adapters.filesystem.mount import Mount
@@ -38,6 +39,7 @@ class FilesystemBlobRecovery(BlobRecovery):
         self._calls = calls or SystemCalls()
         self._layout = Layout(root.absolute())
         self._mount = Mount(self._layout.root, self._calls)
+        self._derivatives = Derivatives(self._layout, self._calls)
         self._quarantine = Quarantine(self._layout, self._calls)
         self._adoption = Adoption(
             self._layout, [folder.absolute() for folder in rescue_dirs], self._calls, self._quarantine
@@ -95,6 +97,18 @@ class FilesystemBlobRecovery(BlobRecovery):
         """As the port says; returns the path of the bytes, or of the sidecar where there are none."""
         check_guid(guid)
         return await self._run(self._searches, "quarantine a picture", self._quarantine_image, guid)
+
+    async def walk_derivatives(self) -> AsyncIterator[str]:
+        found = self._derivatives.guids()
+        while batch := await self._run(
+            self._searches, "list what is derived from its pictures", self._next_batch, found
+        ):
+            for guid in batch:
+                yield guid
+
+    async def drop_derivatives(self, guid: str) -> None:
+        check_guid(guid)
+        await self._run(self._searches, "drop what is derived from a picture", self._drop_derivatives, guid)
 
     async def quarantine_debris(self, older_than: datetime) -> int:
         if older_than.tzinfo is None:
@@ -172,10 +186,15 @@ class FilesystemBlobRecovery(BlobRecovery):
             raise BlobMissingError("There is nothing of the picture in the blob store.")
         return str(moved)
 
+    def _drop_derivatives(self, guid: str) -> None:
+        self._mount.require()
+        self._derivatives.drop(guid)
+
     def _folders(self) -> Iterator[Path]:
         yield self._layout.root
         yield self._layout.aside
-        yield from searching.shards(self._calls, self._layout)
+        yield from searching.shards(self._calls, self._layout.root)
+        yield from self._derivatives.folders()
 
     def _move_debris(self, folders: list[Path], older_than: datetime) -> int:
         count = 0

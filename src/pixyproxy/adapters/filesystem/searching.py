@@ -29,16 +29,16 @@ def names(calls: SystemCalls, folder: Path) -> list[str]:
         return []
 
 
-def shards(calls: SystemCalls, layout: Layout) -> Iterator[Path]:
-    """The folders that images are stored in; raises OSError if the root cannot be read."""
-    for first in filter(_SHARD.fullmatch, calls.names(layout.root)):
-        for second in filter(_SHARD.fullmatch, names(calls, layout.root / first)):
-            yield layout.root / first / second
+def shards(calls: SystemCalls, root: Path) -> Iterator[Path]:
+    """The folders two levels below that files are stored in; raises OSError if the root cannot be read."""
+    for first in filter(_SHARD.fullmatch, calls.names(root)):
+        for second in filter(_SHARD.fullmatch, names(calls, root / first)):
+            yield root / first / second
 
 
 def stored(calls: SystemCalls, layout: Layout) -> Iterator[StoredBlob]:
     """Everything stored, folder by folder; nothing is held open in between."""
-    for folder in shards(calls, layout):
+    for folder in shards(calls, layout.root):
         yield from _stored_in(calls, folder)
 
 

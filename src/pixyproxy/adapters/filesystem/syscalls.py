@@ -58,9 +58,9 @@ class SystemCalls:
         """stat(2), or lstat(2) where a symbolic link is not to be followed."""
         return path.stat(follow_symlinks=follow)
 
-    def size(self, fd: int) -> int:
-        """The length of an open file (fstat(2))."""
-        return os.fstat(fd).st_size
+    def status(self, fd: int) -> os.stat_result:
+        """fstat(2): length, times and more of an open file."""
+        return os.fstat(fd)
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """pread(2): perhaps fewer bytes than asked for."""

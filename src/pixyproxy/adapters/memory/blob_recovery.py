@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 
-from pixyproxy.adapters.memory.blob_store import Stored, check_guid
+from pixyproxy.adapters.memory.blob_store import DERIVED, Stored, check_guid
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_recovery import BlobRecovery, StoredBlob
 
@@ -91,6 +91,15 @@ class MemoryBlobRecovery(BlobRecovery):
         self._storage[key] = stored
         del self._storage[guid]
         return f"memory:{key}"
+
+    async def walk_derivatives(self) -> AsyncIterator[str]:
+        for guid in {key.removeprefix(DERIVED).partition("/")[0] for key in self._storage if key.startswith(DERIVED)}:
+            yield guid
+
+    async def drop_derivatives(self, guid: str) -> None:
+        check_guid(guid)
+        for key in [key for key in self._storage if key.startswith(f"{DERIVED}{guid}/")]:
+            del self._storage[key]
 
     async def quarantine_debris(self, older_than: datetime) -> int:
         """Nothing is ever half-written in memory."""

@@ -1,6 +1,7 @@
 """The blob store in memory, for tests and trials: everything is gone with the process."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
 _WHOLE = 2 * 1024 * 1024
 _PIECE = 512 * 1024
+_NAME = re.compile(r"[a-z0-9-]{1,100}\.[a-z]{1,10}")
+DERIVED = "derived/"
+"""Begins the keys of derivatives."""
 
 Stored = tuple[bytes | None, str | None]
 """Bytes and sidecar; a store that lost one of them has None in its place."""
@@ -18,7 +22,8 @@ Stored = tuple[bytes | None, str | None]
 class MemoryBlobReader(BlobReader):
     """A range of bytes in pieces."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, version: int) -> None:
+        self.version = version
         size = len(data) if len(data) <= _WHOLE else _PIECE
         self.first = data[:size]
         self._rest = data[size:]
@@ -36,12 +41,14 @@ class MemoryBlobReader(BlobReader):
 class MemoryBlobStore(BlobStore):
     """Keeps bytes and sidecar (as JSON text) under the GUID in a dictionary, which several stores may share.
 
-    What is kept aside is there under `aside/GUID.1` and so on. `capacity_bytes` is the room for all bytes together,
-    None for no limit.
+    What is kept aside is there under `aside/GUID.1` and so on, derivatives under `derived/GUID/NAME`.
+    `capacity_bytes` is the room for all bytes together, None for no limit.
     """
 
     def __init__(self, storage: dict[str, Stored] | None = None, *, capacity_bytes: int | None = None) -> None:
         self._storage = {} if storage is None else storage
+        self._versions: dict[str, tuple[bytes, int]] = {}
+        self._last_version = 0
         self._capacity_bytes = capacity_bytes
 
     async def open(self) -> None:
@@ -78,7 +85,11 @@ class MemoryBlobStore(BlobStore):
             raise ValueError("the range is not within the size")
         if len(data) != size:
             raise BlobCorruptError("The stored picture does not have the length that was recorded.")
-        return MemoryBlobReader(data[start:stop])
+        return MemoryBlobReader(data[start:stop], self._version(guid, data))
+
+    async def location(self, guid: str, *, size: int) -> str | None:
+        check_guid(guid)
+        return None
 
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
         _, text = self._find(guid)
@@ -103,10 +114,28 @@ class MemoryBlobStore(BlobStore):
     async def delete(self, guid: str) -> None:
         check_guid(guid)
         self._storage.pop(guid, None)
+        self._versions.pop(guid, None)
+        for key in [key for key in self._storage if key.startswith(f"{DERIVED}{guid}/")]:
+            del self._storage[key]
+
+    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
+        key = _derivative(guid, name)
+        self._require_room(len(data) - len(self._storage.get(key, (None, None))[0] or b""))
+        self._storage[key] = (data, None)
+
+    async def read_derivative(self, guid: str, name: str) -> bytes | None:
+        return self._storage.get(_derivative(guid, name), (None, None))[0]
 
     def _find(self, guid: str) -> Stored:
         check_guid(guid)
         return self._storage.get(guid, (None, None))
+
+    def _version(self, guid: str, data: bytes) -> int:
+        """A number for these very bytes, which cannot change: other bytes are another object."""
+        if guid not in self._versions or self._versions[guid][0] is not data:
+            self._last_version += 1
+            self._versions[guid] = (data, self._last_version)
+        return self._versions[guid][1]
 
     def _require_room(self, more: int) -> None:
         used = sum(len(data or b"") for data, _ in self._storage.values())
@@ -122,6 +151,13 @@ def check_guid(guid: str) -> None:
         canonical = ""
     if canonical != guid or not guid:
         raise ValueError("not a GUID in canonical form")
+
+
+def _derivative(guid: str, name: str) -> str:
+    check_guid(guid)
+    if not _NAME.fullmatch(name):
+        raise ValueError("not the name of a derivative")
+    return f"{DERIVED}{guid}/{name}"
 
 
 def _encode(sidecar: Mapping[str, Any]) -> str:

@@ -85,7 +85,13 @@ class SketchImageGenerator(ImageGenerator):
     async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         if self._executor is None:
             raise GeneratorUnavailableError("The sketch generator is not open.")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise GeneratorUnavailableError("The sketch generator was closed.") from None
 
     async def models(self) -> tuple[GeneratorModel, ...]:
         return (GeneratorModel(MODEL, owned_by="pixyproxy", is_default=True),)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pixyproxy.application.reconciler import Action
+from pixyproxy.application.findings import Action
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 
@@ -16,7 +16,7 @@ from pixyproxy.settings import load_settings
 def reconcile(
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without this, only say what would be done.")] = False,
 ) -> None:
-    """Adopt bytes that their row does not know, settle interrupted rows, quarantine what has no row; delete nothing."""
+    """Adopt bytes that no row knows, settle interrupted rows, quarantine what has no row; lose no picture."""
     counts = asyncio.run(_reconcile(apply))
     done = "done" if apply else "to be done with --apply"
     summary = ", ".join(f"{action}: {count}" for action, count in sorted(counts.items()))

@@ -25,6 +25,7 @@ from pixyproxy.entrypoints.http.route_table import RouteTable
 from pixyproxy.entrypoints.http.routes_docs import add_docs
 from pixyproxy.entrypoints.http.routes_read import build_read_router
 from pixyproxy.entrypoints.http.routes_service import build_service_router
+from pixyproxy.entrypoints.http.routes_thumbnails import build_thumbnail_router
 from pixyproxy.entrypoints.http.routes_write import build_write_router
 from pixyproxy.entrypoints.http.v1 import documentation as v1_documentation
 from pixyproxy.entrypoints.http.v1.errors import OpenAIErrorHandler, is_below
@@ -55,12 +56,15 @@ def create_app(container: Container) -> FastAPI:
         async with opened(container):
             maintenance = asyncio.create_task(container.maintenance().run())
             warning = asyncio.create_task(models.warn_of_shutdown())
+            placeholders = asyncio.create_task(container.placeholders().run())
             yield
             # In flight means paid for: what is being made is stored before the parts close.
             await container.generations().drain(container.config.drain_s())
-            for task in (maintenance, warning):
+            # What can be made again at any time is not waited for.
+            await thumbnails.close()
+            for task in (maintenance, warning, placeholders):
                 task.cancel()
-            await asyncio.wait([maintenance, warning])
+            await asyncio.wait([maintenance, warning, placeholders])
 
     app = FastAPI(
         title="PixyProxy",
@@ -78,8 +82,10 @@ def create_app(container: Container) -> FastAPI:
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())
     images, models, content_links = container.image_service(), container.models(), container.content_links()
+    thumbnails = container.thumbnails()
     routers = [
-        build_read_router(images, gate, links, content_links),
+        build_read_router(images, gate, links, content_links, container.config.accel_prefix()),
+        build_thumbnail_router(thumbnails, gate, content_links),
         build_write_router(images, gate, links),
         build_service_router(container.readiness(), gate),
         build_v1_router(images, models, gate, ImagesPresenter(images, links, content_links), Patience()),

@@ -11,7 +11,7 @@ from pixyproxy.entrypoints.http.openapi_dialect import in_openapi_3_0
 from pixyproxy.entrypoints.http.schemas import ImageDetail, Problem
 
 _MEANING = {
-    400: "The body is not JSON, or not UTF-8.",
+    400: "The body is not JSON, or not UTF-8; or the generator cannot do this at all (`code: editing-unsupported`).",
     401: "Credentials are needed, or those given are wrong.",
     403: "Only the author may do this.",
     404: "There is no such image, or none that you may see.",
@@ -61,11 +61,14 @@ def body_of(command: type[Command]) -> dict[str, Any]:
 
 
 def search_parameters() -> dict[str, Any]:
-    """The query parameters of the list, from the command that validates them."""
+    """The query parameters of the list."""
+    return {"parameters": query_parameters(SearchImages)}
+
+
+def query_parameters(command: type[Command]) -> list[dict[str, Any]]:
+    """The query parameters of a route, from the command that validates them."""
     parameters = []
-    for name, schema in SearchImages.model_json_schema(ref_template="#/components/schemas/{model}")[
-        "properties"
-    ].items():
+    for name, schema in command.model_json_schema(ref_template="#/components/schemas/{model}")["properties"].items():
         schema = _without_null(schema)
         description = schema.pop("description", "")
         if schema.get("default", "") is None:
@@ -74,7 +77,7 @@ def search_parameters() -> dict[str, Any]:
         parameters.append(
             {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
         )
-    return {"parameters": parameters}
+    return parameters
 
 
 def document(app: FastAPI, referred: tuple[type[BaseModel], ...]) -> dict[str, Any]:

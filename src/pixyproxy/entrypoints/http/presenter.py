@@ -68,6 +68,8 @@ def present_image(image: Image, links: Links) -> dict[str, Any]:
         "usage": None if image.usage is None else dict(image.usage),
         "derived_from": list(image.derived_from),
         "content_url": links.path(f"/image/{image.guid}/content"),
+        "thumbnail_url": links.path(f"/image/{image.guid}/thumbnail"),
+        "placeholder": image.placeholder,
     }
     if image.error is not None:
         detail["error"] = {"code": image.error.code, "message": image.error.message}

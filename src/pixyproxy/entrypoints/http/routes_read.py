@@ -23,7 +23,7 @@ _HEADERS = {
     "Content-Disposition": {"description": "`inline`, with the file name.", "schema": {"type": "string"}},
 }
 
-_SIGNATURE = [
+SIGNATURE = [
     {
         "name": name,
         "in": "query",
@@ -35,8 +35,10 @@ _SIGNATURE = [
 ]
 
 
-def build_read_router(images: ImageService, gate: Gate, links: Links, content_links: ContentLinks) -> APIRouter:
-    """Routes for whoever may read."""
+def build_read_router(
+    images: ImageService, gate: Gate, links: Links, content_links: ContentLinks, accel_prefix: str | None
+) -> APIRouter:
+    """Routes for whoever may read; for `accel_prefix` see `content_response`."""
     router = direct_router("images")
 
     @router.get(
@@ -88,7 +90,7 @@ def build_read_router(images: ImageService, gate: Gate, links: Links, content_li
             304: {"description": "The image is the one the client has."},
             **problems(404, 409, 412, 416),
         },
-        openapi_extra={"security": SECURITY, "parameters": _SIGNATURE},
+        openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
         expires, signature = (request.query_params.get(name) for name in ("expires", "signature"))
@@ -96,6 +98,6 @@ def build_read_router(images: ImageService, gate: Gate, links: Links, content_li
             content = await images.open_content(None, guid, by_link=True)
         else:
             content = await images.open_content(gate.reader(request), guid)
-        return await content_response(request, content)
+        return await content_response(request, content, accel_prefix)
 
     return router

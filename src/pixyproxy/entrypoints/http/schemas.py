@@ -32,6 +32,8 @@ _IMAGE: dict[str, Any] = {
     "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068},
     "derived_from": [],
     "content_url": f"/image/{_GUID}/content",
+    "thumbnail_url": f"/image/{_GUID}/thumbnail",
+    "placeholder": "data:image/webp;base64,UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA",
 }
 
 
@@ -74,6 +76,10 @@ class ImageDetail(Answer):
     usage: dict[str, Any] | None = Field(description="As the generator reports it.")
     derived_from: list[str] = Field(description="The GUIDs of the stored images it was made from.")
     content_url: str = Field(description="The path of the bytes on this host.")
+    thumbnail_url: str = Field(description="The path of a small picture on this host; `?size=` says how small.")
+    placeholder: str | None = Field(
+        description="A likeness of a few pixels as a `data:` URI of less than 500 characters; null until one was made."
+    )
     error: ImageError | SkipJsonSchema[None] = Field(None, description="Only where no picture was made.")
 
 

@@ -117,8 +117,9 @@ class EventStream(Response):
                 yield KEEP_ALIVE
             partial = await progress.wait(self._patience.keep_alive_s)
         try:
-            for image in (await progress.outcome).images:
-                yield await self._presenter.completed(self._kind, image)
+            created = await progress.outcome
+            for image in created.images:
+                yield await self._presenter.completed(self._kind, image, created)
         except Exception as error:
             expected = isinstance(error, PixyProxyException)
             logger.log(

@@ -16,6 +16,7 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import GeneratorModel, Image, PartialImage, Visibility
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.presenter import Links
+from pixyproxy.entrypoints.http.v1.base64_response import Base64, Base64Response
 
 _SMALL_BYTES = 64 * 1024
 """Up to here encoding takes less than handing it to a thread."""
@@ -46,18 +47,23 @@ class ImagesPresenter:
         usage = sum_usage(image.usage for image in created.images)
         if usage is not None:
             document["usage"] = usage
-        entries = [
-            await self._entry(image, {"url": self._url(request, image)} if by_url else None) for image in created.images
-        ]
         # Put together by hand: there is nothing to escape in megabytes of base64.
-        body = b"".join([_json(document)[:-1], b',"data":[', b",".join(entries), b"]}"])
-        headers = {"Cache-Control": "no-store"}
+        parts: list[bytes | Base64] = [_json(document)[:-1], b',"data":']
+        for number, image in enumerate(created.images):
+            parts.append(b"," if number else b"[")
+            if by_url:
+                parts.append(_json({**_members(image), "url": self._url(request, image)}))
+            else:
+                data = await self._bytes(image, created)
+                parts += [_json(_members(image))[:-1], b',"b64_json":"', Base64(data), b'"}']
+        parts.append(b"]}")
+        headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         if created.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return Response(body, 200, headers, media_type="application/json")
+        return Base64Response(parts, headers)
 
-    async def completed(self, kind: str, image: Image) -> bytes:
-        """The event that hands out a finished picture."""
+    async def completed(self, kind: str, image: Image, created: Created) -> bytes:
+        """The event that hands out a finished picture, one of those that were created."""
         name = f"{kind}.completed"
         members = {
             "type": name,
@@ -66,15 +72,7 @@ class ImagesPresenter:
             "usage": dict(image.usage or _NOTHING_USED),
             "guid": image.guid,
         }
-        return _event(name, _with_base64(members, await self._base64(image)))
-
-    async def _entry(self, image: Image, address: dict[str, str] | None) -> bytes:
-        members: dict[str, Any] = {"guid": image.guid}
-        if image.revised_prompt is not None:
-            members["revised_prompt"] = image.revised_prompt
-        if address is not None:
-            return _json({**members, **address})
-        return _with_base64(members, await self._base64(image))
+        return _event(name, _with_base64(members, await encode(await self._bytes(image, created))))
 
     def _url(self, request: Request, image: Image) -> str:
         """An address of this service: for good where the image is public, else signed and for a while."""
@@ -83,15 +81,16 @@ class ImagesPresenter:
             path = f"{path}?{self._content_links.query_for(image.guid)}"
         return self._links.absolute(request, path)
 
-    async def _base64(self, image: Image) -> bytes:
-        """The stored bytes; an error from here on concerns what was paid for."""
+    async def _bytes(self, image: Image, created: Created) -> bytes:
+        """The bytes just made, else those stored; an error from here on concerns what was paid for."""
+        if (made := created.made.get(image.guid)) is not None:
+            return made
         try:
             async with await self._images.content_of(image).read() as reader:
-                data = b"".join([reader.first, *[piece async for piece in reader]])
+                return b"".join([reader.first, *[piece async for piece in reader]])
         except PixyProxyException as error:
             error.guid, error.may_have_been_paid = image.guid, True
             raise
-        return await encode(data)
 
 
 async def encode(data: bytes) -> bytes:
@@ -142,6 +141,14 @@ def present_model(model: GeneratorModel) -> dict[str, Any]:
 def present_models(models: Sequence[GeneratorModel]) -> dict[str, Any]:
     """The list of models."""
     return {"object": "list", "data": [present_model(model) for model in models]}
+
+
+def _members(image: Image) -> dict[str, Any]:
+    """What is told of each picture besides its bytes."""
+    members: dict[str, Any] = {"guid": image.guid}
+    if image.revised_prompt is not None:
+        members["revised_prompt"] = image.revised_prompt
+    return members
 
 
 def _properties(image: Image) -> dict[str, str]:

@@ -1,0 +1,176 @@
+"""Pillow keeps the picture scaler's contract, within its bounds of memory and time."""
+
+import asyncio
+import multiprocessing
+import resource
+import threading
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image, ImageCms, ImageFile
+
+from pixyproxy.adapters.pillow import decoding
+from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
+from pixyproxy.domain.errors import CapacityExceededError, DataValidationError
+from tests.conformance.contracts.picture_inspector import encoded, png_chunk, png_of_size, webp_of_size
+from tests.conformance.contracts.picture_scaler import FORMATS, PictureScalerContract, noise, opened, picture
+
+
+class TestPillowPictureScaler(PictureScalerContract):
+    adapter = PillowPictureScaler
+
+    @pytest.fixture
+    def unopened(self) -> PillowPictureScaler:
+        return PillowPictureScaler()
+
+    @pytest.fixture
+    def small(self) -> PillowPictureScaler:
+        return PillowPictureScaler(threads=1, max_waiting=1)
+
+
+@pytest.fixture
+async def scaler() -> AsyncIterator[PillowPictureScaler]:
+    scaler = PillowPictureScaler()
+    await scaler.open()
+    yield scaler
+    await scaler.close()
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A whole PNG of one colour, a thousandth of its pixels long."""
+    rows = zlib.compress(bytes(1 + 3 * width) * height, 9)
+    return png_of_size(width, height).partition(b"IDAT")[0][:-4] + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+
+
+def _growth(data: bytes, expected: type[BaseException] | None, result: "multiprocessing.Queue[int]") -> None:
+    async def scale() -> int:
+        scaler = PillowPictureScaler()
+        await scaler.open()
+        await scaler.scale(picture((99, 99)), 9, "image/webp")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if expected is None:
+            await scaler.scale(data, 9, "image/webp")
+        else:
+            with pytest.raises(expected):
+                await scaler.scale(data, 9, "image/webp")
+        await scaler.close()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+    result.put(asyncio.run(scale()))
+
+
+def growth(data: bytes, expected: type[BaseException] | None) -> int:
+    """By how many KiB the memory of a process of its own grows that scales a picture."""
+    context = multiprocessing.get_context("spawn")
+    result: multiprocessing.Queue[int] = context.Queue()
+    process = context.Process(target=_growth, args=(data, expected, result))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return result.get()
+
+
+def test_a_bomb_needs_no_memory() -> None:
+    for data in (png_bomb(16_000, 4_000), webp_of_size(10_000, 10_000)):
+        assert len(data) < 250_000
+        assert growth(data, DataValidationError) < 20_000
+
+
+def test_the_largest_picture_takes_no_more_than_two_canvases() -> None:
+    assert growth(png_bomb(10_000, 5_000), None) < 450_000
+
+
+async def test_the_cap_is_exact(scaler: PillowPictureScaler) -> None:
+    assert opened(await scaler.scale(png_bomb(10_000, 5_000), 100, "image/webp")).size == (100, 50)
+    with pytest.raises(DataValidationError, match="not decoded"):
+        await scaler.scale(png_bomb(10_000, 5_001), 100, "image/webp")
+
+
+async def test_large_pictures_are_decoded_one_at_a_time(
+    scaler: PillowPictureScaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 100)
+    decoded, most, at_once = decoding._decode, 0, 0
+
+    def counted(*args: object) -> Image.Image:
+        nonlocal most, at_once
+        at_once += 1
+        most = max(most, at_once)
+        result = decoded(*args)  # type: ignore[arg-type]
+        at_once -= 1
+        return result
+
+    monkeypatch.setattr(decoding, "_decode", counted)
+    await asyncio.gather(*(scaler.scale(noise((300, 300), "RGB"), 50, "image/webp") for _ in range(8)))
+    assert most == 1
+
+
+async def test_a_jpeg_of_endless_scans_is_refused(scaler: PillowPictureScaler) -> None:
+    data = encoded("progressive jpeg", (64, 64))
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    for count in (50, decoding.MAX_SCANS + 1):
+        many = data[:-2] + scan * count + data[-2:]
+        if count > decoding.MAX_SCANS:
+            with pytest.raises(DataValidationError, match="damaged"):
+                await scaler.scale(many, 9, "image/webp")
+        else:
+            await scaler.scale(many, 9, "image/webp")
+
+
+async def test_a_header_that_says_two_things_is_refused(
+    scaler: PillowPictureScaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Larger(decoding.READERS["image/png"]):  # type: ignore[misc]
+        size = (9_000, 9_000)
+
+    monkeypatch.setitem(decoding.READERS, "image/png", Larger)
+    with pytest.raises(DataValidationError, match="damaged"):
+        await scaler.scale(picture((9, 9)), 9, "image/webp")
+
+
+async def test_what_takes_too_long_is_given_up_while_it_is_read() -> None:
+    scaler = PillowPictureScaler(timeout_s=0)
+    await scaler.open()
+    for kind in ("png", "jpeg", "gif", "lossy webp"):
+        with pytest.raises(DataValidationError, match="too long"):
+            await scaler.scale(encoded(kind), 9, "image/webp")
+    await scaler.close()
+
+
+async def test_what_cannot_be_stopped_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class Endless(ImageFile.ImageFile):
+        def _open(self) -> None:
+            go_on.wait()
+            raise SyntaxError
+
+    scaler = PillowPictureScaler(threads=1, max_waiting=0, timeout_s=0.05)
+    await scaler.open()
+    with monkeypatch.context() as patched:
+        patched.setitem(decoding.READERS, "image/webp", Endless)
+        with pytest.raises(DataValidationError, match="too long"):
+            await scaler.scale(encoded("lossy webp"), 9, "image/webp")
+        with pytest.raises(CapacityExceededError):
+            await scaler.scale(encoded("png"), 9, "image/webp")
+    go_on.set()
+    await scaler.close()
+
+
+async def test_a_colour_profile_comes_along_unless_it_is_long_or_of_other_colours(scaler: PillowPictureScaler) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for media_type in FORMATS:
+        found = opened(await scaler.scale(picture((90, 90), icc_profile=profile), 30, media_type))
+        assert found.info["icc_profile"] == profile
+        for data in (
+            picture((90, 90), icc_profile=profile * 20),
+            picture((90, 90), "CMYK", "JPEG", colour=(9, 9, 9, 9), icc_profile=profile),
+            picture((90, 90), "L", colour=9, icc_profile=profile),
+        ):
+            assert "icc_profile" not in opened(await scaler.scale(data, 30, media_type)).info
+
+
+async def test_damaged_words_about_a_picture_do_not_matter(scaler: PillowPictureScaler) -> None:
+    data = picture((90, 60), kind="WEBP", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff nonsense")
+    assert opened(await scaler.scale(data, 30, "image/webp")).size == (30, 20)

@@ -1,0 +1,219 @@
+"""Behind a real nginx with the configuration in `deploy/nginx`: nginx sends the pictures, the service judges."""
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+
+import httpx
+import pytest
+
+from tests.fakes.openai_behaviours import picture_of
+from tests.integration.conftest import ALICE
+from tests.integration.v1_gateway import Gateway, running_gateway
+from tests.nginx_server import PREFIX, Nginx, binary
+from tests.service import PATIENCE_S, problem
+
+SPEAKS_FOR_ITSELF = {"date", "server", "connection", "x-request-id", "accept-ranges"}
+
+
+@dataclass
+class Behind:
+    """A gateway, and nginx in front of it."""
+
+    gateway: Gateway
+    nginx: Nginx
+
+    def client(self, auth: tuple[str, str] | None = None) -> httpx.Client:
+        given = None if auth is None else httpx.BasicAuth(*(part.encode() for part in auth))
+        return httpx.Client(base_url=self.nginx.url, auth=given, timeout=PATIENCE_S, trust_env=False, verify=False)
+
+    def get(self, path: str, auth: tuple[str, str] | None = None, **headers: str) -> httpx.Response:
+        """What a client of nginx gets there; field names with underscores for hyphens."""
+        with self.client(auth) as client:
+            return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def past_nginx(self, path: str) -> httpx.Response:
+        """What the service itself answers, which is only a word for nginx."""
+        with self.gateway.service.client() as client:
+            return client.get(path)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    if binary() is None:
+        if os.environ.get("PIXYPROXY_REQUIRE_NGINX") == "1":
+            pytest.fail("PIXYPROXY_REQUIRE_NGINX=1, but no nginx is installed here", pytrace=False)
+        pytest.skip("no nginx is installed here")
+    with (
+        running_gateway(tmp_path_factory.mktemp("nginx"), PIXYPROXY_ACCEL_PREFIX=PREFIX) as gateway,
+        Nginx(gateway.service.url, gateway.service.images_dir) as nginx,
+    ):
+        yield Behind(gateway, nginx)
+
+
+def content_path(guid: str) -> str:
+    return f"/image/{guid}/content"
+
+
+def test_the_whole_picture_comes_from_nginx_with_all_that_the_service_says(behind: Behind) -> None:
+    guid = behind.gateway.store("a whole duck 🦆", filename="Ente äö.png")
+    data = picture_of("a whole duck 🦆")
+    answer = behind.get(content_path(guid))
+    assert (answer.status_code, answer.content) == (200, data)
+    headers = answer.headers
+    assert headers["content-type"] == "image/png"
+    assert headers["content-length"] == str(len(data))
+    assert headers["cache-control"] == "public, max-age=3600"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-disposition"].startswith("inline; filename=")
+    assert headers.get_list("accept-ranges") == ["bytes"]
+    assert headers["etag"] == f'"{behind.gateway.detail(guid)["sha256"]}"'
+    assert headers["x-request-id"] in behind.gateway.service.log
+    assert "x-accel-redirect" not in headers
+    word = behind.past_nginx(content_path(guid))
+    assert (word.status_code, word.content) == (200, b"")
+    assert word.headers["x-accel-redirect"] == f"{PREFIX}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
+    # No more and nothing else than it says itself where nobody stands before it.
+    same = set(headers) & set(word.headers) - SPEAKS_FOR_ITSELF - {"content-length"}
+    assert {name: headers[name] for name in same} == {name: word.headers[name] for name in same}
+    assert set(word.headers) - set(headers) == {"x-accel-redirect"}
+
+
+def test_a_drawing_cannot_act_as_a_page_behind_nginx_either(behind: Behind) -> None:
+    """nginx drops most of what the service says about a file; this field must not be among it."""
+    assert "add_header Content-Security-Policy $upstream_http_content_security_policy;" in behind.nginx.configuration
+
+
+def test_ranges_are_those_of_the_service(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck in parts")
+    data, path = picture_of("a duck in parts"), content_path(guid)
+    answer = behind.get(path, range="bytes=5-9")
+    assert (answer.status_code, answer.content) == (206, data[5:10])
+    assert answer.headers["content-range"] == f"bytes 5-9/{len(data)}"
+    etag, date = answer.headers["etag"], answer.headers["last-modified"]
+    assert etag == f'"{behind.gateway.detail(guid)["sha256"]}"'
+    assert behind.get(path, range="bytes=-3").content == data[-3:]
+    for condition in (etag, date):
+        assert behind.get(path, range="bytes=5-9", if_range=condition).content == data[5:10]
+    for condition in ('"other"', f"W/{etag}", "Sat, 21 Nov 2020 10:00:00 GMT"):
+        answer = behind.get(path, range="bytes=5-9", if_range=condition)
+        assert (answer.status_code, answer.content) == (200, data)
+    answer = behind.get(path, range="bytes=0-1,5-9")
+    assert (answer.status_code, answer.content) == (200, data)
+    answer = behind.get(path, range=f"bytes={len(data)}-")
+    assert (answer.status_code, problem(answer)["code"]) == (416, "range-not-satisfiable")
+
+
+def test_conditions_are_judged_by_the_service(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck that stays the same")
+    data, path = picture_of("a duck that stays the same"), content_path(guid)
+    whole = behind.get(path)
+    etag, date = whole.headers["etag"], whole.headers["last-modified"]
+    for headers in ({"if_none_match": etag}, {"if_none_match": "*"}, {"if_modified_since": date}):
+        answer = behind.get(path, **headers)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag), headers
+    before = "Sat, 21 Nov 2020 10:00:00 GMT"
+    for headers in (
+        {"if_none_match": '"other"'},
+        {"if_modified_since": before},
+        {"if_match": etag},
+        {"if_match": "*"},
+        {"if_unmodified_since": date},
+    ):
+        answer = behind.get(path, **headers)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (200, data, etag), headers
+    for headers in ({"if_match": '"other"'}, {"if_unmodified_since": before}):
+        assert behind.get(path, **headers).status_code == 412, headers
+
+
+def test_tag_and_date_of_the_file_are_nothing_to_a_client(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck from a backup")
+    file = behind.gateway.service.images_dir / guid[:2] / guid[2:4] / f"{guid}.bin"
+    data, long_ago = picture_of("a duck from a backup"), 1_600_000_000
+    os.utime(file, (long_ago, long_ago))
+    for headers in (
+        {"if_modified_since": formatdate(long_ago, usegmt=True)},
+        {"if_none_match": f'"{long_ago:x}-{len(data):x}"'},
+    ):
+        answer = behind.get(content_path(guid), **headers)
+        assert (answer.status_code, answer.content) == (200, data), headers
+
+
+def test_head_says_what_get_would(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck from afar")
+    with behind.client() as client:
+        head, get = client.head(content_path(guid)), client.get(content_path(guid))
+    assert (head.status_code, head.content) == (200, b"")
+    different = SPEAKS_FOR_ITSELF - {"accept-ranges"}
+    assert {name: value for name, value in head.headers.items() if name not in different} == {
+        name: value for name, value in get.headers.items() if name not in different
+    }
+
+
+def test_a_private_picture_is_its_authors_alone(behind: Behind) -> None:
+    guid = behind.gateway.store("a shy duck", visibility="private")
+    answer = behind.get(content_path(guid), ALICE)
+    assert (answer.status_code, answer.content) == (200, picture_of("a shy duck"))
+    assert answer.headers["cache-control"] == "private, no-store"
+    for headers in ({}, {"range": "bytes=0-1"}, {"if_none_match": "*"}):
+        answer = behind.get(content_path(guid), **headers)
+        assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
+
+
+def test_nobody_gets_into_the_folder_of_pictures(behind: Behind) -> None:
+    guid = behind.gateway.store("a guarded duck", visibility="private")
+    inside = f"{PREFIX}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
+    for path in (inside, f"/.{inside}", inside.replace("/", "//", 1), f"/image/..{inside}", inside.replace("_", "%5F")):
+        answer = behind.get(path, ALICE)
+        assert answer.status_code == 404, path
+        assert picture_of("a guarded duck") not in answer.content
+    assert behind.get(inside.replace(".bin", ".json")).status_code == 404
+
+
+def test_missing_and_short_files_are_a_fault_of_the_service(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck that is lost")
+    path = behind.gateway.service.images_dir / guid[:2] / guid[2:4] / f"{guid}.bin"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    answer = behind.get(content_path(guid))
+    assert (answer.status_code, problem(answer)["code"]) == (500, "blob-corrupt")
+    path.unlink()
+    answer = behind.get(content_path(guid))
+    assert (answer.status_code, problem(answer)["code"]) == (500, "blob-missing")
+
+
+def test_events_arrive_one_by_one(behind: Behind) -> None:
+    """The upstream goes on only after the client has seen what came first: whoever kept it back would wait for ever."""
+    seen = threading.Event()
+    behind.gateway.hold(seen.is_set, "held then=stream after=1")
+    body = {"model": "gpt-image-2", "prompt": "a duck in stages", "stream": True, "partial_images": 1}
+    bearer = {"Authorization": f"Bearer {behind.gateway.key}"}
+    events = []
+    with (
+        behind.client() as client,
+        client.stream("POST", "/v1/images/generations", json=body, headers=bearer) as answer,
+    ):
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                events.append(line.removeprefix("event: "))
+                seen.set()
+    assert events == ["image_generation.partial_image", "image_generation.completed"]
+
+
+def test_an_edit_with_a_large_file_comes_through(behind: Behind) -> None:
+    data = picture_of("a large duck", size=5_000_000)
+    with behind.client() as client:
+        answer = client.post(
+            "/v1/images/edits",
+            data={"model": "gpt-image-2", "prompt": "a larger duck", "response_format": "url"},
+            files={"image": ("duck.png", data, "image/png")},
+            headers={"Authorization": f"Bearer {behind.gateway.key}"},
+        )
+    assert answer.status_code == 200, answer.text
+    # Addresses are those of nginx: it says which name it was called by.
+    url = answer.json()["data"][0]["url"]
+    assert url.startswith(f"{behind.nginx.url}/image/")
+    assert behind.get(url).status_code == 200
