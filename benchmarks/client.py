@@ -7,6 +7,7 @@ come back, so that on a machine with two cores it costs a fraction of the server
 import asyncio
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import uvloop
 
 _BUFFER_BYTES = 256 * 1024
 _PATIENCE_S = 60
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -102,11 +104,13 @@ class Connection(asyncio.BufferedProtocol):
             self._finished.set_exception(exc or ConnectionError("the server closed a connection"))
 
     def _read_head(self, head: bytes, body_bytes: int) -> None:
-        length = int(head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+        status = head[9:12]
+        # A 304 has no body, whatever it says of its length.
+        length = 0 if status == b"304" else int(_LENGTH.search(head)[1])  # type: ignore[index]
         self._body_left = length - body_bytes
         self._have = 0
         self._tally.bytes += length
-        if head[9:12] != b"200":
+        if status not in {b"200", b"304"}:
             self._tally.refused += 1
 
     def _answered(self) -> None:

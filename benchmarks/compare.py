@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
-Sample = Callable[[], float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ class Report:
     rows: list[Row]
 
 
-def in_turns(samples: Sequence[Sample], rounds: int, on_step: Callable[[], None]) -> list[list[float]]:
+def in_turns(samples: Sequence[Callable[[], T]], rounds: int, on_step: Callable[[], None]) -> list[list[T]]:
     """What each of the samples measured, round by round: A B C, C B A, A B C, …"""
     for sample in samples:  # once for nothing: first connections, passwords not yet remembered
         sample()
-    found: list[list[float]] = [[] for _ in samples]
+    found: list[list[T]] = [[] for _ in samples]
     for number in range(rounds):
         order = range(len(samples))
         for i in order if number % 2 == 0 else reversed(order):

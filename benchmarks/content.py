@@ -1,5 +1,9 @@
-"""Content from the filesystem store against bytes from memory, on the same repository."""
+"""Content: from the filesystem against bytes from memory, behind nginx against nginx alone, and not sent again."""
 
+import json
+import time
+import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 
@@ -8,22 +12,29 @@ from benchmarks.fill import add_images
 from benchmarks.load import LoadGenerator, get
 from benchmarks.plan import Bench
 from benchmarks.services import service
+from pixyproxy.adapters.filesystem.reader import SETTLED_NS
+from tests.nginx_server import PREFIX, Nginx, binary
 
 _CLIENTS = 32
 _SIZES = {"30 kB": 30_000, "1.5 MB": 1_500_000}
 _IMAGES = 16
-_AIM = 0.75
+_AIMS = {"30 kB": 0.75, "1.5 MB": 0.8}
+_AIM_BEHIND_NGINX = 0.85
+_AIM_NOT_MODIFIED = 1.0
+
+Side = tuple[str, list[tuple[str, str]]]
+"""An address and the requests that go there."""
 
 
 def steps(bench: Bench) -> int:
-    """How often `measure` tells of progress."""
-    return bench.plan.rounds * len(_SIZES) * 2
+    """How often `measure` tells of progress at most."""
+    return bench.plan.rounds * (len(_SIZES) + 2) * 2
 
 
-def measure(bench: Bench, upstream_url: str) -> Report:
-    """Requests per second from each store."""
+def measure(bench: Bench, upstream_url: str) -> list[Report]:
+    """Requests per second of everything, each beside its base."""
     generator = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": upstream_url}
-    rows = []
+    stores, again, behind = [], [], []
     with LoadGenerator() as load, ExitStack() as stack:
         urls = []
         for store in ("memory", "filesystem"):
@@ -32,24 +43,77 @@ def measure(bench: Bench, upstream_url: str) -> Report:
             urls.append(stack.enter_context(service(home, PIXYPROXY_BLOB_STORE=store, **generator)))
         for name, size in _SIZES.items():
             bench.tell(f"content {name}: making pictures")
-            requests = [
-                [("content", get(f"/image/{guid}/content")) for guid in add_images(url, _IMAGES, size)] for url in urls
-            ]
+            guids = [add_images(url, _IMAGES, size) for url in urls]
+            _settle()
             bench.tell(f"content {name}")
-            samples = [
-                lambda url=url, paths=paths: (
-                    load.run(url, paths, connections=_CLIENTS, seconds=bench.plan.sample_s).rate
-                )
-                for url, paths in zip(urls, requests, strict=True)
-            ]
-            base, rates = in_turns(samples, bench.plan.rounds, bench.on_step)
-            rows.append(
-                Row(
-                    f"{name} from the filesystem, {_CLIENTS} clients",
-                    median(rates),
-                    median(base),
-                    ratio(rates, base),
-                    at_least=_AIM,
-                )
+            sides = [(url, _contents(some)) for url, some in zip(urls, guids, strict=True)]
+            what = f"{name} from the filesystem, {_CLIENTS} clients"
+            stores.append(_compare(bench, load, what, sides, _AIMS[name]))
+        bench.tell("content that the client has")
+        etags = [_etag(urls[1], guid) for guid in guids[1]]
+        conditional = [
+            ("304", get(f"/image/{guid}/content", {"If-None-Match": etag}))
+            for guid, etag in zip(guids[1], etags, strict=True)
+        ]
+        details = [("details", get(f"/image/{guid}")) for guid in guids[1]]
+        again.append(
+            _compare(
+                bench,
+                load,
+                f"304, {_CLIENTS} clients",
+                [(urls[1], details), (urls[1], conditional)],
+                _AIM_NOT_MODIFIED,
             )
-    return Report("Content", "requests/s", "memory", rows)
+        )
+    if binary() is None:
+        bench.note("Content behind nginx is left out: no nginx is installed here.")
+    else:
+        behind.append(_behind_nginx(bench, generator))
+    return [
+        Report("Content", "requests/s", "memory", stores),
+        Report("Content that the client has", "requests/s", "details", again),
+        *([Report("Content behind nginx", "requests/s", "nginx alone", behind)] if behind else []),
+    ]
+
+
+def _behind_nginx(bench: Bench, generator: dict[str, str]) -> Row:
+    """Pictures that the service has nginx send, against the same files from the same nginx without the service."""
+    home = bench.folder / "content-nginx"
+    home.mkdir()
+    images = home / "images"
+    with LoadGenerator() as load, service(home, PIXYPROXY_ACCEL_PREFIX=PREFIX, **generator) as url:
+        bench.tell("content behind nginx: making pictures")
+        guids = add_images(url, _IMAGES, _SIZES["1.5 MB"])
+        # nginx closes a connection after a thousand requests, which the load generator takes for a fault.
+        alone = f"keepalive_requests 1000000; location /alone/ {{ alias {images}/; sendfile on; tcp_nopush on; }}"
+        with Nginx(url, images, alone) as nginx:
+            bench.tell("content behind nginx")
+            files = [("file", get(f"/alone/{guid[:2]}/{guid[2:4]}/{guid}.bin")) for guid in guids]
+            sides = [(nginx.url, files), (nginx.url, _contents(guids))]
+            return _compare(bench, load, f"1.5 MB behind nginx, {_CLIENTS} clients", sides, _AIM_BEHIND_NGINX)
+
+
+def _compare(bench: Bench, load: LoadGenerator, what: str, sides: Sequence[Side], aim: float) -> Row:
+    """The second of two sides against the first."""
+    samples = [
+        lambda url=url, requests=requests: (
+            load.run(url, requests, connections=_CLIENTS, seconds=bench.plan.sample_s).rate
+        )
+        for url, requests in sides
+    ]
+    base, rates = in_turns(samples, bench.plan.rounds, bench.on_step)
+    return Row(what, median(rates), median(base), ratio(rates, base), at_least=aim)
+
+
+def _contents(guids: Sequence[str]) -> list[tuple[str, str]]:
+    return [("content", get(f"/image/{guid}/content")) for guid in guids]
+
+
+def _settle() -> None:
+    """Most pictures that are delivered were made long ago; what was made just now is hashed each time."""
+    time.sleep(SETTLED_NS / 1e9 + 0.1)
+
+
+def _etag(url: str, guid: str) -> str:
+    with urllib.request.urlopen(f"{url}/image/{guid}") as response:
+        return f'"{json.load(response)["sha256"]}"'

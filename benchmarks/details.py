@@ -1,4 +1,4 @@
-"""Details by GUID from SQLite and MySQL against the same route without a database."""
+"""Details by GUID from SQLite and MySQL against the same route without a database, and against a bare application."""
 
 import base64
 from collections.abc import Iterator
@@ -11,59 +11,67 @@ from benchmarks.database import NoServerError, mysql_database
 from benchmarks.fill import add_images
 from benchmarks.load import LoadGenerator, get
 from benchmarks.plan import Bench
-from benchmarks.services import bare_application, command, service
+from benchmarks.services import bare_application, command, service, service_without_database
 
 CLIENTS = (1, 32)
 _IMAGES = 64
 _USER, _PASSWORD = "bench", "a password of the benchmark"
-_AIM = {("MySQL", 32): 0.5}
+_NO_DATABASE, _BARE = "no database", "a bare application"
+_AIM, _AIM_OF_BARE = 0.7, 0.11
 
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    name: str
+    database: str
+    login: bool
     url: str
     requests: list[tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.database} with a login" if self.login else self.database
 
 
 def steps(bench: Bench) -> int:
     """How often `measure` tells of progress at most."""
-    return bench.plan.rounds * len(CLIENTS) * 5
+    return bench.plan.rounds * len(CLIENTS) * 7
 
 
-def measure(bench: Bench, upstream_url: str) -> Report:
-    """Requests per second of each variant."""
-    rows = []
-    with LoadGenerator() as load, _variants(bench, upstream_url) as variants, bare_application(bench.folder) as bare:
+def measure(bench: Bench, upstream_url: str) -> list[Report]:
+    """Requests per second of each variant: of the same route without a database, and of an application without one."""
+    same_route, bare_route = [], []
+    with LoadGenerator() as load, bare_application(bench.folder) as bare, _variants(bench, upstream_url) as variants:
+        sides = [_Variant(_BARE, False, bare, [("bare", get("/"))]), *variants]
         for clients in CLIENTS:
             bench.tell(f"details by guid, {clients} clients")
             samples = [
-                lambda variant=variant, clients=clients: (
-                    load.run(variant.url, variant.requests, connections=clients, seconds=bench.plan.sample_s).rate
+                lambda side=side, clients=clients: (
+                    load.run(side.url, side.requests, connections=clients, seconds=bench.plan.sample_s).rate
                 )
-                for variant in variants
+                for side in sides
             ]
-            base, *others = in_turns(samples, bench.plan.rounds, bench.on_step)
-            for variant, rates in zip(variants[1:], others, strict=True):
-                rows.append(
-                    Row(
-                        f"{variant.name}, {_count(clients)}",
-                        median(rates),
-                        median(base),
-                        ratio(rates, base),
-                        at_least=_AIM.get((variant.name, clients)),
-                    )
-                )
-        ceiling = load.run(bare, [("bare", get("/"))], connections=clients, seconds=bench.plan.sample_s).rate
-        bench.note(f"A bare ASGI application answers the load generator {ceiling:,.0f} times a second here.")
-    return Report("Details by guid", "requests/s", "no database", rows)
+            found = dict(
+                zip([side.name for side in sides], in_turns(samples, bench.plan.rounds, bench.on_step), strict=True)
+            )
+            for variant in variants:
+                rates, what = found[variant.name], f"{variant.name}, {_count(clients)}"
+                aimed_at = variant.database == "MySQL" and clients > 1
+                if variant.database != _NO_DATABASE:
+                    base = found[f"{_NO_DATABASE} with a login" if variant.login else _NO_DATABASE]
+                    same_route.append(_row(what, rates, base, _AIM if aimed_at else None))
+                bare_route.append(_row(what, rates, found[_BARE], _AIM_OF_BARE if aimed_at else None))
+    return [
+        Report("Details by guid", "requests/s", _NO_DATABASE, same_route),
+        Report("Details by guid", "requests/s", _BARE, bare_route),
+    ]
 
 
 @contextmanager
 def _variants(bench: Bench, upstream_url: str) -> Iterator[list[_Variant]]:
-    """Running services: first the one without a database, then each database without and with a login."""
+    """Running services: first the one without a database, then each database; without and with a login."""
     generator = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": upstream_url}
-    databases = {"memory": {"PIXYPROXY_REPOSITORY": "memory"}, "SQLite": {"PIXYPROXY_REPOSITORY": "sqlite"}}
+    databases = {_NO_DATABASE: {}, "SQLite": {"PIXYPROXY_REPOSITORY": "sqlite"}}
+    token = base64.b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
     with ExitStack() as stack:
         try:
             databases["MySQL"] = stack.enter_context(mysql_database())
@@ -73,19 +81,23 @@ def _variants(bench: Bench, upstream_url: str) -> Iterator[list[_Variant]]:
         for name, database in databases.items():
             bench.tell(f"details by guid: filling {name}")
             settings = database | generator
-            home = bench.folder / f"details-{name}"
+            home = bench.folder / f"details-{len(found)}"
             home.mkdir()
-            if name != "memory":
+            if name == _NO_DATABASE:
+                url = stack.enter_context(service_without_database(home, _USER, _PASSWORD, **settings))
+            else:
                 command(home, "migrate", **settings)
                 command(home, "user", "add", _USER, typed=f"{_PASSWORD}\n", **settings)
-            url = stack.enter_context(service(home, **settings))
+                url = stack.enter_context(service(home, **settings))
             paths = [f"/image/{guid}" for guid in add_images(url, _IMAGES, 3000)]
-            found.append(_Variant(name, url, [("details", get(path)) for path in paths]))
-            if name != "memory":
-                token = base64.b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
-                requests = [("details", get(path, {"Authorization": f"Basic {token}"})) for path in paths]
-                found.append(_Variant(f"{name} with a login", url, requests))
+            for login in (False, True):
+                headers = {"Authorization": f"Basic {token}"} if login else {}
+                found.append(_Variant(name, login, url, [("details", get(path, headers)) for path in paths]))
         yield found
+
+
+def _row(what: str, rates: list[float], base: list[float], aim: float | None) -> Row:
+    return Row(what, median(rates), median(base), ratio(rates, base), at_least=aim)
 
 
 def _count(clients: int) -> str:

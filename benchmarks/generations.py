@@ -1,21 +1,24 @@
-"""How long reads take beside slow generations, while these wait and while their answers arrive, against idle."""
+"""How long reads take beside slow generations, while these wait and while their answers arrive, and in what memory."""
 
 import time
 from statistics import median
 
+from benchmarks import memory
 from benchmarks.compare import Report, Row, ratio
 from benchmarks.fill import add_images, prompt
 from benchmarks.load import Answers, LoadGenerator, get, post
 from benchmarks.plan import Bench
-from benchmarks.services import service
+from benchmarks.services import running_service
 
-_IN_FLIGHT = 200
+_IN_FLIGHT = 500
 _DELAY_S = 5.0
-_RAMP_S = 0.8
+_RAMP_S = 2.0
 _SIZE = 1_500_000
 _READERS = 16
 _READS_PER_S = 600
 _AIM = 2.0
+_MOST_MS = 100.0
+_MOST_MB = 400.0
 
 Latencies = dict[str, Answers]
 
@@ -25,15 +28,21 @@ def steps(bench: Bench) -> int:
     return bench.plan.latency_rounds * 3
 
 
-def measure(bench: Bench, upstream_url: str) -> Report:
+def measure(bench: Bench, upstream_url: str) -> list[Report]:
     """Latencies of reads, at a steady rate far below what the service could answer."""
     home = bench.folder / "generations"
     home.mkdir()
-    settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": upstream_url}
+    settings = {
+        "PIXYPROXY_GENERATOR": "openai",
+        "OPENAI_API_KEY": "none",
+        "OPENAI_BASE_URL": upstream_url,
+        "PIXYPROXY_MAX_GENERATIONS": str(_IN_FLIGHT),
+    }
     idle: list[Latencies] = []
     waiting: list[Latencies] = []
     arriving: list[Latencies] = []
-    with LoadGenerator() as readers, LoadGenerator() as writers, service(home, **settings) as url:
+    with LoadGenerator() as readers, LoadGenerator() as writers, running_service(home, **settings) as running:
+        url = running.url
         guids = add_images(url, 16, 30_000)
         paths = {"details": "/image/{}", "content 30 kB": "/image/{}/content"}
         reads = [(kind, get(path.format(guid))) for guid in guids for kind, path in paths.items()]
@@ -45,6 +54,7 @@ def measure(bench: Bench, upstream_url: str) -> Report:
             bench.on_step()
             return found
 
+        memory.forget_peak(running.pid)
         for _ in range(bench.plan.latency_rounds):
             bench.tell("reads while nothing is generated")
             idle.append(latencies(bench.plan.in_flight_s))
@@ -57,13 +67,21 @@ def measure(bench: Bench, upstream_url: str) -> Report:
             _sleep_until(began + _DELAY_S)
             arriving.append(latencies(_RAMP_S + 1))
             writers.result()
+        peak = memory.peak_mb(running.pid)
     rows = [
         _row(f"{quantile} of {kind}, {phase}", kind, quantile, busy, idle, aim if quantile == "p99" else None)
         for phase, busy, aim in (("while all wait", waiting, _AIM), ("while 1.5 MB each arrive", arriving, None))
         for kind in paths
         for quantile in ("p50", "p99")
     ]
-    return Report(f"Reads beside {_IN_FLIGHT} generations of {_DELAY_S:g} s", "ms", "idle", rows)
+    limits = [
+        _limited(f"p99 of {kind}", median(1000 * answers[kind].p99 for answers in arriving), _MOST_MS) for kind in paths
+    ]
+    return [
+        Report(f"Reads beside {_IN_FLIGHT} generations of {_DELAY_S:g} s", "ms", "idle", rows),
+        Report(f"Reads while {_IN_FLIGHT} pictures of 1.5 MB arrive", "ms", "limit", limits),
+        Report(f"Peak of memory with {_IN_FLIGHT} generations", "MB", "limit", [_limited("service", peak, _MOST_MB)]),
+    ]
 
 
 def _row(
@@ -72,6 +90,10 @@ def _row(
     values = [1000 * getattr(answers[kind], quantile) for answers in busy]
     bases = [1000 * getattr(answers[kind], quantile) for answers in idle]
     return Row(what, median(values), median(bases), ratio(values, bases), at_most=at_most)
+
+
+def _limited(what: str, value: float, limit: float) -> Row:
+    return Row(what, value, limit, value / limit, at_most=1.0)
 
 
 def _sleep_until(moment: float) -> None:

@@ -15,10 +15,12 @@ class Plan:
     sample_s: float
     latency_rounds: int
     in_flight_s: float
+    gateway_rounds: int
+    gateway_sample_s: float
 
 
-FULL = Plan(rounds=11, sample_s=0.4, latency_rounds=3, in_flight_s=3.2)
-QUICK = Plan(rounds=3, sample_s=0.2, latency_rounds=1, in_flight_s=3.0)
+FULL = Plan(rounds=11, sample_s=0.4, latency_rounds=3, in_flight_s=2.3, gateway_rounds=5, gateway_sample_s=2.0)
+QUICK = Plan(rounds=3, sample_s=0.2, latency_rounds=1, in_flight_s=2.3, gateway_rounds=2, gateway_sample_s=1.0)
 
 
 @dataclass(frozen=True, slots=True)

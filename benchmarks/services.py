@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import LoadError
@@ -14,6 +15,14 @@ from benchmarks.load import LoadError
 _BIN = Path(sys.executable).parent
 _START_S = 30
 _STOP_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that answers at an address."""
+
+    url: str
+    pid: int
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -25,10 +34,28 @@ def environment(**settings: str) -> dict[str, str]:
 @contextmanager
 def service(home: Path, **settings: str) -> Iterator[str]:
     """A `pixyproxy serve` with these settings in this folder, its request log in a file there; yields its address."""
+    with running_service(home, **settings) as running:
+        yield running.url
+
+
+@contextmanager
+def running_service(home: Path, **settings: str) -> Iterator[Running]:
+    """The same, with its process."""
     # Relative folders, and the `.env` file that is not there, are looked for in the working folder.
     settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
-    with _process([str(_BIN / "pixyproxy"), "serve"], home, environment(**settings), "address") as address:
-        yield address
+    arguments = [str(_BIN / "pixyproxy"), "serve"]
+    with process(arguments, home, environment(**settings)) as started:
+        yield Running(_address(started, "address", home), started.pid)
+
+
+@contextmanager
+def service_without_database(home: Path, username: str, password: str, **settings: str) -> Iterator[str]:
+    """A service that keeps everything in memory and has this user on its roster; yields its address."""
+    settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
+    settings |= {"PIXYPROXY_REPOSITORY": "memory", "PYTHONPATH": str(Path(__file__).parents[1])}
+    arguments = [sys.executable, "-m", "benchmarks.without_database", username, password]
+    with process(arguments, home, environment(**settings)) as started:
+        yield _address(started, "address", home)
 
 
 @contextmanager
@@ -38,8 +65,8 @@ def upstream(folder: Path, behaviour: str) -> Iterator[str]:
     home.mkdir()
     command = [sys.executable, "-m", "tests.fakes.openai_upstream", "--port", "0", "--behaviour", behaviour]
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
-    with _process(command, home, env, "upstream at") as address:
-        yield address
+    with process(command, home, env) as started:
+        yield _address(started, "upstream at", home)
 
 
 @contextmanager
@@ -48,40 +75,44 @@ def bare_application(folder: Path) -> Iterator[str]:
     home = folder / "bare"
     home.mkdir()
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
-    with _process([sys.executable, "-m", "benchmarks.bare"], home, env, "address") as address:
-        yield address
+    with process([sys.executable, "-m", "benchmarks.bare"], home, env) as started:
+        yield _address(started, "address", home)
 
 
-def command(home: Path, *arguments: str, typed: str = "", **settings: str) -> None:
-    """Run `pixyproxy` with these arguments and this on its standard input; raises LoadError if it fails."""
+def command(home: Path, *arguments: str, typed: str = "", **settings: str) -> str:
+    """Run `pixyproxy` with these arguments and this on its standard input; return what it says.
+
+    Raises LoadError if it fails.
+    """
     done = subprocess.run(
         [str(_BIN / "pixyproxy"), *arguments], input=typed, env=environment(**settings), cwd=home,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise LoadError(f"pixyproxy {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 @contextmanager
-def _process(arguments: list[str], home: Path, env: dict[str, str], marker: str) -> Iterator[str]:
-    """A process in its own folder, from the line that has the marker and its address to a clean end."""
-    log = home / "log"
-    with log.open("ab") as errors:
-        process = subprocess.Popen(arguments, cwd=home, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
+def process(arguments: list[str], home: Path, env: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """A process in its own folder, what it says of errors in a file `log` there, until a clean end."""
+    with (home / "log").open("ab") as errors:
+        started = subprocess.Popen(arguments, cwd=home, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
-        yield _address(process, marker, log)
+        yield started
     finally:
-        process.terminate()
+        started.terminate()
         try:
-            process.wait(_STOP_S)
+            started.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+            started.kill()
+            started.wait()
+        if started.stdout is not None:
+            started.stdout.close()
 
 
-def _address(process: "subprocess.Popen[str]", marker: str, log: Path) -> str:
+def _address(process: "subprocess.Popen[str]", marker: str, home: Path) -> str:
+    """What a process says with the marker before it."""
     assert process.stdout is not None
     give_up = time.monotonic() + _START_S
     for line in process.stdout:
@@ -90,4 +121,4 @@ def _address(process: "subprocess.Popen[str]", marker: str, log: Path) -> str:
             return found[1]
         if time.monotonic() > give_up:
             break
-    raise LoadError(f"{process.args!r} did not start: {log.read_text().strip()[-2000:]}")
+    raise LoadError(f"{process.args!r} did not start: {(home / 'log').read_text().strip()[-2000:]}")

@@ -168,6 +168,14 @@ async def url(exchange: Exchange, *, to: str = "", at: str = "ok") -> None:
     await exchange.answer_json({"data": [{"url": to or f"{exchange.base_url}/pictures/{at}", "b64_json": None}]})
 
 
+@behaviour("urls")
+async def urls(exchange: Exchange, *, at: str, good: int = 0) -> None:
+    """Several addresses, `at` names of behaviours with commas between them, and after them `good` pictures."""
+    entries: list[dict[str, Any]] = [{"url": f"{exchange.base_url}/pictures/{name}"} for name in at.split(",")]
+    document = image_document(*(picture_of(str(exchange.record.json["prompt"]), number) for number in range(good)))
+    await exchange.answer_json({**document, "data": entries + document["data"]})
+
+
 @behaviour("data-url")
 async def data_url(exchange: Exchange) -> None:
     b64 = base64.b64encode(picture(str(exchange.record.json["prompt"]))).decode()

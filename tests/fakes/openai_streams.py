@@ -11,6 +11,8 @@ from tests.fakes.openai_behaviours import behaviour, chunk, picture_of, reports,
 from tests.fakes.openai_exchange import Exchange, error_document
 from tests.fakes.openai_refusals import REFUSALS
 
+COMMENTS = ": keep-alive äöü 🦆\n\n:\n"
+UNKNOWN = "event: ping\nid: 7\nretry: 10\ndata: {}\n\nwhatever\n\ndata: no json\n\n"
 NEWLINES = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
@@ -33,7 +35,7 @@ class Wire:
     async def text(self, text: str | bytes) -> None:
         """Send it with this newline, in pieces of `split` bytes where that is not 0."""
         data = text.replace("\n", self.newline).encode() if isinstance(text, str) else text
-        size = self.split or len(data)
+        size = self.split or len(data) or 1
         for start in range(0, len(data), size):
             piece = data[start : start + size]
             await self.exchange.send(chunk(piece) if self.chunked else piece)
@@ -67,6 +69,7 @@ async def stream(
     chunked: bool = True,
     done: bool = False,
     bad: str = "",
+    url: str = "",
     finished: int | None = None,
     error: str | int = "",
     bare: bool = False,
@@ -77,26 +80,25 @@ async def stream(
     `partials` and `finished` say how many there are in place of what is asked for. `newline` is lf, crlf or cr,
     `split` the size of the pieces it is sent in. `comments` and `unknown` events come between; `names` and `types`
     say whether an event is named before and in its data, `done` whether `[DONE]` follows. `bad` is "partial" or
-    "completed": these hold no base64. `error` is the name of a refusal, which comes after the pictures that are
-    `finished` (none), `bare` without a type. `end` is close, hang (in silence, nothing lacking), cut (within one more
+    "completed": these hold no base64; with `url` the pictures are addresses, of paths that behave so. `error` is the
+    name of a refusal, which comes after the pictures that are `finished` (none), `bare` without a type. `end` is
+    close, hang (in silence, nothing lacking), stall (so, but within one more event, a large one), cut (within one more
     event), cut-after (the last event lacks only its empty line), reset, trickle (comments for ever).
     """
     wire = Wire(exchange, NEWLINES[newline], split, names, chunked)
     await wire.begin()
     if finished is None:
         finished = 0 if error else exchange.record.pictures
-    documents = list(_documents(exchange, finished, partials, size, {"model": model, "revised_prompt": revised}))
+    told: dict[str, Any] = {"usage": tokens(1)} if usage else {}
+    told |= {name: value for name, value in (("model", model), ("revised_prompt", revised)) if value}
+    if url:
+        told |= {"b64_json": None, "url": f"{exchange.base_url}/pictures/{url}"}
+    documents = list(_documents(exchange, finished, partials, size, told))
     for number, document in enumerate(documents):
         if delay:
             await exchange.pass_time(delay)
-        if comments:
-            await wire.text(": keep-alive äöü 🦆\n\n:\n")
-        if unknown:
-            await wire.text("event: ping\nid: 7\nretry: 10\ndata: {}\n\nwhatever\n\ndata: no json\n\n")
-        kind = document["type"].rpartition(".")[2]
-        if not usage:
-            document.pop("usage", None)
-        if bad and kind.startswith(bad):
+        await wire.text(COMMENTS * comments + UNKNOWN * unknown)
+        if bad and document["type"].partition(".")[2].startswith(bad):
             document["b64_json"] = "no base64!"
         if not types:
             await wire.text(f"event: {document.pop('type')}\n")
@@ -104,31 +106,30 @@ async def stream(
     if error:
         if delay:
             await exchange.pass_time(delay)
-        _, message, code_type, code = REFUSALS[str(error)]
+        _, message, kind, code = REFUSALS[str(error)]
         key = exchange.record.headers.get("authorization", "").removeprefix("Bearer ")
-        document = dict(error_document(message.format(key=key), code_type, code))
-        await wire.event(document if bare else {"type": "error", **document})
-    if done:
-        await wire.text("data: [DONE]\n\n")
+        refusal = error_document(message.format(key=key), kind, code)
+        await wire.event({**refusal} if bare else {"type": "error", **refusal})
+    await wire.text("data: [DONE]\n\n" * done)
     await _end(wire, end)
 
 
 def _documents(
-    exchange: Exchange, pictures: int, partials: int | None, size: int | None, told: dict[str, str | None]
+    exchange: Exchange, pictures: int, partials: int | None, size: int | None, told: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     request = exchange.record.json
+    prompt, asked = str(request.get("prompt")), str(request.get("partial_images"))
     task = "image_edit" if exchange.record.path.endswith("edits") else "image_generation"
-    asked = str(request.get("partial_images"))
     views = partials if partials is not None else int(asked) if asked in ("1", "2", "3") else 0
-    common = {**reports(exchange), "created_at": int(time.time())}
+    used = reports(exchange)
+    common = {**used, "created_at": int(time.time())}
     for number in range(max(1, pictures)):
         for view in range(views):
-            data = view_of(str(request.get("prompt")), view)
-            yield {"type": f"{task}.partial_image", "partial_image_index": view, "b64_json": _b64(data), **common}
+            data = _b64(view_of(prompt, view))
+            yield {"type": f"{task}.partial_image", "partial_image_index": view, "b64_json": data, **common}
         if number < pictures:
-            data = picture_of(str(request.get("prompt")), number, common["output_format"], size)
-            yield {"type": f"{task}.completed", "b64_json": _b64(data), **common, "usage": tokens(1),
-                   **{name: value for name, value in told.items() if value}}  # fmt: skip
+            data = _b64(picture_of(prompt, number, used["output_format"], size))
+            yield {"type": f"{task}.completed", "b64_json": data, **common, **told}
 
 
 def view_of(prompt: str, index: int) -> bytes:
@@ -140,7 +141,9 @@ async def _end(wire: Wire, end: str) -> None:
     exchange = wire.exchange
     if end == "close":
         await wire.end()
-    elif end == "hang":
+    elif end in ("hang", "stall"):
+        if end == "stall":
+            await wire.text('event: image_generation.completed\ndata: {"b64_json": "' + "A" * 300_000)
         await exchange.pass_time(None)
     elif end in ("cut", "cut-after"):
         if end == "cut":

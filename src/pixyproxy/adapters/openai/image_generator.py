@@ -10,10 +10,10 @@ import httpx2
 from openai import AsyncOpenAI
 
 from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
-from pixyproxy.adapters.openai.client import BodyPlaces, new_client, new_http_client, new_timeout
+from pixyproxy.adapters.openai.client import BodyPlaces, new_client, new_http_client, new_timeout, send_json
 from pixyproxy.adapters.openai.errors import FAILURES, Refusal, StreamRefusal, never_sent, translate
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
-from pixyproxy.adapters.openai.request import Call, write_call
+from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, Call, write_call
 from pixyproxy.adapters.openai.stream import SMALL_BYTES, StreamReader
 from pixyproxy.adapters.openai.url_fetch import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import (
@@ -41,6 +41,8 @@ UNREAD = {"X-Stainless-Raw-Response": "stream"}
 @dataclass(frozen=True, slots=True)
 class _Opened:
     client: AsyncOpenAI
+    http: httpx2.AsyncClient
+    generations: httpx2.URL
     pictures: httpx2.AsyncClient
     fetcher: PictureFetcher
     places: BodyPlaces
@@ -96,9 +98,11 @@ class OpenAIImageGenerator(ImageGenerator):
             http_log.setLevel(logging.WARNING)
         timeout = new_timeout(self._timeout_s)
         context = httpx2.create_ssl_context()
-        pictures = new_http_client(context, timeout)
+        http, pictures = new_http_client(context, timeout), new_http_client(context, timeout)
         self._opened = _Opened(
-            client=new_client(self._api_key, str(base_url), new_http_client(context, timeout), timeout),
+            client=new_client(self._api_key, str(base_url), http, timeout),
+            http=http,
+            generations=base_url.copy_with(path=base_url.path.rstrip("/") + GENERATIONS),
             pictures=pictures,
             fetcher=PictureFetcher(pictures, base_url, self._url_hosts),
             places=BodyPlaces(BODIES_AT_ONCE, BODY_HOLD_S),
@@ -154,13 +158,16 @@ class OpenAIImageGenerator(ImageGenerator):
     async def _call(
         self, opened: _Opened, call: Call, wanted: int, on_partial: OnPartial | None, give_up: float
     ) -> tuple[list[Made], bytes]:
-        response = await opened.client.post(
-            call.path,
-            cast_to=httpx2.Response,
-            body=call.body,
-            files=call.files,
-            options={"headers": {**UNREAD, **call.headers}},
-        )
+        if call.files:
+            response = await opened.client.post(
+                EDITS,
+                cast_to=httpx2.Response,
+                body=call.fields,
+                files=call.files,
+                options={"headers": {**UNREAD, "Content-Type": "multipart/form-data"}},
+            )
+        else:
+            response = await send_json(opened.http, opened.generations, self._api_key, call.document)
         opened.answers.add(response)
         try:
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):

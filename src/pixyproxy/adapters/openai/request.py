@@ -24,12 +24,11 @@ Part: TypeAlias = tuple[str, tuple[str, BinaryIO, str]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Where a request goes and what it holds: `body` as JSON or, with files, as the fields of a form."""
+    """What a request holds: a JSON document or, with files, the fields of a form."""
 
-    path: str
-    body: dict[str, Any]
-    headers: dict[str, str]
-    files: list[Part] | None = None
+    fields: dict[str, Any]
+    document: bytes
+    files: list[Part]
 
 
 def write_call(request: GenerationRequest, model: str, *, streamed: bool) -> Call:
@@ -47,12 +46,15 @@ def write_call(request: GenerationRequest, model: str, *, streamed: bool) -> Cal
     if streamed:
         body["stream"] = True
     try:
-        json.dumps([body, list(request.attachments)], ensure_ascii=False, allow_nan=False).encode()
+        document = _document(body)
+        _document(list(request.attachments))
     except (TypeError, ValueError, RecursionError):
         raise GeneratorRequestError("The request cannot be written as JSON.") from None
-    if parts:
-        return Call(EDITS, body, {"Content-Type": "multipart/form-data"}, parts)
-    return Call(GENERATIONS, body, {})
+    return Call(body, document, parts)
+
+
+def _document(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _parts(request: GenerationRequest) -> Iterable[Part]:

@@ -98,13 +98,14 @@ class StreamReader:
                 await self._read_events(response, events, patience)
         except FAILURES as error:
             if not isinstance(error, StreamRefusal):
-                await self._take_rest(events)
+                self._take_rest(events)
             raise
-        await self._take_rest(events)
+        self._take_rest(events)
 
-    async def _take_rest(self, events: EventReader) -> None:
+    def _take_rest(self, events: EventReader) -> None:
         if (rest := events.rest()) is not None:
-            await self._take(rest)
+            # Here and not in a thread: where the generator was closed, there is none any more.
+            self._act(read_event(rest))
 
     async def _read_events(self, response: httpx2.Response, events: EventReader, patience: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
@@ -133,9 +134,11 @@ class StreamReader:
     async def _take(self, event: Event) -> bool:
         """Act on an event; False if it is the last that is read."""
         if len(event.data) <= SMALL_BYTES:
-            told = read_event(event)
-        else:
-            told = await asyncio.get_running_loop().run_in_executor(self.executor, read_event, event)
+            return self._act(read_event(event))
+        told = await asyncio.get_running_loop().run_in_executor(self.executor, read_event, event)
+        return self._act(told)
+
+    def _act(self, told: Told) -> bool:
         if told.error is not None:
             raise StreamRefusal(told.error, begun=self._views > 0)
         if told.partial is not None and self.on_partial is not None:

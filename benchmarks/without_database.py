@@ -1,0 +1,31 @@
+"""`pixyproxy serve` without a database, with a user on its roster: nobody else could put one into its memory."""
+
+import asyncio
+import sys
+
+from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.entrypoints import logs
+from pixyproxy.entrypoints.http.server import serve
+from pixyproxy.settings import load_settings
+
+
+def main(username: str, password: str) -> None:
+    """Serve until told to stop."""
+    settings = load_settings()
+    container = build_container(settings)
+    asyncio.run(_add_user(container, username, password))
+
+    def announce(address: str) -> None:
+        logs.configure(settings.log_level)
+        print(f"address {address}", flush=True)
+
+    serve(settings, container, announce)
+
+
+async def _add_user(container: Container, username: str, password: str) -> None:
+    async with opened(container):
+        await container.user_service().add(username, password)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
