@@ -83,9 +83,9 @@ class FaultyCalls(SystemCalls):
         self._record("mkdir", path)
         super().mkdir(path)
 
-    def size(self, fd: int) -> int:
-        self._record("size", self._paths[fd])
-        return super().size(fd)
+    def status(self, fd: int) -> os.stat_result:
+        self._record("status", self._paths[fd])
+        return super().status(fd)
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         self._record("pread", self._paths.get(fd, Path("?")))

@@ -187,7 +187,7 @@ async def test_what_the_server_refuses(database: MySQLDatabase, empty_mysql: MyS
 async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
     images = MySQLImageRepository(mysql_settings.database())
     await images.open()
-    for table in ("image_tags", "image_terms", "image_sources", "images"):
+    for table in ("image_tags", "image_terms", "image_sources", "image_stragglers", "images"):
         mysql_settings.query(f"DROP TABLE {table}")
     with pytest.raises(SchemaVersionError):
         await images.get(new_guid())

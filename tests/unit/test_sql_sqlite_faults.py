@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -337,17 +336,6 @@ async def test_no_thread_is_left_behind(path: Path) -> None:
         await SQLiteImageRepository(SQLiteDatabase(path)).open()
     await asyncio.sleep(0.1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-")]
-
-
-async def test_lists_use_an_index_in_order(images: SQLiteImageRepository, database: SQLiteDatabase) -> None:
-    from pixyproxy.adapters._sql.image_query import page_statement
-
-    for query in (ImageQuery(), ImageQuery(viewer="alice"), ImageQuery(viewer="alice", author="alice")):
-        sql, parameters = page_statement(replace(query, before_id=10), [], None)
-        plan = await database.read(lambda s, sql=sql, p=parameters: s.fetch(f"EXPLAIN QUERY PLAN {sql}", p))
-        steps = [str(row[3]) for row in plan]
-        assert any("images_visible" in step or "images_author" in step for step in steps), steps
-        assert not any(step.startswith("SCAN images") for step in steps), steps
 
 
 async def test_what_is_recent_is_read_from_its_index(images: SQLiteImageRepository, database: SQLiteDatabase) -> None:

@@ -16,6 +16,7 @@ class SQLApiKeyRepository(ApiKeyRepository):
     @abstractmethod
     def __init__(self, database: SQLDatabase) -> None:
         self._database = database
+        self._find = database.reads_by_key(api_keys.find_all)
 
     async def open(self) -> None:
         """Open the database and check its tables."""
@@ -30,8 +31,8 @@ class SQLApiKeyRepository(ApiKeyRepository):
         await self._database.write(partial(api_keys.add, key=key))
 
     async def find(self, digest: str) -> tuple[ApiKey, User] | None:
-        """Read one row and its user by a unique key."""
-        return await self._database.point_read(partial(api_keys.find, digest=digest))
+        """Read one row and its user by a unique key, perhaps together with others."""
+        return await self._find(digest)
 
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
         """Read the rows of a user, or all."""

@@ -1,7 +1,9 @@
 """The transactions of the API key repositories, written once for every SQL server."""
 
+from collections.abc import Sequence
+
 from pixyproxy.adapters._sql.mapping import from_time, to_time
-from pixyproxy.adapters._sql.session import Row, Session
+from pixyproxy.adapters._sql.session import Row, Session, in_list
 from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.errors import RecordNotFoundError, UserNotFoundError
 from pixyproxy.domain.user import User
@@ -9,10 +11,9 @@ from pixyproxy.domain.user import User
 _COLUMNS = """api_keys.key_id, api_keys.`user`, api_keys.name, api_keys.digest, api_keys.created_at,
     api_keys.expires_at"""
 _WITH_USER = ", ".join([_COLUMNS, "roster.class_key, roster.`password`"])
-# The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
-_BY_DIGEST = """FROM api_keys JOIN roster ON roster.`user` = api_keys.`user`
-    WHERE api_keys.digest = :digest AND LENGTH(api_keys.digest) = LENGTH(:digest)"""
+_BY_DIGESTS = "FROM api_keys JOIN roster ON roster.`user` = api_keys.`user` WHERE api_keys.digest IN "
 _LIST = " ".join(["SELECT", _COLUMNS, "FROM api_keys"])
+# The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _LIST_OF_USER = _LIST + " WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
 _USER = "SELECT 1 FROM roster WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
 _INSERT = """INSERT INTO api_keys (key_id, digest, `user`, name, created_at, expires_at)
@@ -38,14 +39,14 @@ def add(session: Session, key: ApiKey) -> None:
     )
 
 
-def find(session: Session, digest: str) -> tuple[ApiKey, User] | None:
-    """The key with this digest and its user, or None."""
-    row = session.fetch_one(_WITH_USER, _BY_DIGEST, {"digest": digest})
-    if row is None:
-        return None
-    *columns, class_key, password_hash = row
-    key = _to_key(columns)
-    return key, User(key.username, class_key, password_hash)
+def find_all(session: Session, digests: Sequence[str]) -> dict[str, tuple[ApiKey, User]]:
+    """The keys with these digests, as far as there are any, and their users, by digest; looked up exactly."""
+    values, parameters = in_list(digests)
+    found = {}
+    for *columns, class_key, password_hash in session.fetch_few(_WITH_USER, _BY_DIGESTS + values, parameters):
+        key = _to_key(columns)
+        found[key.digest] = key, User(key.username, class_key, password_hash)
+    return found
 
 
 def list_all(session: Session, username: str | None) -> tuple[ApiKey, ...]:

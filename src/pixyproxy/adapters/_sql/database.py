@@ -1,12 +1,18 @@
 """What the repositories need of a database, whichever server runs it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from pixyproxy.adapters._sql.session import Session
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+FindByKey = Callable[[Session, Sequence[K]], Mapping[K, T]]
+"""A job that reads what there is under any of some keys, all of them different."""
+GetByKey = Callable[[K], Awaitable[T | None]]
+"""Reads what is under one key, or None."""
 
 
 class SQLDatabase(ABC):
@@ -27,6 +33,13 @@ class SQLDatabase(ABC):
     @abstractmethod
     async def point_read(self, job: Callable[[Session], T]) -> T:
         """The result of a job that reads one row by a unique key."""
+
+    @abstractmethod
+    def reads_by_key(self, find: FindByKey[K, T]) -> GetByKey[K, T]:
+        """Reads by a unique key, which may be done for several callers at once.
+
+        Each sees what was committed before its call, and an error is that of its own key or of the database.
+        """
 
     @abstractmethod
     async def read(self, job: Callable[[Session], T]) -> T:

@@ -16,6 +16,9 @@ CALL_SECONDS = 4.5
 """The longest a caller waits for the database, time in the queue included; a promise of 5 s with room to keep it."""
 
 
+TOO_LATE = "The database did not answer in time."
+
+
 class Link(Protocol):
     """One thread's connection, opened when first needed."""
 
@@ -25,6 +28,25 @@ class Link(Protocol):
 
 L = TypeVar("L", bound=Link)
 T = TypeVar("T")
+L_contra = TypeVar("L_contra", bound=Link, contravariant=True)
+
+
+class Work(Protocol[L_contra]):
+    """Something for a thread to do, and those who wait for it on an event loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits; asked in the thread just before `run`, which is left out if not."""
+
+    def run(self, link: L_contra) -> object:
+        """Do it, in the thread."""
+
+    def settle(self, result: object, failure: BaseException | None) -> None:
+        """Called on the loop with what `run` returned (None if it was left out) or raised."""
+
+    def fail(self, message: str) -> None:
+        """Called on the loop, instead of all the others, where it is never going to run."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +57,20 @@ class _Call(Generic[L]):
     deadline: float
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[Any]"
+
+    def is_wanted(self) -> bool:
+        return not self.answer.done()
+
+    def run(self, link: L) -> object:
+        return self.job(link, self.deadline)
+
+    def settle(self, result: object, failure: BaseException | None) -> None:
+        if self.answer.done():
+            return
+        if failure is None:
+            self.answer.set_result(result)
+        else:
+            self.answer.set_exception(failure)
 
     def fail(self, message: str) -> None:
         """Give up waiting; the job does not run any more if it does not yet."""
@@ -53,16 +89,16 @@ class ConnectionThreads(Generic[L]):
         self._name = name
         self._size = size
         self._make_link = make_link
-        self._queue: SimpleQueue[_Call[L] | None] | None = None
+        self._queue: SimpleQueue[Work[L] | None] | None = None
         self._threads: list[threading.Thread] = []
-        self._calls = 0
-        """How many calls the threads have not done with, whether or not anybody waits for them."""
+        self._undone = 0
+        """How much work the threads have not done with, whether or not anybody waits for it."""
 
     def start(self) -> None:
         """Take jobs from now on; threads are started and connections opened only as work needs them."""
         self._queue = SimpleQueue()
         self._threads = []
-        self._calls = 0
+        self._undone = 0
 
     async def stop(self) -> None:
         """Drop the jobs that wait, let those that run come to their end, and close all connections."""
@@ -71,8 +107,8 @@ class ConnectionThreads(Generic[L]):
         queue, self._queue = self._queue, None
         threads = self._threads
         with suppress(Empty):
-            while call := queue.get_nowait():
-                call.fail("The database was closed meanwhile.")
+            while work := queue.get_nowait():
+                work.fail("The database was closed meanwhile.")
         for _ in threads:
             queue.put(None)
         await run_in_own_thread(f"{self._name}-close", lambda: _join(threads))
@@ -83,51 +119,50 @@ class ConnectionThreads(Generic[L]):
         Raises DBConnectionError when the time limit passes first. A job still in the queue then, or when
         the caller is cancelled, never runs; one that runs goes on and has to heed the deadline itself.
         """
-        if self._queue is None:
-            raise DBConnectionError("The database is not open.")
         loop = asyncio.get_running_loop()
         call: _Call[L] = _Call(job, time.monotonic() + CALL_SECONDS, loop, loop.create_future())
-        self._calls += 1
-        if self._calls > len(self._threads) < self._size:
-            self._start_thread(self._queue)
-        self._queue.put(call)
-        timer = loop.call_later(CALL_SECONDS, call.fail, "The database did not answer in time.")
+        self.put(call)
+        timer = loop.call_later(CALL_SECONDS, call.fail, TOO_LATE)
         try:
             result: T = await call.answer
             return result
         finally:
             timer.cancel()
 
-    def _start_thread(self, queue: "SimpleQueue[_Call[L] | None]") -> None:
+    def put(self, work: Work[L]) -> None:
+        """Have work done by the next thread that is free; raises DBConnectionError where there are no threads."""
+        if self._queue is None:
+            raise DBConnectionError("The database is not open.")
+        self._undone += 1
+        if self._undone > len(self._threads) < self._size:
+            self._start_thread(self._queue)
+        self._queue.put(work)
+
+    def _start_thread(self, queue: "SimpleQueue[Work[L] | None]") -> None:
         name = f"{self._name}_{len(self._threads)}"
         thread = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _work(self, queue: "SimpleQueue[_Call[L] | None]") -> None:
+    def _work(self, queue: "SimpleQueue[Work[L] | None]") -> None:
         link: L | None = None
-        while (call := queue.get()) is not None:
+        while (work := queue.get()) is not None:
             result, failure = None, None
             try:
-                if not call.answer.done():
+                if work.is_wanted():
                     link = link or self._make_link()
-                    result = call.job(link, call.deadline)
+                    result = work.run(link)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
                 failure = error
             with suppress(RuntimeError):  # the loop is closed: nobody waits
-                call.loop.call_soon_threadsafe(self._settle, call, result, failure)
-            del call, result, failure  # what a job returned or raised is not kept until the next one comes
+                work.loop.call_soon_threadsafe(self._settle, work, result, failure)
+            del work, result, failure  # what a job returned or raised is not kept until the next one comes
         if link is not None:
             link.close()
 
-    def _settle(self, call: _Call[L], result: object, failure: BaseException | None) -> None:
-        self._calls -= 1
-        if call.answer.done():
-            return
-        if failure is None:
-            call.answer.set_result(result)
-        else:
-            call.answer.set_exception(failure)
+    def _settle(self, work: Work[L], result: object, failure: BaseException | None) -> None:
+        self._undone -= 1
+        work.settle(result, failure)
 
 
 async def run_in_own_thread(name: str, work: Callable[[], T]) -> T:

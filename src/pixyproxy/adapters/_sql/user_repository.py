@@ -15,6 +15,7 @@ class SQLUserRepository(UserRepository):
     @abstractmethod
     def __init__(self, database: SQLDatabase) -> None:
         self._database = database
+        self._find = database.reads_by_key(users.find_all)
 
     async def open(self) -> None:
         """Open the database and check its tables."""
@@ -25,8 +26,11 @@ class SQLUserRepository(UserRepository):
         await self._database.close(self)
 
     async def get(self, username: str) -> User:
-        """Read one row by its primary key."""
-        return await self._database.point_read(partial(users.get, username=username))
+        """Read one row by its primary key, perhaps together with others."""
+        user = await self._find(username)
+        if user is None:
+            raise users.missing()
+        return user
 
     async def list(self) -> tuple[User, ...]:
         """Read all rows."""

@@ -1,11 +1,15 @@
 """The transactions of the user repositories, written once for every SQL server."""
 
-from pixyproxy.adapters._sql.session import Row, Session
+from collections.abc import Sequence
+
+from pixyproxy.adapters._sql.session import Row, Session, in_list
 from pixyproxy.domain.errors import UserNotFoundError
 from pixyproxy.domain.user import User
 
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
-_LIST = "SELECT `user`, class_key, `password` FROM roster"
+_COLUMNS = "`user`, class_key, `password`"
+_BY_NAMES = "FROM roster WHERE `user` IN "
+_LIST = " ".join(["SELECT", _COLUMNS, "FROM roster"])
 _SELECT = _LIST + " WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
 _INSERT = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:username, :password_hash, :class_key)"
 _SET_HASH = """UPDATE roster SET `password` = :password_hash
@@ -19,12 +23,10 @@ def find(session: Session, username: str) -> User | None:
     return _to_user(rows[0]) if rows else None
 
 
-def get(session: Session, username: str) -> User:
-    """The user with this name; raises UserNotFoundError."""
-    user = find(session, username)
-    if user is None:
-        raise _missing()
-    return user
+def find_all(session: Session, usernames: Sequence[str]) -> dict[str, User]:
+    """The users with these names, as far as there are any, by name; looked up exactly, trailing spaces too."""
+    values, parameters = in_list(usernames)
+    return {user.username: user for user in map(_to_user, session.fetch_few(_COLUMNS, _BY_NAMES + values, parameters))}
 
 
 def list_all(session: Session) -> tuple[User, ...]:
@@ -45,13 +47,13 @@ def set_password_hash(session: Session, username: str, password_hash: str) -> No
     """Replace the hash; raises UserNotFoundError."""
     parameters = {"username": username, "password_hash": password_hash}
     if not session.change(_SET_HASH, parameters):
-        raise _missing()
+        raise missing()
 
 
 def remove(session: Session, username: str) -> None:
     """Delete the user; raises UserNotFoundError."""
     if not session.change(_DELETE, {"username": username}):
-        raise _missing()
+        raise missing()
 
 
 def _to_user(row: Row) -> User:
@@ -59,5 +61,6 @@ def _to_user(row: Row) -> User:
     return User(username, class_key, password_hash)
 
 
-def _missing() -> UserNotFoundError:
+def missing() -> UserNotFoundError:
+    """The error for a name that nobody has."""
     return UserNotFoundError("There is no such user.")

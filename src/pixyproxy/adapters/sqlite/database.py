@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.database import SQLDatabase
+from pixyproxy.adapters._sql.database import FindByKey, GetByKey, K, SQLDatabase
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.sqlite.connection import FileLink
@@ -69,6 +69,14 @@ class SQLiteDatabase(SQLDatabase):
             return run_point_read(self._point, job)
         except LockedError:
             return await self.read(job)
+
+    def reads_by_key(self, find: FindByKey[K, T]) -> GetByKey[K, T]:
+        """Reads by a unique key, one by one: here nothing is on its way for long enough that others could join."""
+
+        async def get(key: K) -> T | None:
+            return await self.point_read(lambda session: find(session, (key,)).get(key))
+
+        return get
 
     async def read(self, job: Callable[[Session], T]) -> T:
         """The result of a job that only reads, outside any transaction."""

@@ -1,5 +1,6 @@
 """Images in an SQLite file."""
 
+from pixyproxy.adapters._sql.bounds import DEFAULT, Bounds
 from pixyproxy.adapters._sql.image_repository import SQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
@@ -7,5 +8,5 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 class SQLiteImageRepository(SQLImageRepository):
     """Remembers images in an SQLite file, which other repositories may share."""
 
-    def __init__(self, database: SQLiteDatabase) -> None:
-        super().__init__(database)
+    def __init__(self, database: SQLiteDatabase, bounds: Bounds = DEFAULT) -> None:
+        super().__init__(database, bounds)

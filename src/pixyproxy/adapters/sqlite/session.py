@@ -18,14 +18,27 @@ T = TypeVar("T")
 class SQLiteSession(Session):
     """The statements of one job."""
 
+    ordered_join = "CROSS JOIN"
     row_lock = ""  # a writer has the whole file to itself
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def by_index(self, index: str) -> str:
+        """SQLite is told the index; the key of a table has no name there and is what it takes by itself."""
+        return "" if index == "PRIMARY" else f" INDEXED BY {index}"
+
+    def fixed(self, column: str, parameter: str) -> str:
+        """An equation, after which alone SQLite goes on to the next column of an index."""
+        return f"{column} = :{parameter}"
+
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
         """All rows of a query."""
         return self._connection.execute(sql, parameters).fetchall()
+
+    def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
+        """A few rows."""
+        return self.fetch(" ".join(["SELECT", columns, rest]), parameters)
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
         """One row, or None."""
