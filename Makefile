@@ -5,7 +5,7 @@ NODE_CLIENT := tests/integration/clients/node
 LITELLM := benchmarks/.litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults mutations check format bench bench-gateway lock clean
+.PHONY: help run test faults mutations check format bench bench-scale bench-gateway lock clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ format: .venv/dev ## Format the code and mend what can be mended by itself
 
 bench: .venv/dev ## Measure the service, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+SIZES ?= 10000,100000,1000000
+DATABASES ?= sqlite,mysql
+bench-scale: .venv/dev ## Measure lists and searches among SIZES=10000,100000,1000000 images (some minutes)
+	$(BIN)/python -m benchmarks.scale --sizes $(SIZES) --database $(DATABASES)
 
 bench-gateway: .venv/dev $(LITELLM)/.installed ## Measure generations beside LiteLLM's proxy, which is installed in benchmarks/.litellm
 	$(BIN)/python -m benchmarks gateway

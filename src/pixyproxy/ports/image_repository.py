@@ -88,9 +88,11 @@ class ImageRepository(Resource):
     async def search(self, query: ImageQuery) -> Page:
         """The images that match all of the query and that its viewer may see, newest (highest id) first.
 
-        At most `query.limit` of them, and a cursor if there are more. An image that was there when the
-        first page was read and is not changed meanwhile is on exactly one page, whatever is added or
-        deleted between the pages. No match is an empty page.
+        At most `query.limit` of them, and a cursor unless there are no more. However many images there are and
+        whatever is asked for, only so many are looked at for one page: where these do not fill it, it holds
+        fewer, perhaps none, and the search goes on at its cursor. Going on at the cursors comes to an end, and an
+        image that was there when the first page was read and is not changed meanwhile is on exactly one page,
+        whatever is added or deleted between the pages. No match is an empty page at the end.
         """
 
     @abstractmethod
@@ -98,6 +100,13 @@ class ImageRepository(Resource):
         """Change the given fields, all or none, set `updated_at` to `now`, and return the new image.
 
         Raises ImageNotFoundError if there is no such image.
+        """
+
+    @abstractmethod
+    async def set_placeholder(self, guid: str, placeholder: str) -> None:
+        """Keep a placeholder with the image, in place of an older one; nothing else of it changes, nor `updated_at`.
+
+        It is no error if there is no such image.
         """
 
     @abstractmethod

@@ -845,6 +845,35 @@ class ImageRepositoryContract:
         assert storage.child_rows() - rows in {0, 2}
         assert await found(repository, tags=final.tags) == ["a duck"]
 
+    # set_placeholder
+
+    async def test_a_placeholder_is_kept_and_nothing_else_changes(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        image, other = await add_ready(repository, tags=("a",)), await add_ready(repository)
+        assert image.placeholder is None
+        text = "data:image/webp;base64," + "QUJD" * 119
+        await repository.set_placeholder(image.guid, text)
+        changed = replace(image, placeholder=text)
+        assert await repository.get(image.guid) == changed
+        assert (await repository.search(ImageQuery())).items == (other, changed)
+        await repository.set_placeholder(image.guid, "data:,")
+        assert await repository.get(image.guid) == replace(image, placeholder="data:,")
+
+    async def test_a_placeholder_stays_with_the_image(self, repository: ImageRepository) -> None:
+        image = await add_ready(repository)
+        await repository.set_placeholder(image.guid, "data:,")
+        assert (await repository.update(image.guid, ImageChanges(tags=("b",)), LATER)).placeholder == "data:,"
+        assert (await repository.mark_ready(image.guid, make_result(), LATER)).placeholder == "data:,"
+
+    async def test_a_placeholder_of_a_missing_image_is_no_error(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        missing = new_guid()
+        for guid in (missing, "", "猫", "x" * 36):
+            await repository.set_placeholder(guid, "data:,")
+        assert storage.stored(missing) is None
+
     # delete
 
     async def test_delete_leaves_nothing(self, storage: ImageStorage, repository: ImageRepository) -> None:

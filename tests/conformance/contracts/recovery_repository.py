@@ -576,6 +576,7 @@ def restorable(**values: object) -> Image:
         reported={"size": "1024x1024", "quality": "high"},
         derived_from=(SOURCE, "1c2d0b9f-0000-4000-8000-000000000000"),
         batch=SOURCE,
+        placeholder="data:,",
     )
     return replace(image, **values)
 

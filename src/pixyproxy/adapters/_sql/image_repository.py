@@ -6,7 +6,9 @@ from datetime import datetime
 from functools import partial
 
 from pixyproxy.adapters._sql import images
+from pixyproxy.adapters._sql.bounds import DEFAULT, Bounds
 from pixyproxy.adapters._sql.database import SQLDatabase
+from pixyproxy.adapters._sql.search import search
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
@@ -17,8 +19,10 @@ class SQLImageRepository(ImageRepository):
     """Remembers images in an SQL database, which other repositories may share."""
 
     @abstractmethod
-    def __init__(self, database: SQLDatabase) -> None:
+    def __init__(self, database: SQLDatabase, bounds: Bounds = DEFAULT) -> None:
         self._database = database
+        self._bounds = bounds
+        self._find = database.reads_by_key(images.find_all)
 
     async def open(self) -> None:
         """Open the database and check its tables."""
@@ -69,16 +73,23 @@ class SQLImageRepository(ImageRepository):
         )
 
     async def get(self, guid: str) -> Image:
-        """Read one row by its unique key."""
-        return await self._database.point_read(partial(images.get, guid=guid))
+        """Read one row by its unique key, perhaps together with others."""
+        image = await self._find(guid)
+        if image is None:
+            raise images.missing()
+        return image
 
     async def search(self, query: ImageQuery) -> Page:
-        """Read one page, after finding what narrows the search down."""
-        return await self._database.read(partial(images.search, query=query))
+        """Read one page, with no more work than the bounds allow."""
+        return await self._database.read(partial(search, query=query, bounds=self._bounds))
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Change the row and its tags in one transaction."""
         return await self._database.write(partial(images.update, guid=guid, changes=changes, now=now))
+
+    async def set_placeholder(self, guid: str, placeholder: str) -> None:
+        """Change one column of the row."""
+        await self._database.write(partial(images.set_placeholder, guid=guid, placeholder=placeholder))
 
     async def delete(self, guid: str) -> None:
         """Delete the row, and by cascade its tags and terms."""

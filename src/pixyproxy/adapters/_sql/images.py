@@ -4,14 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pixyproxy.adapters._sql.image_query import (
-    MAX_CANDIDATES,
-    Criterion,
-    candidates_statement,
-    counts_statement,
-    criteria,
-    page_statement,
-)
+from pixyproxy.adapters._sql.dates import mark_stragglers
 from pixyproxy.adapters._sql.mapping import (
     IMAGE_COLUMNS,
     SELECT_IMAGE,
@@ -25,13 +18,13 @@ from pixyproxy.adapters._sql.mapping import (
     to_time,
 )
 from pixyproxy.adapters._sql.search_index import insert_sources, insert_tags, insert_terms
-from pixyproxy.adapters._sql.session import Session
+from pixyproxy.adapters._sql.session import Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
-from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.text import fold
 
 _BY_GUID = "FROM images WHERE images.guid = :guid"
+_BY_GUIDS = "FROM images WHERE images.guid IN "
 _SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
     created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at,
@@ -46,6 +39,7 @@ _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_f
     WHERE guid = :guid"""
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
+_PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
     lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
 _FREE_CLAIM = """UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL, request_fingerprint = NULL
@@ -94,8 +88,15 @@ def get(session: Session, guid: str) -> Image:
     """The image with this guid; raises ImageNotFoundError."""
     image = find(session, guid)
     if image is None:
-        raise _missing()
+        raise missing()
     return image
+
+
+def find_all(session: Session, guids: Sequence[str]) -> dict[str, Image]:
+    """The images with these GUIDs, as far as there are any, by GUID."""
+    values, parameters = in_list([guid_key(guid) for guid in guids])
+    rows = session.fetch_few(IMAGE_COLUMNS, _BY_GUIDS + values, parameters)
+    return {image.guid: image for image in map(to_image, rows)}
 
 
 def batch(session: Session, guid: str) -> tuple[Image, ...]:
@@ -105,14 +106,8 @@ def batch(session: Session, guid: str) -> tuple[Image, ...]:
 
 def add_batch(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
     """Insert the images and the rows by which they are found."""
-    if len(drafts) == 1:
-        return (_add(session, drafts[0]),)
-    # The claim of several comes last: on MySQL, who waits for it to be committed bars the place in its index where the
-    # rows without a claim go, and so would end in a deadlock with whoever has claimed it and still inserts them.
-    images = tuple(_add(session, replace(draft, claim=None)) for draft in drafts)
-    for draft in drafts:
-        if draft.claim is not None:
-            session.change(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+    images = _add_all(session, drafts)
+    mark_stragglers(session, [(image.id, image.created_at) for image in images])
     return images
 
 
@@ -158,15 +153,6 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
     return get(session, guid)
 
 
-def search(session: Session, query: ImageQuery) -> Page:
-    """One page of what the query finds."""
-    wanted = criteria(query)
-    candidates = _candidates(session, wanted) if wanted else None
-    images = [to_image(row) for row in session.fetch(*page_statement(query, wanted, candidates))]
-    page = tuple(images[: query.limit])
-    return Page(page, encode_cursor(page[-1].id) if len(images) > query.limit else None)
-
-
 def update(session: Session, guid: str, changes: ImageChanges, now: datetime) -> Image:
     """Change the fields that are given."""
     image = _get_locked(session, guid)
@@ -185,10 +171,27 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
     return get(session, guid)
 
 
+def set_placeholder(session: Session, guid: str, placeholder: str) -> None:
+    """Replace the placeholder."""
+    session.change(_PLACEHOLDER, {"guid": guid_key(guid), "placeholder": placeholder})
+
+
 def delete(session: Session, guid: str) -> None:
     """Delete the row; its tags and terms go with it."""
     if not session.change("DELETE FROM images WHERE guid = :guid", {"guid": guid_key(guid)}):
-        raise _missing()
+        raise missing()
+
+
+def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+    if len(drafts) == 1:
+        return (_add(session, drafts[0]),)
+    # The claim of several comes last: on MySQL, who waits for it to be committed bars the place in its index where the
+    # rows without a claim go, and so would end in a deadlock with whoever has claimed it and still inserts them.
+    images = tuple(_add(session, replace(draft, claim=None)) for draft in drafts)
+    for draft in drafts:
+        if draft.claim is not None:
+            session.change(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+    return images
 
 
 def _add(session: Session, draft: ImageDraft) -> Image:
@@ -202,16 +205,8 @@ def _add(session: Session, draft: ImageDraft) -> Image:
 def _get_locked(session: Session, guid: str) -> Image:
     rows = session.fetch(_SELECT + session.row_lock, {"guid": guid_key(guid)})
     if not rows:
-        raise _missing()
+        raise missing()
     return to_image(rows[0])
-
-
-def _candidates(session: Session, wanted: Sequence[Criterion]) -> list[int] | None:
-    """The ids of the images that meet the rarest criterion, None if even that one is common."""
-    count, rarest = min((count, position) for position, count in session.fetch(*counts_statement(wanted)))
-    if count > MAX_CANDIDATES:
-        return None
-    return [image_id for (image_id,) in session.fetch(*candidates_statement(wanted[rarest]))]
 
 
 def _is_recorded(image: Image, result: ImageResult) -> bool:
@@ -226,5 +221,6 @@ def _is_recorded(image: Image, result: ImageResult) -> bool:
     )
 
 
-def _missing() -> ImageNotFoundError:
+def missing() -> ImageNotFoundError:
+    """The error for a GUID that no image has."""
     return ImageNotFoundError("There is no such image.")

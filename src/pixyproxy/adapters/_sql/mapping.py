@@ -13,7 +13,7 @@ IMAGE_COLUMNS = """images.id, images.guid, images.filename, images.prompt, image
     images.visibility, images.status, images.created_at, images.updated_at, images.generator, images.model,
     images.parameters, images.media_type, images.width, images.height, images.size_bytes, images.sha256,
     images.revised_prompt, images.`usage`, images.error_code, images.error_message, images.derived_from,
-    images.batch, images.reported"""
+    images.batch, images.reported, images.placeholder"""
 """The columns in the order in which `to_image` takes them."""
 SELECT_IMAGE = " ".join(["SELECT", IMAGE_COLUMNS, "FROM images"])
 """Begins every query for images."""
@@ -23,7 +23,7 @@ def to_image(row: Row) -> Image:
     """The image of a row of `SELECT_IMAGE`."""
     image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
     generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
-    revised_prompt, usage, error_code, error_message, derived_from, batch, reported = row[18:]
+    revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder = row[18:]
     return Image(
         id=image_id,
         guid=guid,
@@ -49,6 +49,7 @@ def to_image(row: Row) -> Image:
         error=None if error_code is None else Failure(error_code, error_message),
         derived_from=() if derived_from is None else tuple(json.loads(derived_from)),
         batch=batch,
+        placeholder=placeholder,
     )
 
 
@@ -129,6 +130,7 @@ def image_parameters(image: Image) -> dict[str, Any]:
         "derived_from": to_json(image.derived_from) if image.derived_from else None,
         "batch": image.batch,
         "reported": None if image.reported is None else to_json(image.reported),
+        "placeholder": image.placeholder,
     }
 
 

@@ -16,6 +16,7 @@ PROBES = (
     "SELECT term, image_id FROM image_terms WHERE 1 = 0",
     "SELECT key_id, digest, `user`, name, created_at, expires_at FROM api_keys WHERE 1 = 0",
     "SELECT image_id, position, source_guid FROM image_sources WHERE 1 = 0",
+    "SELECT image_id FROM image_stragglers WHERE 1 = 0",
 )
 """Queries that fail where tables of these names exist and are not ours."""
 

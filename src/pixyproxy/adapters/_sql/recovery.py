@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
+from pixyproxy.adapters._sql.dates import mark_stragglers
 from pixyproxy.adapters._sql.mapping import SELECT_IMAGE, guid_key, image_parameters, to_image, to_time
 from pixyproxy.adapters._sql.search_index import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session
@@ -51,10 +52,12 @@ _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     FROM (SELECT id, status, size_bytes FROM images WHERE id > :after_id ORDER BY id LIMIT :most) AS slice"""
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
     created_at, updated_at, generator, model, parameters, media_type, width, height, size_bytes, sha256,
-    revised_prompt, `usage`, error_code, error_message, derived_from, batch, reported)
+    revised_prompt, `usage`, error_code, error_message, derived_from, batch, reported,
+    placeholder)
     VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
     :created_at, :updated_at, :generator, :model, :parameters, :media_type, :width, :height, :size_bytes, :sha256,
-    :revised_prompt, :usage, :error_code, :error_message, :derived_from, :batch, :reported)"""
+    :revised_prompt, :usage, :error_code, :error_message, :derived_from, :batch, :reported,
+    :placeholder)"""
 
 
 class Sum(NamedTuple):
@@ -133,6 +136,7 @@ class Restoration:
         insert_tags(session, self._id, self._image.tags)
         insert_terms(session, self._id, self._image.prompt)
         insert_sources(session, self._id, self._image.derived_from)
+        mark_stragglers(session, [(self._id, self._image.created_at)])
         return True
 
     def reread(self, session: Session) -> bool | None:

@@ -19,8 +19,9 @@ class MemoryImageRepository(ImageRepository):
     No method waits for anything, so on one event loop each is a transaction of itself.
     """
 
-    def __init__(self, storage: MemoryStorage | None = None) -> None:
+    def __init__(self, storage: MemoryStorage | None = None, *, examined: int = 2000) -> None:
         self._storage = MemoryStorage() if storage is None else storage
+        self._examined = examined
 
     async def open(self) -> None:
         """Nothing is to be opened."""
@@ -107,15 +108,23 @@ class MemoryImageRepository(ImageRepository):
         return self._find(guid)
 
     async def search(self, query: ImageQuery) -> Page:
-        """Look through all images, newest first."""
-        found = []
-        for image in reversed(self._storage.images.values()):
+        """Look through so many images, newest first."""
+        found: list[Image] = []
+        below = (
+            image
+            for image in reversed(self._storage.images.values())
+            if query.before_id is None or image.id < query.before_id
+        )
+        last = None
+        for looked_at, image in enumerate(below):
+            if last is not None and looked_at == self._examined:
+                return Page(tuple(found), encode_cursor(last.id))
             if _matches(image, query):
+                if len(found) == query.limit:
+                    return Page(tuple(found), encode_cursor(found[-1].id))
                 found.append(image)
-                if len(found) > query.limit:
-                    break
-        page = tuple(found[: query.limit])
-        return Page(page, encode_cursor(page[-1].id) if len(found) > query.limit else None)
+            last = image
+        return Page(tuple(found))
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Replace the fields that are given."""
@@ -129,6 +138,11 @@ class MemoryImageRepository(ImageRepository):
                 updated_at=now.astimezone(UTC),
             )
         )
+
+    async def set_placeholder(self, guid: str, placeholder: str) -> None:
+        """Replace the field, if there is such an image."""
+        if (image := self._storage.images.get(guid)) is not None:
+            self._keep(replace(image, placeholder=placeholder))
 
     async def delete(self, guid: str) -> None:
         """Forget the image."""
@@ -163,7 +177,6 @@ def _matches(image: Image, query: ImageQuery) -> bool:
     return (
         visible
         and image.status is query.status
-        and (query.before_id is None or image.id < query.before_id)
         and query.guid in {None, image.guid}
         and query.derived_from in {None, *image.derived_from}
         and query.author in {None, image.author}

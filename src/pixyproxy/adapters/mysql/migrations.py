@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
+from pixyproxy.adapters._sql.backfill import FILLS
 from pixyproxy.adapters._sql.migrations import (
     APPLIED,
     PROBES,
@@ -23,6 +25,7 @@ from pixyproxy.adapters._sql.session import Session, pyformat
 from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.mysql.connection import Server
 from pixyproxy.adapters.mysql.errors import (
+    ABSENT_INDEX,
     DATABASE_DENIED,
     DUPLICATE_COLUMN,
     DUPLICATE_INDEX,
@@ -33,6 +36,7 @@ from pixyproxy.adapters.mysql.errors import (
     is_outage,
     translate,
 )
+from pixyproxy.adapters.mysql.session import MySQLSession
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 _PACKAGE = "pixyproxy.adapters.mysql"
 _ADMINISTRATOR_SCRIPT = "0000_create_database_and_user.sql"
 _WAIT_FOR_OTHERS_SECONDS = 60
+_DONE = frozenset({DUPLICATE_COLUMN, DUPLICATE_INDEX, ABSENT_INDEX})
 _STATEMENT_SECONDS = 3600
 """Changing a table of millions of rows takes its time."""
 
@@ -49,17 +54,27 @@ def _ignore(name: str) -> None:
     """Report to nobody."""
 
 
-async def migrate(database: "MySQLDatabase", on_script: Callable[[str], None] = _ignore) -> list[str]:
+async def migrate(
+    database: "MySQLDatabase",
+    on_script: Callable[[str], None] = _ignore,
+    on_progress: Callable[[str], None] = _ignore,
+) -> list[str]:
     """Apply the scripts that are not applied yet, create the database before if need be; return their names.
 
-    `on_script` is called with the name of each script before it is applied. Raises SchemaVersionError if
+    `on_script` is called with the name of each script before it is applied, `on_progress` now and then with a line
+    about one that takes long. Raises SchemaVersionError if
     the database is of a newer version, was made with other scripts, or is missing and this user may not
     create it; DBConnectionError if the server cannot be reached. Several processes may call it at once.
     """
     loop = asyncio.get_running_loop()
-    return await run_in_own_thread(
-        "mysql-migrate", lambda: _migrate(database.server, lambda name: loop.call_soon_threadsafe(on_script, name))
-    )
+
+    def report(name: str) -> None:
+        loop.call_soon_threadsafe(on_script, name)
+
+    def tell(line: str) -> None:
+        loop.call_soon_threadsafe(on_progress, line)
+
+    return await run_in_own_thread("mysql-migrate", lambda: _migrate(database.server, report, tell))
 
 
 def check_schema(session: Session) -> None:
@@ -80,12 +95,12 @@ def lock_name(database: str) -> str:
     return f"pixyproxy-migrate-{hashlib.sha256(database.encode()).hexdigest()[:32]}"
 
 
-def _migrate(server: Server, on_script: Callable[[str], object]) -> list[str]:
+def _migrate(server: Server, on_script: Callable[[str], object], tell: Callable[[str], object]) -> list[str]:
     try:
         _ensure_database(server)
         connection = server.connect(answer_seconds=_STATEMENT_SECONDS)
         try:
-            return _apply(connection, server.name, on_script)
+            return _apply(connection, server.name, on_script, tell)
         finally:
             if connection.open:
                 connection.close()
@@ -119,7 +134,9 @@ def _ensure_database(server: Server) -> None:
             connection.close()
 
 
-def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], object]) -> list[str]:
+def _apply(
+    connection: "Connection[Any]", name: str, on_script: Callable[[str], object], tell: Callable[[str], object]
+) -> list[str]:
     lock = lock_name(name)
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_wait_timeout = {_WAIT_FOR_OTHERS_SECONDS}")
@@ -136,6 +153,8 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Callable[[str], 
             for script in pending(load_scripts(_PACKAGE), applied):
                 on_script(script.name)
                 _run(cursor, script)
+                if fill := FILLS.get(script.version):
+                    fill(MySQLSession(connection, math.inf), tell)
                 record = {"version": script.version, "name": script.name, "checksum": script.checksum}
                 cursor.execute(pyformat(RECORD), record)
                 done.append(script.name)
@@ -155,8 +174,8 @@ def _run(cursor: Cursor, script: Script) -> None:
             if is_outage(error):
                 raise
             # The script was cut short before: a server changes a table wholly or not at all, so what finds one
-            # of its columns or indexes there has been done.
-            if statement.startswith("ALTER TABLE") and code_of(error) in {DUPLICATE_COLUMN, DUPLICATE_INDEX}:
+            # of its columns or indexes there, or one it drops gone, has been done.
+            if statement.startswith("ALTER TABLE") and code_of(error) in _DONE:
                 continue
             raise SchemaVersionError(
                 f"The script {script.name} does not run on this database (error {code_of(error)}): "

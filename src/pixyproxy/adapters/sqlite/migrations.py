@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pixyproxy.adapters._sql.backfill import FILLS
 from pixyproxy.adapters._sql.migrations import APPLIED, PROBES, RECORD, Script, load_scripts, pending, split_statements
 from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
 from pixyproxy.adapters.sqlite.errors import is_busy, translate
+from pixyproxy.adapters.sqlite.session import SQLiteSession
 
 _PACKAGE = "pixyproxy.adapters.sqlite"
 
@@ -19,28 +21,36 @@ def _ignore(name: str) -> None:
     """Report to nobody."""
 
 
-async def migrate(path: Path, on_script: Callable[[str], None] = _ignore) -> list[str]:
+async def migrate(
+    path: Path, on_script: Callable[[str], None] = _ignore, on_progress: Callable[[str], None] = _ignore
+) -> list[str]:
     """Apply the scripts that are not applied yet, all or none; return their names.
 
     Makes the file and its folder if need be, the file readable by its owner alone, for it holds the roster.
-    `on_script` is called with the name of each script before it is applied. Raises SchemaVersionError if
+    `on_script` is called with the name of each script before it is applied, `on_progress` now and then with a line
+    about one that takes long. Raises SchemaVersionError if
     the file is of a newer version or was made with other scripts, DBConnectionError if it cannot be used.
     Several processes may call it at once.
     """
     loop = asyncio.get_running_loop()
-    return await run_in_own_thread(
-        "sqlite-migrate", lambda: _migrate(path, lambda name: loop.call_soon_threadsafe(on_script, name))
-    )
+
+    def report(name: str) -> None:
+        loop.call_soon_threadsafe(on_script, name)
+
+    def tell(line: str) -> None:
+        loop.call_soon_threadsafe(on_progress, line)
+
+    return await run_in_own_thread("sqlite-migrate", lambda: _migrate(path, report, tell))
 
 
-def _migrate(path: Path, on_script: Callable[[str], object]) -> list[str]:
+def _migrate(path: Path, on_script: Callable[[str], object], tell: Callable[[str], object]) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path)
         try:
             _use_wal(connection)
-            done = _apply(connection, on_script) if _pending(connection) else []
+            done = _apply(connection, on_script, tell) if _pending(connection) else []
             for probe in PROBES:
                 connection.execute(probe)
             return done
@@ -70,7 +80,9 @@ def _pending(connection: sqlite3.Connection) -> list[Script]:
     return pending(load_scripts(_PACKAGE), applied)
 
 
-def _apply(connection: sqlite3.Connection, on_script: Callable[[str], object]) -> list[str]:
+def _apply(
+    connection: sqlite3.Connection, on_script: Callable[[str], object], tell: Callable[[str], object]
+) -> list[str]:
     done = []
     connection.execute("BEGIN IMMEDIATE")
     # Asked again under the lock: another process may have been quicker.
@@ -78,6 +90,8 @@ def _apply(connection: sqlite3.Connection, on_script: Callable[[str], object]) -
         on_script(script.name)
         for statement in split_statements(script.sql):
             connection.execute(statement)
+        if fill := FILLS.get(script.version):
+            fill(SQLiteSession(connection), tell)
         connection.execute(RECORD, {"version": script.version, "name": script.name, "checksum": script.checksum})
         done.append(script.name)
     connection.execute("COMMIT")

@@ -12,5 +12,9 @@ def migrate() -> None:
     """Apply the SQL scripts that the database does not have yet."""
     settings = load_settings()
     container = build_container(settings)
-    applied = asyncio.run(container.migrate(on_script=lambda name: typer.echo(f"applying {name}")))
+    applied = asyncio.run(
+        container.migrate(
+            on_script=lambda name: typer.echo(f"applying {name}"), on_progress=lambda line: typer.echo(f"  {line}")
+        )
+    )
     typer.echo(f"{len(applied)} scripts applied; the {settings.repository} database is up to date")

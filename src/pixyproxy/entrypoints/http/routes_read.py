@@ -50,7 +50,8 @@ def build_read_router(
                 "description": "A page of images, newest first.",
                 "headers": {
                     "Link": {
-                        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
+                        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288). The search goes '
+                        "on there even where this page is short or empty: only so many images are looked at for each.",
                         "schema": {"type": "string"},
                     }
                 },

@@ -1,0 +1,28 @@
+"""The in-memory image repository finds what it has to."""
+
+import pytest
+
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
+from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
+
+
+class MemorySearch(SearchStorage):
+    def __init__(self) -> None:
+        self._storage = MemoryStorage()
+
+    def repository(self) -> MemoryImageRepository:
+        return MemoryImageRepository(self._storage)
+
+    def frugal(self) -> MemoryImageRepository:
+        return MemoryImageRepository(self._storage, examined=7)
+
+    def recovery(self) -> MemoryRecoveryRepository:
+        return MemoryRecoveryRepository(self._storage)
+
+
+class TestMemoryImageSearch(ImageSearchContract):
+    @pytest.fixture
+    def storage(self) -> MemorySearch:
+        return MemorySearch()

@@ -1,0 +1,29 @@
+"""The MySQL image repository finds what it has to."""
+
+import pytest
+
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
+from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
+from tests.conformance.sql_bounds import TIGHT
+from tests.mysql_servers import MySQLSettings
+
+
+class MySQLSearch(SearchStorage):
+    def __init__(self, settings: MySQLSettings) -> None:
+        self._settings = settings
+
+    def repository(self) -> MySQLImageRepository:
+        return MySQLImageRepository(self._settings.database())
+
+    def frugal(self) -> MySQLImageRepository:
+        return MySQLImageRepository(self._settings.database(), TIGHT)
+
+    def recovery(self) -> MySQLRecoveryRepository:
+        return MySQLRecoveryRepository(self._settings.database())
+
+
+class TestMySQLImageSearch(ImageSearchContract):
+    @pytest.fixture
+    def storage(self, empty_mysql: MySQLSettings) -> MySQLSearch:
+        return MySQLSearch(empty_mysql)
