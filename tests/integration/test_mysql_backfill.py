@@ -26,7 +26,7 @@ def old(mysql_server: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with fresh_database(mysql_server, migrated=False) as settings:
         with monkeypatch.context() as patched:
             patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])
-            patched.setattr(migrations, "PROBES", ())
+            patched.setattr(migrations, "_PROBES", ())
             in_thread(lambda: migrate(settings.database()))
         for statement in out_of_order.insert_statements():
             settings.query(statement)

@@ -164,9 +164,23 @@ async def test_a_change_that_was_made_is_not_made_again(
     assert await migrate(mysql_settings.database()) == []
 
 
+async def test_an_index_that_is_gone_is_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
+    mysql_settings.query("ALTER TABLE images DROP KEY images_owned")
+    for _ in range(2):
+        with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
+            await migrate(mysql_settings.database())
+    with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
+        await MySQLImageRepository(mysql_settings.database()).open()
+
+
 @pytest.mark.parametrize(
     "sql",
-    ["CREATE TABLE more (a INT, a INT)", "ALTER TABLE images ADD KEY more (a)", "ALTER TABLE images DROP COLUMN a"],
+    [
+        "CREATE TABLE more (a INT, a INT)",
+        "ALTER TABLE images ADD KEY more (a)",
+        "ALTER TABLE images DROP COLUMN a",
+        "ALTER TABLE images DROP KEY a",
+    ],
 )
 async def test_a_script_that_does_not_run_is_not_taken_for_done(
     mysql_settings: MySQLSettings, monkeypatch: pytest.MonkeyPatch, sql: str

@@ -1,5 +1,6 @@
 """Edits of OpenAI's images API and of the native one, in this process."""
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -264,3 +265,42 @@ async def test_a_private_edit_is_for_its_author(house: HttpHouse) -> None:
     answer = await edit(house, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
     image = await house.container.images().get(answer.json()["data"][0]["guid"])
     assert (image.visibility, image.author) == (Visibility.PRIVATE, "alice")
+
+
+async def test_a_further_picture_given_twice_is_refused(house: HttpHouse) -> None:
+    files = [("image", PNG), ("mask", PNG), ("mask", PNG)]
+    answer = await edit(house, files=files, data={"prompt": "x"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
+
+
+async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(house: HttpHouse) -> None:
+    answer = await edit(house, json={"prompt": "x", "images": [{}] * 60_000})
+    assert (answer.status_code, "values" in message_of(answer)) == (413, True)
+    many = {f"picture{number}": {"file_id": MISSING} for number in range(17)}
+    answer = await edit(house, json={"prompt": "x", "images": [{"file_id": MISSING}], **many})
+    assert (answer.status_code, "further pictures" in message_of(answer)) == (400, True)
+
+
+async def test_a_call_that_is_cancelled_as_it_begins_leaves_the_inputs_open(
+    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, images = house.container.image_service(), house.container.images()
+    add_batch, reached, go_on = images.add_batch, asyncio.Event(), asyncio.Event()
+
+    async def slow(drafts: Any) -> Any:
+        reached.set()
+        await go_on.wait()
+        return await add_batch(drafts)
+
+    monkeypatch.setattr(images, "add_batch", slow)
+    sources = inputs.Sources([inputs.Upload(io.BytesIO(PNG))])
+    call = asyncio.create_task(service.generate("alice", {"prompt": "x"}, sources))
+    await reached.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    go_on.set()
+    while not (await service.search("alice", {})).items:
+        await asyncio.sleep(0)
+    assert SEEN == [([PNG], {})]
+    await asyncio.sleep(0)
+    assert closed(house)

@@ -352,3 +352,42 @@ async def test_models_are_listed_and_looked_up(house: HttpHouse) -> None:
     missing = await house.client.get("/v1/models/org/none")
     assert (missing.status_code, error_of(missing)["code"]) == (404, "model_not_found")
     assert json.dumps("org/none")[1:-1] in error_of(missing)["message"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [r'"\ud800"', '{"a": ["\\udfff"]}', "1e999", '{"a": -1e999}', f'"{"x" * 70_000}"'],
+    ids=lambda option: option[:12],
+)
+async def test_what_cannot_be_written_as_json_is_not_passed_on(house: HttpHouse, option: str) -> None:
+    body = f'{{"prompt": "a duck", "tomorrow": {option}}}'
+    answer = await house.client.post(GENERATIONS, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, error_of(answer)["param"]) == (400, "tomorrow")
+    assert house.generator.requests == []
+
+
+async def test_an_accident_with_one_picture_does_not_cost_the_others(
+    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.generator.outcome = (GeneratedImage(PNG + b"1"), GeneratedImage(PNG + b"2"))
+    put = house.blobs.put
+
+    async def stumble(guid: str, data: bytes, sidecar: Any) -> None:
+        if data.endswith(b"1"):
+            raise RuntimeError("a fault of our own")
+        await put(guid, data, sidecar)
+
+    monkeypatch.setattr(house.blobs, "put", stumble)
+    [entry] = (await generate(house, n=2)).json()["data"]
+    assert base64.b64decode(entry["b64_json"]) == PNG + b"2"
+    assert [data for _, data, _ in house.blobs.aside] == [PNG + b"1"]
+    [lost] = (await house.client.get("/image?status=unknown", auth=basic(ALICE))).json()
+    assert lost["error"]["code"] == "generation-interrupted"
+
+
+async def test_a_repeat_of_what_could_not_be_stored_says_that_it_was_paid_for(house: HttpHouse) -> None:
+    house.blobs.failures["put"] = errors.BlobStoreError("away")
+    for _ in range(2):
+        answer = await generate(house, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
+    assert len(house.generator.requests) == 1

@@ -1,10 +1,11 @@
 """What the use cases accept, as pydantic models that revalidate it whoever calls."""
 
+import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixyproxy.application.fields import (
     AnyVisibility,
@@ -25,6 +26,8 @@ from pixyproxy.application.fields import (
 from pixyproxy.domain.errors import DataValidationError, FieldError
 from pixyproxy.domain.image import Status
 
+MAX_OPTION_BYTES = 64 * 1024
+"""How large an option may be that is passed on, as JSON."""
 _OPTIONS = ("size", "quality", "background", "output_format")
 
 
@@ -78,6 +81,22 @@ class GenerateImages(Command):
     tags: Tags | None = Field(None, description="Labels of all of them, as in `POST /image`.", examples=[["duck"]])
     visibility: AnyVisibility | None = Field(None, description="As in `POST /image`.", examples=["public"])
     filename: Filename | None = Field(None, description="As in `POST /image`.", examples=["duck.png"])
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        """What is passed on must be JSON in UTF-8: it is sent, recorded and shown as that."""
+        for name, value in (self.model_extra or {}).items():
+            reason = f"must be at most {MAX_OPTION_BYTES} bytes long"
+            try:
+                size = len(json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode())
+            except (ValueError, RecursionError):
+                size, reason = (
+                    MAX_OPTION_BYTES + 1,
+                    "must be valid Unicode text and finite numbers, not nested too deeply",
+                )
+            if size > MAX_OPTION_BYTES:
+                raise DataValidationError(f"Not valid: {_shown(name)}.", [FieldError((_shown(name),), reason)])
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -167,6 +186,11 @@ def validate(model: type[M], data: object) -> M:
         raise DataValidationError(f"Not valid: {where}.", errors) from None
 
 
+def _shown(name: str) -> str:
+    """A name from outside, which may hold what UTF-8 cannot carry."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _field_error(detail: Any) -> FieldError:
     kind, msg = detail["type"], _MODEL_PREFIX.sub("", detail["msg"])
     if kind == "extra_forbidden":
@@ -174,5 +198,5 @@ def _field_error(detail: Any) -> FieldError:
     elif kind == "string_unicode":
         msg = "must be valid Unicode text without lone surrogates"
     # The name of an unknown field is text from outside: it may hold what UTF-8 cannot carry.
-    loc = tuple(p if isinstance(p, int) else p.encode(errors="backslashreplace").decode() for p in detail["loc"])
+    loc = tuple(p if isinstance(p, int) else _shown(p) for p in detail["loc"])
     return FieldError(loc, msg)

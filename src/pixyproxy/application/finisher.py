@@ -13,6 +13,7 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
     DBConnectionError,
+    GenerationInterruptedError,
     GeneratorAnswerError,
     GeneratorError,
     ImageNotFoundError,
@@ -110,6 +111,15 @@ class Finisher:
         ready = await self._ready(draft.guid, result)
         self._on_ready(ready)
         return Ready(ready, made.data)
+
+    async def give_up(self, draft: ImageDraft, made: GeneratedImage | None) -> PixyProxyException:
+        """Keep aside what a fault of our own kept from being stored; the error that says so."""
+        fault = GeneratorAnswerError("The picture could not be finished.", raw=None if made is None else made.data)
+        await self.keep_answer(draft, fault)
+        error = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
+        await self.fail(draft, error)
+        error.guid = draft.guid
+        return error
 
     async def fail(self, draft: ImageDraft, error: GeneratorError) -> None:
         """Record that and why the generator made no picture."""

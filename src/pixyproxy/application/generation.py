@@ -220,6 +220,10 @@ class Generations:
             except PixyProxyException as error:
                 logger.error("image %s of a generation is not ready: %s", draft.guid, type(error).__name__)
                 errors.append(error)
+            except Exception:
+                # A fault of our own with one picture must not cost the others.
+                logger.exception("image %s of a generation could not be finished", draft.guid)
+                errors.append(await self._finisher.give_up(draft, picture))
         if not ready:
             raise errors[0]
         return tuple(ready)

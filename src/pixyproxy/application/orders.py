@@ -10,6 +10,7 @@ from pixyproxy.application.generation import Generations
 from pixyproxy.application.idempotency import ClaimLocks, Unmade, claim_of
 from pixyproxy.application.inputs import Inputs
 from pixyproxy.domain.errors import (
+    BlobStoreError,
     DataValidationError,
     EditingUnsupportedError,
     FieldError,
@@ -137,11 +138,13 @@ class Orders:
                                 )
                         except IdempotencyKeyTakenError:
                             continue
+                        except asyncio.CancelledError:
+                            # It goes on, and reads its inputs.
+                            taken_over = self._close_after(self._generations.task_of(drafts[0].guid), order)
+                            raise
                 if earlier is not None:
                     return await self._repeat(*earlier, claim, wait)
-                if not running.task.done():
-                    taken_over = True
-                    running.task.add_done_callback(lambda _: order.inputs.close())
+                taken_over = self._close_after(running.task, order)
                 if not wait:
                     return Created(running.images, replayed=False)
                 with self._unmade.noted(claim):
@@ -153,6 +156,14 @@ class Orders:
         finally:
             if not taken_over:
                 order.inputs.close()
+
+    @staticmethod
+    def _close_after(task: asyncio.Task[Any] | None, order: Order) -> bool:
+        """Have the inputs closed when a generation ends; False if none is running."""
+        if task is None or task.done():
+            return False
+        task.add_done_callback(lambda _: order.inputs.close())
+        return True
 
     async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[Image, str] | None:
         """The image of an order that this one repeats, and the fingerprint of that."""
@@ -181,6 +192,8 @@ class Orders:
             raise ImageNotFoundError("The image was deleted.", guid=image.guid)
         error = error_of(failed.error.code, failed.error.message, failed.guid)
         error.replayed = True
+        # A store fails before anything is paid, and then there is no row, or afterwards.
+        error.may_have_been_paid |= failed.status is Status.UNKNOWN or isinstance(error, BlobStoreError)
         raise error
 
     async def _settled(self, image: Image) -> Image | None:

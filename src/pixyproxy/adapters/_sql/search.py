@@ -16,7 +16,7 @@ from pixyproxy.domain.image import Image, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 
 _NEWEST = 2**63 - 1
-_GROWTH = 6
+_GROWTH = 4
 """A batch is at most so many times as large as the one before."""
 
 

@@ -32,7 +32,7 @@ _DISK = "The database server has no space left."
 
 DEADLOCK, LOCK_TIMEOUT = ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT
 DUPLICATE_COLUMN, DUPLICATE_INDEX = ER.DUP_FIELDNAME, ER.DUP_KEYNAME
-ABSENT_INDEX = 1091  # to be dropped
+ABSENT_COLUMN_OR_INDEX = 1091  # to be dropped
 UNKNOWN_DATABASE, DATABASE_DENIED, PRIVILEGE_DENIED, NO_SUCH_TABLE = 1049, 1044, 1227, 1146
 
 _LOST_CODES = frozenset(
@@ -87,7 +87,7 @@ _OUTAGES = {
     1153: "The database server takes no statement of this size: raise its max_allowed_packet.",
 }
 
-_WRONG_TABLES = frozenset({1054, NO_SUCH_TABLE})
+_WRONG_TABLES = frozenset({1054, 1176, NO_SUCH_TABLE})  # a column, an index, a table that is not there
 _BAD_TEXT = frozenset({1300, 1366, 1406})
 
 

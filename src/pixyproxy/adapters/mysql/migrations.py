@@ -25,7 +25,7 @@ from pixyproxy.adapters._sql.session import Session, pyformat
 from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.mysql.connection import Server
 from pixyproxy.adapters.mysql.errors import (
-    ABSENT_INDEX,
+    ABSENT_COLUMN_OR_INDEX,
     DATABASE_DENIED,
     DUPLICATE_COLUMN,
     DUPLICATE_INDEX,
@@ -44,8 +44,15 @@ if TYPE_CHECKING:
 
 _PACKAGE = "pixyproxy.adapters.mysql"
 _ADMINISTRATOR_SCRIPT = "0000_create_database_and_user.sql"
+_PROBES = (
+    *PROBES,
+    "SELECT 1 FROM images FORCE INDEX (images_visible, images_owned, images_created) WHERE 1 = 0",
+    "SELECT 1 FROM image_tags FORCE INDEX (image_tags_tag) WHERE 1 = 0",
+    "SELECT 1 FROM image_terms FORCE INDEX (image_terms_image) WHERE 1 = 0",
+    "SELECT 1 FROM image_sources FORCE INDEX (image_sources_source) WHERE 1 = 0",
+)
+"""Searches name these indexes, and fail without one."""
 _WAIT_FOR_OTHERS_SECONDS = 60
-_DONE = frozenset({DUPLICATE_COLUMN, DUPLICATE_INDEX, ABSENT_INDEX})
 _STATEMENT_SECONDS = 3600
 """Changing a table of millions of rows takes its time."""
 
@@ -86,7 +93,7 @@ def check_schema(session: Session) -> None:
             raise
         applied = []
     ensure_current(load_scripts(_PACKAGE), [(version, name, checksum) for version, name, checksum in applied])
-    for probe in PROBES:
+    for probe in _PROBES:
         session.fetch(probe, {})
 
 
@@ -158,7 +165,7 @@ def _apply(
                 record = {"version": script.version, "name": script.name, "checksum": script.checksum}
                 cursor.execute(pyformat(RECORD), record)
                 done.append(script.name)
-            for probe in PROBES:
+            for probe in _PROBES:
                 cursor.execute(probe)
             return done
         finally:
@@ -173,11 +180,20 @@ def _run(cursor: Cursor, script: Script) -> None:
         except pymysql.MySQLError as error:
             if is_outage(error):
                 raise
-            # The script was cut short before: a server changes a table wholly or not at all, so what finds one
-            # of its columns or indexes there, or one it drops gone, has been done.
-            if statement.startswith("ALTER TABLE") and code_of(error) in _DONE:
+            if _is_done(statement, code_of(error)):
                 continue
             raise SchemaVersionError(
                 f"The script {script.name} does not run on this database (error {code_of(error)}): "
                 "does it hold tables that are not those pixyproxy made?"
             ) from error
+
+
+def _is_done(statement: str, code: int) -> bool:
+    """Whether a statement fails because the script was cut short before, after it.
+
+    A server changes a table wholly or not at all, so what finds one of its columns or indexes there has been done, and
+    so has what adds some and finds gone what it drops.
+    """
+    if not statement.startswith("ALTER TABLE"):
+        return False
+    return code in {DUPLICATE_COLUMN, DUPLICATE_INDEX} or (code == ABSENT_COLUMN_OR_INDEX and " ADD " in statement)

@@ -177,7 +177,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 return made, b"\n".join(each.data for each in made if each.spoilt)
             # The answer waits in the socket's small buffers until it has a place to be read.
             async with opened.places.place():
-                raw = await read_body(response, MAX_ANSWER_BYTES)
+                raw = await read_body(response, MAX_ANSWER_BYTES * max(1, wanted))
                 if len(raw) <= SMALL_BYTES:
                     return parse_answer(raw), raw
                 loop = asyncio.get_running_loop()

@@ -81,7 +81,7 @@ _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encod
 
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer that no cache keeps: what it shows may change or be private."""
-    body = _encode_json(content).encode()
+    body = _encode_json(content).encode(errors="backslashreplace")
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
 
 

@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.inputs import MAX_INPUTS_BYTES, Source, Sources, StoredImage, Upload
 from pixyproxy.domain.errors import DataValidationError, FieldError
 from pixyproxy.entrypoints.http.json_body import MAX_BODY_BYTES, bounded, ensure_json, media_type_of, parse_json
@@ -19,6 +20,7 @@ from pixyproxy.entrypoints.http.problems import HTTPProblem
 _MULTIPART = "multipart/form-data"
 _MAX_FILES = 32
 _MAX_FIELDS = 200
+_MAX_VALUES = 100_000
 _MAX_MULTIPART_BYTES = MAX_INPUTS_BYTES + 2 * MAX_BODY_BYTES
 _MAX_JSON_BYTES = MAX_INPUTS_BYTES * 4 // 3 + 2 * MAX_BODY_BYTES
 _IN_MEMORY_BYTES = 1024 * 1024
@@ -69,8 +71,11 @@ async def _read_multipart(request: Request) -> tuple[dict[str, Any], Sources]:
         if isinstance(value, UploadFile):
             if name in _IMAGE_NAMES:
                 images.append(Upload(value.file))
-            else:
+            elif name not in attachments:
                 attachments[name] = Upload(value.file)
+            else:
+                await form.close()
+                raise _invalid((name,), "must be given once only")
         elif name in _LISTS:
             fields.setdefault("tags", []).append(value)
         elif name in fields:
@@ -90,19 +95,29 @@ def _typed(name: str, text: str) -> Any:
 
 def _read_json(spool: BinaryIO) -> tuple[dict[str, Any], Sources]:
     spool.seek(0)
-    body = parse_json(spool.read())
+    raw = spool.read()
+    # Pictures in base64 hold none of these: so many values would take many times the memory of their text.
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > _MAX_VALUES:
+        raise HTTPProblem(413, f"The body holds more than {_MAX_VALUES} values.")
+    body = parse_json(raw)
+    del raw
     if not isinstance(body, dict):
         raise _invalid((), "must be a JSON object with named fields")
     listed = body.pop("images", None)
     if not isinstance(listed, list) or not listed:
         raise _invalid(("images",), 'must be a list such as [{"file_id": "GUID"}] or [{"image_url": "data:…"}]')
+    if len(listed) > MAX_IMAGES:
+        raise _invalid(("images",), f"must be at most {MAX_IMAGES} images")
+    named = [name for name, value in body.items() if _is_reference(value)]
+    if len(named) > MAX_IMAGES:
+        raise _invalid((named[-1],), f"must be one of at most {MAX_IMAGES} further pictures")
     sources = Sources([], {})
     try:
         sources.images = images = []
         for number, image in enumerate(listed):
             images.append(_source(image, ("images", number)))
         sources.attachments = attachments = {}
-        for name in [name for name, value in body.items() if _is_reference(value)]:
+        for name in named:
             attachments[name] = _source(body.pop(name), (name,))
     except BaseException:
         sources.close()

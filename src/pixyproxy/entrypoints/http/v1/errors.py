@@ -55,7 +55,8 @@ class OpenAIErrorHandler:
         document = document_of(error)
         if not isinstance(error, errors.PixyProxyException):
             logger.error("unexpected error", exc_info=error)
-            return _response(document, 500, {})
+            # At what moment it happened nobody knows: it may have been after the payment.
+            return _response(document, 500, {"x-should-retry": "false"})
         status = _status(error)
         log_fault(status, error)
         headers = headers_of(error, status)
