@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.databases import NAMES
 from tests.faults.world import World, content_hash, create, wait_until, world
-from tests.service import pixyproxy, problem
+from tests.service import lasting, pixyproxy, problem
 
 IN_FLIGHT = 4
 
@@ -47,7 +47,7 @@ def test_told_to_stop_it_answers_what_is_in_flight_and_begins_nothing(here: Worl
     with here.service() as again, again.client() as client:
         for answer in answers:
             image = answer.json()
-            assert client.get(f"/image/{image['guid']}").json() == image
+            assert lasting(client.get(f"/image/{image['guid']}").json()) == lasting(image)
             assert content_hash(client, image) == image["sha256"]
 
 
@@ -60,7 +60,7 @@ def test_a_repeat_joins_its_generation_while_the_service_stops(here: World) -> N
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
         second = pool.submit(create, client, "the same", "the-same")
         assert (first.result().status_code, second.result().status_code) == (200, 200)
-        assert first.result().json() == second.result().json()
+        assert lasting(first.result().json()) == lasting(second.result().json())
         assert service.wait() == 0
     assert here.charges() == {"the same": 1}
 
