@@ -141,6 +141,13 @@ async def test_the_address_of_a_private_picture_is_signed_and_ends(house: HttpHo
     assert (await house.client.get(url, auth=basic(ALICE))).status_code == 200
 
 
+async def test_where_nobody_sees_anything_without_a_login_every_address_is_signed() -> None:
+    async with http_house(PIXYPROXY_ANONYMOUS="none") as house:
+        [entry] = (await generate(house, response_format="url")).json()["data"]
+        assert (await house.client.get(entry["url"])).content == PNG
+        assert (await house.client.get(f"/image/{entry['guid']}/content")).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [

@@ -88,7 +88,7 @@ def create_app(container: Container) -> FastAPI:
         build_thumbnail_router(thumbnails, gate, content_links),
         build_write_router(images, gate, links),
         build_service_router(container.readiness(), gate),
-        build_v1_router(images, models, gate, ImagesPresenter(images, links, content_links), Patience()),
+        build_v1_router(images, models, gate, ImagesPresenter(images, links, content_links, gate), Patience()),
         add_docs(app, links),
     ]
     for router in routers:

@@ -43,15 +43,18 @@ class AuthenticationMiddleware:
 
 
 class Gate:
-    """The rule what an anonymous caller may do; who is logged in may do all of it."""
+    """The rule what an anonymous caller may do; who is logged in may do all of it.
+
+    `anonymous_may_read`: whether public images are seen without a login.
+    """
 
     def __init__(self, anonymous: Anonymous) -> None:
-        self._may_read = anonymous in {"read", "write"}
+        self.anonymous_may_read = anonymous in {"read", "write"}
         self._may_write = anonymous == "write"
 
     def reader(self, request: Request) -> str | None:
         """The username on whose behalf to read, None for anonymous; raises AuthenticationError if that may not."""
-        return self._viewer(request, self._may_read, "see images")
+        return self._viewer(request, self.anonymous_may_read, "see images")
 
     def writer(self, request: Request) -> str | None:
         """The username on whose behalf to create, None for anonymous; raises AuthenticationError if that may not."""

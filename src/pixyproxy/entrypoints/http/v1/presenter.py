@@ -15,6 +15,7 @@ from pixyproxy.application.orders import Created
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import GeneratorModel, Image, PartialImage, Visibility
 from pixyproxy.domain.usage import sum_usage
+from pixyproxy.entrypoints.http.authentication import Gate
 from pixyproxy.entrypoints.http.presenter import Links
 from pixyproxy.entrypoints.http.v1.base64_response import Base64, Base64Response
 
@@ -34,10 +35,11 @@ class ImagesPresenter:
     https://platform.openai.com/docs/api-reference/images/object and …/images-streaming
     """
 
-    def __init__(self, images: ImageService, links: Links, content_links: ContentLinks) -> None:
+    def __init__(self, images: ImageService, links: Links, content_links: ContentLinks, gate: Gate) -> None:
         self._images = images
         self._links = links
         self._content_links = content_links
+        self._gate = gate
 
     async def response(self, request: Request, created: Created, *, by_url: bool) -> Response:
         """The whole answer, with the bytes of every picture in base64 or with its address."""
@@ -75,9 +77,9 @@ class ImagesPresenter:
         return _event(name, _with_base64(members, await encode(await self._bytes(image, created))))
 
     def _url(self, request: Request, image: Image) -> str:
-        """An address of this service: for good where the image is public, else signed and for a while."""
+        """An address of this service: for good where anybody may see the image, else signed and for a while."""
         path = f"/image/{image.guid}/content"
-        if image.visibility is Visibility.PRIVATE:
+        if image.visibility is Visibility.PRIVATE or not self._gate.anonymous_may_read:
             path = f"{path}?{self._content_links.query_for(image.guid)}"
         return self._links.absolute(request, path)
 
