@@ -148,7 +148,7 @@ class StreamReader:
         if told.made is not None:
             self._made.append(told.made)
             self._made_bytes += len(told.made.data)
-        return not told.is_end and self._made_bytes <= MAX_ANSWER_BYTES * self.wanted and len(self._made) < MAX_PICTURES
+        return not told.is_end and self._made_bytes <= MAX_ANSWER_BYTES and len(self._made) < MAX_PICTURES
 
 
 def read_event(event: Event) -> Told:

@@ -13,6 +13,7 @@ from pixyproxy.entrypoints.http.v1.schemas import (
     OpenAIError,
 )
 
+_STORED = {"file_id": "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"}
 Documented = dict[int | str, dict[str, Any]]
 
 SCHEMAS = (GenerateImages, GenerationForm, ImageReference, OpenAIError)
@@ -92,8 +93,14 @@ def edits() -> dict[str, Any]:
         "type": "object",
         "required": ["images"],
         "properties": {
-            "images": {"type": "array", "items": _reference("ImageReference"), "minItems": 1, "maxItems": 16},
-            "mask": _reference("ImageReference"),
+            "images": {
+                "type": "array",
+                "items": _reference("ImageReference"),
+                "minItems": 1,
+                "maxItems": 16,
+                "example": [_STORED],
+            },
+            "mask": {"allOf": [_reference("ImageReference")], "example": _STORED},
         },
     }
     schema = {"allOf": [_reference("GenerateImages"), _reference("GenerationForm"), document]}

@@ -28,8 +28,8 @@ class ImagesResponse(Answer):
 
     created: int = Field(description="Seconds since 1970.")
     data: list[GeneratedPicture]
-    size: str
-    output_format: str
+    size: str = Field(examples=["1024x1024"])
+    output_format: str = Field(examples=["png"])
     quality: str | SkipJsonSchema[None] = None
     background: str | SkipJsonSchema[None] = None
     usage: dict[str, Any] | SkipJsonSchema[None] = Field(None, description="As the generator reports it.")
@@ -65,15 +65,36 @@ class OpenAIErrorBody(BaseModel):
 class OpenAIError(BaseModel):
     """An error in OpenAI's form; the generator's own document, which may hold more, where it gave one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "message": "n: Input should be less than or equal to 10.",
+                        "type": "invalid_request_error",
+                        "param": "n",
+                        "code": "invalid_value",
+                    }
+                }
+            ]
+        }
+    )
+
     error: OpenAIErrorBody
 
 
 class GenerationForm(BaseModel):
     """How the pictures are to be handed out."""
 
-    stream: bool | None = Field(None, description="Send events (`text/event-stream`) as the generation goes on.")
-    partial_images: int | None = Field(None, description="How many early views a stream is to have: 0 to 3.")
-    response_format: Literal["b64_json", "url"] | None = Field(None, description="Bytes (default) or an address.")
+    stream: bool | None = Field(
+        None, description="Send events (`text/event-stream`) as the generation goes on.", examples=[True]
+    )
+    partial_images: int | None = Field(
+        None, description="How many early views a stream is to have: 0 to 3.", examples=[2]
+    )
+    response_format: Literal["b64_json", "url"] | None = Field(
+        None, description="Bytes (default) or an address.", examples=["url"]
+    )
 
 
 class ImageReference(BaseModel):
