@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeAlias
 from pixyproxy.application.content import ImageContent
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.domain import access
-from pixyproxy.domain.errors import DataValidationError, FieldError, ImageNotFoundError
+from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.image import Image, InputImage, parse_guid
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
@@ -107,13 +107,13 @@ class InputReader:
             return await self._stored(viewer, source.guid)
         size = await asyncio.to_thread(source.file.seek, 0, 2)
         if size > MAX_INPUT_BYTES:
-            raise _invalid(loc, f"must be at most {MAX_INPUT_BYTES // _MIB} MiB large")
+            raise DataValidationError.at(loc, f"must be at most {MAX_INPUT_BYTES // _MIB} MiB large")
         async with self._looking:
             data, sha256 = await asyncio.to_thread(_read, source.file)
             try:
                 picture = await self._inspector.inspect(data)
             except DataValidationError as error:
-                raise _invalid(loc, f"must be a picture: {error.message}") from None
+                raise DataValidationError.at(loc, f"must be a picture: {error.message}") from None
         return InputImage(source.file, picture, size, sha256)
 
     async def _stored(self, viewer: str | None, guid: str) -> InputImage:
@@ -143,21 +143,16 @@ class InputReader:
 
 def _check_number(sources: Sources) -> None:
     if len(sources.images) > MAX_IMAGES:
-        raise _invalid(("image",), f"must be at most {MAX_IMAGES} images")
+        raise DataValidationError.at(("image",), f"must be at most {MAX_IMAGES} images")
     if sources.attachments and not sources.images:
         name = next(iter(sources.attachments))
-        raise _invalid(("image",), f"must be given with {name!r}")
+        raise DataValidationError.at(("image",), f"must be given with {name!r}")
 
 
 def _added(total: int, image: InputImage) -> int:
     if total + image.size_bytes > MAX_INPUTS_BYTES:
-        raise _invalid(("image",), f"must be at most {MAX_INPUTS_BYTES // _MIB} MiB together")
+        raise DataValidationError.at(("image",), f"must be at most {MAX_INPUTS_BYTES // _MIB} MiB together")
     return total + image.size_bytes
-
-
-def _invalid(loc: tuple[str | int, ...], message: str) -> DataValidationError:
-    where = ".".join(map(str, loc))
-    return DataValidationError(f"{where} {message}", [FieldError(loc, message)])
 
 
 def _read(file: BinaryIO) -> tuple[bytes, str]:

@@ -13,7 +13,6 @@ from pixyproxy.domain.errors import (
     BlobStoreError,
     DataValidationError,
     EditingUnsupportedError,
-    FieldError,
     IdempotencyKeyReusedError,
     IdempotencyKeyTakenError,
     ImageNotFoundError,
@@ -248,7 +247,7 @@ class Orders:
 def _check(order: Order, *, can_edit: bool, generator: str) -> None:
     if order.viewer is None and order.visibility is Visibility.PRIVATE:
         message = "must be public for an anonymous caller: log in to make a private image"
-        raise DataValidationError(f"visibility {message}", [FieldError(("visibility",), message)])
+        raise DataValidationError.at(("visibility",), message)
     if order.inputs.images and not can_edit:
         raise EditingUnsupportedError(
             f"The generator {generator!r} makes pictures from prompts only: it cannot edit images."

@@ -99,6 +99,11 @@ class DataValidationError(PixyProxyException):
         super().__init__(message)
         self.errors = tuple(errors)
 
+    @classmethod
+    def at(cls, loc: tuple[str | int, ...], msg: str) -> "DataValidationError":
+        """The error for the one thing that is wrong with an input; an empty `loc` is the input as a whole."""
+        return cls(f"{'.'.join(map(str, loc)) or 'body'} {msg}", [FieldError(loc, msg)])
+
 
 class AuthenticationError(PixyProxyException):
     """Credentials are missing, wrong or malformed."""

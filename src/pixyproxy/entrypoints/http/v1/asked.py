@@ -35,9 +35,9 @@ def read_asked(request: Request, body: object) -> Asked:
         )
     stream, response_format = (body.get(name) for name in _FORM)
     if stream not in (None, True, False):
-        raise _invalid("stream", "must be true or false")
+        raise DataValidationError.at(("stream",), "must be true or false")
     if response_format not in (None, *_FORMATS):
-        raise _invalid("response_format", f"must be one of {', '.join(_FORMATS)}")
+        raise DataValidationError.at(("response_format",), f"must be one of {', '.join(_FORMATS)}")
     return Asked(
         wanted={name: value for name, value in body.items() if name not in _FORM},
         stream=bool(stream),
@@ -51,7 +51,3 @@ def _retries(request: Request) -> int:
     """How often OpenAI's SDK has sent this request before: it sends no idempotency key of its own."""
     count = request.headers.get("x-stainless-retry-count", "0")
     return int(count) if count.isdecimal() and len(count) < 10 else 0
-
-
-def _invalid(name: str, message: str) -> DataValidationError:
-    return DataValidationError(f"{name} {message}", [FieldError((name,), message)])

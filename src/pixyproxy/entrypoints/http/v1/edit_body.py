@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.inputs import MAX_INPUTS_BYTES, Source, Sources, StoredImage, Upload
-from pixyproxy.domain.errors import DataValidationError, FieldError
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.json_body import MAX_BODY_BYTES, bounded, ensure_json, media_type_of, parse_json
 from pixyproxy.entrypoints.http.problems import HTTPProblem
 
@@ -75,12 +75,12 @@ async def _read_multipart(request: Request) -> tuple[dict[str, Any], Sources]:
                 attachments[name] = Upload(value.file)
             else:
                 await form.close()
-                raise _invalid((name,), "must be given once only")
+                raise DataValidationError.at((name,), "must be given once only")
         elif name in _LISTS:
             fields.setdefault("tags", []).append(value)
         elif name in fields:
             await form.close()
-            raise _invalid((name,), "must be given once only")
+            raise DataValidationError.at((name,), "must be given once only")
         else:
             fields[name] = _typed(name, value)
     return fields, Sources(images, attachments)
@@ -102,15 +102,17 @@ def _read_json(spool: BinaryIO) -> tuple[dict[str, Any], Sources]:
     body = parse_json(raw)
     del raw
     if not isinstance(body, dict):
-        raise _invalid((), "must be a JSON object with named fields")
+        raise DataValidationError.at((), "must be a JSON object with named fields")
     listed = body.pop("images", None)
     if not isinstance(listed, list) or not listed:
-        raise _invalid(("images",), 'must be a list such as [{"file_id": "GUID"}] or [{"image_url": "data:…"}]')
+        raise DataValidationError.at(
+            ("images",), 'must be a list such as [{"file_id": "GUID"}] or [{"image_url": "data:…"}]'
+        )
     if len(listed) > MAX_IMAGES:
-        raise _invalid(("images",), f"must be at most {MAX_IMAGES} images")
+        raise DataValidationError.at(("images",), f"must be at most {MAX_IMAGES} images")
     named = [name for name, value in body.items() if _is_reference(value)]
     if len(named) > MAX_IMAGES:
-        raise _invalid((named[-1],), f"must be one of at most {MAX_IMAGES} further pictures")
+        raise DataValidationError.at((named[-1],), f"must be one of at most {MAX_IMAGES} further pictures")
     sources = Sources([], {})
     try:
         sources.images = images = []
@@ -136,25 +138,20 @@ def _source(reference: object, loc: tuple[str | int, ...]) -> Source:
             return StoredImage(file_id)
         if isinstance(url, str) and file_id is None:
             return Upload(_decoded(url, (*loc, "image_url")))
-    raise _invalid(loc, "must hold either file_id, the GUID of a stored image, or image_url, a data: URL")
+    raise DataValidationError.at(loc, "must hold either file_id, the GUID of a stored image, or image_url, a data: URL")
 
 
 def _decoded(url: str, loc: tuple[str | int, ...]) -> BinaryIO:
     """The bytes behind a data: URL (RFC 2397), in a file."""
     head, comma, encoded = url.partition(",")
     if not head.lower().startswith("data:"):
-        raise _invalid(loc, "must be a data: URL: other addresses are not fetched")
+        raise DataValidationError.at(loc, "must be a data: URL: other addresses are not fetched")
     if not comma or not head.lower().endswith(";base64"):
-        raise _invalid(loc, "must be a data: URL in base64, such as data:image/png;base64,…")
+        raise DataValidationError.at(loc, "must be a data: URL in base64, such as data:image/png;base64,…")
     try:
         data = pybase64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise _invalid(loc, "must be valid base64") from None
+        raise DataValidationError.at(loc, "must be valid base64") from None
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - whoever takes the source closes it
     file.write(data)
     return file  # type: ignore[return-value]
-
-
-def _invalid(loc: tuple[str | int, ...], message: str) -> DataValidationError:
-    where = ".".join(map(str, loc)) or "body"
-    return DataValidationError(f"{where} {message}", [FieldError(loc, message)])

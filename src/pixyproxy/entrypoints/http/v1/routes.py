@@ -10,7 +10,7 @@ from pixyproxy.application.image_service import ImageService
 from pixyproxy.application.inputs import Sources
 from pixyproxy.application.models import Models
 from pixyproxy.application.orders import Created
-from pixyproxy.domain.errors import DataValidationError, FieldError
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.authentication import Gate
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.json_body import read_json
@@ -63,8 +63,7 @@ def build_v1_router(
         try:
             asked = read_asked(request, body)
             if not sources.images:
-                message = "must be given: the picture to edit"
-                raise DataValidationError(f"image {message}", [FieldError(("image",), message)])
+                raise DataValidationError.at(("image",), "must be given: the picture to edit")
         except DataValidationError:
             sources.close()
             raise
