@@ -55,7 +55,7 @@ class Finisher:
         *,
         on_ready: Callable[[Image], object] = lambda image: None,
     ) -> None:
-        """`on_ready` is told of each image that is ready; it must neither wait nor fail."""
+        """`on_ready` is told of each image that is ready; it must not wait, and where it fails that costs nothing."""
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
@@ -109,24 +109,34 @@ class Finisher:
             raise
         await self._store(image, made, result)
         ready = await self._ready(draft.guid, result)
-        self._on_ready(ready)
+        try:
+            self._on_ready(ready)
+        except Exception:
+            # Whoever is told has no say in whether the image is ready.
+            logger.exception("image %s is ready, and who is told of that failed", ready.guid)
         return Ready(ready, made.data)
 
     async def give_up(self, draft: ImageDraft, made: GeneratedImage | None) -> PixyProxyException:
-        """Keep aside what a fault of our own kept from being stored; the error that says so."""
+        """Keep aside what a fault of our own kept from being stored; the error that says so.
+
+        An image whose row said `ready` before the fault stays ready, and the error says that.
+        """
         fault = GeneratorAnswerError("The picture could not be finished.", raw=None if made is None else made.data)
         await self.keep_answer(draft, fault)
-        error = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
-        await self.fail(draft, error)
-        error.guid = draft.guid
-        return error
+        lost = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
+        if await self.fail(draft, lost):
+            lost.guid = draft.guid
+            return lost
+        ready = PixyProxyException("The image is ready, but a fault kept it from this answer: ask for it by its GUID.")
+        _mark_paid(ready, draft.guid)
+        return ready
 
-    async def fail(self, draft: ImageDraft, error: GeneratorError) -> None:
-        """Record that and why the generator made no picture."""
+    async def fail(self, draft: ImageDraft, error: GeneratorError) -> bool:
+        """Record that and why the generator made no picture; False if the image is ready, which it stays."""
         status = Status.UNKNOWN if error.may_have_been_paid else Status.FAILED
         # A key is given back where nothing was paid and a repeat may fare better.
         free_key = not (error.may_have_been_paid or error.is_answer)
-        await self._mark_failed(draft.guid, status, error, free_key=free_key)
+        return await self._mark_failed(draft.guid, status, error, free_key=free_key)
 
     async def keep_answer(self, draft: ImageDraft, error: GeneratorAnswerError) -> None:
         """Keep what was paid for and cannot be stored as the picture of the draft."""
@@ -187,7 +197,8 @@ class Finisher:
         except BlobStoreError as error:
             logger.critical("%d bytes for image %s could be kept nowhere: %s", len(data), guid, error.message)
 
-    async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> None:
+    async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> bool:
+        """Record a failure, now or later; False if there is none to record, as the image is ready."""
         failure = Failure(error.code, error.message)
 
         async def record() -> None:
@@ -201,6 +212,10 @@ class Finisher:
             self.unrecorded[guid] = record
         except ImageNotFoundError:
             logger.info("image %s was deleted while it was being made", guid)
+        except ConstraintViolationError:
+            logger.error("image %s is ready and stays so, whatever failed after that (%s)", guid, error.code)
+            return False
+        return True
 
 
 def _mark_paid(error: PixyProxyException, guid: str) -> None:

@@ -1,21 +1,22 @@
 """The application: the use cases of a container behind routes and layers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial, reduce
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.containers import Container, opened
-from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.http import openapi
+from pixyproxy.entrypoints.http.application import Application, Dispatcher
 from pixyproxy.entrypoints.http.authentication import AuthenticationMiddleware, Gate
 from pixyproxy.entrypoints.http.paths import CanonicalPathMiddleware
 from pixyproxy.entrypoints.http.presenter import Links
@@ -46,6 +47,19 @@ _SDK_HEADERS = [
         "Arch", "Lang", "OS", "Package-Version", "Retry-Count", "Runtime", "Runtime-Version", "Timeout",
     )
 ]  # fmt: skip
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PATCH", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *_SDK_HEADERS],
+    "expose_headers": [
+        "ETag",
+        "Idempotent-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+        "X-Should-Retry",
+    ],
+}
 
 
 def create_app(container: Container) -> FastAPI:
@@ -66,7 +80,9 @@ def create_app(container: Container) -> FastAPI:
                 task.cancel()
             await asyncio.wait([maintenance, warning, placeholders])
 
-    app = FastAPI(
+    layers: list[Callable[[ASGIApp], ASGIApp]] = []
+    app = Application(
+        lambda router: reduce(lambda inner, layer: layer(inner), layers, router),
         title="PixyProxy",
         summary="The image gateway for pictures that cost money.",
         description=_DESCRIPTION,
@@ -92,35 +108,21 @@ def create_app(container: Container) -> FastAPI:
         add_docs(app, links),
     ]
     for router in routers:
-        # Included the framework's way, a router is searched twice for every request.
+        # For the document that describes them.
         app.router.routes.extend(router.routes)
     app.openapi = lambda: openapi.document(app, (CreateImage, UpdateImage, *v1_documentation.SCHEMAS))  # type: ignore[method-assign]  # FastAPI's documented way
 
     routes = RouteTable(route for router in routers for route in router.routes)
     handler = ErrorHandler(ProblemHandler(routes), OpenAIErrorHandler(routes))
-    for kind in (PixyProxyException, HTTPException, RequestValidationError, Exception):
-        app.add_exception_handler(kind, handler)
-    # The last one added is the outermost.
-    app.add_middleware(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service())
-    app.add_middleware(CanonicalPathMiddleware)
-    app.add_middleware(ProblemMiddleware, handler=handler)
+    layers += [
+        partial(Dispatcher, routes=routes),
+        partial(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service()),
+        partial(ProblemMiddleware, handler=handler),
+        CanonicalPathMiddleware,
+    ]
     if origins := container.config.cors_origins():
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *_SDK_HEADERS],
-            expose_headers=[
-                "ETag",
-                "Idempotent-Replayed",
-                "Link",
-                "Location",
-                "Retry-After",
-                "X-Request-ID",
-                "X-Should-Retry",
-            ],
-        )
-    app.add_middleware(RequestLogMiddleware, routes=routes)
+        layers.append(partial(CORSMiddleware, allow_origins=origins, **_CORS))
+    layers.append(partial(RequestLogMiddleware, routes=routes))
     return app
 
 

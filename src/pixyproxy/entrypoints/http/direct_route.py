@@ -31,6 +31,11 @@ class DirectRoute(APIRoute):
         return handle
 
 
-def direct_router(tag: str) -> APIRouter:
+def direct_router(tag: str, *, in_schema: bool = True) -> APIRouter:
     """A router for direct routes, each known in the documentation by the name of its function."""
-    return APIRouter(tags=[tag], route_class=DirectRoute, generate_unique_id_function=lambda route: route.name)
+    return APIRouter(
+        tags=[tag],
+        route_class=DirectRoute,
+        generate_unique_id_function=lambda route: route.name,
+        include_in_schema=in_schema,
+    )
