@@ -1,12 +1,19 @@
-"""Steps that only a rare accident needs: a commit whose answer was lost, and bytes that nobody flushed."""
+"""Steps that only a rare accident needs: lost answers of commits, bytes nobody flushed, faults once all is done."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import NoReturn
 
 import pytest
 
+from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.application.finisher import Finisher
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import Image, ImageDraft, Status
-from tests.unit.test_image_service import House, house, only_image
+from pixyproxy.domain.image import Image, ImageDraft, ImageResult, Status
+from tests.fakes import core
+from tests.unit.test_image_service import House, content_of, house, only_image
 from tests.unit.test_reconciler import Ruin, ruin
 
 __all__ = ["house", "ruin"]
@@ -47,3 +54,69 @@ async def test_what_is_adopted_is_made_durable_before_its_row_says_ready(
     await ruin.tidy()
     assert statuses == [Status.GENERATING]
     assert (await ruin.images.get(image.guid)).status is Status.READY
+
+
+class Fault(Exception):
+    """A fault of our own, which nobody expects."""
+
+
+def faults(log: pytest.LogCaptureFixture) -> list[BaseException | None]:
+    """What was logged with where it came from."""
+    return [record.exc_info[1] for record in log.records if record.exc_info]
+
+
+async def test_an_image_is_ready_whatever_becomes_of_who_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = Fault()
+
+    def stumble(image: Image) -> NoReturn:
+        raise fault
+
+    monkeypatch.setattr(core, "Finisher", partial(Finisher, on_ready=stumble))
+    recovery = MemoryRecoveryRepository(MemoryStorage())
+    service, _ = core.image_service_on(house.images, recovery, house.blobs, house.generator, core.SteppingClock())
+    made = await service.create("alice", {"prompt": "duck"})
+    assert made.image == await house.images.get(made.image.guid)
+    assert (made.image.status, house.blobs.aside) == (Status.READY, [])
+    assert faults(caplog) == [fault]
+
+
+async def test_an_image_that_is_ready_stays_so_when_a_fault_follows(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault, mark_ready = Fault(), house.images.mark_ready
+
+    async def commit_and_stumble(guid: str, result: ImageResult, now: datetime) -> Image:
+        await mark_ready(guid, result, now)
+        raise fault
+
+    monkeypatch.setattr(house.images, "mark_ready", commit_and_stumble)
+    with pytest.raises(errors.PixyProxyException, match="is ready") as raised:
+        await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
+    image = await only_image(house)
+    assert (image.status, image.error) == (Status.READY, None)
+    assert (raised.value.guid, raised.value.code) == (image.guid, "internal-error")
+    assert raised.value.may_have_been_paid
+    assert faults(caplog) == [fault]
+    assert await content_of(house, "alice", image.guid) == core.PNG
+    again = await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
+    assert (again.replayed, again.image, len(house.generator.requests)) == (True, image, 1)
+
+
+async def test_a_fault_with_an_image_that_is_ready_costs_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark_ready, marked = house.images.mark_ready, []
+
+    async def stumble_once(guid: str, result: ImageResult, now: datetime) -> Image:
+        ready = await mark_ready(guid, result, now)
+        marked.append(guid)
+        if len(marked) == 1:
+            raise Fault
+        return ready
+
+    monkeypatch.setattr(house.images, "mark_ready", stumble_once)
+    made = await house.service.generate("alice", {"prompt": "duck", "n": 2})
+    assert [image.guid for image in made.images] == marked[1:]
+    assert [(await house.images.get(guid)).status for guid in marked] == [Status.READY] * 2

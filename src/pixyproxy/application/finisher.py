@@ -119,24 +119,26 @@ class Finisher:
     async def give_up(self, draft: ImageDraft, made: GeneratedImage | None) -> PixyProxyException:
         """Keep aside what a fault of our own kept from being stored; the error that says so.
 
-        An image whose row said `ready` before the fault stays ready, and the error says that.
+        The fault may have come after the row said `ready`: then the image stays ready, and the error says that.
         """
         fault = GeneratorAnswerError("The picture could not be finished.", raw=None if made is None else made.data)
         await self.keep_answer(draft, fault)
         lost = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
-        if await self.fail(draft, lost):
-            lost.guid = draft.guid
-            return lost
-        ready = PixyProxyException("The image is ready, but a fault kept it from this answer: ask for it by its GUID.")
-        _mark_paid(ready, draft.guid)
-        return ready
+        error: PixyProxyException = lost
+        try:
+            await self.fail(draft, lost)
+        except ConstraintViolationError:
+            logger.error("image %s is ready and stays so: the fault came after that", draft.guid)
+            error = PixyProxyException("The image is ready, but a fault kept it from this answer: get it by its GUID.")
+        _mark_paid(error, draft.guid)
+        return error
 
-    async def fail(self, draft: ImageDraft, error: GeneratorError) -> bool:
-        """Record that and why the generator made no picture; False if the image is ready, which it stays."""
+    async def fail(self, draft: ImageDraft, error: GeneratorError) -> None:
+        """Record that and why the generator made no picture; raises ConstraintViolationError if the image is ready."""
         status = Status.UNKNOWN if error.may_have_been_paid else Status.FAILED
         # A key is given back where nothing was paid and a repeat may fare better.
         free_key = not (error.may_have_been_paid or error.is_answer)
-        return await self._mark_failed(draft.guid, status, error, free_key=free_key)
+        await self._mark_failed(draft.guid, status, error, free_key=free_key)
 
     async def keep_answer(self, draft: ImageDraft, error: GeneratorAnswerError) -> None:
         """Keep what was paid for and cannot be stored as the picture of the draft."""
@@ -197,8 +199,7 @@ class Finisher:
         except BlobStoreError as error:
             logger.critical("%d bytes for image %s could be kept nowhere: %s", len(data), guid, error.message)
 
-    async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> bool:
-        """Record a failure, now or later; False if there is none to record, as the image is ready."""
+    async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> None:
         failure = Failure(error.code, error.message)
 
         async def record() -> None:
@@ -212,10 +213,6 @@ class Finisher:
             self.unrecorded[guid] = record
         except ImageNotFoundError:
             logger.info("image %s was deleted while it was being made", guid)
-        except ConstraintViolationError:
-            logger.error("image %s is ready and stays so, whatever failed after that (%s)", guid, error.code)
-            return False
-        return True
 
 
 def _mark_paid(error: PixyProxyException, guid: str) -> None:
