@@ -2,15 +2,18 @@
 
 from typing import NamedTuple
 
+GROWTH = 4
+"""A batch is at most so many times as large as the one before."""
+
 
 class Bounds(NamedTuple):
     """Numbers of rows and steps that do not grow with the number of images."""
 
-    examined: int = 1500
+    examined: int = 1000
     """Images that are looked at for one page; it goes on at its cursor after so many."""
     seconds: float = 0.5
     """After so long too, where each image takes long to look at: rows on a slow disk, prompts of thousands of words."""
-    batch: int = 128
+    batch: int = 80
     """Images that are looked at first, and at least each further time."""
     words: int = 4
     """Words of a query whose terms are looked up, the longest first; the others are checked only."""
@@ -20,7 +23,7 @@ class Bounds(NamedTuple):
     """Steps in which the terms that begin with a word are looked up."""
     window: int = 100
     """Rows that are read at each place in each of these."""
-    sorted_rows: int = 3000
+    sorted_rows: int = 4000
     """Rows that are read whole to sort them by id, where no index does."""
     dated_rows: int = 1000
     """The same of a time: what is made in a longer one lies together anyway."""

@@ -1,33 +1,62 @@
 """What an `ImageQuery` asks of the tables: where the ids of matching images are listed, and how one id is checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pixyproxy.adapters._sql.listing import Key, Listing, check, checked, listed, listed_in_range
+from pixyproxy.adapters._sql.listing import (
+    Key,
+    Listing,
+    Window,
+    check,
+    checked,
+    listed,
+    listed_among_all,
+    listed_in_range,
+    listed_under,
+)
 from pixyproxy.adapters._sql.mapping import guid_key, to_time
 from pixyproxy.adapters._sql.session import Session
-from pixyproxy.adapters._sql.words import IS_PREFIXED, Word
+from pixyproxy.adapters._sql.words import GOES_ON, IS_PREFIXED, Word
 from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import ImageQuery
 
-MOST_POINTS = 4
+_MOST_POINTS = 4
 """A word of up to so many terms is looked up by each of them, close to its neighbours; of more, by the image."""
+
+_MOST_IN_WINDOW = 100
+"""The rows of up to so many terms are read under each of them in a window; of more, all together."""
+_SAMPLED = 2
+"""So many images in a row are read as fast as one of a list is looked up."""
+_FEW_ROWS = 100
+"""So few are all read without more ado."""
+_MANY_ROWS = 16_000
+"""So many are expected where they have not been counted: a window that is too narrow costs little."""
 
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _EXACT = "LENGTH({column}) = LENGTH(:{name})"
 
 
 class Criterion(NamedTuple):
-    """Something that a match must be: a check, and where all that pass it are listed, if they are."""
+    """Something that a match must be: where all that are so are listed, and how one of them is told.
 
-    check: str
+    `check` asks an index about a candidate; what is left to the row has none. `sample` lists those among the newest of
+    all images, where nothing better is known yet.
+    """
+
+    check: str | None
     listing: Listing | None = None
+    sample: Listing | None = None
 
 
 class Search(NamedTuple):
-    """What a match must be, at least one of it with a listing."""
+    """What a match must be, at least one of it with a listing, and the condition on its row.
+
+    The row is what the viewer may see and meets whatever has no check. `scope` says the former by an index.
+    """
 
     criteria: tuple[Criterion, ...]
+    scope: Criterion
+    row: str
     parameters: Mapping[str, Any]
 
 
@@ -57,6 +86,11 @@ def scope_parameters(query: ImageQuery) -> dict[str, Any]:
     viewer = query.viewer if query.author in {None, query.viewer} else None
     visibilities = {visibility.value: visibility.value for visibility in Visibility}
     return {"viewer": viewer, "author": query.author, "status": query.status.value} | visibilities
+
+
+def is_wide(query: ImageQuery) -> bool:
+    """Whether the viewer may see nearly all images of those asked for, as far as can be told without looking."""
+    return any(key.name == "images_visible" for key in scope_keys(query))
 
 
 def is_plain(query: ImageQuery) -> bool:
@@ -91,77 +125,78 @@ def date_parameters(query: ImageQuery) -> dict[str, Any]:
 
 def build(session: Session, query: ImageQuery, words: Sequence[Word], *, few_dates: bool) -> Search:
     """All criteria of a query; `few_dates`: its times are those of few images, which may be sorted."""
-    parts = [_words(session, words), _tags(session, query), _source(session, query), _scope_of(session, query)]
-    parts.append(_row(session, query, few_dates=few_dates))
-    return Search(
-        tuple(criterion for part in parts for criterion in part.criteria),
-        {name: value for part in parts for name, value in part.parameters.items()},
-    )
-
-
-def _words(session: Session, words: Sequence[Word]) -> Search:
-    criteria = []
-    parameters: dict[str, Any] = {}
+    keys = scope_keys(query)
+    scope = Criterion(_any(check(session, key) for key in keys), scope_listing(session, query))
+    row = [_any("".join(["(", key.condition, ")"]) for key in keys)]
+    criteria = [_word(session, word) for word in words]
+    criteria += [_tag(session, f"tag_{i}") for i in range(len(query.tags))]
+    parameters: dict[str, Any] = {f"tag_{i}": tag for i, tag in enumerate(query.tags)}
     for word in words:
-        names = [f"{word.name}_{i}" for i in range(len(word.terms))]
-        parameters |= word.parameters | dict(zip(names, word.terms, strict=True))
-        keys = [Key("image_terms", "PRIMARY", (("term", name),)) for name in names]
-        is_prefixed = IS_PREFIXED.format(name=word.name)
-        if 0 < len(keys) <= MOST_POINTS:
-            tested = "".join(["(", " OR ".join(check(session, key) for key in keys), ")"])
-        else:
-            tested = checked("image_terms" + session.by_index("image_terms_image"), "image_id", is_prefixed)
-        listing = None
-        if word.is_small:
-            rows = "image_terms" + session.by_index("PRIMARY")
-            listing = listed_in_range(rows, "image_id", is_prefixed, word.name)
-        elif keys:
-            listing = Listing(tuple(listed(session, key) for key in keys), word.name)
-        criteria.append(Criterion(tested, listing))
-    return Search(tuple(criteria), parameters)
-
-
-def _tags(session: Session, query: ImageQuery) -> Search:
-    criteria = []
-    for i in range(len(query.tags)):
-        name = f"tag_{i}"
-        key = Key("image_tags", "image_tags_tag", (("tag", name),), exactly=(_EXACT.format(column="tag", name=name),))
-        criteria.append(Criterion(check(session, key), Listing((listed(session, key),), name)))
-    return Search(tuple(criteria), {f"tag_{i}": tag for i, tag in enumerate(query.tags)})
-
-
-def _source(session: Session, query: ImageQuery) -> Search:
-    if query.derived_from is None:
-        return Search((), {})
-    key = Key("image_sources", "image_sources_source", (("source_guid", "source"),))
-    criterion = Criterion(check(session, key), Listing((listed(session, key),), "source"))
-    return Search((criterion,), {"source": guid_key(query.derived_from)})
-
-
-def _scope_of(session: Session, query: ImageQuery) -> Search:
-    tested = "".join(["(", " OR ".join(check(session, key) for key in scope_keys(query)), ")"])
-    return Search((Criterion(tested, scope_listing(session, query)),), scope_parameters(query))
-
-
-def _row(session: Session, query: ImageQuery, *, few_dates: bool) -> Search:
-    """What is read from the row itself; the last to be checked, for rows are large."""
-    criteria = []
-    parameters: dict[str, Any] = {}
-
-    def add(condition: str, listing: Listing | None, **values: Any) -> None:
-        criteria.append(Criterion(checked("images" + session.by_index("PRIMARY"), "id", condition), listing))
-        parameters.update(values)
-
+        parameters |= word.parameters | dict(zip(_names(word), word.terms, strict=True))
+    if query.derived_from is not None:
+        key = Key("image_sources", "image_sources_source", (("source_guid", "source"),))
+        criteria.append(Criterion(check(session, key), Listing((listed(session, key),), "source")))
+        parameters["source"] = guid_key(query.derived_from)
     if query.guid is not None:
-        add("guid = :guid", listed_in_range("images", "id", "guid = :guid", "guid"), guid=guid_key(query.guid))
+        row.append("guid = :guid")
+        criteria.append(Criterion(None, Listing((listed_in_range("images", "id", row[-1], "guid"),), "guid")))
+        parameters["guid"] = guid_key(query.guid)
     if has_dates(query):
-        is_between, dated = between(query), None
+        row.append(between(query))
         if few_dates:
-            dated = listed_in_range("images" + session.by_index("images_created"), "id", is_between, "dates")
-        add(is_between, dated, **date_parameters(query))
+            dated = listed_in_range("images" + session.by_index("images_created"), "id", row[-1], "dates")
+            criteria.append(Criterion(None, Listing((dated,), "dates")))
     if query.filename is not None:
-        add("INSTR(filename_folded, :filename) > 0", None, filename=query.filename)
-    return Search(tuple(criteria), parameters)
+        row.append("INSTR(filename_folded, :filename) > 0")
+        parameters["filename"] = query.filename
+    parameters |= scope_parameters(query) | date_parameters(query)
+    return Search(tuple(criteria), scope, " AND ".join(row), parameters)
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return "".join(["(", " OR ".join(conditions), ")"])
+
+
+def _names(word: Word) -> list[str]:
+    """The names of the parameters for its terms."""
+    return [f"{word.name}_{i}" for i in range(len(word.terms))]
+
+
+def _word(session: Session, word: Word) -> Criterion:
+    keys = [Key("image_terms", "PRIMARY", (("term", name),)) for name in _names(word)]
+    if word.is_known and 0 < len(keys) <= _MOST_POINTS:
+        tested = _any(check(session, key) for key in keys)
+    else:
+        is_prefixed = IS_PREFIXED.format(name=word.name)
+        tested = checked("image_terms" + session.by_index("image_terms_image"), "image_id", is_prefixed)
+    if not word.is_known:
+        among_all = listed_among_all(session, IS_PREFIXED.format(name=word.name), word.name)
+        sample = Listing((among_all,), word.name, Window(word.oldest, word.newest, _SAMPLED))
+        return Criterion(tested, sample=sample if word.is_open else None)
+    return Criterion(tested, _listing(session, word, keys))
+
+
+def _listing(session: Session, word: Word, keys: Sequence[Key]) -> Listing:
+    """The best listing of a word whose terms are known."""
+    longer = [name for name, term in zip(_names(word), word.terms, strict=True) if term != word.prefix]
+    is_long = word.longer is None or word.longer > _FEW_ROWS
+    if is_long and not word.is_term and len(longer) <= _MOST_IN_WINDOW:
+        spread = word.newest // (word.longer or _MANY_ROWS) + 1
+        window = Window(word.oldest, word.newest, spread, is_counted=word.longer is None)
+        part = listed_under(session, longer, word.name, is_counted=window.is_counted)
+        return Listing((part,), word.name, window)
+    if word.longer is None:
+        return Listing(tuple(listed(session, key) for key in keys), word.name)
+    parts = [listed(session, key) for key, term in zip(keys, word.terms, strict=True) if term == word.prefix]
+    if longer:
+        rows_of = "image_terms" + session.by_index("PRIMARY")
+        parts.append(listed_in_range(rows_of, "image_id", GOES_ON.format(name=word.name), word.name))
+    return Listing(tuple(parts), word.name)
+
+
+def _tag(session: Session, name: str) -> Criterion:
+    key = Key("image_tags", "image_tags_tag", (("tag", name),), exactly=(_EXACT.format(column="tag", name=name),))
+    return Criterion(check(session, key), Listing((listed(session, key),), name))
 
 
 def _scope(visibility: Visibility, author: str | None) -> Key:

@@ -1,6 +1,6 @@
 """Listings: ids of images, newest first, read from an index between two ids and no further than asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pixyproxy.adapters._sql.session import Session
@@ -17,6 +17,8 @@ class Listing(NamedTuple):
 
     parts: tuple[str, ...]
     name: str
+    window: "Window | None" = None
+    """Where the newest are not to be had without all between the two: how close together these are best kept."""
 
     @property
     def sql(self) -> str:
@@ -28,6 +30,28 @@ class Listing(NamedTuple):
             " ".join(["SELECT id FROM (", part, f") AS {self.name}_part_{i}"]) for i, part in enumerate(self.parts)
         ]
         return " ".join([" UNION ALL ".join(parts), "ORDER BY id DESC LIMIT :most"])
+
+
+class Window(NamedTuple):
+    """The ids that are read of at once.
+
+    `oldest` and `newest`: the lowest and the highest of all. `spread`: how far apart listed ids are on average.
+    `is_counted`: this is a guess, and there may be more of them than can be read.
+    """
+
+    oldest: int
+    newest: int
+    spread: int = 1
+    is_counted: bool = False
+
+    def floor(self, before: int, wanted: int) -> int:
+        """Above which id there are about so many below another; 0 for all of them."""
+        floor = min(before - 1, self.newest) - wanted * self.spread
+        return floor if floor >= self.oldest else 0
+
+    def width(self, before: int, floor: int) -> int:
+        """How many ids are between two."""
+        return max(0, min(before - 1, self.newest) - max(floor, self.oldest - 1))
 
 
 class Key(NamedTuple):
@@ -42,6 +66,11 @@ class Key(NamedTuple):
     id_column: str = "image_id"
     exactly: tuple[str, ...] = ()
 
+    @property
+    def condition(self) -> str:
+        """What a row meets that is in it."""
+        return " AND ".join([*(f"{column} = :{parameter}" for column, parameter in self.columns), *self.exactly])
+
 
 def listed(session: Session, key: Key) -> str:
     """A part that an index keeps in order."""
@@ -55,8 +84,7 @@ def listed(session: Session, key: Key) -> str:
 
 def check(session: Session, key: Key) -> str:
     """The condition that the candidate is in the listing of the key."""
-    conditions = [f"{column} = :{parameter}" for column, parameter in key.columns] + list(key.exactly)
-    return checked(key.table + session.by_index(key.name), key.id_column, " AND ".join(conditions))
+    return checked(key.table + session.by_index(key.name), key.id_column, key.condition)
 
 
 def checked(table: str, id_column: str, condition: str) -> str:
@@ -66,29 +94,61 @@ def checked(table: str, id_column: str, condition: str) -> str:
     return f"({tested}) = 1"
 
 
-def listed_in_range(table: str, column: str, condition: str, name: str) -> Listing:
-    """A listing of the few rows of a range of an index: all of them are read, and sorted."""
+def listed_in_range(table: str, column: str, condition: str, name: str) -> str:
+    """A part for the few rows of a range of an index: all of them are read, and sorted."""
     rows = " ".join(["SELECT", column, "AS id FROM", table, "WHERE", condition, f"LIMIT {MANY}"])
     between = "WHERE id < :before AND id > :floor ORDER BY id DESC LIMIT :most"
-    return Listing((" ".join(["SELECT id FROM (", rows, f") AS {name}_range", between]),), name)
+    return " ".join(["SELECT id FROM (", rows, f") AS {name}_range", between])
 
 
-def rank_statement(listings: Sequence[Listing]) -> str:
+def listed_among_all(session: Session, condition: str, name: str) -> str:
+    """A part for the images that have a term which meets a condition: all terms of those in the window are read."""
+    return _once(_in_window("image_terms" + session.by_index("image_terms_image"), condition, str(MANY)), name)
+
+
+def listed_under(session: Session, terms: Sequence[str], name: str, *, is_counted: bool) -> str:
+    """A part for the rows of several terms, given by the names of their parameters, in the window.
+
+    Where they are counted, that there are as many as the limit says means that the window was too wide.
+    """
+    table = "image_terms" + session.by_index("PRIMARY")
+    condition = f"term IN ({', '.join(f':{term}' for term in terms)})"
+    return _in_window(table, condition, ":most") if is_counted else _once(_in_window(table, condition, str(MANY)), name)
+
+
+def _in_window(table: str, condition: str, limit: str) -> str:
+    where = "WHERE image_id < :before AND image_id > :floor AND"
+    return " ".join(["SELECT image_id AS id FROM", table, where, condition, "LIMIT", limit])
+
+
+def _once(rows: str, name: str) -> str:
+    # Of the table itself a server might read what is distinct by another way through the index.
+    return " ".join(["SELECT DISTINCT id FROM (", rows, f") AS {name}_window"])
+
+
+def rank_statement(listings: Mapping[int, Listing]) -> str:
     """The statement that tells, by position, how many ids each listing begins with and the lowest of them."""
     ranks = [
         " ".join(["SELECT", str(i), ", COUNT(*), MIN(id) FROM (", listing.sql, f") AS listing_{i}"])
-        for i, listing in enumerate(listings)
+        for i, listing in listings.items()
     ]
     return " UNION ALL ".join(ranks)
 
 
-def batch_statement(listing: Listing, checks: Sequence[str]) -> str:
-    """The statement that reads which of the next ids pass the checks, and how many it looked at and the lowest.
+def batch_of(columns: str, listing: Listing, checks: Sequence[str], row: str) -> tuple[str, str]:
+    """What is to be selected to read the next images of a listing that pass the checks and a condition on their row.
 
-    Matches are rows of -1 and the id, and the last row is the account. One statement, so that both are of one state.
+    The first row is the account, how many ids were looked at and the lowest; the newest matches follow, with NULL
+    instead, so many that all are `:rows`. One statement, so that they are of one state. The rows of images, which are
+    large, are read one after the other and no further than there is room. Of a window that is certain nothing is
+    counted, for the account takes as long as the listing.
     """
-    examined = " ".join(["WITH examined AS (", listing.sql, ")"])
-    candidates = "SELECT -1, candidate.id FROM examined AS candidate"
-    if checks:
-        candidates = " ".join([candidates, "WHERE", " AND ".join(checks)])
-    return " ".join([examined, candidates, "UNION ALL SELECT COUNT(*), MIN(id) FROM examined"])
+    is_counted = listing.window is None or listing.window.is_counted
+    account = "SELECT MIN(id), COUNT(*) FROM listing" if is_counted else "SELECT 0, 0"
+    listed = " ".join(["SELECT id, NULL AS examined FROM listing UNION ALL", account])
+    candidates = " ".join(["WITH listing AS (", listing.sql, ")", listed])
+    images = "images ON images.id = candidate.id AND candidate.examined IS NULL"
+    passed = " AND ".join(f"(candidate.examined IS NOT NULL OR {condition})" for condition in [*checks, row])
+    parts = ["FROM (", candidates, ") AS candidate LEFT JOIN", images, "WHERE", passed]
+    order = "ORDER BY candidate.examined DESC, candidate.id DESC LIMIT :rows"
+    return f"candidate.examined, candidate.id, {columns}", " ".join([*parts, order])

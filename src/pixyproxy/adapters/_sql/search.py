@@ -5,19 +5,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters._sql import dates
-from pixyproxy.adapters._sql.bounds import Bounds
-from pixyproxy.adapters._sql.image_query import Search, build, has_dates, is_plain, scope_listing, scope_parameters
-from pixyproxy.adapters._sql.listing import Listing, batch_statement, rank_statement
-from pixyproxy.adapters._sql.mapping import IMAGE_COLUMNS, SELECT_IMAGE, to_image
-from pixyproxy.adapters._sql.session import Session
-from pixyproxy.adapters._sql.words import look_up
-from pixyproxy.domain.access import can_see, is_author
-from pixyproxy.domain.image import Image, Status
+from pixyproxy.adapters._sql.bounds import GROWTH, Bounds
+from pixyproxy.adapters._sql.image_query import has_dates, is_plain, scope_listing, scope_parameters
+from pixyproxy.adapters._sql.listing import MANY, Window, batch_of
+from pixyproxy.adapters._sql.mapping import IMAGE_COLUMNS, to_image
+from pixyproxy.adapters._sql.planning import Plan, Planner, Stage
+from pixyproxy.adapters._sql.session import Row, Session
+from pixyproxy.adapters._sql.words import Word, look_up
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 
 _NEWEST = 2**63 - 1
-_GROWTH = 4
-"""A batch is at most so many times as large as the one before."""
 
 
 def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
@@ -35,121 +33,138 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
         if not few_dates:
             floor = span.floor
             if span.before < before:
-                stages.append(_Stage(before, max(floor, span.before), dates.stragglers(session)))
+                stages.append(Stage(before, max(floor, span.before), dates.stragglers(session)))
                 before = span.before
-    stages.append(_Stage(before, floor))
-    wanted = build(session, query, words, few_dates=few_dates)
-    return _Collector(session, query, wanted, bounds).page(stages)
+    stages.append(Stage(before, floor))
+    return _Collector(session, query, words, bounds, few_dates=few_dates).page(stages)
 
 
-class _Stage(NamedTuple):
-    """The ids between two, all of them or those in a listing."""
+class _Batch(NamedTuple):
+    """How many ids were looked at, the lowest of which all above are done with, and whether it was the last."""
 
-    before: int
-    floor: int
-    listing: Listing | None = None
+    examined: int
+    lowest: int
+    is_last: bool
 
 
 class _Collector:
     """Gathers the matches for one page."""
 
-    def __init__(self, session: Session, query: ImageQuery, wanted: Search, bounds: Bounds) -> None:
+    def __init__(
+        self, session: Session, query: ImageQuery, words: Sequence[Word], bounds: Bounds, *, few_dates: bool
+    ) -> None:
         self._session = session
         self._query = query
-        self._wanted = wanted
+        self._planner = Planner(session, query, words, bounds, few_dates=few_dates)
         self._bounds = bounds
         self._left = bounds.examined
         self._until = time.monotonic() + bounds.seconds
-        self._found: set[int] = set()
+        self._found: dict[int, Image] = {}
 
-    def page(self, stages: Sequence[_Stage]) -> Page:
+    @property
+    def _missing(self) -> int:
+        """How many more it takes to know that another page follows."""
+        return self._query.limit + 1 - len(self._found)
+
+    def page(self, stages: Sequence[Stage]) -> Page:
         """Look through the stages, until there is enough or it has been enough."""
         for stage in stages:
             stopped_at = self._look_through(stage)
-            if stopped_at is not None or len(self._found) > self._query.limit:
+            if stopped_at is not None or self._missing <= 0:
                 break
         limit = self._query.limit
         ids = sorted(self._found, reverse=True)
         if len(ids) > limit:
             stopped_at = ids[limit - 1]
-        images = _fetch(self._session, self._query, ids[:limit])
+        images = tuple(self._found[image_id] for image_id in ids[:limit])
         return Page(images, None if stopped_at is None else encode_cursor(stopped_at))
 
-    def _look_through(self, stage: _Stage) -> int | None:
+    def _look_through(self, stage: Stage) -> int | None:
         """Add the matches, and return the lowest id that was looked at, None if no more are listed."""
-        before, size = stage.before, max(self._bounds.batch, 2 * self._query.limit + 2)
-        listing, checks = self._plan(stage)
-        statement = batch_statement(listing, checks)
+        before, size = stage.before, max(self._bounds.batch, 3 * self._query.limit // 2)
+        if stage.listing is not None:
+            size *= GROWTH  # of what is out of order the least is of the time
+        plan = self._planner.first(stage, self._missing)
+        size = max(size, plan.size)
         while True:
-            most = max(1, min(size, self._left, self._bounds.merged_rows // len(listing.parts)))
-            rows = self._session.fetch(statement, self._parameters(before, stage.floor, most))
-            ((examined, lowest),) = [row for row in rows if row[0] >= 0]
-            self._found.update(image_id for mark, image_id in rows if mark < 0)
-            self._left -= examined
-            if examined < most:
+            batch = self._read(plan, before, stage.floor, size)
+            self._left -= batch.examined
+            if batch.is_last and batch.lowest <= stage.floor + 1:
                 return None
-            if len(self._found) > self._query.limit or self._left <= 0 or time.monotonic() >= self._until:
-                return int(lowest)
-            before = lowest
+            before = batch.lowest
+            if self._missing <= 0 or self._left <= 0 or time.monotonic() >= self._until:
+                return before
+            better = self._planner.better(plan, stage._replace(before=before), self._missing, self._needed, self._left)
+            if better is None:
+                return None
+            plan = better
             size = self._next_size(size)
+
+    def _read(self, plan: Plan, before: int, floor: int, size: int) -> _Batch:
+        """Add the matches among the next ids above a floor."""
+        window = plan.listing.window
+        if window is not None:
+            return self._read_window(plan, before, max(floor, window.floor(before, min(size, self._left))), window)
+        most = max(1, min(size, self._left, self._bounds.merged_rows // len(plan.listing.parts)))
+        examined, lowest, rows = self._matches(plan, before, floor, most)
+        full_at = self._add(rows)
+        if full_at is None and examined < most:
+            return _Batch(examined, floor + 1, is_last=True)
+        return _Batch(examined, full_at or lowest, is_last=False)
+
+    def _read_window(self, plan: Plan, before: int, floor: int, window: Window) -> _Batch:
+        """The same of the window above the floor, or of a narrower one where that holds too much."""
+        most = self._bounds.merged_rows if window.is_counted else MANY
+        while True:
+            examined, _, rows = self._matches(plan, before, floor, most)
+            width = window.width(before, floor)
+            if examined < most or width <= 1:
+                break
+            floor += width - max(1, width // GROWTH)
+        full_at = self._add(rows)
+        looked_at = examined if window.is_counted else width // window.spread
+        return _Batch(looked_at, full_at or floor + 1, is_last=full_at is None)
+
+    def _matches(self, plan: Plan, before: int, floor: int, most: int) -> tuple[int, int, Sequence[Row]]:
+        """How many ids were looked at, the lowest, and the newest matches, as many as there is room for."""
+        parameters = {**self._parameters(before, floor, most), "rows": self._missing + 1}
+        columns, rest = batch_of(IMAGE_COLUMNS, plan.listing, plan.checks, self._planner.wanted.row)
+        account, *rows = self._session.fetch_few(columns, rest, parameters)
+        return int(account[0]), int(account[1] or 0), rows
+
+    def _add(self, rows: Sequence[Row]) -> int | None:
+        """Add matches; the id of the last if there was no room for more."""
+        full_at = int(rows[-1][1]) if len(rows) == self._missing else None
+        self._found.update((row[1], to_image(row[2:])) for row in rows)
+        return full_at
 
     def _next_size(self, size: int) -> int:
         """Enough to fill the page, were the next images as those so far, but not much more than the last time."""
         if not self._found:
-            return size * _GROWTH
-        examined, missing = self._bounds.examined - self._left, self._query.limit + 1 - len(self._found)
-        return max(self._bounds.batch, min(size * _GROWTH, missing * examined * 5 // (4 * len(self._found))))
+            return size * GROWTH
+        return max(self._bounds.batch, min(size * GROWTH, self._needed * 5 // 4))
 
-    def _plan(self, stage: _Stage) -> tuple[Listing, list[str]]:
-        """What to look through, and what to check, the rarest first.
-
-        Every match is in all listings. In the rarest, whose first ids reach the furthest down, the most of as many
-        that are looked at are matches.
-        """
-        criteria = self._wanted.criteria
-        if stage.listing is not None:
-            return stage.listing, [check for check, _ in criteria]
-        listed = [(listing, check) for check, listing in criteria if listing is not None]
-        if len(listed) > 1:
-            reached = self._reached([listing for listing, _ in listed], stage)
-            listed = [listed[position] for position in sorted(reached, key=lambda position: reached[position])]
-        unlisted = [check for check, listing in criteria if listing is None]
-        return listed[0][0], [check for _, check in listed[1:]] + unlisted
-
-    def _reached(self, listings: Sequence[Listing], stage: _Stage) -> dict[int, int]:
-        """By position, the id that the first so many of each listing reach down to, 0 where it has fewer."""
-        parts = sum(len(listing.parts) for listing in listings)
-        most = max(1, min(self._bounds.batch, self._bounds.merged_rows // parts))
-        rows = self._session.fetch(rank_statement(listings), self._parameters(stage.before, stage.floor, most))
-        return {position: lowest if count == most else 0 for position, count, lowest in rows}
+    @property
+    def _needed(self) -> int:
+        """How many more it takes to fill the page, were the next images as those so far."""
+        looked_at = self._bounds.examined - self._left
+        return self._missing * looked_at // len(self._found) if self._found else 4 * self._bounds.examined
 
     def _parameters(self, before: int, floor: int, most: int) -> dict[str, Any]:
-        return {**self._wanted.parameters, "before": before, "floor": floor, "most": most}
+        return {**self._planner.wanted.parameters, "before": before, "floor": floor, "most": most}
 
 
 def _list(session: Session, query: ImageQuery) -> Page:
     """A page of all that the viewer may see: an index has it in order, so that it is read in one go."""
     page = scope_listing(session, query).sql
     join = f"{session.ordered_join} images ON images.id = page.id ORDER BY page.id DESC"
-    sql = " ".join(["SELECT", IMAGE_COLUMNS, "FROM (", page, ") AS page", join])
     bounds = {"before": _before(query), "floor": 0, "most": query.limit + 1}
-    images = [to_image(row) for row in session.fetch(sql, scope_parameters(query) | bounds)]
+    rest = " ".join(["FROM (", page, ") AS page", join])
+    rows = session.fetch_few(IMAGE_COLUMNS, rest, scope_parameters(query) | bounds)
+    images = [to_image(row) for row in rows]
     page_of = tuple(images[: query.limit])
     return Page(page_of, encode_cursor(page_of[-1].id) if len(images) > query.limit else None)
 
 
 def _before(query: ImageQuery) -> int:
     return _NEWEST if query.before_id is None else query.before_id
-
-
-def _fetch(session: Session, query: ImageQuery, ids: Sequence[int]) -> tuple[Image, ...]:
-    """The images with these ids that the viewer may still see: since they were found they may have changed."""
-    if not ids:
-        return ()
-    sql = " ".join([SELECT_IMAGE, "WHERE images.id IN (", ", ".join(map(str, ids)), ") ORDER BY images.id DESC"])
-    return tuple(image for row in session.fetch(sql, {}) if _may_show(image := to_image(row), query))
-
-
-def _may_show(image: Image, query: ImageQuery) -> bool:
-    is_visible = can_see(image, query.viewer) if query.status is Status.READY else is_author(image, query.viewer)
-    return is_visible and image.status is query.status and query.visibility in {None, image.visibility}

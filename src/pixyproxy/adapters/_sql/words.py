@@ -4,27 +4,38 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters._sql.bounds import Bounds
-from pixyproxy.adapters._sql.session import Session
+from pixyproxy.adapters._sql.session import Row, Session
 
-# A range instead of LIKE: nothing to escape, and every server reads it from the index.
+# Ranges instead of LIKE: nothing to escape, and every server reads them from the index.
 IS_PREFIXED = "term >= :{name} AND term < :{name}_end"
+GOES_ON = "term > :{name} AND term < :{name}_end"
 _LAST = "\U0010ffff"
+_OLDEST, _NEWEST = -1, -2
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz{"
-_ALONE = 2
-"""So many windows are read one after the other before the letters are told apart."""
 
 
 class Word(NamedTuple):
-    """A word of a query and the terms that begin with it, if these are few.
+    """A word of a query and the terms that begin with it.
 
-    `is_small`: so few rows have one of these terms that they can be read and sorted. `is_absent`: none has.
+    `is_known`: these are all terms. `is_open`: there are more than a glance shows. `is_absent`: there are none.
+    `longer`: how many rows have a term longer than the word, where they are so few that they can be read and sorted.
+    `oldest` and `newest`: the lowest and the highest id of all images.
     """
 
     name: str
     prefix: str
     terms: tuple[str, ...] = ()
-    is_small: bool = False
+    is_known: bool = False
+    is_open: bool = False
     is_absent: bool = False
+    longer: int | None = None
+    oldest: int = 0
+    newest: int = 0
+
+    @property
+    def is_term(self) -> bool:
+        """Whether the word itself is one of them."""
+        return self.prefix in self.terms
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -33,24 +44,95 @@ class Word(NamedTuple):
 
 
 def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds) -> list[Word]:
-    """The words that begin so; of those for whom the bounds leave no time nothing is known, which is no error."""
+    """The words that begin so, with what one glance shows of each.
+
+    Of those for whom the bounds leave no time nothing is known, which is no error.
+    """
     words = [Word(f"word_{i}", prefix) for i, prefix in enumerate(prefixes)]
     longest = sorted(words, key=lambda word: -len(word.prefix))[: bounds.words]
-    known = {word.name: word for word in _with_terms(session, longest, bounds)}
+    known = {word.name: word for word in _glance(session, longest, bounds)}
     return [known.get(word.name, word) for word in words]
 
 
-def _with_terms(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
-    """Walk along the terms of all words together, a window of rows each time.
+def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+    """The words, of which those that are open are looked into as far as the bounds allow; none is open any more."""
+    known = {word.name: word for word in _count(session, [word for word in words if word.is_open], bounds)}
+    walked = _walk(session, [word for word in known.values() if word.longer is None], bounds)
+    known |= {word.name: word for word in walked}
+    return [known.get(word.name, word) for word in words]
 
-    A common term takes a window for itself. Where several do, the walk goes on from each next letter at once.
-    """
-    terms: dict[str, set[str]] = {word.name: set() for word in words}
-    walks = [_Walk(word, word.prefix, is_new=True, end=word.prefix + _LAST) for word in words]
-    for step in range(bounds.windows):
-        if step == _ALONE:
-            walks = [part for walk in walks for part in walk.by_letter()]
-        rows = session.fetch(*_windows_statement(session, walks, bounds)) if walks else ()
+
+def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+    """Look whether the word is a term, and at a window of what follows: the rows of a common term would fill it."""
+    if not words:
+        return []
+    # One each: SQLite would read all images for both at once.
+    parts = ["SELECT -1, NULL, MIN(id) FROM images", "SELECT -2, NULL, MAX(id) FROM images"]
+    parameters: dict[str, Any] = {"window": bounds.window}
+    table = "image_terms" + session.by_index("PRIMARY")
+    for i, word in enumerate(words):
+        parameters |= word.parameters
+        whole = f"FROM {table} WHERE term = :{word.name} LIMIT 1"
+        parts.append(" ".join(["SELECT", str(i), ", (SELECT term", whole, "), 0"]))
+        parts.append(_counted(table, i, GOES_ON.format(name=word.name), "window"))
+    ends = {_OLDEST: 0, _NEWEST: 0}
+    found = [dict[str, int]() for _ in words]
+    for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
+        if i < 0:
+            ends[i] = int(count or 0)
+        elif term is not None:
+            found[i][term] = int(count)
+    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST]) for word in words]
+    return [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
+
+
+def _seen(word: Word, terms: Mapping[str, int], window: int) -> Word:
+    if sum(terms.values()) >= window:
+        return word._replace(terms=tuple(term for term in terms if term == word.prefix), is_open=True)
+    return _with_all(word, terms)
+
+
+def _with_all(word: Word, terms: Mapping[str, int]) -> Word:
+    return word._replace(
+        terms=tuple(sorted(terms)),
+        is_known=True,
+        is_open=False,
+        is_absent=not terms,
+        longer=sum(terms.values()),
+    )
+
+
+def _count(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+    """The words with all terms of those that have few longer ones, in rows."""
+    if not words:
+        return []
+    parts = []
+    parameters: dict[str, Any] = {"enough": bounds.sorted_rows + 1}
+    table = "image_terms" + session.by_index("PRIMARY")
+    for i, word in enumerate(words):
+        parameters |= word.parameters
+        parts.append(_counted(table, i, GOES_ON.format(name=word.name), "enough"))
+    found = [dict.fromkeys(word.terms, 0) for word in words]
+    for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
+        found[i][term] = int(count)
+    return [
+        _with_all(word, terms) if sum(terms.values()) <= bounds.sorted_rows else word._replace(is_open=False)
+        for word, terms in zip(words, found, strict=True)
+    ]
+
+
+def _counted(table: str, position: int, condition: str, limit: str) -> str:
+    """The statement that counts each term among the first rows of a range."""
+    rows = " ".join(["SELECT term FROM", table, "WHERE", condition, f"ORDER BY term LIMIT :{limit}"])
+    return " ".join(["SELECT", str(position), f", term, COUNT(*) FROM ({rows}) AS rows_{position} GROUP BY term"])
+
+
+def _walk(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+    """The words with all terms of those that have few, each in many rows: from each next letter at once."""
+    terms: dict[str, set[str]] = {word.name: set(word.terms) for word in words}
+    walks = [part for word in words for part in _by_letter(word)]
+    for _ in range(bounds.windows):
+        rows = _windows(session, walks, bounds)
         seen, last = [0] * len(walks), [""] * len(walks)
         for position, term, count in rows:
             terms[walks[position].word.name].add(term)
@@ -59,62 +141,44 @@ def _with_terms(session: Session, words: Sequence[Word], bounds: Bounds) -> list
         going_on = [i for i, walk in enumerate(walks) if seen[i] == bounds.window and not _is_full(terms, walk, bounds)]
         walks = [walks[i]._replace(start=last[i], is_new=False) for i in going_on]
     unfinished = {walk.word.name for walk in walks}
-    done, many = [], []
-    for word in words:
-        found = terms[word.name]
-        if word.name in unfinished or len(found) > bounds.terms:
-            many.append(word)
-        else:
-            done.append(word._replace(terms=tuple(sorted(found)), is_absent=not found))
-    return done + _with_size(session, many, bounds)
+    return [
+        word._replace(terms=tuple(sorted(terms[word.name])), is_known=True)
+        for word in words
+        if word.name not in unfinished and len(terms[word.name]) <= bounds.terms
+    ]
 
 
 class _Walk(NamedTuple):
-    """The part of the terms of a word that is still to be walked along, with its start if that is new."""
+    """A part of the terms of a word that is still to be walked along, with its start if that is new."""
 
     word: Word
     start: str
     is_new: bool
     end: str
 
-    def by_letter(self) -> Iterator["_Walk"]:
-        """The same part in pieces, one for each common letter that may follow the word, and what lies between."""
-        start, is_new = self.start, self.is_new
-        for letter in _LETTERS:
-            end = self.word.prefix + letter
-            if start < end < self.end:
-                yield _Walk(self.word, start, is_new, end)
-                start, is_new = end, True
-        yield _Walk(self.word, start, is_new, self.end)
+
+def _by_letter(word: Word) -> Iterator[_Walk]:
+    """What is longer than the word, in a part for each common letter that may follow it, and what lies between."""
+    start, is_new = word.prefix, False
+    for letter in _LETTERS:
+        yield _Walk(word, start, is_new, word.prefix + letter)
+        start, is_new = word.prefix + letter, True
+    yield _Walk(word, start, is_new, word.prefix + _LAST)
 
 
 def _is_full(terms: Mapping[str, Collection[str]], walk: _Walk, bounds: Bounds) -> bool:
     return len(terms[walk.word.name]) > bounds.terms
 
 
-def _windows_statement(session: Session, walks: Sequence[_Walk], bounds: Bounds) -> tuple[str, dict[str, Any]]:
-    """The statement that counts the terms in the next rows of each walk, by position."""
+def _windows(session: Session, walks: Sequence[_Walk], bounds: Bounds) -> Sequence[Row]:
+    """How often there is each term in the next rows of each walk, by position."""
+    if not walks:
+        return ()
     windows = []
     parameters: dict[str, Any] = {"window": bounds.window}
     table = "image_terms" + session.by_index("PRIMARY")
     for i, walk in enumerate(walks):
         parameters |= {f"start_{i}": walk.start, f"stop_{i}": walk.end}
         condition = f"term {'>=' if walk.is_new else '>'} :start_{i} AND term < :stop_{i}"
-        rows = " ".join(["SELECT term FROM", table, "WHERE", condition, "ORDER BY term LIMIT :window"])
-        windows.append(" ".join(["SELECT", str(i), ", term, COUNT(*) FROM (", rows, f") AS window_{i} GROUP BY term"]))
-    return " UNION ALL ".join(windows), parameters
-
-
-def _with_size(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
-    """The words, which have many terms, and whether all of these together are in few rows."""
-    if not words:
-        return []
-    counts = []
-    parameters: dict[str, Any] = {"enough": bounds.sorted_rows + 1}
-    table = "image_terms" + session.by_index("PRIMARY")
-    for i, word in enumerate(words):
-        parameters |= word.parameters
-        rows = " ".join(["SELECT 1 FROM", table, "WHERE", IS_PREFIXED.format(name=word.name), "LIMIT :enough"])
-        counts.append(" ".join(["SELECT", str(i), ", COUNT(*) FROM (", rows, f") AS count_{i}"]))
-    sizes = {position: int(count) for position, count in session.fetch(" UNION ALL ".join(counts), parameters)}
-    return [word._replace(is_small=sizes[i] <= bounds.sorted_rows) for i, word in enumerate(words)]
+        windows.append(_counted(table, i, condition, "window"))
+    return session.fetch(" UNION ALL ".join(windows), parameters)
