@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Self
 
-# COM_QUERY and its text, as the client sends them.
-# https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html
-_COMMIT = b"\x03COMMIT"
+# The end of a packet in which statements are sent.
+_COMMIT = b"COMMIT"
 
 Meanwhile = Callable[[], Awaitable[None]]
 
@@ -63,7 +62,7 @@ class CommitCutter:
         answers = asyncio.create_task(_pump(server_reader, writer))
         try:
             while data := await reader.read(65536):
-                if data[4:] == _COMMIT and self._mode is not None:
+                if data.endswith(_COMMIT) and self._mode is not None:
                     await self._cut(data, answers, server_reader, server_writer)
                     return
                 server_writer.write(data)

@@ -284,7 +284,7 @@ class CommitCutter:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                if self.cut and data.endswith(b"\x03COMMIT"):
+                if self.cut and data.endswith(b"COMMIT"):
                     client.shutdown(socket.SHUT_RDWR)
                     if self.cut == "after":
                         server.sendall(data)

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, BinaryIO
@@ -164,8 +164,7 @@ class ImageDraft:
             updated_at=self.created_at.astimezone(UTC),
             generator=self.generator,
             model=self.model,
-            # What a caller does to its own mapping later must not reach what is kept.
-            parameters=json.loads(json.dumps(dict(self.parameters))),
+            parameters=_copied(self.parameters),
             derived_from=self.derived_from,
             batch=self.batch,
         )
@@ -224,6 +223,33 @@ class Image:
     batch: str | None = None
     placeholder: str | None = None
     """A tiny likeness as a data: URI, None until one was made."""
+
+    def finished(self, result: ImageResult, now: datetime) -> "Image":
+        """The image that this one becomes with a result, or itself if it has exactly this result already.
+
+        Then the file name counts for nothing, since its author may have changed it.
+        """
+        ready = replace(
+            self,
+            status=Status.READY,
+            media_type=result.picture.media_type,
+            width=result.picture.width,
+            height=result.picture.height,
+            size_bytes=result.size_bytes,
+            sha256=result.sha256,
+            model=result.model,
+            revised_prompt=result.revised_prompt,
+            usage=None if result.usage is None else _copied(result.usage),
+            reported=None if result.reported is None else _copied(result.reported),
+            error=None,
+        )
+        return self if ready == self else replace(ready, filename=result.filename, updated_at=now.astimezone(UTC))
+
+
+def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping as JSON has it: what a caller does to its own later must not reach what is kept."""
+    copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
+    return copy
 
 
 def new_guid() -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pixyproxy.adapters._sql.bounds import Bounds
 from pixyproxy.adapters._sql.image_query import between, date_parameters
 from pixyproxy.adapters._sql.listing import Key, Listing, listed
-from pixyproxy.adapters._sql.mapping import from_time, to_time
+from pixyproxy.adapters._sql.mapping import to_time
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.domain.query import ImageQuery
 
@@ -17,7 +17,8 @@ SLACK = timedelta(hours=1)
 It was restored, or made by a process whose clock is wrong. All others are in order, give or take this.
 """
 
-_INSERT = "INSERT INTO image_stragglers (image_id) VALUES (:image_id)"
+_INSERT = """INSERT INTO image_stragglers (image_id) SELECT :image_id
+    FROM (SELECT MAX(created_at) AS latest FROM images) AS newest WHERE newest.latest > :in_order_until"""
 _IN_ORDER = "(SELECT 1 FROM image_stragglers WHERE image_id = neighbour.id LIMIT 1) IS NULL"
 _NEWEST = 2**63 - 1
 
@@ -40,8 +41,8 @@ def mark_stragglers(session: Session, added: Sequence[tuple[int, datetime]]) -> 
 
     What others are adding at this moment is not seen, which matters only if their clocks differ by the slack.
     """
-    latest = from_time(session.fetch("SELECT MAX(created_at) FROM images", {})[0][0])
-    session.insert_many(_INSERT, [{"image_id": image_id} for image_id, at in added if is_straggler(at, latest)])
+    for image_id, at in added:
+        session.change_later(_INSERT, {"image_id": image_id, "in_order_until": _shifted(at, SLACK)})
 
 
 def stragglers(session: Session) -> Listing:

@@ -11,7 +11,6 @@ from pixyproxy.adapters._sql.mapping import (
     claim_parameters,
     draft_parameters,
     guid_key,
-    json_copy,
     result_parameters,
     to_image,
     to_json,
@@ -20,12 +19,11 @@ from pixyproxy.adapters._sql.mapping import (
 from pixyproxy.adapters._sql.search_index import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters._sql.session import Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Picture, Status
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.text import fold
 
 _BY_GUID = "FROM images WHERE images.guid = :guid"
 _BY_GUIDS = "FROM images WHERE images.guid IN "
-_SELECT = SELECT_IMAGE + " WHERE images.guid = :guid"
 _INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
     created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at,
     idempotency_caller, idempotency_key, request_fingerprint, derived_from, batch)
@@ -128,17 +126,18 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
 
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:
     """Record the result, unless exactly it is recorded already."""
-    if _is_recorded(_get_locked(session, guid), result):
-        return get(session, guid)
-    session.change(_READY, result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)})
-    return get(session, guid)
+    image = _get_locked(session, guid)
+    finished = image.finished(result, now)
+    if finished is not image:
+        session.change_later(_READY, result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)})
+    return finished
 
 
 def mark_failed(session: Session, guid: str, status: Status, failure: Failure, now: datetime, free_key: bool) -> Image:
     """Record the failure; raises ConstraintViolationError if the image is ready."""
     if _get_locked(session, guid).status is Status.READY:
         raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
-    session.change(
+    session.change_later(
         _FAILED,
         {
             "guid": guid_key(guid),
@@ -149,7 +148,7 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
         },
     )
     if free_key:
-        session.change(_FREE_CLAIM, {"guid": guid_key(guid)})
+        session.change_later(_FREE_CLAIM, {"guid": guid_key(guid)})
     return get(session, guid)
 
 
@@ -164,16 +163,16 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
         "tags": to_json(tags),
         "visibility": (changes.visibility or image.visibility).value,
     }
-    session.change(_UPDATE, values | {"guid": guid_key(guid), "now": to_time(now)})
+    session.change_later(_UPDATE, values | {"guid": guid_key(guid), "now": to_time(now)})
     if tags != image.tags:
-        session.change("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
+        session.change_later("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
         insert_tags(session, image.id, tags)
     return get(session, guid)
 
 
 def set_placeholder(session: Session, guid: str, placeholder: str) -> None:
     """Replace the placeholder."""
-    session.change(_PLACEHOLDER, {"guid": guid_key(guid), "placeholder": placeholder})
+    session.change_later(_PLACEHOLDER, {"guid": guid_key(guid), "placeholder": placeholder})
 
 
 def delete(session: Session, guid: str) -> None:
@@ -190,7 +189,7 @@ def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...
     images = tuple(_add(session, replace(draft, claim=None)) for draft in drafts)
     for draft in drafts:
         if draft.claim is not None:
-            session.change(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+            session.change_later(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
     return images
 
 
@@ -203,22 +202,10 @@ def _add(session: Session, draft: ImageDraft) -> Image:
 
 
 def _get_locked(session: Session, guid: str) -> Image:
-    rows = session.fetch(_SELECT + session.row_lock, {"guid": guid_key(guid)})
-    if not rows:
+    row = session.fetch_one(IMAGE_COLUMNS, _BY_GUID + session.row_lock, {"guid": guid_key(guid)})
+    if row is None:
         raise missing()
-    return to_image(rows[0])
-
-
-def _is_recorded(image: Image, result: ImageResult) -> bool:
-    """Whether this result is in the row; the file name does not count, for its author may have changed it since."""
-    picture = Picture(image.media_type or "", image.width or 0, image.height or 0)
-    return (
-        image.status is Status.READY
-        and (picture, image.size_bytes, image.sha256) == (result.picture, result.size_bytes, result.sha256)
-        and (image.model, image.revised_prompt) == (result.model, result.revised_prompt)
-        and image.usage == (None if result.usage is None else json_copy(result.usage))
-        and image.reported == (None if result.reported is None else json_copy(result.reported))
-    )
+    return to_image(row)
 
 
 def missing() -> ImageNotFoundError:

@@ -147,12 +147,6 @@ def to_json(value: Mapping[str, Any] | tuple[str, ...]) -> str:
     return json.dumps(dict(value) if isinstance(value, Mapping) else value, separators=(",", ":"))
 
 
-def json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping as it comes back from its JSON text."""
-    copy: dict[str, Any] = json.loads(to_json(value))
-    return copy
-
-
 def to_time(value: datetime) -> str:
     """UTC with microseconds in the form that both servers take, and that sorts as text."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

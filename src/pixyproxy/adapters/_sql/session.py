@@ -40,7 +40,14 @@ class Session(Protocol):
         """Insert one row and return the id it was given."""
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows, in as many statements as the server's limits ask for."""
+        """Insert any number of rows, in as many statements as the server's limits ask for; `change_later` says when."""
+
+    def change_later(self, sql: str, parameters: Parameters) -> None:
+        """Insert, update or delete where nobody asks how many rows; only within a transaction.
+
+        It happens before the next statement and before the commit, at the latest together with them: where there is
+        a way to the server it is gone once for all of them. So an error may show there, and not here.
+        """
 
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pixyproxy.adapters.memory.storage import MemoryStorage, json_copy
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, ImageDraft, ImageResult, Status
@@ -71,25 +71,8 @@ class MemoryImageRepository(ImageRepository):
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
         image = self._find(guid)
         self._storage.leases.pop(guid, None)
-        ready = replace(
-            image,
-            status=Status.READY,
-            media_type=result.picture.media_type,
-            width=result.picture.width,
-            height=result.picture.height,
-            size_bytes=result.size_bytes,
-            sha256=result.sha256,
-            model=result.model,
-            revised_prompt=result.revised_prompt,
-            usage=None if result.usage is None else json_copy(result.usage),
-            reported=None if result.reported is None else json_copy(result.reported),
-            error=None,
-        )
-        return (
-            image
-            if ready == image
-            else self._keep(replace(ready, filename=result.filename, updated_at=now.astimezone(UTC)))
-        )
+        finished = image.finished(result, now)
+        return image if finished is image else self._keep(finished)
 
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False

@@ -64,7 +64,8 @@ class Server:
                 read_timeout=None if patient else answer_seconds,
                 write_timeout=None if patient else answer_seconds,
                 autocommit=True,
-                client_flag=CLIENT.FOUND_ROWS,
+                # Several statements in one packet: `MySQLSession` says which. Every value in them is escaped.
+                client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
                 conv=_CONVERSIONS,
                 ssl=tls,
                 init_command=_SESSION,

@@ -16,6 +16,9 @@ from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _TRIES = 3
+_ROWS_AT_ONCE = 1000
+_MOST_AT_ONCE = 500_000
+"""Characters that are held back at most: servers take packets of some megabytes."""
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ class MySQLSession(Session):
     def __init__(self, connection: "Connection[Any]", deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
+        self._later: list[str] = []
         self.committing = False
 
     def by_index(self, index: str) -> str:
@@ -65,10 +69,17 @@ class MySQLSession(Session):
             return int(cursor.lastrowid)
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows; the driver joins them to statements of at most 1 MB."""
-        self._check_deadline()
+        """Insert any number of rows, in statements of some hundred kilobytes, with the next statement."""
+        head, values, row = pyformat(sql).partition("VALUES ")
         with self._connection.cursor() as cursor:
-            cursor.executemany(pyformat(sql), [dict(row) for row in rows])
+            written = [cursor.mogrify(row, dict(parameters)) for parameters in rows]
+        for start in range(0, len(written), _ROWS_AT_ONCE):
+            self._do_later("".join([head, values, ", ".join(written[start : start + _ROWS_AT_ONCE])]))
+
+    def change_later(self, sql: str, parameters: Parameters) -> None:
+        """Send it along with the next statement."""
+        with self._connection.cursor() as cursor:
+            self._do_later(cursor.mogrify(pyformat(sql), dict(parameters)))
 
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
@@ -76,21 +87,35 @@ class MySQLSession(Session):
             return int(cursor.rowcount)
 
     def begin(self) -> None:
-        """Begin a transaction."""
-        self._check_deadline()
-        self._connection.begin()
+        """Begin a transaction with the next statement."""
+        self._do_later("BEGIN")
 
     def commit(self) -> None:
         """Commit the transaction, unless the caller has been told already that it failed."""
         self._check_deadline()
         self.committing = True
-        self._connection.commit()
+        self._send(self._connection.cursor(), "COMMIT")
         self.committing = False
 
     def _execute(self, sql: str, parameters: Parameters) -> Cursor:
         self._check_deadline()
         cursor: Cursor = self._connection.cursor()
-        cursor.execute(pyformat(sql), dict(parameters))
+        return self._send(cursor, cursor.mogrify(pyformat(sql), dict(parameters)))
+
+    def _do_later(self, statement: str) -> None:
+        self._later.append(statement)
+        if sum(map(len, self._later)) > _MOST_AT_ONCE:
+            self._send(self._connection.cursor(), self._later.pop())
+
+    def _send(self, cursor: Cursor, statement: str) -> Cursor:
+        """Execute what was to be done later and then the statement, whose result the cursor has afterwards.
+
+        The server ends at the first that fails, whose error is raised.
+        """
+        later, self._later = self._later, []
+        cursor.execute(";".join([*later, statement]))
+        for _ in later:
+            cursor.nextset()
         return cursor
 
     def _check_deadline(self) -> None:

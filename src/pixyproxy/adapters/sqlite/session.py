@@ -53,6 +53,10 @@ class SQLiteSession(Session):
         """Insert any number of rows, one by one through the same prepared statement."""
         self._connection.executemany(sql, rows)
 
+    def change_later(self, sql: str, parameters: Parameters) -> None:
+        """Insert, update or delete, at once: there is no way to go."""
+        self._connection.execute(sql, parameters)
+
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
         return self._connection.execute(sql, parameters).rowcount
