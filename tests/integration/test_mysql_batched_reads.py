@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from greenlet import getcurrent
 
 from pixyproxy.adapters._sql.session import Parameters, Row
 from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
@@ -33,10 +34,17 @@ class Watch:
             self.queries.append(sql)
             rows = original(session, sql, parameters)
             self.answered.set()
-            assert self.go_on.wait(4)
+            if (loop := getcurrent().parent) is not None:
+                loop.switch(self._released())
+            else:
+                assert self.go_on.wait(4)
             return rows
 
         monkeypatch.setattr(MySQLSession, "fetch", fetch)
+
+    async def _released(self) -> None:
+        while not self.go_on.is_set():
+            await asyncio.sleep(0.005)
 
     def hold(self) -> None:
         self.queries.clear()
@@ -44,9 +52,9 @@ class Watch:
         self.go_on.clear()
 
 
-@pytest.fixture
-async def database(empty_mysql: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
-    database = empty_mysql.database()
+@pytest.fixture(params=[1, 4], ids=["in a thread", "on the event loop"])
+async def database(empty_mysql: MySQLSettings, request: pytest.FixtureRequest) -> AsyncIterator[MySQLDatabase]:
+    database = empty_mysql.database(pool_size=request.param)
     await database.open("test")
     yield database
     await database.close("test")

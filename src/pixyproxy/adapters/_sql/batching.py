@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from pixyproxy.adapters._sql import threads
-from pixyproxy.adapters._sql.threads import TOO_LATE, ConnectionThreads, L
+from pixyproxy.adapters._sql.threads import TOO_LATE, L, Workers
 from pixyproxy.domain.errors import DBConnectionError
 
 MAX_BATCH = 100
@@ -44,12 +44,15 @@ class BatchedReads(Generic[L, K, V]):
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, pool: ConnectionThreads[L], find: Callable[[L, float, Sequence[K]], Mapping[K, V]]) -> None:
+    def __init__(self, pool: Workers[L], find: Callable[[L, float, Sequence[K]], Mapping[K, V]]) -> None:
         self._pool = pool
         self._find = find
         self._waiting: deque[_Asked[K, V]] = deque()
         self._taken: list[_Asked[K, V]] = []
         self._under_way = False
+        # One timer for all: each of its own would take as long as what is read.
+        self._pending: deque[_Asked[K, V]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def get(self, key: K) -> V | None:
         """The value of a key, None if there is none; raises DBConnectionError when the time limit passes first.
@@ -61,13 +64,21 @@ class BatchedReads(Generic[L, K, V]):
         seconds = threads.CALL_SECONDS
         asked: _Asked[K, V] = _Asked(key, time.monotonic() + seconds, self.loop.create_future())
         self._waiting.append(asked)
+        self._pending.append(asked)
         if not self._under_way:
             self._send()
-        timer = self.loop.call_later(seconds, asked.fail, TOO_LATE)
-        try:
-            return await asked.answer
-        finally:
-            timer.cancel()
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._give_up)
+        return await asked.answer
+
+    def _give_up(self) -> None:
+        """Let those fail whose time has passed, and look again when that of the next has."""
+        self._timer = None
+        now = time.monotonic()
+        while self._pending and (self._pending[0].deadline <= now or self._pending[0].answer.done()):
+            self._pending.popleft().fail(TOO_LATE)
+        if self._pending:
+            self._timer = self.loop.call_later(self._pending[0].deadline - now, self._give_up)
 
     def _send(self) -> None:
         self._under_way = True
@@ -126,6 +137,8 @@ class BatchedReads(Generic[L, K, V]):
                 asked.answer.set_exception(outcome)
             else:
                 asked.answer.set_result(outcome)
+        while self._pending and self._pending[0].answer.done():
+            self._pending.popleft()
 
     def fail(self, message: str) -> None:
         """Nobody who waits is going to be answered: there are no threads, or they end."""

@@ -28,6 +28,7 @@ class Link(Protocol):
 
 L = TypeVar("L", bound=Link)
 T = TypeVar("T")
+L_co = TypeVar("L_co", bound=Link, covariant=True)
 L_contra = TypeVar("L_contra", bound=Link, contravariant=True)
 
 
@@ -47,6 +48,13 @@ class Work(Protocol[L_contra]):
 
     def fail(self, message: str) -> None:
         """Called on the loop, instead of all the others, where it is never going to run."""
+
+
+class Workers(Protocol[L_co]):
+    """Those who do work, each piece on a link."""
+
+    def put(self, work: Work[L_co]) -> None:
+        """Have work done; raises DBConnectionError where nobody does any."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,8 +1,10 @@
 """Opens connections to MySQL or MariaDB, with or without TLS, and sets up their sessions."""
 
 import os
+import socket
 import ssl
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +33,10 @@ _SESSION = (
 )
 
 
+OpenSocket = Callable[[str, int, float], socket.socket]
+"""Connects to a host and port; the socket waits so many seconds for any one answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where the database is and how to log in; `ssl_ca` is the path of a CA file, None for no verified TLS."""
@@ -42,15 +48,26 @@ class Server:
     name: str
     ssl_ca: str | None = None
 
-    def connect(self, *, to_database: bool = True, answer_seconds: float = _ANSWER_SECONDS) -> "Connection[Any]":
+    @property
+    def needs_blocking_sockets(self) -> bool:
+        """Whether only Python's own sockets and time limits will do: for TLS, and where loops cannot watch sockets."""
+        return self.ssl_ca is not None or os.name != "posix"
+
+    def connect(
+        self,
+        *,
+        to_database: bool = True,
+        answer_seconds: float = _ANSWER_SECONDS,
+        open_socket: OpenSocket = connect_patiently,
+    ) -> "Connection[Any]":
         """A new connection that commits by itself between transactions.
 
-        `answer_seconds` is how long it waits for any one answer. Raises pymysql.MySQLError, or
+        `answer_seconds` is how long it waits for any one answer. `open_socket` is used unless only Python's own sockets
+        will do. Raises pymysql.MySQLError, or
         DBConnectionError where nothing that could be MySQL answers or the CA file cannot be read.
         """
         tls = self._tls()
-        # TLS needs Python's own limits.
-        patient = tls is None and os.name == "posix"
+        patient = not self.needs_blocking_sockets
         try:
             connection = pymysql.connect(
                 host=self.host,
@@ -71,7 +88,7 @@ class Server:
                 init_command=_SESSION,
                 defer_connect=True,
             )
-            connection.connect(connect_patiently(self.host, self.port, answer_seconds) if patient else None)
+            connection.connect(open_socket(self.host, self.port, answer_seconds) if patient else None)
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver stumbles in these ways over the greeting of another kind of server.
             message = "What answers is no MySQL or MariaDB server: check DB_HOST and DB_PORT."
@@ -105,15 +122,16 @@ class Server:
 class ServerLink:
     """One thread's connection to the server: opened when needed, dropped when broken, then opened anew."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, open_socket: OpenSocket = connect_patiently) -> None:
         self._server = server
+        self._open_socket = open_socket
         self._connection: Connection[Any] | None = None
 
     def connection(self) -> "Connection[Any]":
         """The open connection; raises DBConnectionError if none can be had."""
         if self._connection is None:
             try:
-                self._connection = self._server.connect()
+                self._connection = self._server.connect(open_socket=self._open_socket)
             except pymysql.MySQLError as error:
                 raise translate(error) from error
         return self._connection

@@ -1,6 +1,5 @@
 """Runs a job as one read or one transaction on a thread's connection, and once more where that is safe."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
+from pixyproxy.adapters._sql.mapping import from_json
 from pixyproxy.adapters._sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.adapters.mysql.connection import ServerLink
 from pixyproxy.adapters.mysql.errors import DEADLOCK, LOCK_TIMEOUT, code_of, is_lost, translate
@@ -56,7 +56,7 @@ class MySQLSession(Session):
         that takes the driver twice as long as all the rest.
         """
         rows = self.fetch(" ".join(["SELECT JSON_ARRAY(", columns, ")", rest]), parameters)
-        return [json.loads(text) for (text,) in rows]
+        return [from_json(text) for (text,) in rows]
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
         """One row, or None."""

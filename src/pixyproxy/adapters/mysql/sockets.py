@@ -35,7 +35,7 @@ def connect_patiently(host: str, port: int, answer_seconds: float) -> PatientSoc
         with socket.create_connection((host, port), CONNECT_SECONDS) as plain:
             patient = PatientSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
     except OSError as error:
-        raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, f"Can't connect to MySQL server ({error})") from error
+        raise unreachable(error) from error
     patient.settimeout(None)
     limit = struct.pack("ll", int(answer_seconds), int(answer_seconds % 1 * 1_000_000))
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -43,3 +43,8 @@ def connect_patiently(host: str, port: int, answer_seconds: float) -> PatientSoc
     patient.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     patient.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return patient
+
+
+def unreachable(error: OSError) -> pymysql.OperationalError:
+    """What the driver raises where no connection comes about."""
+    return pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, f"Can't connect to MySQL server ({error})")
