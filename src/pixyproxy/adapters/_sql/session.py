@@ -31,7 +31,7 @@ class Session(Protocol):
         """All rows of a query."""
 
     def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """The rows of `SELECT columns rest`, a hundred at most; for columns of text, times and whole numbers."""
+        """The rows of `SELECT columns rest`, some hundreds at most; for columns of text, times and whole numbers."""
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
         """The one row of `SELECT columns rest`, or None; for columns of the same kinds."""
