@@ -10,7 +10,7 @@ COMMON, ALSO_COMMON, LESS_COMMON, RARE = WORDS[3], WORDS[4], WORDS[200], WORDS[3
 
 
 def shapes(count: int, limit: int = 50) -> dict[str, ImageQuery]:
-    """A query of each kind where there are so many images; a kind asks for the same at any number, of which a small one may have few."""
+    """A query of each kind where there are so many images, of which a small number may hold few that match."""
     middle = created_at(count // 2)
     week = {"created_after": middle, "created_before": middle + count * INTERVAL / 50}
     author, viewer = AUTHORS[3], AUTHORS[5]

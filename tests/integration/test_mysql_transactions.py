@@ -4,18 +4,24 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
 
 from pixyproxy.adapters._sql import threads
-from pixyproxy.adapters._sql.session import Session
+from pixyproxy.adapters._sql.session import Row, Session
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
-from pixyproxy.domain.errors import DataValidationError, DBConnectionError, SchemaVersionError, UserNotFoundError
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    DBConnectionError,
+    SchemaVersionError,
+    UserNotFoundError,
+)
 from pixyproxy.domain.image import IdempotencyClaim, ImageChanges, new_guid
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft
@@ -379,3 +385,41 @@ async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeate
             while (await images.get(image.guid)).filename != ("new.png" if cut == "after" else "duck.png"):
                 await asyncio.sleep(0.01)
         await images.close()
+
+
+# What goes to the server with the next statement
+
+_ADD_USER = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:user, 'h', '')"
+
+
+async def test_what_is_done_later_is_done_in_order_and_before_the_next_statement(database: MySQLDatabase) -> None:
+    def job(session: Session) -> Sequence[Row]:
+        session.change_later(_ADD_USER, {"user": "a; DROP TABLE roster -- 'é:x%s"})
+        session.insert_many(_ADD_USER, [{"user": f"user {number}"} for number in range(2500)])
+        session.change_later(SET_KEY, {"user": "user 2499", "mark": "last"})
+        return session.fetch("SELECT COUNT(*), MAX(class_key) FROM roster", {})
+
+    assert await database.write(job) == ((2501, "last"),)
+
+
+async def test_much_that_is_done_later_is_sent_before_it_is_too_much(database: MySQLDatabase) -> None:
+    def job(session: Session) -> None:
+        for number in range(40):
+            session.change_later(SET_KEY, {"user": "x" * 100_000, "mark": str(number)})
+        session.change_later(_ADD_USER, {"user": "alice"})
+
+    await database.write(job)
+    assert await database.read(lambda session: session.fetch("SELECT `user` FROM roster", {})) == (("alice",),)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["with a statement", "with the commit"])
+async def test_an_error_of_what_is_done_later_undoes_all(database: MySQLDatabase, asked: bool) -> None:
+    def job(session: Session) -> None:
+        for user in ("alice", "bob", "alice", "carol"):
+            session.change_later(_ADD_USER, {"user": user})
+        if asked:
+            session.fetch("SELECT 1", {})
+
+    with pytest.raises(ConstraintViolationError):
+        await database.write(job)
+    assert await database.read(lambda session: session.fetch("SELECT `user` FROM roster", {})) == ()

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 16
 """Images that wait for their placeholder; those that find no place get it when their first thumbnail is asked for."""
-REST = 9
-"""The pause after each, in times of what it took: what nobody waits for takes a tenth of a core at most."""
+REST = 19
+"""The pause after each, in times of what it took: what nobody waits for takes a twentieth of a core at most."""
 
 
 class Placeholders:

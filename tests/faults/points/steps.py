@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.domain.errors import DBConnectionError
 from tests.fakes.filesystem_calls import Call
 
@@ -137,7 +138,7 @@ def watch_commits(database: Any, steps: Steps) -> None:
     Before it, all statements have been executed and the transaction is open; after it, it is durable and
     nobody has been told.
     """
-    write = database.write
+    write, change = database.write, database.change
 
     @wraps(write)
     async def stepped(job: Callable[..., Any], **options: Any) -> Any:
@@ -152,7 +153,17 @@ def watch_commits(database: Any, steps: Steps) -> None:
         steps.end(begun[-1])
         return result
 
+    @wraps(change)
+    async def stepped_change(job: Callable[..., Any]) -> Any:
+        # What is executed and committed at once is not there before.
+        step = steps.begin(f"commit {getattr(job, 'func', job).__name__}")
+        result = await change(job)
+        steps.end(step)
+        return result
+
     database.write = stepped
+    if isinstance(database, MySQLDatabase):  # of the other it is a transaction like any
+        database.change = stepped_change  # type: ignore[method-assign]
 
 
 def killed_at(number: int, when: str) -> Fault:

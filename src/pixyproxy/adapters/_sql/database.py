@@ -46,6 +46,10 @@ class SQLDatabase(ABC):
         """The result of a job that only reads, outside any transaction."""
 
     @abstractmethod
+    async def change(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that is one statement, and that may be done twice where a connection is lost."""
+
+    @abstractmethod
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction.
 

@@ -61,7 +61,9 @@ class SQLImageRepository(ImageRepository):
         )
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Record the result in one transaction."""
+        """Record the result in one statement where it is as usual, else in a transaction that looks first."""
+        if await self._database.change(partial(images.finish, guid=guid, result=result, now=now)):
+            return await self.get(guid)
         return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
 
     async def mark_failed(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from pixyproxy.adapters._sql.dates import mark_stragglers
 from pixyproxy.adapters._sql.mapping import (
@@ -35,6 +36,7 @@ _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_f
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
     updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
     WHERE guid = :guid"""
+_FINISH = _READY + " AND status = 'generating'"
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
 _PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
@@ -124,12 +126,20 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
+def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> bool:
+    """Record the result of an image that is being made, in one statement; False if there is none.
+
+    Done a second time it changes nothing.
+    """
+    return bool(session.change(_FINISH, _finished_parameters(guid, result, now)))
+
+
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:
     """Record the result, unless exactly it is recorded already."""
     image = _get_locked(session, guid)
     finished = image.finished(result, now)
     if finished is not image:
-        session.change_later(_READY, result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)})
+        session.change_later(_READY, _finished_parameters(guid, result, now))
     return finished
 
 
@@ -179,6 +189,10 @@ def delete(session: Session, guid: str) -> None:
     """Delete the row; its tags and terms go with it."""
     if not session.change("DELETE FROM images WHERE guid = :guid", {"guid": guid_key(guid)}):
         raise missing()
+
+
+def _finished_parameters(guid: str, result: ImageResult, now: datetime) -> dict[str, Any]:
+    return result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)}
 
 
 def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:

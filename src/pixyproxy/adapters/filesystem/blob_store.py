@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,7 +38,8 @@ class FilesystemBlobStore(BlobStore):
     Derivatives are kept as `derived/ab/cd/GUID.NAME`.
 
     `rescue_dirs` are tried in order by `keep_aside` when the store's own folder takes no more. `min_free_bytes` is the
-    room below which the store calls itself full. `calls` are the system calls; tests replace them.
+    room below which the store calls itself full. For `trial_s` seconds it is not tried again whether the folder can be
+    written. `calls` are the system calls; tests replace them.
     Needs a POSIX system, and hard links where an image is put again.
     """
 
@@ -47,6 +49,7 @@ class FilesystemBlobStore(BlobStore):
         *,
         rescue_dirs: Sequence[Path] = (),
         min_free_bytes: int = 64 * 1024 * 1024,
+        trial_s: float = 1.0,
         calls: SystemCalls | None = None,
     ) -> None:
         self._root = root.absolute()
@@ -60,6 +63,8 @@ class FilesystemBlobStore(BlobStore):
         self._reads: ThreadPoolExecutor | None = None
         self._cached_reads = bool(NOWAIT)
         self._mount = Mount(self._root, self._calls)
+        self._trial_s = trial_s
+        self._tried_until = 0.0
 
     async def open(self) -> None:
         """Create the folder durably if it is not there; raises BlobStoreError if that or using it is impossible."""
@@ -81,7 +86,10 @@ class FilesystemBlobStore(BlobStore):
             await asyncio.to_thread(pool.shutdown)
 
     async def check_writable(self) -> None:
-        await self._run(self._reads, "store a picture", self._check_writable)
+        """Try it out, unless it went well a moment ago: generations take longer than that."""
+        if self._tried_until < time.monotonic():
+            await self._run(self._reads, "store a picture", self._check_writable)
+            self._tried_until = time.monotonic() + self._trial_s
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         check_guid(guid)

@@ -35,8 +35,7 @@ class Writer:
         image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
         folder = image_path.parent
         with self._lock(guid):
-            self._settle(folder)
-            temporary = [durable.write_temporary(self._calls, folder, guid, sidecar)]
+            temporary = [self._write_first(folder, guid, sidecar)]
             try:
                 temporary.append(durable.write_temporary(self._calls, folder, guid, data))
                 self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)))
@@ -156,13 +155,24 @@ class Writer:
         finally:
             durable.remove_quietly(self._calls, path)
 
+    def _write_first(self, folder: Path, guid: str, data: bytes) -> Path:
+        """Write the first temporary file of an image, whose folder may have to be made, or made again."""
+        if folder in self._settled:
+            try:
+                return durable.write_temporary(self._calls, folder, guid, data)
+            except FileNotFoundError:
+                self._settled -= {folder, folder.parent}  # somebody has removed it
+        self._settle(folder)
+        return durable.write_temporary(self._calls, folder, guid, data)
+
     def _settle(self, folder: Path) -> None:
         """Make the two levels of folders and flush their parents, also for a folder that another thread just made.
 
         What was flushed once in the life of this process needs no flush again.
         """
         for level in (folder.parent, folder):
-            if durable.make_folder(self._calls, level) or level not in self._settled:
+            if level not in self._settled:
+                durable.make_folder(self._calls, level)
                 durable.flush_folder(self._calls, level.parent)
                 self._settled.add(level)
 

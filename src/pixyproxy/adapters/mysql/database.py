@@ -85,6 +85,10 @@ class MySQLDatabase(SQLDatabase):
         """The result of a job that only reads, outside any transaction."""
         return await self._threads.run(partial(_read, job))
 
+    async def change(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that is one statement, which the server commits by itself."""
+        return await self.read(job)
+
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction; see `run_write` for `reread`."""
         return await self._threads.run(lambda link, deadline: run_write(link, deadline, job, reread))

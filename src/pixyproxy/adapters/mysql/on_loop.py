@@ -37,12 +37,12 @@ async def run_on_loop(job: Callable[[], T]) -> T:
     return result
 
 
-def _await(awaitable: Awaitable[T]) -> T:
+def _await(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
     """The result of something awaitable, for a job in `run_on_loop`."""
     parent = getcurrent().parent
     if parent is None:
         raise RuntimeError("a LoopSocket can wait within run_on_loop only")
-    result: T = parent.switch(awaitable)
+    result: T = parent.switch(function(*arguments))
     return result
 
 
@@ -60,7 +60,7 @@ class LoopSocket(socket.socket):
             try:
                 return super().recv_into(buffer, nbytes, flags)
             except BlockingIOError:
-                _await(self._readable())
+                _await(self._readable)
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
         """As the base does; raises TimeoutError if nothing of the rest can be sent."""
@@ -69,7 +69,7 @@ class LoopSocket(socket.socket):
             try:
                 rest = rest[self.send(rest, flags) :]
             except BlockingIOError:
-                _await(self._writable())
+                _await(self._writable)
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -96,7 +96,7 @@ def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
     Raises pymysql.OperationalError as the driver would.
     """
     try:
-        opened = _await(_open(host, port))
+        opened = _await(_open, host, port)
     except OSError as error:
         raise unreachable(error) from error
     opened.patience = answer_seconds

@@ -24,7 +24,7 @@ def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # Of a large file the two megabytes that are the default hold too little of the indexes. In KiB; taken as needed.
+        # In KiB, taken as needed: of a large file the default, two megabytes, holds too little of the indexes.
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute(f"PRAGMA query_only = {int(query_only)}")
     except BaseException:

@@ -82,6 +82,10 @@ class SQLiteDatabase(SQLDatabase):
         """The result of a job that only reads, outside any transaction."""
         return await self._readers.run(lambda link, deadline: run_read(link, deadline, job))
 
+    async def change(self, job: Callable[[Session], T]) -> T:
+        """The result of a job that is one statement."""
+        return await self.write(job)
+
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction; the outcome of its commit is never in doubt on a local file."""
         return await self._writer.run(lambda link, deadline: run_write(link, deadline, job))
