@@ -16,6 +16,7 @@ KEY = "sk-test-0123456789abcdef"
 
 class TestOpenAIImageGenerator(ImageGeneratorContract):
     adapter = OpenAIImageGenerator
+    asks_for_room = True
 
     @pytest.fixture
     def upstream(self) -> Iterator[FakeUpstream]:

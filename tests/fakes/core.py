@@ -10,12 +10,13 @@ from pixyproxy.application.finisher import Finisher
 from pixyproxy.application.generation import Generations
 from pixyproxy.application.image_service import ImageService
 from pixyproxy.application.inputs import InputReader
+from pixyproxy.application.landing import Landings
 from pixyproxy.application.orders import Orders
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage, Picture
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.password_hasher import PasswordHasher
 from pixyproxy.ports.picture_inspector import PictureInspector
@@ -70,7 +71,7 @@ class ScriptedGenerator(ImageGenerator):
         pass
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         self.requests.append(request)
         self.on_call()
@@ -162,6 +163,7 @@ def image_service_on(
     max_in_flight: int = 100,
     timeout_s: float = 3600,
     lease_s: float = 60,
+    landings: Landings | None = None,
 ) -> tuple[ImageService, Generations]:
     """An image service on these parts, wired as the container does it, and the generations it begins."""
     inspector = MagicInspector()
@@ -174,6 +176,7 @@ def image_service_on(
         max_in_flight=max_in_flight,
         timeout_s=timeout_s,
         lease_s=lease_s,
+        landings=landings,
     )
     orders = Orders(images, generations, clock)
     return ImageService(images, blobs, orders, InputReader(images, blobs, inspector), clock), generations

@@ -18,7 +18,7 @@ from pixyproxy.adapters.filesystem.reader import SETTLED_NS
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
-from pixyproxy.ports.image_generator import OnPartial
+from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.fakes.core import ScriptedGenerator
 from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
@@ -78,7 +78,7 @@ class Noise(ScriptedGenerator):
     """Pictures that differ, some of them large."""
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         size = LARGE_BYTES if request.prompt.startswith("large") else SMALL_BYTES
         return (GeneratedImage(picture(request.prompt, "png", size)),)

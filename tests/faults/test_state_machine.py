@@ -42,7 +42,7 @@ from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
 from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import OnPartial
+from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.fakes.core import ScriptedGenerator, image_service_on
 from tests.mysql_servers import MySQLSettings
 
@@ -96,7 +96,7 @@ class OutcomeGenerator(ScriptedGenerator):
     """Makes what the next outcome says; with a gate of its own for each call where one is asked for."""
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         outcome, self.outcome = self.outcome, RuntimeError("no call was to be made")
         gate = self.gate

@@ -1,16 +1,21 @@
 """What the OpenAI generator sends and gives back when all is well, and how it uses connections and memory."""
 
 import asyncio
+import gc
 import io
 import logging
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
+import aiohttp
 import pytest
 from PIL import Image
 
 from pixyproxy.adapters.openai import answer as answer_module
+from pixyproxy.adapters.openai.client import READ_AHEAD_BYTES
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.application.landing import Landings
 from pixyproxy.domain.errors import GeneratorAnswerError, GeneratorConnectionLostError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from pixyproxy.domain.usage import sum_usage
@@ -201,6 +206,47 @@ async def test_answers_that_trickle_do_not_keep_the_others_waiting(
     for task in trickles:
         task.cancel()
     await asyncio.wait(trickles)
+
+
+@pytest.mark.parametrize("chunked", ["true", "false"])
+async def test_an_answer_without_room_stays_outside(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, chunked: str
+) -> None:
+    upstream.script(f"ok size=6000000 chunked={chunked}")
+    asked: list[int | None] = []
+    room = asyncio.Event()
+
+    async def make_room(size: int | None) -> None:
+        asked.append(size)
+        await room.wait()
+
+    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
+    await until(lambda: asked)
+    await asyncio.sleep(0.2)
+    [taken_in] = [each.total_bytes for each in gc.get_objects() if type(each) is aiohttp.StreamReader]
+    # What may be read ahead, and what one read of the event loop brings at most.
+    assert 0 < taken_in <= 2 * READ_AHEAD_BYTES + 256_000
+    room.set()
+    [image] = await task
+    assert image.data == picture("a", "png", 6_000_000)
+    base64_size = (len(image.data) + 2) // 3 * 4
+    [size] = asked
+    assert size is None if chunked == "true" else size is not None and base64_size < size < base64_size + 1000
+
+
+async def test_closing_wakes_what_waits_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=6000000")
+    landings = Landings(1000)
+    with landings.landing() as full, landings.landing() as late:
+        full.arrived(1000)
+        make_room = partial(late.make_room, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
+        task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
+        await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
+        await generator.close()
+        full.leave()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(GeneratorConnectionLostError):
+                await task
 
 
 async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:

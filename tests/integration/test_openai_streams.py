@@ -440,6 +440,29 @@ async def test_a_stream_takes_a_place_only_while_a_large_event_comes(
     await asyncio.wait([task])
 
 
+async def test_a_stream_asks_for_room_before_a_large_event_is_taken_in(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("stream partials=1 finished=2 size=400000")
+    asked: list[int | None] = []
+    room = asyncio.Semaphore(0)
+
+    async def make_room(size: int | None) -> None:
+        asked.append(size)
+        await room.acquire()
+
+    views: list[PartialImage] = []
+    task = asyncio.create_task(generator.generate(GenerationRequest("large", n=2), views.append, make_room))
+    for number in (1, 2):
+        await until(lambda number=number: len(asked) == number)
+        await asyncio.sleep(0.05)
+        assert len(asked) == number
+        assert not task.done()
+        room.release()
+    assert len(await task) == 2
+    assert asked == [None, None]
+
+
 @pytest.mark.parametrize("spec", ["stream finished=0 end=hang", "stream finished=0 end=trickle", "stream delay=600"])
 async def test_a_cancelled_stream_frees_its_connection(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str

@@ -149,6 +149,11 @@ class Finisher:
                 {"guid": draft.guid, "prompt": draft.prompt, "author": draft.author, "error": error.message},
             )
 
+    async def keep_surplus(self, draft: ImageDraft, made: GeneratedImage) -> None:
+        """Keep a picture that nobody asked for beside that of the draft."""
+        too_many = GeneratorAnswerError("The generator made more pictures than were asked for.", raw=made.data)
+        await self.keep_answer(draft, too_many)
+
     async def _result(self, draft: ImageDraft, made: GeneratedImage, keep_filename: bool) -> ImageResult:
         try:
             picture = await self._inspector.inspect(made.data)

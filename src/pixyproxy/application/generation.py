@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from pixyproxy.application.finisher import Finisher, Ready
+from pixyproxy.application.landing import Landing, Landings
 from pixyproxy.domain.errors import (
     CapacityExceededError,
     GeneratorAnswerError,
@@ -18,18 +19,12 @@ from pixyproxy.domain.errors import (
     GeneratorTimeoutError,
     PixyProxyException,
 )
-from pixyproxy.domain.image import (
-    GeneratedImage,
-    GenerationRequest,
-    Image,
-    ImageDraft,
-)
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image, ImageDraft
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.ports.recovery_repository import RecoveryRepository
 
 logger = logging.getLogger(__name__)
-
 
 Task: TypeAlias = asyncio.Task[tuple[Ready, ...]]
 
@@ -63,6 +58,7 @@ class Generations:
         max_in_flight: int,
         timeout_s: float,
         lease_s: float,
+        landings: Landings | None = None,
     ) -> None:
         """`timeout_s` is the total deadline of one upstream call, in seconds.
 
@@ -76,6 +72,7 @@ class Generations:
         self._owner = owner
         self._max_in_flight = max_in_flight
         self._lease = timedelta(seconds=lease_s)
+        self._landings = landings or Landings()
         self._tasks: set[Task] = set()
         self._running: dict[str, Task] = {}
         self._drain_deadline = 0.0
@@ -190,8 +187,19 @@ class Generations:
         await self._finisher.admit()
         images = await self._finisher.begin(drafts)
         recorded.set_result(images)
+        with self._landings.landing() as landing:
+            made = await self._make(drafts, request, on_partial, landing)
+            landing.arrived(sum(len(picture.data) for picture in made))
+            for surplus in made[len(drafts) :]:
+                await self._finisher.keep_surplus(drafts[0], surplus)
+            return await self._finish_all(drafts, images, made, keep_filename)
+
+    async def _make(
+        self, drafts: Sequence[ImageDraft], request: GenerationRequest, on_partial: OnPartial | None, landing: Landing
+    ) -> tuple[GeneratedImage, ...]:
+        """The pictures of the call, at least one; where there is none, that is recorded and raised."""
         try:
-            made = await self._call(request, on_partial)
+            return await self._call(request, on_partial, landing)
         except GeneratorError as error:
             if isinstance(error, GeneratorAnswerError):
                 await self._finisher.keep_answer(drafts[0], error)
@@ -199,10 +207,6 @@ class Generations:
                 await self._finisher.fail(draft, error)
             error.guid = drafts[0].guid
             raise
-        for surplus in made[len(drafts) :]:
-            too_many = GeneratorAnswerError("The generator made more pictures than were asked for.", raw=surplus.data)
-            await self._finisher.keep_answer(drafts[0], too_many)
-        return await self._finish_all(drafts, images, made, keep_filename)
 
     async def _finish_all(
         self,
@@ -228,10 +232,14 @@ class Generations:
             raise errors[0]
         return tuple(ready)
 
-    async def _call(self, request: GenerationRequest, on_partial: OnPartial | None) -> tuple[GeneratedImage, ...]:
+    async def _call(
+        self, request: GenerationRequest, on_partial: OnPartial | None, landing: Landing
+    ) -> tuple[GeneratedImage, ...]:
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await self._generator.generate(request, on_partial)
+            async with asyncio.timeout_at(deadline):
+                make_room = partial(landing.make_room, deadline=deadline)
+                return await self._generator.generate(request, on_partial, make_room)
         except GeneratorError:
             raise
         except TimeoutError:

@@ -1,7 +1,7 @@
 """The port to whatever makes pictures from prompts."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
@@ -9,6 +9,8 @@ from pixyproxy.ports.lifecycle import Resource
 
 OnPartial: TypeAlias = Callable[[PartialImage], None]
 """Called in the event loop with each early view; it returns at once and raises nothing."""
+MakeRoom: TypeAlias = Callable[[int | None], Awaitable[None]]
+"""Awaited with the length of an answer, or None where it is not known, before its bytes are read into memory."""
 
 
 class ImageGenerator(Resource):
@@ -30,7 +32,7 @@ class ImageGenerator(Resource):
 
     @abstractmethod
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         """Make `request.n` pictures and return their bytes exactly as they came.
 
@@ -42,6 +44,10 @@ class ImageGenerator(Resource):
 
         With `on_partial` early views of the pictures are handed to it as they come, before this returns; the
         option `partial_images` says how many are wanted. A generator that has none calls it never.
+
+        With `make_room`, a generator whose answers come from elsewhere awaits it, once or several times, before it
+        takes one in, so that many that come together do not fill the memory. One that makes the bytes itself, a few
+        at a time, need not.
 
         The files of `request.images` and `request.attachments` are read from their beginning, as often as need
         be, and not closed.

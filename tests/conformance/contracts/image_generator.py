@@ -1,8 +1,8 @@
 """What every ImageGenerator keeps to, whatever draws its pictures.
 
 An adapter's suite subclasses `ImageGeneratorContract`, sets `adapter` and supplies the fixture `unopened`;
-it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`. `generator` is
-`unopened`, opened and closed again.
+it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`, and sets
+`asks_for_room` where the answers come from elsewhere. `generator` is `unopened`, opened and closed again.
 """
 
 import asyncio
@@ -51,6 +51,7 @@ class ImageGeneratorContract:
     """The sentences of the port, one test each."""
 
     adapter: ClassVar[type[ImageGenerator]]
+    asks_for_room: ClassVar[bool] = False
 
     @pytest.fixture
     def unopened(self) -> ImageGenerator:
@@ -141,6 +142,24 @@ class ImageGeneratorContract:
             assert partial.data != images[0].data
             assert partial.reported["output_format"] == "png"
         await asyncio.sleep(0.05)
+
+    async def test_asks_for_room_before_it_takes_an_answer_in(self, generator: ImageGenerator) -> None:
+        asked: list[int | None] = []
+        room = asyncio.Event()
+
+        async def make_room(size: int | None) -> None:
+            asked.append(size)
+            await room.wait()
+
+        request = GenerationRequest(prompt="room", options={"size": "1024x1024", "output_format": "png"})
+        task = asyncio.create_task(generator.generate(request, None, make_room))
+        async with asyncio.timeout(PATIENCE_S):
+            while not asked and not task.done():
+                await asyncio.sleep(0.005)
+            assert bool(asked) is self.asks_for_room
+            assert all(size is None or size > 0 for size in asked)
+            room.set()
+            check_images(await task, 1)
 
     @pytest.mark.parametrize("wanted", [None, 3])
     async def test_early_views_change_nothing_of_the_pictures(

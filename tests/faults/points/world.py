@@ -17,7 +17,7 @@ from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.application import image_service
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.settings import load_settings
 from tests.fakes.openai_pictures import picture
 from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
@@ -49,7 +49,7 @@ class LedgerGenerator(ImageGenerator):
         return False
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         with self._steps.step("charge"):
             append(self._ledger, request.prompt)

@@ -44,15 +44,21 @@ class Made:
     reported: Mapping[str, Any] | None = None
 
 
+def declared_bytes(response: httpx2.Response) -> int | None:
+    """How long a body says it is, or None where it does not."""
+    declared = response.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else None
+
+
 async def read_body(response: httpx2.Response, limit: int) -> bytes:
     """All bytes of a body.
 
     Raises GeneratorAnswerError, with the beginning of the body, as soon as there are more than `limit` (before
     the first is read where Content-Length says so) or its Content-Encoding does not hold.
     """
-    declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise GeneratorAnswerError(f"The generator's answer is too large ({declared[:20]} bytes).")
+    declared = declared_bytes(response)
+    if declared is not None and declared > limit:
+        raise GeneratorAnswerError(f"The generator's answer is too large ({declared} bytes).")
     pieces: list[bytes] = []
     size = 0
     try:

@@ -4,12 +4,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 
 from pixyproxy.adapters.openai.errors import Refusal
+from pixyproxy.domain.errors import GeneratorUnavailableError
 
 CONNECT_S = 10.0
 """Seconds for name look-up, TCP and TLS together; nothing was asked of the upstream until they are done."""
@@ -17,6 +19,9 @@ CONNECT_S = 10.0
 ERROR_BODY_BYTES = 64 * 1024
 ERROR_BODY_S = 5.0
 """How much of a refusal is read, and for how long: its status has said what matters."""
+
+READ_AHEAD_BYTES = 16 * 1024
+"""Above twice as much, the rest of an answer that nobody reads yet stays in the kernel and at its sender."""
 
 
 HEADERS: dict[str, str] = {
@@ -43,6 +48,43 @@ class PlainOpenAI(AsyncOpenAI):
         return dict(HEADERS)
 
 
+def checked_base_url(text: str) -> httpx2.URL:
+    """The address as an URL; raises GeneratorUnavailableError for one that no request can use."""
+    try:
+        url = httpx2.URL(text)
+    except (httpx2.InvalidURL, ValueError):
+        url = httpx2.URL()
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
+    return url
+
+
+class SparingClient(DefaultAioHttpClient):
+    """The SDK's client on aiohttp, which reads an answer only a little ahead of whoever takes it in.
+
+    By itself aiohttp reads half a megabyte of each ahead, which for hundreds that wait is most of the memory.
+    """
+
+    def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
+        return _sparing(super()._init_transport(*args, **kwargs))
+
+    def _init_proxy_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
+        return _sparing(super()._init_proxy_transport(*args, **kwargs))
+
+
+def _sparing(transport: Any) -> httpx2.AsyncBaseTransport:
+    """The same transport with a session of ours, which is made in the running loop at the first request."""
+    transport.client = lambda: aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=transport.ssl_context,
+            keepalive_timeout=transport.limits.keepalive_expiry,
+            limit=transport.limits.max_connections,
+        ),
+        read_bufsize=READ_AHEAD_BYTES,
+    )
+    return transport  # type: ignore[no-any-return]
+
+
 def new_http_client(context: ssl.SSLContext, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
     """A client on aiohttp that follows no redirect and reuses no connection.
 
@@ -50,7 +92,7 @@ def new_http_client(context: ssl.SSLContext, timeout: httpx2.Timeout) -> httpx2.
     the network, and every program on the machine is expected to mind them. aiohttp repeats a request on a
     broken connection by itself for idempotent methods only (`IDEMPOTENT_METHODS` in its client.py), never a POST.
     """
-    return DefaultAioHttpClient(
+    return SparingClient(
         verify=context,
         timeout=timeout,
         # 0 is "no limit" to aiohttp (None would be 100). The tiny expiry means that no connection is used twice.

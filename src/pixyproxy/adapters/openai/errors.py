@@ -87,8 +87,19 @@ class StreamRefusal(Refusal):
         self.begun = begun
 
 
-FAILURES = (Refusal, openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
-"""All that a call of the SDK can end in; OSError covers TimeoutError and ConnectionError."""
+FAILURES = (
+    Refusal,
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamClosed,
+    aiohttp.ClientError,
+    OSError,
+)
+"""All that a call of the SDK can end in; OSError covers TimeoutError and ConnectionError.
+
+StreamClosed is what an answer ends in that was closed, with its generator, before anybody read it.
+"""
 
 
 def translate(error: Exception, *, api_key: str, model: str, model_requested: bool) -> GeneratorError:

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 import httpx2
 from openai import AsyncOpenAI
 
-from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
-from pixyproxy.adapters.openai.client import BodyPlaces, new_client, new_http_client, new_timeout, send_json
+from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, declared_bytes, parse_answer, read_body
+from pixyproxy.adapters.openai.client import (
+    BodyPlaces,
+    checked_base_url,
+    new_client,
+    new_http_client,
+    new_timeout,
+    send_json,
+)
 from pixyproxy.adapters.openai.errors import FAILURES, Refusal, StreamRefusal, never_sent, translate
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
 from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, Call, write_call
@@ -25,7 +32,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
@@ -89,7 +96,7 @@ class OpenAIImageGenerator(ImageGenerator):
         """Make the clients; connects to nothing. Raises a GeneratorError for an address or key no request can use."""
         if self._opened is not None:
             return
-        base_url = self._checked_base_url()
+        base_url = checked_base_url(self._base_url)
         if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
             raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
         # At INFO the HTTP client logs every address, and that of a picture to fetch is a secret in itself.
@@ -120,7 +127,7 @@ class OpenAIImageGenerator(ImageGenerator):
             opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         opened = self._require_open()
         model = request.model or self._model
@@ -129,7 +136,7 @@ class OpenAIImageGenerator(ImageGenerator):
         for delay_s in (*self._retry_delays_s, None):
             call = write_call(request, model, streamed=on_partial is not None)
             try:
-                made, raw = await self._call(opened, call, request.n, on_partial, give_up)
+                made, raw = await self._call(opened, call, request.n, on_partial, make_room, give_up)
                 break
             except FAILURES as error:
                 failure = translate(error, api_key=self._api_key, model=model, model_requested=bool(request.model))
@@ -156,7 +163,13 @@ class OpenAIImageGenerator(ImageGenerator):
         return self._words if listed is not None else f"{self._words} (reachable, lists no models)"
 
     async def _call(
-        self, opened: _Opened, call: Call, wanted: int, on_partial: OnPartial | None, give_up: float
+        self,
+        opened: _Opened,
+        call: Call,
+        wanted: int,
+        on_partial: OnPartial | None,
+        make_room: MakeRoom | None,
+        give_up: float,
     ) -> tuple[list[Made], bytes]:
         if call.files:
             response = await opened.client.post(
@@ -173,11 +186,16 @@ class OpenAIImageGenerator(ImageGenerator):
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
                 # A little earlier than the caller's own deadline, which would lose what is finished with the rest.
                 deadline = give_up - min(MARGIN_S, self._timeout_s / 10)
-                made = await StreamReader(opened.places, opened.executor, on_partial, wanted, deadline).read(response)
+                stream = StreamReader(opened.places, opened.executor, on_partial, make_room, wanted, deadline)
+                made = await stream.read(response)
                 return made, b"\n".join(each.data for each in made if each.spoilt)
-            # The answer waits in the socket's small buffers until it has a place to be read.
+            # The answer waits in the socket's small buffers until there is room for it, and a place to be read.
+            limit = MAX_ANSWER_BYTES * max(1, wanted)
+            declared = declared_bytes(response)
+            if make_room is not None and (declared or 0) <= limit:
+                await make_room(declared)
             async with opened.places.place():
-                raw = await read_body(response, MAX_ANSWER_BYTES * max(1, wanted))
+                raw = await read_body(response, limit)
                 if len(raw) <= SMALL_BYTES:
                     return parse_answer(raw), raw
                 loop = asyncio.get_running_loop()
@@ -223,15 +241,6 @@ class OpenAIImageGenerator(ImageGenerator):
         if self._opened is None:
             raise GeneratorUnavailableError("The generator is closed.")
         return self._opened
-
-    def _checked_base_url(self) -> httpx2.URL:
-        try:
-            url = httpx2.URL(self._base_url)
-        except (httpx2.InvalidURL, ValueError):
-            url = httpx2.URL()
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
-        return url
 
 
 def _wait(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:

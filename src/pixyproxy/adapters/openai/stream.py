@@ -23,7 +23,7 @@ from pixyproxy.adapters.openai.errors import FAILURES, StreamRefusal
 from pixyproxy.adapters.openai.events import Event, EventReader
 from pixyproxy.domain.errors import GeneratorAnswerError, GeneratorConnectionLostError
 from pixyproxy.domain.image import PartialImage
-from pixyproxy.ports.image_generator import OnPartial
+from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class StreamReader:
     places: BodyPlaces
     executor: Executor
     on_partial: OnPartial | None
+    make_room: MakeRoom | None
     wanted: int
     deadline: float
     _made: list[Made] = field(default_factory=list)
@@ -125,6 +126,8 @@ class StreamReader:
                 # A stream is silent most of its life: it needs a place only for a large event, and holds it until
                 # that is read. Till then the rest waits in the socket's small buffers.
                 if not holding and events.pending > SMALL_BYTES:
+                    if self.make_room is not None:
+                        await self.make_room(None)
                     await place.enter_async_context(self.places.place())
                     holding = True
                 elif holding and events.pending <= SMALL_BYTES:

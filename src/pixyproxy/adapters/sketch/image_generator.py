@@ -18,7 +18,7 @@ from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import draw_scene
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorUnavailableError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -67,7 +67,7 @@ class SketchImageGenerator(ImageGenerator):
             await asyncio.to_thread(partial(executor.shutdown, cancel_futures=True))
 
     async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None
+        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         if request.images or request.attachments:
             raise EditingUnsupportedError("The sketch generator draws from prompts only: it makes no edits.")
