@@ -34,7 +34,7 @@ def outcome(first: str) -> tuple[int, int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="other C libraries are left as they are")
 def test_what_is_freed_is_kept_for_the_next_picture() -> None:
     assert outcome("")[1] > 1000
-    assert outcome("memory.settle()")[1] < 100
+    assert outcome("memory.keep_freed_memory()")[1] < 100
 
 
 def test_what_is_loaded_is_not_looked_through_again() -> None:

@@ -63,6 +63,7 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
 
     Raises SettingsError, before anything is served, if a part cannot be opened or the address not be bound.
     """
+    memory.keep_freed_memory()
     asyncio.run(_try_out(container))
     listener = bind(settings.host, settings.port)
     config = uvicorn.Config(
