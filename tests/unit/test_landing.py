@@ -154,3 +154,16 @@ async def test_answers_wait_until_those_before_are_stored(outcome: GeneratedImag
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, PixyProxyException)]
     assert (generator.landing, landings.bytes) == (9, 0)
+
+
+async def test_pictures_take_room_until_they_are_stored_whoever_made_them() -> None:
+    storage, blobs, generator, clock = MemoryStorage(), SlowStore(), ScriptedGenerator(), SteppingClock()
+    images, recovery = MemoryImageRepository(storage), MemoryRecoveryRepository(storage)
+    landings = Landings()
+    service, _ = image_service_on(images, recovery, blobs, generator, clock, landings=landings)
+    call = asyncio.create_task(service.create("alice", {"prompt": "duck"}))
+    await turns(200)
+    assert landings.bytes == len(PNG)
+    blobs.gate.release()
+    await call
+    assert landings.bytes == 0
