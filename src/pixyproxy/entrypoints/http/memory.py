@@ -26,8 +26,9 @@ def settle() -> None:
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed, for whichever thread needs it next; to be called before there are threads.
 
-    Other C libraries have no such call, and are left as they are. Otherwise each picture is read into memory that the kernel has to find and clear first, page by page,
-    and that is given back a moment later: this takes it longer than reading the picture.
+    Otherwise each picture is read into memory that the kernel has to find and clear first, page by page,
+    and that is given back a moment later: this takes it longer than reading the picture. Other C libraries have no
+    such call, and are left as they are.
     """
     if sys.platform != "linux":
         return
