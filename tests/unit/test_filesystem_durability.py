@@ -114,7 +114,14 @@ async def test_a_folder_removed_by_hand_is_made_and_flushed_again(harness: Harne
     harness.calls.calls.clear()
     await store.put(GUID, b"bytes", {})
     await store.close()
-    assert harness.steps()[:4] == ["mkdir images/0b", "mkdir images/0b/9f", "fsync images/0b", "create temporary-1"]
+    assert harness.steps()[:6] == [
+        "create temporary-1",
+        "mkdir images/0b",
+        "fsync images",
+        "mkdir images/0b/9f",
+        "fsync images/0b",
+        "create temporary-2",
+    ]
 
 
 async def test_the_steps_of_a_second_put(harness: Harness) -> None:

@@ -82,6 +82,7 @@ class FilesystemBlobStore(BlobStore):
         """Wait for work under way and end the threads."""
         pools = [pool for pool in (self._writes, self._reads) if pool is not None]
         self._writes = self._reads = None
+        self._tried_until = 0.0
         for pool in pools:
             await asyncio.to_thread(pool.shutdown)
 
