@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 _RANGE = re.compile(r"\s*([0-9]*)\s*-\s*([0-9]*)\s*")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -21,7 +22,7 @@ class Representation:
     @property
     def http_date(self) -> str:
         """`last_modified` as an HTTP date, in whole seconds."""
-        return format_datetime(self.last_modified.astimezone(UTC).replace(microsecond=0), usegmt=True)
+        return _http_date(_seconds(self))
 
 
 class Unsatisfiable(Exception):
@@ -83,6 +84,11 @@ def _matches(field: str, have: Representation, *, weak: bool) -> bool:
         found.group(1) == opaque and (weak or not found.group().startswith("W/"))
         for found in _ENTITY_TAG.finditer(field)
     )
+
+
+@lru_cache
+def _http_date(time: datetime) -> str:
+    return format_datetime(time.astimezone(UTC), usegmt=True)
 
 
 def _date(field: str | None) -> datetime | None:

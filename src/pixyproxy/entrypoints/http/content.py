@@ -1,6 +1,7 @@
 """Delivering the bytes of an image."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -99,11 +100,13 @@ def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None)
 def joined_fields(request: Request) -> dict[str, str]:
     """The header fields, those that come in several lines joined to one (RFC 9110, section 5.3)."""
     fields: dict[str, str] = {}
-    for name, value in request.headers.items():
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
     return fields
 
 
+@lru_cache
 def content_disposition(filename: str) -> str:
     """`inline` with the file name (RFC 6266): plain for old clients, and exactly, in any script (RFC 8187)."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)

@@ -94,11 +94,14 @@ def build_read_router(
         openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
-        expires, signature = (request.query_params.get(name) for name in ("expires", "signature"))
-        if expires and signature and content_links.opens(guid, expires, signature):
+        if request.scope["query_string"] and _is_signed(request, guid):
             content = await images.open_content(None, guid, by_link=True)
         else:
             content = await images.open_content(gate.reader(request), guid)
         return await content_response(request, content, accel_prefix)
+
+    def _is_signed(request: Request, guid: str) -> bool:
+        expires, signature = (request.query_params.get(name) for name in ("expires", "signature"))
+        return bool(expires and signature and content_links.opens(guid, expires, signature))
 
     return router
