@@ -45,24 +45,24 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     image = content.image
     have = Representation(etag=f'"{content.sha256}"', last_modified=image.created_at, size=content.size)
     public = image.visibility is Visibility.PUBLIC
-    headers = {
-        "ETag": have.etag,
-        "Last-Modified": have.http_date,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "public, max-age=3600" if public else "private, no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Disposition": content_disposition(image.filename),
-    }
-    if content.media_type == "image/svg+xml":
-        # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
-        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    headers = {"ETag": have.etag, "Cache-Control": "public, max-age=3600" if public else "private, no-store"}
     conditions = joined_fields(request)
     outcome = failed_precondition(conditions, have)
     if outcome == 412:
         raise HTTPProblem(412, "The image is not the one that the conditions of the request name.")
     if outcome == 304:
+        # What else describes the image the client has (RFC 9110, section 15.4.5).
         return Response(None, 304, headers)
-    headers["Content-Type"] = content.media_type
+    headers |= {
+        "Last-Modified": have.http_date,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": content_disposition(image.filename),
+        "Content-Type": content.media_type,
+    }
+    if content.media_type == "image/svg+xml":
+        # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
+        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
     if request.scope["state"].get("head"):
         # Ranges are defined for GET only (RFC 9110, section 14.2).
         return Response(None, 200, {**headers, "Content-Length": str(have.size)})
