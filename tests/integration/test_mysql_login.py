@@ -3,10 +3,13 @@
 import asyncio
 import datetime
 import ipaddress
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pymysql
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -175,6 +178,28 @@ def tls_mysql(authority: Authority) -> Iterator[MySQLSettings]:
 
 async def test_tls_with_the_right_authority(tls_mysql: MySQLSettings, authority: Authority) -> None:
     await open_and_close(tls_mysql, ssl_ca=authority.file)
+
+
+async def test_tls_that_the_server_offers_is_taken_without_an_authority(tls_mysql: MySQLSettings) -> None:
+    """As MySQL does since version 8 by itself: both in threads and on the event loop."""
+    await open_and_close(tls_mysql)
+
+
+def test_more_than_fits_into_a_record_goes_through_tls(tls_mysql: MySQLSettings) -> None:
+    with closing(tls_mysql.database().server.connect()) as connection, connection.cursor() as cursor:
+        text = "duck" * 500_000
+        cursor.execute("SELECT %s", (text,))
+        assert cursor.fetchone() == (text,)
+
+
+def test_an_answer_that_takes_too_long_is_given_up_with_tls_too(tls_mysql: MySQLSettings) -> None:
+    with closing(tls_mysql.database().server.connect(answer_seconds=0.2)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET max_statement_time = 0")
+        begun = time.monotonic()
+        with pytest.raises(pymysql.OperationalError, match="Lost connection"):
+            cursor.execute("SELECT SLEEP(2)")
+        assert time.monotonic() - begun < 1
 
 
 async def test_tls_with_another_authority(tls_mysql: MySQLSettings, tmp_path: Path) -> None:

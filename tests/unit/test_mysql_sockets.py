@@ -1,6 +1,7 @@
 """Sockets whose time limits the kernel keeps, on real connections."""
 
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pymysql
@@ -29,6 +30,20 @@ def test_reading_ends_at_the_limit(silent: socket.socket) -> None:
 def test_writing_ends_at_the_limit(silent: socket.socket) -> None:
     with connected(silent, 0.05) as patient, pytest.raises(OSError):
         patient.sendall(bytes(64 * 1024 * 1024))
+
+
+def test_shaking_hands_for_tls_ends_at_the_limit(silent: socket.socket) -> None:
+    with connected(silent, 0.05) as patient, pytest.raises(TimeoutError):
+        patient.start_tls(ssl.create_default_context(), "127.0.0.1")
+
+
+def test_a_peer_that_knows_no_tls(silent: socket.socket) -> None:
+    with connected(silent, 5) as patient:
+        peer, _ = silent.accept()
+        with peer:
+            peer.sendall(b"not a greeting of TLS at all")
+            with pytest.raises(ssl.SSLError):
+                patient.start_tls(ssl.create_default_context(), "127.0.0.1")
 
 
 def test_what_comes_in_time_is_read(silent: socket.socket) -> None:

@@ -14,7 +14,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
 from pixyproxy.adapters.mysql.errors import translate
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, connect_patiently
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSOverSockets, connect_patiently
 from pixyproxy.domain.errors import DBConnectionError
 
 _ANSWER_SECONDS = 4
@@ -88,6 +88,10 @@ class Server:
                 init_command=_SESSION,
                 defer_connect=True,
             )
+            if patient:
+                # Unasked the driver takes TLS, unverified, from a server that offers it.
+                driver: Any = connection  # of whose types this is no part
+                driver.ctx = TLSOverSockets(driver.ctx)
             connection.connect(open_socket(self.host, self.port, answer_seconds) if patient else None)
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver stumbles in these ways over the greeting of another kind of server.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from greenlet import getcurrent, greenlet
 
 from pixyproxy.adapters._sql.threads import L, Work
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, unreachable
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapableSocket, unreachable
 from pixyproxy.domain.errors import DBConnectionError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _await(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
     return result
 
 
-class LoopSocket(socket.socket):
+class LoopSocket(TLSCapableSocket):
     """A socket that the event loop waits for, `patience` seconds at most each time."""
 
     patience = 0.0
@@ -54,15 +54,15 @@ class LoopSocket(socket.socket):
     def settimeout(self, value: float | None) -> None:
         """Nothing: it never blocks, and `patience` is its time limit."""
 
-    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+    def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         """As the base does; raises TimeoutError if nothing comes."""
         while True:
             try:
-                return super().recv_into(buffer, nbytes, flags)
+                return super().receive(buffer, nbytes, flags)
             except BlockingIOError:
                 _await(self._readable)
 
-    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+    def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """As the base does; raises TimeoutError if nothing of the rest can be sent."""
         rest = memoryview(data)
         while rest:

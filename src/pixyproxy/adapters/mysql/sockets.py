@@ -1,19 +1,107 @@
 """Sockets whose time limits the kernel keeps."""
 
 import socket
+import ssl
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import pymysql
 from pymysql.constants import CR
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 3
+_PIECE = 65_536
 
 
-class PatientSocket(socket.socket):
+class TLSCapableSocket(socket.socket):
+    """A socket that can go over to TLS and waits then as it did before.
+
+    Python's own sockets for TLS ask OpenSSL to read and write, which knows nothing of another way to wait.
+    """
+
+    _tls: ssl.SSLObject | None = None
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Shake hands; from now on whatever is sent and received is encrypted."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._exchange(tls.do_handshake)
+        self._tls = tls
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        """As the base does."""
+        tls = self._tls
+        if tls is None:
+            return self.receive(buffer, nbytes, flags)
+        target = memoryview(buffer)
+        try:
+            received = self._exchange(lambda: tls.read(nbytes or len(target)))
+        except ssl.SSLEOFError:
+            return 0
+        target[: len(received)] = received
+        return len(received)
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+        """As the base does."""
+        tls = self._tls
+        if tls is None:
+            self.transmit(data, flags)
+            return
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._exchange(partial(tls.write, rest)) :]
+
+    def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        """Receive what is on the way, encrypted or not."""
+        return super().recv_into(buffer, nbytes, flags)
+
+    def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        """Send as it is, encrypted or not."""
+        super().sendall(data, flags)
+
+    def _exchange(self, step: Callable[[], T]) -> T:
+        """The result of a step of TLS, for which is sent and received what it takes."""
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                piece = bytearray(_PIECE)
+                if count := self.receive(piece):
+                    self._incoming.write(memoryview(piece)[:count])
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLError:
+                self._flush()  # the other side is told why
+                raise
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self.transmit(self._outgoing.read())
+
+
+class TLSOverSockets:
+    """What the driver takes for a context, with which its sockets go over to TLS themselves."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, plain: TLSCapableSocket, server_hostname: str) -> TLSCapableSocket:
+        """The same socket, with TLS."""
+        plain.start_tls(self._context, server_hostname)
+        return plain
+
+
+class PatientSocket(TLSCapableSocket):
     """A socket that waits in `recv` and `send` themselves, for as long as SO_RCVTIMEO and SO_SNDTIMEO say.
 
     A time limit of Python's own is kept by a `poll` before each of them. That is another system call, and worse,
@@ -21,10 +109,10 @@ class PatientSocket(socket.socket):
     this costs a good part of the reads per second.
     """
 
-    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+    def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         """As the base does; raises TimeoutError where that would find nothing, which its callers take for no news."""
         try:
-            return super().recv_into(buffer, nbytes, flags)
+            return super().receive(buffer, nbytes, flags)
         except BlockingIOError as error:
             raise TimeoutError("timed out") from error
 
