@@ -141,12 +141,18 @@ def fill_mysql(settings: MySQLSettings, made: Rows) -> None:
     )
     with closing(connection), connection.cursor() as cursor, tempfile.TemporaryDirectory() as folder:
         cursor.execute("SET unique_checks = 0, foreign_key_checks = 0")
+        cursor.execute("SELECT @@local_infile")
+        takes_files = cursor.fetchone() == (1,)  # MySQL does not since version 8, unless it is told to
         for table, columns, values in (
             ("images", _COLUMNS, made.images),
             ("image_tags", "image_id, position, tag", made.tags),
             ("image_terms", "term, image_id", made.terms),
             ("image_stragglers", "image_id", made.stragglers),
         ):
+            if not takes_files:
+                marks = ", ".join(["%s"] * len(columns.split(",")))
+                cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)
+                continue
             file = Path(folder, table)
             with file.open("w", encoding="utf-8") as lines:
                 lines.writelines(map(_line, values))
