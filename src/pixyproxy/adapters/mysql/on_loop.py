@@ -8,6 +8,7 @@ without a thread, and so without changing the driver (https://greenlet.readthedo
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -37,12 +38,12 @@ async def run_on_loop(job: Callable[[], T]) -> T:
     return result
 
 
-def _await(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+def _await(function: Callable[[], Awaitable[T]]) -> T:
     """The result of something awaitable, for a job in `run_on_loop`."""
     parent = getcurrent().parent
     if parent is None:
         raise RuntimeError("a LoopSocket can wait within run_on_loop only")
-    result: T = parent.switch(function(*arguments))
+    result: T = parent.switch(function())
     return result
 
 
@@ -60,7 +61,7 @@ class LoopSocket(TLSCapableSocket):
             try:
                 return super().receive(buffer, nbytes, flags)
             except BlockingIOError:
-                _await(self._readable)
+                _await(partial(self._ready, to_read=True))
 
     def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """As the base does; raises TimeoutError if nothing of the rest can be sent."""
@@ -69,25 +70,17 @@ class LoopSocket(TLSCapableSocket):
             try:
                 rest = rest[self.send(rest, flags) :]
             except BlockingIOError:
-                _await(self._writable)
+                _await(partial(self._ready, to_read=False))
 
-    async def _readable(self) -> None:
+    async def _ready(self, *, to_read: bool) -> None:
         loop = asyncio.get_running_loop()
+        watch, forget = (loop.add_reader, loop.remove_reader) if to_read else (loop.add_writer, loop.remove_writer)
         happened = loop.create_future()
-        loop.add_reader(self.fileno(), _happen, happened)
+        watch(self.fileno(), _happen, happened)
         try:
             await asyncio.wait_for(happened, self.patience)
         finally:
-            loop.remove_reader(self.fileno())
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        happened = loop.create_future()
-        loop.add_writer(self.fileno(), _happen, happened)
-        try:
-            await asyncio.wait_for(happened, self.patience)
-        finally:
-            loop.remove_writer(self.fileno())
+            forget(self.fileno())
 
 
 def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
@@ -96,7 +89,7 @@ def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
     Raises pymysql.OperationalError as the driver would.
     """
     try:
-        opened = _await(_open, host, port)
+        opened = _await(partial(_open, host, port))
     except OSError as error:
         raise unreachable(error) from error
     opened.patience = answer_seconds
