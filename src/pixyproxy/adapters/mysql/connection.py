@@ -50,7 +50,7 @@ class Server:
 
     @property
     def needs_blocking_sockets(self) -> bool:
-        """Whether only Python's own sockets and time limits will do: for TLS, and where loops cannot watch sockets."""
+        """Whether only Python's own sockets will do: for TLS with DB_SSL_CA, and where loops cannot watch sockets."""
         return self.ssl_ca is not None or os.name != "posix"
 
     def connect(
