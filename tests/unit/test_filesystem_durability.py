@@ -72,7 +72,6 @@ FIRST_PUT = [
     "fsync temporary-2",
     "close temporary-2",
     "link backup",
-    "link backup",
     "rename sidecar",
     "rename image",
     "fsync images/0b/9f",

@@ -126,12 +126,14 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
-def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> bool:
-    """Record the result of an image that is being made, in one statement; False if there is none.
+def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> Image | None:
+    """Record the result of an image that is being made, in one statement, and read it.
 
-    Done a second time it changes nothing.
+    None if it is another image than this result makes, or none. Done a second time it changes nothing.
     """
-    return bool(session.change(_FINISH, _finished_parameters(guid, result, now)))
+    session.change_later(_FINISH, _finished_parameters(guid, result, now))
+    image = find(session, guid)
+    return image if image is not None and image.finished(result, now) is image else None
 
 
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:

@@ -6,6 +6,7 @@ https://lwn.net/Articles/752063/, https://www.postgresql.org/message-id/20180427
 """
 
 import errno
+import itertools
 import logging
 import os
 import uuid
@@ -15,10 +16,14 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 
 _log = logging.getLogger(__name__)
 
+# Asking the system for randomness at each name gives the interpreter's lock away each time.
+_PROCESS = uuid.uuid4().hex[:20]
+_numbers = itertools.count()
+
 
 def temporary_name(folder: Path, guid: str, kind: str) -> Path:
     """A name in the folder that nothing else has and that no reader looks at."""
-    return folder / f".{guid}.{uuid.uuid4().hex}.{kind}"
+    return folder / f".{guid}.{_PROCESS}{next(_numbers):012x}.{kind}"
 
 
 def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *, mode: int = 0o666) -> Path:

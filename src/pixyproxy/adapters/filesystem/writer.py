@@ -56,17 +56,20 @@ class Writer:
                 raise
 
     def _swap_in(self, guid: str, moves: list[tuple[Path, Path]]) -> None:
-        """Rename each file to its target and flush the folder, or put everything back."""
+        """Rename each file to its target and flush the folder, or put everything back.
+
+        The last is the one that counts: where there is none yet, whatever else there is belongs to nothing.
+        """
         folder = moves[0][1].parent
         kept: dict[Path, Path] = {}
         moved: list[Path] = []
         try:
-            for _, target in moves:
+            for _, target in reversed(moves):
                 backup = durable.temporary_name(folder, guid, "old")
                 try:
                     self._calls.link(target, backup)
                 except FileNotFoundError:
-                    continue
+                    break
                 kept[target] = backup
             for source, target in moves:
                 self._calls.rename(source, target)
