@@ -8,8 +8,9 @@ from pixyproxy.domain.errors import BlobCorruptError
 
 
 def encode(sidecar: Mapping[str, Any]) -> bytes:
-    """The sidecar as JSON of ASCII characters, which holds any string, lone surrogates too."""
-    return json.dumps(sidecar, default=_plain, allow_nan=False, indent=1).encode("ascii")
+    """The sidecar as JSON of ASCII characters, which holds any string, lone surrogates too; a member a line."""
+    # With `indent` the standard library encodes in Python, which takes three times as long.
+    return json.dumps(sidecar, default=_plain, allow_nan=False, separators=(",\n ", ": ")).encode("ascii")
 
 
 def decode(text: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ without a thread, and so without changing the driver (https://greenlet.readthedo
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -38,30 +38,54 @@ async def run_on_loop(job: Callable[[], T]) -> T:
     return result
 
 
-def _await(function: Callable[[], Awaitable[T]]) -> T:
+def _leave(awaitable: Awaitable[T]) -> T:
     """The result of something awaitable, for a job in `run_on_loop`."""
     parent = getcurrent().parent
     if parent is None:
         raise RuntimeError("a LoopSocket can wait within run_on_loop only")
-    result: T = parent.switch(function())
+    result: T = parent.switch(awaitable)
     return result
 
 
+def _await(happened: "asyncio.Future[None]", patience: float) -> None:
+    """Wait for what is to happen; raises TimeoutError if it does not."""
+    timer = happened.get_loop().call_later(patience, _give_up, happened)
+    try:
+        _leave(happened)
+    finally:
+        timer.cancel()
+
+
 class LoopSocket(TLSCapableSocket):
-    """A socket that the event loop waits for, `patience` seconds at most each time."""
+    """A socket that the event loop waits for, `patience` seconds at most each time.
+
+    The loop goes on watching for what comes, since to begin and to end that takes as long as a short read; it ends
+    where something comes that nobody waits for, which is the end of the connection.
+    """
 
     patience = 0.0
+    _happened: "asyncio.Future[None] | None" = None
+    _is_watched = False
+    _has_asked = False
 
     def settimeout(self, value: float | None) -> None:
         """Nothing: it never blocks, and `patience` is its time limit."""
 
+    def close(self) -> None:
+        """As the base does."""
+        if self._is_watched:
+            self._watch_no_more()
+        super().close()
+
     def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         """As the base does; raises TimeoutError if nothing comes."""
         while True:
+            if self._has_asked:  # of which the answer cannot be there yet
+                self._until_readable()
             try:
                 return super().receive(buffer, nbytes, flags)
             except BlockingIOError:
-                _await(partial(self._ready, to_read=True))
+                self._has_asked = True
 
     def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """As the base does; raises TimeoutError if nothing of the rest can be sent."""
@@ -70,17 +94,40 @@ class LoopSocket(TLSCapableSocket):
             try:
                 rest = rest[self.send(rest, flags) :]
             except BlockingIOError:
-                _await(partial(self._ready, to_read=False))
+                self._until_writable()
+        self._has_asked = True
 
-    async def _ready(self, *, to_read: bool) -> None:
+    def _until_readable(self) -> None:
+        self._has_asked = False
         loop = asyncio.get_running_loop()
-        watch, forget = (loop.add_reader, loop.remove_reader) if to_read else (loop.add_writer, loop.remove_writer)
-        happened = loop.create_future()
-        watch(self.fileno(), _happen, happened)
+        self._happened = loop.create_future()
+        if not self._is_watched:
+            self._is_watched = True
+            loop.add_reader(self.fileno(), self._readable)
         try:
-            await asyncio.wait_for(happened, self.patience)
+            _await(self._happened, self.patience)
         finally:
-            forget(self.fileno())
+            self._happened = None
+
+    def _readable(self) -> None:
+        if self._happened is None:
+            self._watch_no_more()
+        else:
+            _happen(self._happened)
+
+    def _watch_no_more(self) -> None:
+        self._is_watched = False
+        with suppress(RuntimeError):  # the loop is closed, and watches nothing
+            asyncio.get_running_loop().remove_reader(self.fileno())
+
+    def _until_writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        happened = loop.create_future()
+        loop.add_writer(self.fileno(), _happen, happened)
+        try:
+            _await(happened, self.patience)
+        finally:
+            loop.remove_writer(self.fileno())
 
 
 def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
@@ -89,7 +136,7 @@ def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
     Raises pymysql.OperationalError as the driver would.
     """
     try:
-        opened = _await(partial(_open, host, port))
+        opened = _leave(_open(host, port))
     except OSError as error:
         raise unreachable(error) from error
     opened.patience = answer_seconds
@@ -170,3 +217,8 @@ class ConnectionsOnLoop(Generic[L]):
 def _happen(happened: "asyncio.Future[None]") -> None:
     if not happened.done():
         happened.set_result(None)
+
+
+def _give_up(happened: "asyncio.Future[None]") -> None:
+    if not happened.done():
+        happened.set_exception(TimeoutError("timed out"))
