@@ -135,6 +135,7 @@ async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.M
             assert answer.headers["x-accel-redirect"] == f"/_images/{location}"
             assert (answer.headers["etag"], answer.headers["content-type"]) == (ETAG, "image/png")
             assert answer.headers["cache-control"] == "public, max-age=3600"
+            assert answer.headers["x-accel-expires"] == "1"
             assert answer.headers["content-disposition"] == content_disposition(detail["filename"])
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "content-range" not in answer.headers
@@ -148,7 +149,7 @@ async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.M
         ):
             answer = await house.client.get(detail["content_url"], headers=headers)
             assert (answer.status_code, answer.content) == (status, content), headers
-            assert "x-accel-redirect" not in answer.headers
+            assert not {"x-accel-redirect", "x-accel-expires"} & set(answer.headers)
         answer = await house.client.get(detail["content_url"], headers={"If-None-Match": ETAG})
         assert (answer.status_code, "x-accel-redirect" in answer.headers) == (304, False)
         answer = await house.client.head(detail["content_url"])
@@ -156,6 +157,15 @@ async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.M
         private = await house.create(visibility="private")
         answer = await house.client.get(private["content_url"])
         assert (answer.status_code, "x-accel-redirect" in answer.headers) == (404, False)
+
+        async def named_too(guid: str, *, size: int) -> str:
+            return f"ab/cd/{guid}.bin"
+
+        # What its author sees is for nobody else.
+        monkeypatch.setattr(house.blobs, "location", named_too)
+        answer = await house.client.get(private["content_url"], auth=basic(ALICE))
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (200, True)
+        assert "x-accel-expires" not in answer.headers
 
 
 async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,12 @@ from pixyproxy.entrypoints.http.conditional import (
 from pixyproxy.entrypoints.http.problems import HTTPProblem
 from pixyproxy.ports.blob_store import BlobReader
 
+_ACCEL_EXPIRES_S = "1"
+"""For how long nginx may send a public picture to anonymous callers without asking again.
+
+It takes this above Cache-Control, which is for everybody else, and does not hand it on.
+"""
+
 
 class PiecewiseResponse(Response):
     """A body that is read from the blob store piece by piece, as fast as the client takes it."""
@@ -79,6 +85,8 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
         path = await content.location()
         if path is not None:
             del headers["Accept-Ranges"]  # nginx says so itself
+            if public:
+                headers["X-Accel-Expires"] = _ACCEL_EXPIRES_S
             return Response(None, 200, {**headers, "X-Accel-Redirect": f"{accel_prefix}/{path}"})
     if wanted is not None:
         status, (start, stop) = 206, wanted
