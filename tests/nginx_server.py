@@ -23,27 +23,32 @@ def binary() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-def adapted(port: int, service_port: int, images: Path) -> str:
-    """The configuration with these places; fails if it does not name exactly four to adapt."""
-    values = {
-        "server": f"127.0.0.1:{service_port}",
-        "listen": f"127.0.0.1:{port}",
-        "server_name": "_",
-        "alias": f"{images}/",
+def adapted(port: int, service_port: int, images: Path, answers: Path) -> str:
+    """The configuration with these places; fails if it names other lines to adapt than those."""
+    cache = f"127.0.0.1:{free_port()}"
+    places = {
+        "server 127.0.0.1:8001": f"server 127.0.0.1:{service_port}",
+        "server 127.0.0.1:8002": f"server {cache}",
+        "proxy_cache_path /run/pixyproxy-nginx": f"proxy_cache_path {answers}",
+        "listen 80": f"listen 127.0.0.1:{port}",
+        "server_name pictures.example.org": "server_name _",
+        "alias /var/lib/pixyproxy/images/": f"alias {images}/",
+        "listen 127.0.0.1:8002": f"listen {cache}",
     }
     seen = []
 
     def replace(line: re.Match[str]) -> str:
         seen.append(line[2])
-        return f"{line[1]}{line[2]} {values[line[2]]};\n"
+        return f"{line[1]}{places[line[2]]}{line[3]};\n"
 
-    text = re.sub(r"^( *)(\w+) [^;\n]+;  # adapt.*\n", replace, CONFIGURATION.read_text(), flags=re.MULTILINE)
-    assert sorted(seen) == sorted(values), seen
+    line = r"^( *)(\w+ [^ ;\n]+)([^;\n]*);  # adapt.*\n"
+    text = re.sub(line, replace, CONFIGURATION.read_text(), flags=re.MULTILINE)
+    assert seen == list(places), seen
     return text
 
 
 class Nginx:
-    """Runs until the end of its `with`; `url` is where it answers, `more` goes into its server block too."""
+    """Runs until the end of its `with`; `url` is where it answers, `more` goes into the server that clients see."""
 
     def __init__(self, service_url: str, images: Path, more: str = "") -> None:
         path = binary()
@@ -51,10 +56,10 @@ class Nginx:
         self._binary = path
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        configuration = adapted(port, httpx.URL(service_url).port or 80, images)
-        head, brace, tail = configuration.rpartition("}")
-        self.configuration = head + more + brace + tail
         self._folder = Path(tempfile.mkdtemp(prefix="pixyproxy-nginx-"))
+        self.answers = self._folder / "answers"
+        configuration = adapted(port, httpx.URL(service_url).port or 80, images, self.answers)
+        self.configuration = re.sub(r"^    server_name _;\n", rf"\g<0>{more}\n", configuration, flags=re.MULTILINE)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -1,10 +1,13 @@
 """Behind a real nginx with the configuration in `deploy/nginx`: nginx sends the pictures, the service judges."""
 
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,9 +15,12 @@ import pytest
 from tests.fakes.openai_behaviours import picture_of
 from tests.integration.conftest import ALICE
 from tests.integration.v1_gateway import Gateway, running_gateway
+from tests.mysql_servers import free_port
 from tests.nginx_server import PREFIX, Nginx, binary
 from tests.service import PATIENCE_S, problem
 
+GALLERY = "https://gallery.example"
+"""An origin that may read answers in a browser."""
 SPEAKS_FOR_ITSELF = {"date", "server", "connection", "x-request-id", "accept-ranges"}
 
 
@@ -34,6 +40,10 @@ class Behind:
         with self.client(auth) as client:
             return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
+    def asked(self, path: str) -> int:
+        """How often the service itself was asked for the path."""
+        return self.gateway.service.log.count(f"REQUEST START GET {path}\n")
+
     def past_nginx(self, path: str) -> httpx.Response:
         """What the service itself answers, which is only a word for nginx."""
         with self.gateway.service.client() as client:
@@ -47,7 +57,9 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
             pytest.fail("PIXYPROXY_REQUIRE_NGINX=1, but no nginx is installed here", pytrace=False)
         pytest.skip("no nginx is installed here")
     with (
-        running_gateway(tmp_path_factory.mktemp("nginx"), PIXYPROXY_ACCEL_PREFIX=PREFIX) as gateway,
+        running_gateway(
+            tmp_path_factory.mktemp("nginx"), PIXYPROXY_ACCEL_PREFIX=PREFIX, PIXYPROXY_CORS_ORIGINS=GALLERY
+        ) as gateway,
         Nginx(gateway.service.url, gateway.service.images_dir) as nginx,
     ):
         yield Behind(gateway, nginx)
@@ -55,6 +67,18 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 
 def content_path(guid: str) -> str:
     return f"/image/{guid}/content"
+
+
+def within_a_second() -> int:
+    """Wait until most of a second lies ahead, and return it: what is asked in it may share answers."""
+    if time.time() % 1 > 0.3:
+        wait_for_second(int(time.time()) + 1)
+    return int(time.time())
+
+
+def wait_for_second(second: int) -> None:
+    """Wait until nginx, whose clock stands still between two events, knows that this one has begun too."""
+    time.sleep(max(0.0, second + 0.02 - time.time()))
 
 
 def test_the_whole_picture_comes_from_nginx_with_all_that_the_service_says(behind: Behind) -> None:
@@ -78,7 +102,7 @@ def test_the_whole_picture_comes_from_nginx_with_all_that_the_service_says(behin
     # No more and nothing else than it says itself where nobody stands before it.
     same = set(headers) & set(word.headers) - SPEAKS_FOR_ITSELF - {"content-length"}
     assert {name: headers[name] for name in same} == {name: word.headers[name] for name in same}
-    assert set(word.headers) - set(headers) == {"x-accel-redirect"}
+    assert set(word.headers) - set(headers) == {"x-accel-redirect", "x-accel-expires"}
 
 
 def test_a_drawing_cannot_act_as_a_page_behind_nginx_either(behind: Behind) -> None:
@@ -182,6 +206,182 @@ def test_missing_and_short_files_are_a_fault_of_the_service(behind: Behind) -> N
     path.unlink()
     answer = behind.get(content_path(guid))
     assert (answer.status_code, problem(answer)["code"]) == (500, "blob-missing")
+
+
+def test_those_who_come_in_the_same_second_share_one_answer(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck that everybody wants")
+    path = content_path(guid)
+    for _ in range(10):
+        second, asked = within_a_second(), behind.asked(path)
+        with behind.client() as client:
+            answers = [client.get(path) for _ in range(30)]
+        if int(time.time()) == second:
+            break
+    else:
+        pytest.fail("thirty requests never came to an end within a second here")
+    assert behind.asked(path) == asked + 1
+    assert {answer.content for answer in answers} == {picture_of("a duck that everybody wants")}
+    # The log of the service knows of the one.
+    (request_id,) = {answer.headers["x-request-id"] for answer in answers}
+    assert f" {request_id} " in behind.gateway.service.log
+    wait_for_second(second + 1)
+    assert behind.get(path).headers["x-request-id"] != request_id
+
+
+def test_those_who_come_together_have_one_of_them_ask(behind: Behind) -> None:
+    """All at once, before any answer is there; one who waited for longer than nginx lets him asks too."""
+    asked = []
+    for turn in range(5):
+        path = content_path(behind.gateway.store(f"duck {turn} of a crowd"))
+        connections = [socket.create_connection(("127.0.0.1", httpx.URL(behind.nginx.url).port)) for _ in range(16)]
+        within_a_second()
+        for connection in connections:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: ducks\r\n\r\n".encode())
+        for connection in connections:
+            with connection:
+                assert connection.recv(12) == b"HTTP/1.1 200"
+        asked.append(behind.asked(path))
+    assert min(asked) == 1, asked
+
+
+def test_whoever_shows_something_of_himself_asks_alone(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck for each")
+    path = content_path(guid)
+    data = picture_of("a duck for each")
+    second = within_a_second()
+    etag = behind.get(path).headers["etag"]
+    asked = behind.asked(path)
+    for status, content, headers in (
+        (206, data[5:10], {"range": "bytes=5-9"}),
+        (206, data[5:10], {"range": "bytes=5-9", "if_range": etag}),
+        (304, b"", {"if_none_match": etag}),
+        (304, b"", {"if_modified_since": formatdate(time.time() + 60, usegmt=True)}),
+        (412, None, {"if_match": '"other"'}),
+        (412, None, {"if_unmodified_since": "Sat, 21 Nov 2020 10:00:00 GMT"}),
+        (200, data, {"cookie": "a=b"}),
+        (200, data, {"x_request_id": "mine"}),
+        (401, None, {"authorization": "Basic nonsense"}),
+    ):
+        answer = behind.get(path, **headers)
+        asked += 1
+        assert (answer.status_code, behind.asked(path)) == (status, asked), headers
+        assert content is None or answer.content == content, headers
+    for auth in (ALICE, (ALICE[0], "wrong")):
+        assert behind.get(path, auth).status_code == (200 if auth is ALICE else 401)
+    for query in ("?", "?size=1"):
+        assert behind.get(path + query).content == data
+    assert behind.asked(path) == asked + 4
+    if int(time.time()) == second:
+        assert behind.get(path).content == data
+        assert behind.asked(path) == asked + 4
+
+
+def test_a_private_picture_is_never_shared(behind: Behind) -> None:
+    prompt = "a duck behind a curtain"
+    with behind.client() as client:
+        made = client.post(
+            "/v1/images/generations",
+            json={"model": "gpt-image-2", "prompt": prompt, "visibility": "private", "response_format": "url"},
+            headers={"Authorization": f"Bearer {behind.gateway.key}"},
+        )
+    signed = httpx.URL(made.json()["data"][0]["url"])
+    path = signed.path
+    within_a_second()
+    # Whoever may see it, by whatever right, leaves nothing behind for those who may not.
+    for _ in range(2):
+        answer = behind.get(path, ALICE)
+        assert (answer.status_code, answer.content) == (200, picture_of(prompt))
+        assert problem(behind.get(path))["code"] == "not-found"
+        answer = behind.get(f"{path}?{signed.query.decode()}")
+        assert (answer.status_code, answer.content) == (200, picture_of(prompt))
+        assert answer.headers["cache-control"] == "private, no-store"
+        for query in ("", "?", f"?{signed.query.decode()}0"):
+            assert problem(behind.get(path + query))["code"] == "not-found", query
+    with behind.gateway.service.client(ALICE) as client:
+        assert "x-accel-expires" not in client.get(path).headers
+
+
+def test_a_picture_that_becomes_private_is_gone_with_the_second(behind: Behind) -> None:
+    path = content_path(behind.gateway.store("a duck that withdraws"))
+    second = within_a_second()
+    assert behind.get(path).status_code == 200
+    with behind.client(ALICE) as client:
+        assert client.patch(path.removesuffix("/content"), json={"visibility": "private"}).status_code == 200
+    assert behind.get(path, ALICE).status_code == 200
+    wait_for_second(second + 1)
+    answer = behind.get(path)
+    assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
+
+
+def test_a_picture_that_is_deleted_is_gone_at_once(behind: Behind) -> None:
+    path = content_path(behind.gateway.store("a duck that leaves"))
+    within_a_second()
+    assert behind.get(path).status_code == 200
+    with behind.client(ALICE) as client:
+        assert client.delete(path.removesuffix("/content")).status_code == 204
+    answer = behind.get(path)
+    assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
+    # nginx has added to its answer what was said of the picture, but no cache may keep it.
+    assert "no-store" in answer.headers["cache-control"]
+
+
+def test_errors_are_not_kept(behind: Behind) -> None:
+    guid = behind.gateway.store("a duck that comes back")
+    file = behind.gateway.service.images_dir / guid[:2] / guid[2:4] / f"{guid}.bin"
+    data = file.read_bytes()
+    file.unlink()
+    path = content_path(guid)
+    within_a_second()
+    for asked in (1, 2):
+        assert problem(behind.get(path))["code"] == "blob-missing"
+        assert behind.asked(path) == asked
+    file.write_bytes(data)
+    assert behind.get(path).content == data
+
+
+def test_other_origins_are_told_what_the_service_says_of_them(behind: Behind) -> None:
+    path = content_path(behind.gateway.store("a duck in a gallery"))
+    within_a_second()
+    for _ in range(2):
+        answer = behind.get(path, origin=GALLERY)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == GALLERY
+        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+        assert answer.headers["vary"] == "Origin"
+        for headers in ({}, {"origin": "https://other.example"}):
+            answer = behind.get(path, **headers)
+            assert (answer.status_code, answer.headers["vary"]) == (200, "Origin")
+            assert "access-control-allow-origin" not in answer.headers
+
+
+def test_clients_that_name_no_host_are_served(behind: Behind) -> None:
+    path = content_path(behind.gateway.store("a duck of old"))
+    with socket.create_connection(("127.0.0.1", httpx.URL(behind.nginx.url).port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(picture_of("a duck of old"))
+
+
+def test_nothing_is_kept_where_the_service_sends_the_pictures(behind: Behind, tmp_path: Path) -> None:
+    with (
+        running_gateway(tmp_path / "sends") as gateway,
+        Nginx(gateway.service.url, gateway.service.images_dir) as nginx,
+    ):
+        beside = Behind(gateway, nginx)
+        path = content_path(gateway.store("a duck from hand to hand"))
+        within_a_second()
+        for asked in (1, 2):
+            assert beside.get(path).content == picture_of("a duck from hand to hand")
+            assert beside.asked(path) == asked
+        assert not [found for found in nginx.answers.rglob("*") if found.is_file()]
+
+
+def test_nobody_is_served_where_the_service_is_down(behind: Behind) -> None:
+    path = content_path(behind.gateway.store("a duck out of reach"))
+    with Nginx(f"http://127.0.0.1:{free_port()}", behind.gateway.service.images_dir) as nginx:
+        alone = Behind(behind.gateway, nginx)
+        assert [alone.get(path).status_code, alone.get(path, ALICE).status_code] == [502, 502]
 
 
 def test_events_arrive_one_by_one(behind: Behind) -> None:
