@@ -29,6 +29,7 @@ def adapted(port: int, service_port: int, images: Path, answers: Path) -> str:
     places = {
         "server 127.0.0.1:8001": f"server 127.0.0.1:{service_port}",
         "server 127.0.0.1:8002": f"server {cache}",
+        "server 127.0.0.1:8001 backup": f"server 127.0.0.1:{service_port} backup",
         "proxy_cache_path /run/pixyproxy-nginx": f"proxy_cache_path {answers}",
         "listen 80": f"listen 127.0.0.1:{port}",
         "server_name pictures.example.org": "server_name _",
@@ -41,7 +42,7 @@ def adapted(port: int, service_port: int, images: Path, answers: Path) -> str:
         seen.append(line[2])
         return f"{line[1]}{places[line[2]]}{line[3]};\n"
 
-    line = r"^( *)(\w+ [^ ;\n]+)([^;\n]*);  # adapt.*\n"
+    line = r"^( *)(\w+ [^ ;\n]+(?: backup)?)([^;\n]*);  # adapt.*\n"
     text = re.sub(line, replace, CONFIGURATION.read_text(), flags=re.MULTILINE)
     assert seen == list(places), seen
     return text
