@@ -209,7 +209,7 @@ def test_missing_and_short_files_are_a_fault_of_the_service(behind: Behind) -> N
     assert (answer.status_code, problem(answer)["code"]) == (500, "blob-missing")
 
 
-def test_those_who_come_in_the_same_second_share_one_answer(behind: Behind) -> None:
+def test_those_who_come_in_the_same_second_share_an_answer(behind: Behind) -> None:
     guid = behind.gateway.store("a duck that everybody wants")
     path = content_path(guid)
     for _ in range(10):
@@ -220,10 +220,11 @@ def test_those_who_come_in_the_same_second_share_one_answer(behind: Behind) -> N
             break
     else:
         pytest.fail("thirty requests never came to an end within a second here")
-    assert behind.asked(path) == asked + 1
+    # The answer to the first is not kept: mostly it is the only one.
+    assert behind.asked(path) == asked + 2
     assert {answer.content for answer in answers} == {picture_of("a duck that everybody wants")}
-    # The log of the service knows of the one.
-    (request_id,) = {answer.headers["x-request-id"] for answer in answers}
+    # The log of the service knows of it.
+    (request_id,) = {answer.headers["x-request-id"] for answer in answers[1:]}
     assert f" {request_id} " in behind.gateway.service.log
     wait_for_second(second + 1)
     assert behind.get(path).headers["x-request-id"] != request_id
@@ -242,7 +243,7 @@ def test_those_who_come_together_have_one_of_them_ask(behind: Behind) -> None:
             with connection:
                 assert connection.recv(12) == b"HTTP/1.1 200"
         asked.append(behind.asked(path))
-    assert min(asked) == 1, asked
+    assert min(asked) == 2, asked
 
 
 def test_whoever_shows_something_of_himself_asks_alone(behind: Behind) -> None:
@@ -250,8 +251,8 @@ def test_whoever_shows_something_of_himself_asks_alone(behind: Behind) -> None:
     path = content_path(guid)
     data = picture_of("a duck for each")
     second = within_a_second()
-    etag = behind.get(path).headers["etag"]
-    asked = behind.asked(path)
+    etags = [behind.get(path).headers["etag"] for _ in range(2)]
+    etag, asked = etags[0], behind.asked(path)
     for status, content, headers in (
         (206, data[5:10], {"range": "bytes=5-9"}),
         (206, data[5:10], {"range": "bytes=5-9", "if_range": etag}),
@@ -269,12 +270,12 @@ def test_whoever_shows_something_of_himself_asks_alone(behind: Behind) -> None:
         assert content is None or answer.content == content, headers
     for auth in (ALICE, (ALICE[0], "wrong")):
         assert behind.get(path, auth).status_code == (200 if auth is ALICE else 401)
-    for query in ("?", "?", "?size=1", "?size=1"):
+    for query in ("?", "?", "?", "?size=1", "?size=1", "?size=1"):
         assert behind.get(path + query).content == data
-    assert behind.asked(path) == asked + 6
+    assert behind.asked(path) == asked + 8
     behind.get(path)
     # The answer that was there all the time.
-    assert behind.asked(path) == asked + 6 or int(time.time()) > second
+    assert behind.asked(path) == asked + 8 or int(time.time()) > second
 
 
 def test_a_private_picture_is_never_shared(behind: Behind) -> None:
@@ -289,7 +290,7 @@ def test_a_private_picture_is_never_shared(behind: Behind) -> None:
     path = signed.path
     within_a_second()
     # Whoever may see it, by whatever right, leaves nothing behind for those who may not.
-    for _ in range(2):
+    for _ in range(3):
         answer = behind.get(path, ALICE)
         assert (answer.status_code, answer.content) == (200, picture_of(prompt))
         assert problem(behind.get(path))["code"] == "not-found"
@@ -311,7 +312,7 @@ def test_what_is_asked_for_several_is_asked_in_nobodys_name(behind: Behind) -> N
 def test_a_picture_that_becomes_private_is_gone_with_the_second(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck that withdraws"))
     second = within_a_second()
-    assert behind.get(path).status_code == 200
+    assert [behind.get(path).status_code for _ in range(2)] == [200, 200]
     with behind.client(ALICE) as client:
         assert client.patch(path.removesuffix("/content"), json={"visibility": "private"}).status_code == 200
     assert behind.get(path, ALICE).status_code == 200
@@ -323,7 +324,7 @@ def test_a_picture_that_becomes_private_is_gone_with_the_second(behind: Behind) 
 def test_a_picture_that_is_deleted_is_gone_at_once(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck that leaves"))
     within_a_second()
-    assert behind.get(path).status_code == 200
+    assert [behind.get(path).status_code for _ in range(2)] == [200, 200]
     with behind.client(ALICE) as client:
         assert client.delete(path.removesuffix("/content")).status_code == 204
     answer = behind.get(path)
@@ -339,7 +340,7 @@ def test_errors_are_not_kept(behind: Behind) -> None:
     file.unlink()
     path = content_path(guid)
     within_a_second()
-    for asked in (1, 2):
+    for asked in (1, 2, 3):
         assert problem(behind.get(path))["code"] == "blob-missing"
         assert behind.asked(path) == asked
     file.write_bytes(data)
@@ -349,7 +350,7 @@ def test_errors_are_not_kept(behind: Behind) -> None:
 def test_other_origins_are_told_what_the_service_says_of_them(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck in a gallery"))
     within_a_second()
-    for _ in range(2):
+    for _ in range(3):
         answer = behind.get(path, origin=GALLERY)
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == GALLERY
@@ -378,7 +379,7 @@ def test_nothing_is_kept_where_the_service_sends_the_pictures(behind: Behind, tm
         beside = Behind(gateway, nginx)
         path = content_path(gateway.store("a duck from hand to hand"))
         within_a_second()
-        for asked in (1, 2):
+        for asked in (1, 2, 3):
             assert beside.get(path).content == picture_of("a duck from hand to hand")
             assert beside.asked(path) == asked
         assert not [found for found in nginx.answers.rglob("*") if found.is_file()]
@@ -389,7 +390,7 @@ def test_answers_that_cannot_be_kept_are_given(behind: Behind) -> None:
     with Nginx(behind.gateway.service.url, behind.gateway.service.images_dir) as nginx:
         shutil.rmtree(nginx.answers)
         nestless = Behind(behind.gateway, nginx)
-        for _ in range(2):
+        for _ in range(3):
             assert nestless.get(path).content == picture_of("a duck without a nest")
 
 
