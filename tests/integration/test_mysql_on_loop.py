@@ -10,7 +10,7 @@ import pymysql
 import pytest
 
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
-from pixyproxy.adapters.mysql.on_loop import ConnectionsOnLoop, LoopSocket, connect_on_loop, run_on_loop
+from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, LoopSocket, connect_on_loop, run_on_loop
 from pixyproxy.domain.errors import DBConnectionError
 from tests.mysql_servers import MySQLSettings
 
@@ -138,23 +138,23 @@ def asking(sql: str) -> Callable[[ServerLink], object]:
 
 
 @pytest.fixture
-async def connection(empty_mysql: MySQLSettings) -> AsyncIterator[ConnectionsOnLoop[ServerLink]]:
+async def connection(empty_mysql: MySQLSettings) -> AsyncIterator[ConnectionOnLoop[ServerLink]]:
     here = empty_mysql
     server = Server(here.host, here.port, here.user, here.password, here.name)
-    connection = ConnectionsOnLoop(1, lambda: ServerLink(server, connect_on_loop))
+    connection = ConnectionOnLoop(lambda: ServerLink(server, connect_on_loop))
     connection.start()
     yield connection
     await connection.stop()
 
 
-async def test_work_is_done_in_its_turn_on_one_connection(connection: ConnectionsOnLoop[ServerLink]) -> None:
+async def test_work_is_done_in_its_turn_on_one_connection(connection: ConnectionOnLoop[ServerLink]) -> None:
     pieces = [Piece(asking("SELECT CONNECTION_ID(), SLEEP(0.01)")) for _ in range(3)]
     for piece in pieces:
         connection.put(piece)
     assert len({await piece.outcome for piece in pieces}) == 1
 
 
-async def test_what_goes_wrong_with_one_piece_is_its_own(connection: ConnectionsOnLoop[ServerLink]) -> None:
+async def test_what_goes_wrong_with_one_piece_is_its_own(connection: ConnectionOnLoop[ServerLink]) -> None:
     wrong, right = Piece(asking("SELECT nonsense FROM nowhere")), Piece(asking("SELECT 1"))
     unwanted = Piece(asking("SELECT 2"), is_wanted=False)
     for piece in (wrong, right, unwanted):
@@ -165,7 +165,7 @@ async def test_what_goes_wrong_with_one_piece_is_its_own(connection: Connections
     assert await unwanted.outcome is None
 
 
-async def test_stopping_lets_what_runs_end_and_fails_what_waits(connection: ConnectionsOnLoop[ServerLink]) -> None:
+async def test_stopping_lets_what_runs_end_and_fails_what_waits(connection: ConnectionOnLoop[ServerLink]) -> None:
     runs, waits = Piece(asking("SELECT SLEEP(0.2)")), Piece(asking("SELECT 1"))
     connection.put(runs)
     connection.put(waits)

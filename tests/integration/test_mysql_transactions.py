@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from pixyproxy.adapters._sql import work
+from pixyproxy.adapters._sql import threads
 from pixyproxy.adapters._sql.session import Row, Session
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
@@ -47,15 +47,17 @@ async def users(database: MySQLDatabase) -> MySQLUserRepository:
 
 
 async def test_a_deadlock_is_resolved_by_trying_again(database: MySQLDatabase, users: MySQLUserRepository) -> None:
+    both_hold_one = threading.Barrier(2)
     tries = {"1": 0, "2": 0}
 
     def job(mark: str, names: list[str]) -> "asyncio.Future[None]":
         def transaction(session: Session) -> None:
             tries[mark] += 1
             session.change(SET_KEY, {"user": names[0], "mark": mark})
-            if tries[mark] == 1:
-                session.fetch("SELECT SLEEP(0.5)", {})  # until both hold one
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both_hold_one.wait(3)
             session.change(SET_KEY, {"user": names[1], "mark": mark})
+            both_hold_one.abort()
 
         return asyncio.ensure_future(database.write(transaction))
 
@@ -149,7 +151,7 @@ async def test_what_was_reported_as_too_late_is_not_committed(
         session.change(SET_KEY, {"user": "alice", "mark": "x"})
         release.wait(10)
 
-    monkeypatch.setattr(work, "CALL_SECONDS", 0.1)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.1)
     with pytest.raises(DBConnectionError):
         await database.write(job)
     release.set()

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
-from pixyproxy.adapters._sql import work
+from pixyproxy.adapters._sql import threads
 from pixyproxy.adapters._sql.batching import MAX_BATCH, BatchedReads
 from pixyproxy.adapters._sql.threads import ConnectionThreads
-from pixyproxy.adapters._sql.work import run_job
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError
 
 
@@ -133,7 +132,7 @@ async def test_keys_are_collected_until_a_thread_begins_the_query(
     reads: Reads, table: Table, pool: ConnectionThreads[Table]
 ) -> None:
     go_on = threading.Event()
-    busy = [asyncio.create_task(run_job(pool, lambda link, deadline: go_on.wait(20))) for _ in range(2)]
+    busy = [asyncio.create_task(pool.run(lambda link, deadline: go_on.wait(20))) for _ in range(2)]
     await asyncio.sleep(0)
     tasks = await asked(reads, "key 1")
     tasks += await asked(reads, "key 2")
@@ -228,7 +227,7 @@ async def test_each_caller_has_a_time_limit_of_its_own(
     reads: Reads, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hasty:
-        hasty.setattr(work, "CALL_SECONDS", 0.05)
+        hasty.setattr(threads, "CALL_SECONDS", 0.05)
         first = await under_way(reads, table)
         (second,) = await asked(reads, "key 2")
     (patient,) = await asked(reads, "key 1")
@@ -267,7 +266,7 @@ async def test_closing_refuses_a_query_that_no_thread_has_begun(
         entered.release()
         return go_on.wait(20)
 
-    busy = [asyncio.create_task(run_job(pool, wait)) for _ in range(2)]
+    busy = [asyncio.create_task(pool.run(wait)) for _ in range(2)]
     for _ in busy:
         assert await asyncio.to_thread(entered.acquire, timeout=20)
     tasks = await asked(reads, "key 1", "key 2")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters._sql import work
+from pixyproxy.adapters._sql import threads
 from pixyproxy.adapters._sql.session import Parameters, Session
 from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -213,7 +213,7 @@ async def test_a_lock_held_too_long_is_an_outage_and_nothing_is_written_later(
     images: SQLiteImageRepository, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draft = make_draft()
-    monkeypatch.setattr(work, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.2)
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("BEGIN IMMEDIATE")
         with pytest.raises(DBConnectionError):
@@ -228,7 +228,7 @@ async def test_a_lock_held_too_long_is_an_outage_and_nothing_is_written_later(
 
 async def test_a_read_that_takes_too_long_is_ended(database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
-    monkeypatch.setattr(work, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.2)
     for _ in range(4):
         with pytest.raises(DBConnectionError):
             await database.read(lambda session: session.fetch(endless, {}))

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from pixyproxy.adapters._sql import work
+from pixyproxy.adapters._sql import threads
 from pixyproxy.adapters._sql.threads import ConnectionThreads
-from pixyproxy.adapters._sql.work import run_job
 from pixyproxy.domain.errors import DBConnectionError
 
 
@@ -48,8 +47,8 @@ async def test_each_thread_keeps_its_own_link() -> None:
         assert link.thread == threading.get_ident()
         return link
 
-    first = await asyncio.gather(*(run_job(pool, job) for _ in range(3)))
-    second = await asyncio.gather(*(run_job(pool, job) for _ in range(3)))
+    first = await asyncio.gather(*(pool.run(job) for _ in range(3)))
+    second = await asyncio.gather(*(pool.run(job) for _ in range(3)))
     assert {id(link) for link in first} == {id(link) for link in second} == {id(link) for link in Link.made}
     await pool.stop()
     assert [link.closed for link in Link.made] == [True] * 3
@@ -60,19 +59,19 @@ async def test_errors_of_a_job_reach_the_caller(pool: ConnectionThreads[Link]) -
         raise TimeoutError("of its own")
 
     with pytest.raises((TimeoutError, DBConnectionError)):
-        await run_job(pool, job)
+        await pool.run(job)
 
 
 async def test_what_waited_too_long_never_runs(pool: ConnectionThreads[Link], monkeypatch: pytest.MonkeyPatch) -> None:
     release, ran = threading.Event(), threading.Event()
-    busy = asyncio.create_task(run_job(pool, lambda link, deadline: release.wait(10)))
+    busy = asyncio.create_task(pool.run(lambda link, deadline: release.wait(10)))
     await asyncio.sleep(0)
-    monkeypatch.setattr(work, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.05)
     with pytest.raises(DBConnectionError):
-        await run_job(pool, lambda link, deadline: ran.set())
+        await pool.run(lambda link, deadline: ran.set())
     release.set()
     assert await busy
-    await run_job(pool, lambda link, deadline: None)
+    await pool.run(lambda link, deadline: None)
     assert not ran.is_set()
 
 
@@ -80,23 +79,23 @@ async def test_a_running_job_past_its_time_is_reported(
     pool: ConnectionThreads[Link], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(work, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.05)
     with pytest.raises(DBConnectionError):
-        await run_job(pool, lambda link, deadline: release.wait(10))
+        await pool.run(lambda link, deadline: release.wait(10))
     release.set()
 
 
 async def test_a_cancelled_caller_is_cancelled_and_its_waiting_job_never_runs(pool: ConnectionThreads[Link]) -> None:
     release, ran = threading.Event(), threading.Event()
-    busy = asyncio.create_task(run_job(pool, lambda link, deadline: release.wait(10)))
-    waiting = asyncio.create_task(run_job(pool, lambda link, deadline: ran.set()))
+    busy = asyncio.create_task(pool.run(lambda link, deadline: release.wait(10)))
+    waiting = asyncio.create_task(pool.run(lambda link, deadline: ran.set()))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     release.set()
     assert await busy
-    await run_job(pool, lambda link, deadline: None)
+    await pool.run(lambda link, deadline: None)
     assert not ran.is_set()
 
 
@@ -107,8 +106,8 @@ async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: Connect
         started.set()
         return release.wait(10) and not link.closed
 
-    busy = asyncio.create_task(run_job(pool, job))
-    waiting = asyncio.create_task(run_job(pool, lambda link, deadline: None))
+    busy = asyncio.create_task(pool.run(job))
+    waiting = asyncio.create_task(pool.run(lambda link, deadline: None))
     await asyncio.to_thread(started.wait, 10)
     stopping = asyncio.create_task(pool.stop())
     with pytest.raises(DBConnectionError):
@@ -120,10 +119,10 @@ async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: Connect
 
 
 async def test_a_stopped_pool_refuses_and_can_be_started_again(pool: ConnectionThreads[Link]) -> None:
-    await run_job(pool, lambda link, deadline: None)
+    await pool.run(lambda link, deadline: None)
     await pool.stop()
     with pytest.raises(DBConnectionError):
-        await run_job(pool, lambda link, deadline: None)
+        await pool.run(lambda link, deadline: None)
     pool.start()
-    assert not await run_job(pool, lambda link, deadline: link.closed)
+    assert not await pool.run(lambda link, deadline: link.closed)
     assert len(Link.made) == 2

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from pixyproxy.adapters._sql import work
-from pixyproxy.adapters._sql.work import TOO_LATE, L, Workers
+from pixyproxy.adapters._sql import threads
+from pixyproxy.adapters._sql.threads import TOO_LATE, L, Workers
 from pixyproxy.domain.errors import DBConnectionError
 
 MAX_BATCH = 100
@@ -61,7 +61,7 @@ class BatchedReads(Generic[L, K, V]):
         only of those whose key brings it about.
         """
         self.loop = asyncio.get_running_loop()
-        seconds = work.CALL_SECONDS
+        seconds = threads.CALL_SECONDS
         asked: _Asked[K, V] = _Asked(key, time.monotonic() + seconds, self.loop.create_future())
         self._waiting.append(asked)
         self._pending.append(asked)

@@ -47,17 +47,11 @@ class SQLDatabase(ABC):
 
     @abstractmethod
     async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job with one statement that changes something; done twice it has to come to the same."""
+        """The result of a job that is one statement, and that may be done twice where a connection is lost."""
 
     @abstractmethod
-    async def write(
-        self,
-        job: Callable[[Session], T],
-        *,
-        reread: Callable[[Session], T | None] | None = None,
-        lengthy: bool = False,
-    ) -> T:
-        """The result of a job that is one transaction; `lengthy`: it takes the processor some milliseconds.
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
+        """The result of a job that is one transaction.
 
         Where the answer to the commit is lost, `reread` finds the result if the transaction took effect;
         without it, or if it finds none, DBConnectionError is raised.

@@ -14,9 +14,6 @@ from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, Ima
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
 
-_MANY_CHARACTERS = 4000
-"""Splitting longer prompts into terms, and writing the statement that inserts them, takes some milliseconds."""
-
 
 class SQLImageRepository(ImageRepository):
     """Remembers images in an SQL database, which other repositories may share."""
@@ -43,9 +40,7 @@ class SQLImageRepository(ImageRepository):
         """Insert all; where the connection is lost during the commit, look whether they are there."""
         try:
             return await self._database.write(
-                partial(images.add_batch, drafts=drafts),
-                reread=partial(images.find_added, drafts=drafts),
-                lengthy=sum(len(draft.prompt) for draft in drafts) > _MANY_CHARACTERS,
+                partial(images.add_batch, drafts=drafts), reread=partial(images.find_added, drafts=drafts)
             )
         except ConstraintViolationError:
             await self._database.read(partial(images.blame_claim, drafts=drafts))
@@ -61,15 +56,14 @@ class SQLImageRepository(ImageRepository):
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
         """Find the newest by its index."""
-        return await self._database.point_read(
+        return await self._database.read(
             partial(images.find_recent, caller=caller, fingerprint=fingerprint, since=since)
         )
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Record the result in one statement where it is as usual, else in a transaction that looks first."""
-        finished = await self._database.change(partial(images.finish, guid=guid, result=result, now=now))
-        if finished is not None:
-            return finished
+        if await self._database.change(partial(images.finish, guid=guid, result=result, now=now)):
+            return await self.get(guid)
         return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
 
     async def mark_failed(

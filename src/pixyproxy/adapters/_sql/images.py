@@ -126,14 +126,12 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
-def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> Image | None:
-    """Record the result of an image that is being made, in one statement, and read it.
+def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> bool:
+    """Record the result of an image that is being made, in one statement; False if there is none.
 
-    None if it is another image than this result makes, or none. Done a second time it changes nothing.
+    Done a second time it changes nothing.
     """
-    session.change_later(_FINISH, _finished_parameters(guid, result, now))
-    image = find(session, guid)
-    return image if image is not None and image.finished(result, now) is image else None
+    return bool(session.change(_FINISH, _finished_parameters(guid, result, now)))
 
 
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:

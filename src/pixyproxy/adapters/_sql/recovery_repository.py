@@ -61,7 +61,7 @@ class SQLRecoveryRepository(RecoveryRepository):
         """Insert the image; where the connection is lost during the commit, look whether it is there."""
         restoration = recovery.Restoration(image)
         try:
-            return await self._database.write(restoration.run, reread=restoration.reread, lengthy=True)
+            return await self._database.write(restoration.run, reread=restoration.reread)
         except ConstraintViolationError:
             if not await self.statuses([image.guid]):
                 raise

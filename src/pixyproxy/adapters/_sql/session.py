@@ -43,7 +43,7 @@ class Session(Protocol):
         """Insert any number of rows, in as many statements as the server's limits ask for; `change_later` says when."""
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
-        """Insert, update or delete where nobody asks how many rows; something else has to follow, if only the commit.
+        """Insert, update or delete where nobody asks how many rows; only within a transaction.
 
         It happens before the next statement and before the commit, at the latest together with them: where there is
         a way to the server it is gone once for all of them. So an error may show there, and not here.

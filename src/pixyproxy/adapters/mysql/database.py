@@ -1,4 +1,4 @@
-"""A MySQL or MariaDB database: a few connections on the event loop and in threads, shared by the repositories on it."""
+"""A MySQL or MariaDB database: a few threads with a connection each, shared by the repositories on it."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +9,9 @@ from pixyproxy.adapters._sql.batching import BatchedReads
 from pixyproxy.adapters._sql.database import FindByKey, GetByKey, K, SQLDatabase
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
-from pixyproxy.adapters._sql.work import Workers, run_job
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
 from pixyproxy.adapters.mysql.migrations import check_schema
-from pixyproxy.adapters.mysql.on_loop import ConnectionsOnLoop, connect_on_loop
+from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, connect_on_loop
 from pixyproxy.adapters.mysql.session import run_read, run_write
 
 T = TypeVar("T")
@@ -33,14 +32,10 @@ class MySQLDatabase(SQLDatabase):
         pool_size: int = 4,
     ) -> None:
         self.server = Server(host, port, user, password, name, ssl_ca)
-        on_loop = 0 if self.server.needs_blocking_sockets else pool_size - max(1, pool_size // 4)
+        # Of one connection threads have the use, of several the event loop has one.
+        on_loop = pool_size > 1 and not self.server.needs_blocking_sockets
         self._threads = ConnectionThreads(f"mysql-{name}", pool_size - on_loop, partial(ServerLink, self.server))
-        # Reads by key wait for nothing else where there is a connection for them alone.
-        by_key = min(1, on_loop // 2)
-        self._by_key, self._quick = (
-            ConnectionsOnLoop(size, partial(ServerLink, self.server, connect_on_loop)) if size else None
-            for size in (by_key, on_loop - by_key)
-        )
+        self._on_loop = ConnectionOnLoop(partial(ServerLink, self.server, connect_on_loop)) if on_loop else None
         self._users: set[object] = set()
         self._changing = asyncio.Lock()
 
@@ -66,14 +61,12 @@ class MySQLDatabase(SQLDatabase):
 
     def _start(self) -> None:
         self._threads.start()
-        for connections in (self._by_key, self._quick):
-            if connections is not None:
-                connections.start()
+        if self._on_loop is not None:
+            self._on_loop.start()
 
     async def _stop(self) -> None:
-        for connections in (self._by_key, self._quick):
-            if connections is not None:
-                await connections.stop()
+        if self._on_loop is not None:
+            await self._on_loop.stop()
         await self._threads.stop()
 
     async def ping(self) -> None:
@@ -81,34 +74,24 @@ class MySQLDatabase(SQLDatabase):
         await self.read(_ping)
 
     async def point_read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that reads one row by a unique key."""
-        return await run_job(self._quick or self._threads, partial(_read, job))
+        """The result of a job that reads one row by a unique key: in a thread, as every read."""
+        return await self.read(job)
 
     def reads_by_key(self, find: FindByKey[K, T]) -> GetByKey[K, T]:
-        """Reads by a unique key: those that arrive together are one query."""
-        return BatchedReads(self._by_key or self._quick or self._threads, partial(_find, find)).get
+        """Reads by a unique key: those that arrive together are one query, on the event loop if it has a connection."""
+        return BatchedReads(self._on_loop or self._threads, partial(_find, find)).get
 
     async def read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that only reads, outside any transaction: in a thread, if one is free."""
-        workers: Workers[ServerLink] = self._threads
-        if self._quick is not None and not self._threads.is_free:
-            workers = self._quick
-        return await run_job(workers, partial(_read, job))
+        """The result of a job that only reads, outside any transaction."""
+        return await self._threads.run(partial(_read, job))
 
     async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job with one statement that changes something, which the server commits by itself."""
-        return await run_job(self._quick or self._threads, partial(_read, job))
+        """The result of a job that is one statement, which the server commits by itself."""
+        return await self.read(job)
 
-    async def write(
-        self,
-        job: Callable[[Session], T],
-        *,
-        reread: Callable[[Session], T | None] | None = None,
-        lengthy: bool = False,
-    ) -> T:
-        """The result of a job that is one transaction, in a thread if it is lengthy; see `run_write` for `reread`."""
-        workers: Workers[ServerLink] = self._threads if lengthy or self._quick is None else self._quick
-        return await run_job(workers, lambda link, deadline: run_write(link, deadline, job, reread))
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
+        """The result of a job that is one transaction; see `run_write` for `reread`."""
+        return await self._threads.run(lambda link, deadline: run_write(link, deadline, job, reread))
 
 
 def _read(job: Callable[[Session], T], link: ServerLink, deadline: float) -> T:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from pixyproxy.adapters._sql.work import L, Work
+from pixyproxy.adapters._sql.threads import L, Work
 from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapableSocket, unreachable
 from pixyproxy.domain.errors import DBConnectionError
 
@@ -165,52 +165,48 @@ async def _open(host: str, port: int) -> LoopSocket:
     raise failure
 
 
-class ConnectionsOnLoop(Generic[L]):
-    """A few links for work that is done on the event loop, one piece at a time on each."""
+class ConnectionOnLoop(Generic[L]):
+    """One link for work that is done on the event loop, one piece after the other."""
 
-    def __init__(self, size: int, make_link: Callable[[], L]) -> None:
-        self._size = size
+    def __init__(self, make_link: Callable[[], L]) -> None:
         self._make_link = make_link
-        self._idle: list[L] = []
-        self._turns: asyncio.Semaphore | None = None
+        self._link: L | None = None
+        self._turn: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Take work from now on; a link is made when the first needs it."""
-        self._turns = asyncio.Semaphore(self._size)
+        """Take work from now on; the link is made when the first needs it."""
+        self._turn = asyncio.Lock()
 
     async def stop(self) -> None:
-        """Let what runs come to its end, fail what waits, and close the links."""
-        self._turns = None
+        """Let what runs come to its end, fail what waits, and close the link."""
+        self._turn = None
         if self._tasks:
             await asyncio.wait(self._tasks)
-        idle, self._idle = self._idle, []
-        for link in idle:
+        link, self._link = self._link, None
+        if link is not None:
             await run_on_loop(link.close)
 
     def put(self, work: Work[L]) -> None:
         """Have work done in its turn; raises DBConnectionError if this was not started."""
-        if self._turns is None:
+        if self._turn is None:
             raise DBConnectionError("The database is not open.")
-        task = asyncio.get_running_loop().create_task(self._do(work, self._turns))
+        task = asyncio.get_running_loop().create_task(self._do(work, self._turn))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _do(self, work: Work[L], turns: asyncio.Semaphore) -> None:
+    async def _do(self, work: Work[L], turn: asyncio.Lock) -> None:
         result, failure = None, None
-        async with turns:
-            if self._turns is not turns:
+        async with turn:
+            if self._turn is not turn:
                 work.fail("The database was closed meanwhile.")
                 return
-            # The last that was used, so that there are no more than are needed at once.
-            link = self._idle.pop() if self._idle else self._make_link()
             try:
                 if work.is_wanted():
+                    link = self._link = self._link or self._make_link()
                     result = await run_on_loop(lambda: work.run(link))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
                 failure = error
-            finally:
-                self._idle.append(link)
         work.settle(result, failure)
 
 

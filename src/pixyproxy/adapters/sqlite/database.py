@@ -9,7 +9,6 @@ from typing import TypeVar
 from pixyproxy.adapters._sql.database import FindByKey, GetByKey, K, SQLDatabase
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
-from pixyproxy.adapters._sql.work import run_job
 from pixyproxy.adapters.sqlite.connection import FileLink
 from pixyproxy.adapters.sqlite.errors import LockedError
 from pixyproxy.adapters.sqlite.migrations import migrate
@@ -81,21 +80,15 @@ class SQLiteDatabase(SQLDatabase):
 
     async def read(self, job: Callable[[Session], T]) -> T:
         """The result of a job that only reads, outside any transaction."""
-        return await run_job(self._readers, lambda link, deadline: run_read(link, deadline, job))
+        return await self._readers.run(lambda link, deadline: run_read(link, deadline, job))
 
     async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job with one statement that changes something: a transaction, too."""
+        """The result of a job that is one statement."""
         return await self.write(job)
 
-    async def write(
-        self,
-        job: Callable[[Session], T],
-        *,
-        reread: Callable[[Session], T | None] | None = None,
-        lengthy: bool = False,
-    ) -> T:
+    async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction; the outcome of its commit is never in doubt on a local file."""
-        return await run_job(self._writer, lambda link, deadline: run_write(link, deadline, job))
+        return await self._writer.run(lambda link, deadline: run_write(link, deadline, job))
 
 
 def _ping(session: Session) -> None:
