@@ -129,9 +129,9 @@ def _once(rows: str, name: str) -> str:
 
 
 def rank_statement(listings: Mapping[int, Listing]) -> str:
-    """The statement that tells, by position, how many ids each listing begins with and the lowest of them."""
+    """The statement that tells, by position, how many ids each listing begins with, and their lowest and highest."""
     ranks = [
-        " ".join(["SELECT", str(i), ", COUNT(*), MIN(id) FROM (", listing.sql, f") AS listing_{i}"])
+        " ".join(["SELECT", str(i), ", COUNT(*), MIN(id), MAX(id) FROM (", listing.sql, f") AS listing_{i}"])
         for i, listing in listings.items()
     ]
     return " UNION ALL ".join(ranks)

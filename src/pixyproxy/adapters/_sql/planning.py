@@ -87,10 +87,14 @@ class Planner:
         listed.append(self.wanted.scope)
         if len(listed) == 1:
             return self._through(listed)
-        reached = self._reached([criterion.listing for criterion in listed if criterion.listing], stage)
+        reached, dense = self._reached([criterion.listing for criterion in listed if criterion.listing], stage)
         order = sorted(reached, key=lambda position: reached[position])
         size = self._likely_size([reached[position] for position in order[1:]], stage, missing)
-        return self._through([listed[position] for position in order])._replace(size=size)
+        ranked = [listed[position] for position in order]
+        # Where most images may be seen, few rows are read in vain: what they say themselves needs no look-up before.
+        if len(listed) - 1 in dense and ranked[0] is not self.wanted.scope:
+            ranked.remove(self.wanted.scope)
+        return self._through(ranked)._replace(size=size)
 
     def _through(self, listed: Sequence[Criterion]) -> Plan:
         """The plan that looks through the first."""
@@ -99,16 +103,23 @@ class Planner:
         checks = tuple(criterion.check for criterion in others if criterion.check and criterion is not first)
         return Plan(first.listing or first.sample or scope_listing(self._session, self._query), checks)
 
-    def _reached(self, listings: Sequence[Listing], stage: Stage) -> dict[int, int]:
-        """By position, the id that the first so many of each listing reach down to, 0 where it has fewer."""
+    def _reached(self, listings: Sequence[Listing], stage: Stage) -> tuple[dict[int, int], set[int]]:
+        """By position, the id that the first so many of each listing reach down to, 0 where it has fewer.
+
+        And which of these are at least half of all ids between.
+        """
         parts = sum(len(listing.parts) for listing in listings)
         most = max(1, min(self._bounds.batch, self._bounds.merged_rows // parts))
         windows = {i: listing.window for i, listing in enumerate(listings) if listing.window is not None}
-        likely = {i: max(stage.floor, window.floor(stage.before, most)) for i, window in windows.items()}
-        read = {i: listing for i, listing in enumerate(listings) if i not in likely}
+        reached = {i: max(stage.floor, window.floor(stage.before, most)) for i, window in windows.items()}
+        read = {i: listing for i, listing in enumerate(listings) if i not in windows}
         parameters = {**self.wanted.parameters, "before": stage.before, "floor": stage.floor, "most": most}
-        rows = self._session.fetch(rank_statement(read), parameters)
-        return likely | {position: lowest if count == most else 0 for position, count, lowest in rows}
+        dense = set()
+        for position, count, lowest, highest in self._session.fetch(rank_statement(read), parameters):
+            reached[position] = lowest if count == most else 0
+            if count and highest - lowest < 2 * count:
+                dense.add(position)
+        return reached, dense
 
     def _likely_size(self, reached: Sequence[int], stage: Stage, missing: int) -> int:
         """How many ids fill the page, were it chance whether an image in one listing is in another."""
