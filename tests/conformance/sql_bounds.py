@@ -9,6 +9,7 @@ TIGHT = Bounds(
     terms=2,
     windows=4,
     window=4,
+    newest=3,
     sorted_rows=5,
     dated_rows=4,
     merged_rows=6,

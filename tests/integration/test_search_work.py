@@ -33,6 +33,7 @@ BOUNDS = Bounds(
     terms=16,
     windows=4,
     window=20,
+    newest=40,
     sorted_rows=300,
     dated_rows=100,
     merged_rows=512,

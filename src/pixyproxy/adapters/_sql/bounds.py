@@ -23,6 +23,8 @@ class Bounds(NamedTuple):
     """Steps in which the terms that begin with a word are looked up."""
     window: int = 100
     """Rows that are read at each place in each of these."""
+    newest: int = 400
+    """Rows of the newest images, a few dozen, in which a word is looked for: where it is not, it may be a rare one."""
     sorted_rows: int = 4000
     """Rows that are read whole to sort them by id, where no index does."""
     dated_rows: int = 1000

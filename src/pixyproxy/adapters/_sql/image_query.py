@@ -93,6 +93,11 @@ def is_wide(query: ImageQuery) -> bool:
     return any(key.name == "images_visible" for key in scope_keys(query))
 
 
+def is_led_by_words(query: ImageQuery) -> bool:
+    """Whether nothing but words has a listing that is likely to be shorter than that of all images."""
+    return is_wide(query) and not (query.tags or query.guid is not None or query.derived_from is not None)
+
+
 def is_plain(query: ImageQuery) -> bool:
     """Whether the scopes say all that is asked for."""
     return not (

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pixyproxy.adapters._sql import dates
 from pixyproxy.adapters._sql.bounds import GROWTH, Bounds
-from pixyproxy.adapters._sql.image_query import has_dates, is_plain, scope_listing, scope_parameters
+from pixyproxy.adapters._sql.image_query import has_dates, is_led_by_words, is_plain, scope_listing, scope_parameters
 from pixyproxy.adapters._sql.listing import MANY, Window, batch_of
 from pixyproxy.adapters._sql.mapping import IMAGE_COLUMNS, to_image
 from pixyproxy.adapters._sql.planning import Plan, Planner, Stage
@@ -22,10 +22,10 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
     """One page of what the query finds."""
     if is_plain(query):
         return _list(session, query)
-    words = look_up(session, query.terms, bounds)
+    before, floor, few_dates = _before(query), 0, False
+    words = look_up(session, query.terms, bounds, before if is_led_by_words(query) else None)
     if any(word.is_absent for word in words):
         return Page(())
-    before, floor, few_dates = _before(query), 0, False
     stages = []
     if has_dates(query):
         span = dates.span(session, query, bounds)

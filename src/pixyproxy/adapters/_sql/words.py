@@ -10,7 +10,7 @@ from pixyproxy.adapters._sql.session import Row, Session
 IS_PREFIXED = "term >= :{name} AND term < :{name}_end"
 GOES_ON = "term > :{name} AND term < :{name}_end"
 _LAST = "\U0010ffff"
-_OLDEST, _NEWEST = -1, -2
+_OLDEST, _NEWEST, _AMONG_NEWEST = -1, -2, -3
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz{"
 
 
@@ -18,6 +18,7 @@ class Word(NamedTuple):
     """A word of a query and the terms that begin with it.
 
     `is_known`: these are all terms. `is_open`: there are more than a glance shows. `is_absent`: there are none.
+    `seems_rare`: it is open, but none of the newest images has it. `is_many`: they are in too many rows to sort them.
     `longer`: how many rows have a term longer than the word, where they are so few that they can be read and sorted.
     `oldest` and `newest`: the lowest and the highest id of all images.
     """
@@ -28,6 +29,8 @@ class Word(NamedTuple):
     is_known: bool = False
     is_open: bool = False
     is_absent: bool = False
+    seems_rare: bool = False
+    is_many: bool = False
     longer: int | None = None
     oldest: int = 0
     newest: int = 0
@@ -43,26 +46,34 @@ class Word(NamedTuple):
         return {self.name: self.prefix, f"{self.name}_end": self.prefix + _LAST}
 
 
-def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds) -> list[Word]:
+def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds, newest_below: int | None = None) -> list[Word]:
     """The words that begin so, with what one glance shows of each.
 
-    Of those for whom the bounds leave no time nothing is known, which is no error.
+    Given an id, a single word is looked for among the newest images below it, too. Of those for whom the bounds leave
+    no time nothing is known, which is no error.
     """
     words = [Word(f"word_{i}", prefix) for i, prefix in enumerate(prefixes)]
     longest = sorted(words, key=lambda word: -len(word.prefix))[: bounds.words]
-    known = {word.name: word for word in _glance(session, longest, bounds)}
+    known = {word.name: word for word in _glance(session, longest, bounds, newest_below)}
+    return [known.get(word.name, word) for word in words]
+
+
+def count_rare(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+    """The words, of which those that seem rare are known if they are; the others of these do not seem so any more."""
+    known = {word.name: word for word in _count(session, [word for word in words if word.seems_rare], bounds)}
     return [known.get(word.name, word) for word in words]
 
 
 def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
     """The words, of which those that are open are looked into as far as the bounds allow; none is open any more."""
-    known = {word.name: word for word in _count(session, [word for word in words if word.is_open], bounds)}
-    walked = _walk(session, [word for word in known.values() if word.longer is None], bounds)
-    known |= {word.name: word for word in walked}
-    return [known.get(word.name, word) for word in words]
+    uncounted = [word for word in words if word.is_open and not word.is_many]
+    known = {word.name: word for word in _count(session, uncounted, bounds)}
+    counted = [known.get(word.name, word) for word in words]
+    walked = {word.name: word for word in _walk(session, [word for word in counted if word.is_many], bounds)}
+    return [walked.get(word.name, word)._replace(is_open=False) for word in counted]
 
 
-def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+def _glance(session: Session, words: Sequence[Word], bounds: Bounds, newest_below: int | None) -> list[Word]:
     """Look whether the word is a term, and at a window of what follows: the rows of a common term would fill it."""
     if not words:
         return []
@@ -75,15 +86,32 @@ def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Wor
         whole = f"FROM {table} WHERE term = :{word.name} LIMIT 1"
         parts.append(" ".join(["SELECT", str(i), ", (SELECT term", whole, "), 0"]))
         parts.append(_counted(table, i, GOES_ON.format(name=word.name), "window"))
-    ends = {_OLDEST: 0, _NEWEST: 0}
+    asks = newest_below is not None and len(words) == 1
+    if asks:
+        parameters |= {"newest_below": newest_below, "newest": bounds.newest, "others": bounds.window - 1}
+        parts.append(_among_newest(session, words[0]))
+    ends = {_OLDEST: 0, _NEWEST: 0, _AMONG_NEWEST: 0}
     found = [dict[str, int]() for _ in words]
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
         if i < 0:
             ends[i] = int(count or 0)
         elif term is not None:
             found[i][term] = int(count)
-    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST]) for word in words]
+    is_rare = asks and not ends[_AMONG_NEWEST]
+    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST], seems_rare=is_rare) for word in words]
     return [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
+
+
+def _among_newest(session: Session, word: Word) -> str:
+    """The statement that looks for the word in the first rows of the newest images if it fills the window."""
+    table = "image_terms" + session.by_index("image_terms_image")
+    order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
+    rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :newest_below", order])
+    found = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
+    table = "image_terms" + session.by_index("PRIMARY")
+    full = " ".join(["SELECT 1 FROM", table, "WHERE", GOES_ON.format(name=word.name)])
+    order = "ORDER BY term LIMIT 1 OFFSET :others"
+    return " ".join(["SELECT", str(_AMONG_NEWEST), f", NULL, ({found}) FROM (", full, order, ") AS last"])
 
 
 def _seen(word: Word, terms: Mapping[str, int], window: int) -> Word:
@@ -97,26 +125,33 @@ def _with_all(word: Word, terms: Mapping[str, int]) -> Word:
         terms=tuple(sorted(terms)),
         is_known=True,
         is_open=False,
+        seems_rare=False,
         is_absent=not terms,
         longer=sum(terms.values()),
     )
 
 
 def _count(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
-    """The words with all terms of those that have few longer ones, in rows."""
+    """The words with all terms of those that have few longer ones, in rows; the others are many."""
     if not words:
         return []
     parts = []
-    parameters: dict[str, Any] = {"enough": bounds.sorted_rows + 1}
+    parameters: dict[str, Any] = {"few": bounds.sorted_rows}
     table = "image_terms" + session.by_index("PRIMARY")
     for i, word in enumerate(words):
         parameters |= word.parameters
-        parts.append(_counted(table, i, GOES_ON.format(name=word.name), "enough"))
-    found = [dict.fromkeys(word.terms, 0) for word in words]
+        # To go past rows is quick, and so is to count them in their order; to set them aside first is neither.
+        goes_on = GOES_ON.format(name=word.name)
+        beyond = " ".join(["SELECT term FROM", table, "WHERE", goes_on, "ORDER BY term LIMIT 1 OFFSET :few"])
+        rows = f"FROM (SELECT ({beyond}) AS beyond) AS first_{i} {session.ordered_join} {table}"
+        parts.append(f"SELECT {i}, term, COUNT(*) {rows} WHERE first_{i}.beyond IS NULL AND {goes_on} GROUP BY term")
+    found = [dict[str, int]() for _ in words]
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
         found[i][term] = int(count)
     return [
-        _with_all(word, terms) if sum(terms.values()) <= bounds.sorted_rows else word._replace(is_open=False)
+        _with_all(word, dict.fromkeys(word.terms, 0) | terms)
+        if terms
+        else word._replace(seems_rare=False, is_many=True)
         for word, terms in zip(words, found, strict=True)
     ]
 
