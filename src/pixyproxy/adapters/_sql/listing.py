@@ -21,6 +21,14 @@ class Listing(NamedTuple):
     """Where the newest are not to be had without all between the two: how close together these are best kept."""
 
     @property
+    def is_counted(self) -> bool:
+        """Whether it has to be told how many were read, and the lowest: not of a window that is certain.
+
+        It takes as long as to read them.
+        """
+        return self.window is None or self.window.is_counted
+
+    @property
     def sql(self) -> str:
         """The statement that reads it."""
         if len(self.parts) == 1:
@@ -137,17 +145,20 @@ def rank_statement(listings: Mapping[int, Listing]) -> str:
     return " UNION ALL ".join(ranks)
 
 
-def batch_of(columns: str, listing: Listing, checks: Sequence[str], row: str) -> tuple[str, str]:
+def batch_of(session: Session, columns: str, listing: Listing, checks: Sequence[str], row: str) -> tuple[str, str]:
     """What is to be selected to read the next images of a listing that pass the checks and a condition on their row.
 
-    The first row is the account, how many ids were looked at and the lowest; the newest matches follow, with NULL
-    instead, so many that all are `:rows`. One statement, so that they are of one state. The rows of images, which are
-    large, are read one after the other and no further than there is room. Of a window that is certain nothing is
-    counted, for the account takes as long as the listing.
+    The newest matches, so many that all are `:rows`: a NULL, the id, the columns. Where the listing is counted the
+    first row is the account instead, how many ids were looked at and the lowest. One statement, so that they are of one
+    state. The rows of images, which are large, are read one after the other and no further than there is room.
     """
-    is_counted = listing.window is None or listing.window.is_counted
-    account = "SELECT MIN(id), COUNT(*) FROM listing" if is_counted else "SELECT 0, 0"
-    listed = " ".join(["SELECT id, NULL AS examined FROM listing UNION ALL", account])
+    if not listing.is_counted:
+        joined = f"AS candidate {session.ordered_join} images ON images.id = candidate.id WHERE"
+        order = "ORDER BY candidate.id DESC LIMIT :rows"
+        return f"NULL, candidate.id, {columns}", " ".join(
+            ["FROM (", listing.sql, ")", joined, " AND ".join([*checks, row]), order]
+        )
+    listed = "SELECT id, NULL AS examined FROM listing UNION ALL SELECT MIN(id), COUNT(*) FROM listing"
     candidates = " ".join(["WITH listing AS (", listing.sql, ")", listed])
     images = "images ON images.id = candidate.id AND candidate.examined IS NULL"
     passed = " AND ".join(f"(candidate.examined IS NOT NULL OR {condition})" for condition in [*checks, row])

@@ -127,10 +127,12 @@ class _Collector:
 
     def _matches(self, plan: Plan, before: int, floor: int, most: int) -> tuple[int, int, Sequence[Row]]:
         """How many ids were looked at, the lowest, and the newest matches, as many as there is room for."""
-        parameters = {**self._parameters(before, floor, most), "rows": self._missing + 1}
-        columns, rest = batch_of(IMAGE_COLUMNS, plan.listing, plan.checks, self._planner.wanted.row)
-        account, *rows = self._session.fetch_few(columns, rest, parameters)
-        return int(account[0]), int(account[1] or 0), rows
+        is_counted = plan.listing.is_counted
+        parameters = {**self._parameters(before, floor, most), "rows": self._missing + is_counted}
+        row = self._planner.wanted.row
+        columns, rest = batch_of(self._session, IMAGE_COLUMNS, plan.listing, plan.checks, row)
+        rows = self._session.fetch_few(columns, rest, parameters)
+        return (int(rows[0][0]), int(rows[0][1] or 0), rows[1:]) if is_counted else (0, 0, rows)
 
     def _add(self, rows: Sequence[Row]) -> int | None:
         """Add matches; the id of the last if there was no room for more."""
