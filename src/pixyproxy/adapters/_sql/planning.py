@@ -7,7 +7,7 @@ from pixyproxy.adapters._sql.bounds import GROWTH, Bounds
 from pixyproxy.adapters._sql.image_query import Criterion, build, is_wide, scope_listing
 from pixyproxy.adapters._sql.listing import Listing, rank_statement
 from pixyproxy.adapters._sql.session import Session
-from pixyproxy.adapters._sql.words import Word, count_rare, look_further
+from pixyproxy.adapters._sql.words import Word, look_further
 from pixyproxy.domain.query import ImageQuery
 
 
@@ -46,8 +46,6 @@ class Planner:
 
     def first(self, stage: Stage, missing: int) -> Plan:
         """What to begin with."""
-        if stage.listing is None and any(word.seems_rare for word in self._words):
-            self._now_known(count_rare(self._session, self._words, self._bounds))
         return self._guess(stage) or self._ranked(stage, missing)
 
     def better(self, plan: Plan, stage: Stage, missing: int, needed: int, left: int) -> Plan | None:
@@ -59,17 +57,13 @@ class Planner:
             return plan
         # To look further takes about as long as to look through what is left.
         if needed > 2 * left and any(word.is_open for word in self._words):
-            self._now_known(look_further(self._session, self._words, self._bounds))
+            self._words = look_further(self._session, self._words, self._bounds)
             if any(word.is_absent for word in self._words):
                 return None
+            self.wanted = build(self._session, self._query, self._words, few_dates=self._few_dates)
         elif not plan.is_guess or needed <= self._bounds.batch * GROWTH:
             return plan
         return self._ranked(stage, missing)
-
-    def _now_known(self, words: Sequence[Word]) -> None:
-        """Go by these words from now on."""
-        self._words = words
-        self.wanted = build(self._session, self._query, words, few_dates=self._few_dates)
 
     def _guess(self, stage: Stage) -> Plan | None:
         """The plan where it is plain what to begin with: the one listing beside a list of nearly all."""

@@ -10,7 +10,7 @@ from pixyproxy.adapters._sql.session import Row, Session
 IS_PREFIXED = "term >= :{name} AND term < :{name}_end"
 GOES_ON = "term > :{name} AND term < :{name}_end"
 _LAST = "\U0010ffff"
-_OLDEST, _NEWEST, _AMONG_NEWEST = -1, -2, -3
+_OLDEST, _NEWEST, _RARE = -1, -2, -3
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz{"
 
 
@@ -18,7 +18,6 @@ class Word(NamedTuple):
     """A word of a query and the terms that begin with it.
 
     `is_known`: these are all terms. `is_open`: there are more than a glance shows. `is_absent`: there are none.
-    `seems_rare`: it is open, but none of the newest images has it. `is_many`: they are in too many rows to sort them.
     `longer`: how many rows have a term longer than the word, where they are so few that they can be read and sorted.
     `oldest` and `newest`: the lowest and the highest id of all images.
     """
@@ -29,8 +28,6 @@ class Word(NamedTuple):
     is_known: bool = False
     is_open: bool = False
     is_absent: bool = False
-    seems_rare: bool = False
-    is_many: bool = False
     longer: int | None = None
     oldest: int = 0
     newest: int = 0
@@ -49,8 +46,8 @@ class Word(NamedTuple):
 def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds, newest_below: int | None = None) -> list[Word]:
     """The words that begin so, with what one glance shows of each.
 
-    Given an id, a single word is looked for among the newest images below it, too. Of those for whom the bounds leave
-    no time nothing is known, which is no error.
+    Given an id, a single word that none of the newest images below it has is counted, too. Of those for whom the bounds
+    leave no time nothing is known, which is no error.
     """
     words = [Word(f"word_{i}", prefix) for i, prefix in enumerate(prefixes)]
     longest = sorted(words, key=lambda word: -len(word.prefix))[: bounds.words]
@@ -58,19 +55,12 @@ def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds, newest_be
     return [known.get(word.name, word) for word in words]
 
 
-def count_rare(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
-    """The words, of which those that seem rare are known if they are; the others of these do not seem so any more."""
-    known = {word.name: word for word in _count(session, [word for word in words if word.seems_rare], bounds)}
-    return [known.get(word.name, word) for word in words]
-
-
 def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
     """The words, of which those that are open are looked into as far as the bounds allow; none is open any more."""
-    uncounted = [word for word in words if word.is_open and not word.is_many]
-    known = {word.name: word for word in _count(session, uncounted, bounds)}
-    counted = [known.get(word.name, word) for word in words]
-    walked = {word.name: word for word in _walk(session, [word for word in counted if word.is_many], bounds)}
-    return [walked.get(word.name, word)._replace(is_open=False) for word in counted]
+    known = {word.name: word for word in _count(session, [word for word in words if word.is_open], bounds)}
+    walked = _walk(session, [word for word in known.values() if word.longer is None], bounds)
+    known |= {word.name: word for word in walked}
+    return [known.get(word.name, word) for word in words]
 
 
 def _glance(session: Session, words: Sequence[Word], bounds: Bounds, newest_below: int | None) -> list[Word]:
@@ -86,32 +76,51 @@ def _glance(session: Session, words: Sequence[Word], bounds: Bounds, newest_belo
         whole = f"FROM {table} WHERE term = :{word.name} LIMIT 1"
         parts.append(" ".join(["SELECT", str(i), ", (SELECT term", whole, "), 0"]))
         parts.append(_counted(table, i, GOES_ON.format(name=word.name), "window"))
-    asks = newest_below is not None and len(words) == 1
-    if asks:
-        parameters |= {"newest_below": newest_below, "newest": bounds.newest, "others": bounds.window - 1}
-        parts.append(_among_newest(session, words[0]))
-    ends = {_OLDEST: 0, _NEWEST: 0, _AMONG_NEWEST: 0}
+    if newest_below is not None and len(words) == 1:
+        parameters |= {"newest_below": newest_below, "newest": bounds.newest}
+        parameters |= {"others": bounds.window - 1, "few": bounds.sorted_rows}
+        parts.append(_counted_if_rare(session, words[0]))
+    ends = {_OLDEST: 0, _NEWEST: 0}
     found = [dict[str, int]() for _ in words]
+    rare: dict[str, int] = {}
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
-        if i < 0:
+        if i == _RARE:
+            rare[term] = int(count)
+        elif i < 0:
             ends[i] = int(count or 0)
         elif term is not None:
             found[i][term] = int(count)
-    is_rare = asks and not ends[_AMONG_NEWEST]
-    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST], seems_rare=is_rare) for word in words]
+    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST]) for word in words]
+    if rare:
+        return [_with_all(words[0], found[0] | rare)]
     return [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
 
 
-def _among_newest(session: Session, word: Word) -> str:
-    """The statement that looks for the word in the first rows of the newest images if it fills the window."""
-    table = "image_terms" + session.by_index("image_terms_image")
+def _counted_if_rare(session: Session, word: Word) -> str:
+    """The statement that counts each term of a word that fills the window, if few rows and no new image have one."""
+    by_image = "image_terms" + session.by_index("image_terms_image")
     order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
-    rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :newest_below", order])
-    found = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
+    rows = " ".join(["SELECT term FROM", by_image, "WHERE image_id < :newest_below", order])
+    is_new = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
+    either = f"COALESCE(({is_new}), ({_beyond(session, word, 'few')}))"
+    seen = " ".join(["SELECT", either, "AS seen FROM (", _beyond(session, word, "others"), ") AS full_window"])
+    return _counted_unless_seen(session, _RARE, word, seen)
+
+
+def _beyond(session: Session, word: Word, limit: str) -> str:
+    """The statement with a row if there is a longer term in more rows than the limit."""
     table = "image_terms" + session.by_index("PRIMARY")
-    full = " ".join(["SELECT 1 FROM", table, "WHERE", GOES_ON.format(name=word.name)])
-    order = "ORDER BY term LIMIT 1 OFFSET :others"
-    return " ".join(["SELECT", str(_AMONG_NEWEST), f", NULL, ({found}) FROM (", full, order, ") AS last"])
+    where = " ".join(["WHERE", GOES_ON.format(name=word.name), "ORDER BY term LIMIT 1 OFFSET"])
+    return " ".join(["SELECT 1 FROM", table, where, f":{limit}"])
+
+
+def _counted_unless_seen(session: Session, position: int, word: Word, seen: str) -> str:
+    """The statement that counts each longer term if another one gives a row that is NULL."""
+    # In the order of the index, which is quicker than to set so many rows aside and count these.
+    looked = " ".join(["FROM (", seen, ") AS look", session.ordered_join])
+    table = "image_terms" + session.by_index("PRIMARY")
+    where = f"WHERE look.seen IS NULL AND {GOES_ON.format(name=word.name)} GROUP BY term"
+    return " ".join(["SELECT", str(position), ", term, COUNT(*)", looked, table, where])
 
 
 def _seen(word: Word, terms: Mapping[str, int], window: int) -> Word:
@@ -125,33 +134,25 @@ def _with_all(word: Word, terms: Mapping[str, int]) -> Word:
         terms=tuple(sorted(terms)),
         is_known=True,
         is_open=False,
-        seems_rare=False,
         is_absent=not terms,
         longer=sum(terms.values()),
     )
 
 
 def _count(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
-    """The words with all terms of those that have few longer ones, in rows; the others are many."""
+    """The words with all terms of those that have few longer ones, in rows."""
     if not words:
         return []
     parts = []
     parameters: dict[str, Any] = {"few": bounds.sorted_rows}
-    table = "image_terms" + session.by_index("PRIMARY")
     for i, word in enumerate(words):
         parameters |= word.parameters
-        # To go past rows is quick, and so is to count them in their order; to set them aside first is neither.
-        goes_on = GOES_ON.format(name=word.name)
-        beyond = " ".join(["SELECT term FROM", table, "WHERE", goes_on, "ORDER BY term LIMIT 1 OFFSET :few"])
-        rows = f"FROM (SELECT ({beyond}) AS beyond) AS first_{i} {session.ordered_join} {table}"
-        parts.append(f"SELECT {i}, term, COUNT(*) {rows} WHERE first_{i}.beyond IS NULL AND {goes_on} GROUP BY term")
+        parts.append(_counted_unless_seen(session, i, word, f"SELECT ({_beyond(session, word, 'few')}) AS seen"))
     found = [dict[str, int]() for _ in words]
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
         found[i][term] = int(count)
     return [
-        _with_all(word, dict.fromkeys(word.terms, 0) | terms)
-        if terms
-        else word._replace(seems_rare=False, is_many=True)
+        _with_all(word, dict.fromkeys(word.terms, 0) | terms) if terms else word._replace(is_open=False)
         for word, terms in zip(words, found, strict=True)
     ]
 
