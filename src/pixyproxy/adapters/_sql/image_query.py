@@ -93,9 +93,10 @@ def is_wide(query: ImageQuery) -> bool:
     return any(key.name == "images_visible" for key in scope_keys(query))
 
 
-def is_led_by_words(query: ImageQuery) -> bool:
-    """Whether nothing but words has a listing that is likely to be shorter than that of all images."""
-    return is_wide(query) and not (query.tags or query.guid is not None or query.derived_from is not None)
+def is_led_by_word(query: ImageQuery) -> bool:
+    """Whether nothing but one word is likely to have a listing shorter than that of all images."""
+    led_otherwise = query.tags or query.guid is not None or query.derived_from is not None
+    return len(query.terms) == 1 and not led_otherwise and is_wide(query)
 
 
 def is_plain(query: ImageQuery) -> bool:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from pixyproxy.adapters._sql import dates
 from pixyproxy.adapters._sql.bounds import GROWTH, Bounds
-from pixyproxy.adapters._sql.image_query import has_dates, is_led_by_words, is_plain, scope_listing, scope_parameters
+from pixyproxy.adapters._sql.image_query import has_dates, is_led_by_word, is_plain, scope_listing, scope_parameters
 from pixyproxy.adapters._sql.listing import MANY, Window, batch_of
 from pixyproxy.adapters._sql.mapping import IMAGE_COLUMNS, to_image
 from pixyproxy.adapters._sql.planning import Plan, Planner, Stage
 from pixyproxy.adapters._sql.session import Row, Session
-from pixyproxy.adapters._sql.words import Word, look_up
+from pixyproxy.adapters._sql.words import Word, count_if_rare, look_up
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 
@@ -23,9 +23,11 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
     if is_plain(query):
         return _list(session, query)
     before, floor, few_dates = _before(query), 0, False
-    words = look_up(session, query.terms, bounds, before if is_led_by_words(query) else None)
+    words = look_up(session, query.terms, bounds)
     if any(word.is_absent for word in words):
         return Page(())
+    if is_led_by_word(query):
+        words = [count_if_rare(session, word, before, bounds) for word in words]
     stages = []
     if has_dates(query):
         span = dates.span(session, query, bounds)

@@ -10,7 +10,7 @@ from pixyproxy.adapters._sql.session import Row, Session
 IS_PREFIXED = "term >= :{name} AND term < :{name}_end"
 GOES_ON = "term > :{name} AND term < :{name}_end"
 _LAST = "\U0010ffff"
-_OLDEST, _NEWEST, _RARE = -1, -2, -3
+_OLDEST, _NEWEST = -1, -2
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz{"
 
 
@@ -43,16 +43,33 @@ class Word(NamedTuple):
         return {self.name: self.prefix, f"{self.name}_end": self.prefix + _LAST}
 
 
-def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds, newest_below: int | None = None) -> list[Word]:
+def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds) -> list[Word]:
     """The words that begin so, with what one glance shows of each.
 
-    Given an id, a single word that none of the newest images below it has is counted, too. Of those for whom the bounds
-    leave no time nothing is known, which is no error.
+    Of those for whom the bounds leave no time nothing is known, which is no error.
     """
     words = [Word(f"word_{i}", prefix) for i, prefix in enumerate(prefixes)]
     longest = sorted(words, key=lambda word: -len(word.prefix))[: bounds.words]
-    known = {word.name: word for word in _glance(session, longest, bounds, newest_below)}
+    known = {word.name: word for word in _glance(session, longest, bounds)}
     return [known.get(word.name, word) for word in words]
+
+
+def count_if_rare(session: Session, word: Word, before: int, bounds: Bounds) -> Word:
+    """The word, with all its terms if few rows have them, and none of the newest images below an id.
+
+    The server decides whether to count, so that it is one statement. Of a single letter it is not even asked.
+    """
+    if not word.is_open or len(word.prefix) == 1:
+        return word
+    table = "image_terms" + session.by_index("image_terms_image")
+    order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
+    rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :before", order])
+    is_new = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
+    seen = f"SELECT COALESCE(({is_new}), ({_beyond(session, word)})) AS seen"
+    parameters = word.parameters | {"before": before, "newest": bounds.newest, "few": bounds.sorted_rows}
+    found = session.fetch(_counted_unless_seen(session, 0, word, seen), parameters)
+    terms = {term: int(count) for _, term, count in found}
+    return _with_all(word, dict.fromkeys(word.terms, 0) | terms) if terms else word
 
 
 def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
@@ -63,7 +80,7 @@ def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> lis
     return [known.get(word.name, word) for word in words]
 
 
-def _glance(session: Session, words: Sequence[Word], bounds: Bounds, newest_below: int | None) -> list[Word]:
+def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
     """Look whether the word is a term, and at a window of what follows: the rows of a common term would fill it."""
     if not words:
         return []
@@ -76,42 +93,22 @@ def _glance(session: Session, words: Sequence[Word], bounds: Bounds, newest_belo
         whole = f"FROM {table} WHERE term = :{word.name} LIMIT 1"
         parts.append(" ".join(["SELECT", str(i), ", (SELECT term", whole, "), 0"]))
         parts.append(_counted(table, i, GOES_ON.format(name=word.name), "window"))
-    if newest_below is not None and len(words) == 1:
-        parameters |= {"newest_below": newest_below, "newest": bounds.newest}
-        parameters |= {"others": bounds.window - 1, "few": bounds.sorted_rows}
-        parts.append(_counted_if_rare(session, words[0]))
     ends = {_OLDEST: 0, _NEWEST: 0}
     found = [dict[str, int]() for _ in words]
-    rare: dict[str, int] = {}
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
-        if i == _RARE:
-            rare[term] = int(count)
-        elif i < 0:
+        if i < 0:
             ends[i] = int(count or 0)
         elif term is not None:
             found[i][term] = int(count)
     words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST]) for word in words]
-    if rare:
-        return [_with_all(words[0], found[0] | rare)]
     return [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
 
 
-def _counted_if_rare(session: Session, word: Word) -> str:
-    """The statement that counts each term of a word that fills the window, if few rows and no new image have one."""
-    by_image = "image_terms" + session.by_index("image_terms_image")
-    order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
-    rows = " ".join(["SELECT term FROM", by_image, "WHERE image_id < :newest_below", order])
-    is_new = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
-    either = f"COALESCE(({is_new}), ({_beyond(session, word, 'few')}))"
-    seen = " ".join(["SELECT", either, "AS seen FROM (", _beyond(session, word, "others"), ") AS full_window"])
-    return _counted_unless_seen(session, _RARE, word, seen)
-
-
-def _beyond(session: Session, word: Word, limit: str) -> str:
-    """The statement with a row if there is a longer term in more rows than the limit."""
+def _beyond(session: Session, word: Word) -> str:
+    """The statement with a row if more than a few rows have a longer term."""
     table = "image_terms" + session.by_index("PRIMARY")
-    where = " ".join(["WHERE", GOES_ON.format(name=word.name), "ORDER BY term LIMIT 1 OFFSET"])
-    return " ".join(["SELECT 1 FROM", table, where, f":{limit}"])
+    where = " ".join(["WHERE", GOES_ON.format(name=word.name), "ORDER BY term LIMIT 1 OFFSET :few"])
+    return " ".join(["SELECT 1 FROM", table, where])
 
 
 def _counted_unless_seen(session: Session, position: int, word: Word, seen: str) -> str:
@@ -147,7 +144,7 @@ def _count(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word
     parameters: dict[str, Any] = {"few": bounds.sorted_rows}
     for i, word in enumerate(words):
         parameters |= word.parameters
-        parts.append(_counted_unless_seen(session, i, word, f"SELECT ({_beyond(session, word, 'few')}) AS seen"))
+        parts.append(_counted_unless_seen(session, i, word, f"SELECT ({_beyond(session, word)}) AS seen"))
     found = [dict[str, int]() for _ in words]
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
         found[i][term] = int(count)
