@@ -10,27 +10,28 @@ import pymysql
 import pytest
 
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
-from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, LoopSocket, connect_on_loop, run_on_loop
+from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, LoopStream, connect_on_loop, run_on_loop
 from pixyproxy.domain.errors import DBConnectionError
 from tests.mysql_servers import MySQLSettings
 
 
 @pytest.fixture
-async def peers() -> AsyncIterator[tuple[LoopSocket, socket.socket]]:
-    """A LoopSocket of little patience and what is at its other end."""
+async def peers() -> AsyncIterator[tuple[LoopStream, socket.socket]]:
+    """A LoopStream of little patience and what is at its other end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         opened = await run_on_loop(partial(connect_on_loop, *listener.getsockname(), 0.1))
         other, _ = listener.accept()
-        with opened, other:
+        with other:
             yield opened, other
+            opened.close()
 
 
-def received(opened: LoopSocket) -> bytes:
+def received(opened: LoopStream) -> bytes:
     buffer = bytearray(10)
     return bytes(buffer[: opened.recv_into(buffer)])
 
 
-async def test_the_loop_goes_on_while_a_socket_waits(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_the_loop_goes_on_while_a_socket_waits(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, other = peers
     reading = asyncio.create_task(run_on_loop(lambda: received(opened)))
     await asyncio.sleep(0.01)
@@ -39,13 +40,13 @@ async def test_the_loop_goes_on_while_a_socket_waits(peers: tuple[LoopSocket, so
     assert await reading == b"news"
 
 
-async def test_what_does_not_come_is_given_up(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_what_does_not_come_is_given_up(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, _ = peers
     with pytest.raises(TimeoutError):
         await run_on_loop(lambda: received(opened))
 
 
-async def test_much_is_sent_as_fast_as_it_is_taken(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_much_is_sent_as_fast_as_it_is_taken(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, other = peers
     data = bytes(range(256)) * 100_000
     sending = asyncio.create_task(run_on_loop(lambda: opened.sendall(data)))
@@ -61,19 +62,19 @@ async def test_much_is_sent_as_fast_as_it_is_taken(peers: tuple[LoopSocket, sock
     await sending
 
 
-async def test_what_nobody_takes_is_given_up(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_what_nobody_takes_is_given_up(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, _ = peers
     with pytest.raises(TimeoutError):
         await run_on_loop(lambda: opened.sendall(bytes(50_000_000)))
 
 
-async def test_a_socket_cannot_wait_elsewhere(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_a_socket_cannot_wait_elsewhere(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, _ = peers
     with pytest.raises(RuntimeError, match="run_on_loop"):
         received(opened)
 
 
-async def test_a_job_is_told_of_its_cancellation(peers: tuple[LoopSocket, socket.socket]) -> None:
+async def test_a_job_is_told_of_its_cancellation(peers: tuple[LoopStream, socket.socket]) -> None:
     opened, _ = peers
     opened.patience = 20
     told: list[type[BaseException]] = []

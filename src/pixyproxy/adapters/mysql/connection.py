@@ -1,7 +1,6 @@
 """Opens connections to MySQL or MariaDB, with or without TLS, and sets up their sessions."""
 
 import os
-import socket
 import ssl
 import struct
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
 from pixyproxy.adapters.mysql.errors import translate
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSOverSockets, connect_patiently
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapable, TLSOverSockets, connect_patiently
 from pixyproxy.domain.errors import DBConnectionError
 
 _ANSWER_SECONDS = 4
@@ -33,7 +32,7 @@ _SESSION = (
 )
 
 
-OpenSocket = Callable[[str, int, float], socket.socket]
+OpenSocket = Callable[[str, int, float], TLSCapable]
 """Connects to a host and port; the socket waits so many seconds for any one answer."""
 
 
@@ -88,11 +87,11 @@ class Server:
                 init_command=_SESSION,
                 defer_connect=True,
             )
+            driver: Any = connection  # of whose types this is no part
             if patient:
                 # Unasked the driver takes TLS, unverified, from a server that offers it.
-                driver: Any = connection  # of whose types this is no part
                 driver.ctx = TLSOverSockets(driver.ctx)
-            connection.connect(open_socket(self.host, self.port, answer_seconds) if patient else None)
+            driver.connect(open_socket(self.host, self.port, answer_seconds) if patient else None)
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver stumbles in these ways over the greeting of another kind of server.
             message = "What answers is no MySQL or MariaDB server: check DB_HOST and DB_PORT."

@@ -8,13 +8,12 @@ without a thread, and so without changing the driver (https://greenlet.readthedo
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
 from pixyproxy.adapters._sql.threads import L, Work
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapableSocket, unreachable
+from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapable, unreachable
 from pixyproxy.domain.errors import DBConnectionError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 
 async def run_on_loop(job: Callable[[], T]) -> T:
-    """The result of a job whose sockets are LoopSockets: it is left while they wait, and gone on with afterwards."""
+    """The result of a job whose sockets are LoopStreams: it is left while they wait, and gone on with afterwards."""
     worker = greenlet(job)
     step: Any = worker.switch()
     while not worker.dead:
@@ -42,95 +41,135 @@ def _leave(awaitable: Awaitable[T]) -> T:
     """The result of something awaitable, for a job in `run_on_loop`."""
     parent = getcurrent().parent
     if parent is None:
-        raise RuntimeError("a LoopSocket can wait within run_on_loop only")
+        raise RuntimeError("a LoopStream can wait within run_on_loop only")
     result: T = parent.switch(awaitable)
     return result
 
 
-def _await(happened: "asyncio.Future[None]", patience: float) -> None:
-    """Wait for what is to happen; raises TimeoutError if it does not."""
-    timer = happened.get_loop().call_later(patience, _give_up, happened)
-    try:
-        _leave(happened)
-    finally:
-        timer.cancel()
+class LoopStream(TLSCapable, asyncio.Protocol):
+    """What the driver takes for a socket: the loop sends and receives for it, `patience` seconds at most each time.
 
-
-class LoopSocket(TLSCapableSocket):
-    """A socket that the event loop waits for, `patience` seconds at most each time.
-
-    The loop goes on watching for what comes, since to begin and to end that takes as long as a short read; it ends
-    where something comes that nobody waits for, which is the end of the connection.
+    A socket of Python's own gives the interpreter's lock away at each call, and where threads want it too has to wait
+    for it; and it would find out only by trying that there is nothing yet.
     """
 
     patience = 0.0
-    _happened: "asyncio.Future[None] | None" = None
-    _is_watched = False
-    _has_asked = False
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._waiting: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_full = self._is_at_end = False
+        self._failure: Exception | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the base does."""
+        self._transport = cast("asyncio.Transport", transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """As the base does."""
+        self._received += data
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As the base does."""
+        self._is_at_end, self._failure, self._is_full = True, exc, False
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """As the base does."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """As the base does."""
+        self._is_full = False
+        self._wake()
 
     def settimeout(self, value: float | None) -> None:
-        """Nothing: it never blocks, and `patience` is its time limit."""
+        """Nothing: `patience` is the time limit."""
 
     def close(self) -> None:
-        """As the base does."""
-        if self._is_watched:
-            self._watch_no_more()
-        super().close()
+        """Close, without waiting for what is not sent yet if nobody takes it."""
+        if self._transport is not None:
+            if self._is_full:
+                self._transport.abort()
+            else:
+                self._transport.close()
+
+    def makefile(self, mode: str) -> "_Reader":
+        """What reads from here."""
+        return _Reader(self)
 
     def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """As the base does; raises TimeoutError if nothing comes."""
-        while True:
-            if self._has_asked:  # of which the answer cannot be there yet
-                self._until_readable()
-            try:
-                return super().receive(buffer, nbytes, flags)
-            except BlockingIOError:
-                self._has_asked = True
+        """As the base does."""
+        while not self._received:
+            if self._is_at_end:
+                if self._failure is not None:
+                    raise self._failure
+                return 0
+            self._wait()
+        target = memoryview(buffer)
+        count = min(nbytes or len(target), len(self._received))
+        target[:count] = self._received[:count]
+        del self._received[:count]
+        return count
+
+    def read(self, nbytes: int) -> bytes:
+        """So many bytes, fewer at the end of the connection."""
+        received = self._received
+        if self._tls is None:
+            while len(received) < nbytes and not self._is_at_end:
+                self._wait()
+            if len(received) >= nbytes:
+                data = bytes(received[:nbytes])
+                del received[:nbytes]
+                return data
+        buffer, have = bytearray(nbytes), 0
+        while have < nbytes and (count := self.recv_into(memoryview(buffer)[have:])):
+            have += count
+        return bytes(buffer[:have])
 
     def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
-        """As the base does; raises TimeoutError if nothing of the rest can be sent."""
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self.send(rest, flags) :]
-            except BlockingIOError:
-                self._until_writable()
-        self._has_asked = True
+        """As the base does."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise BrokenPipeError("the connection is closed")
+        transport.write(data)  # type: ignore[arg-type]  # whatever the driver sends is bytes
+        while self._is_full:
+            self._wait()
 
-    def _until_readable(self) -> None:
-        self._has_asked = False
+    def _wait(self) -> None:
+        """Until something happens; raises TimeoutError if nothing does."""
         loop = asyncio.get_running_loop()
-        self._happened = loop.create_future()
-        if not self._is_watched:
-            self._is_watched = True
-            loop.add_reader(self.fileno(), self._readable)
+        waiting = self._waiting = loop.create_future()
+        timer = loop.call_later(self.patience, self._give_up)
         try:
-            _await(self._happened, self.patience)
+            _leave(waiting)
         finally:
-            self._happened = None
+            timer.cancel()
+            self._waiting = None
 
-    def _readable(self) -> None:
-        if self._happened is None:
-            self._watch_no_more()
-        else:
-            _happen(self._happened)
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
-    def _watch_no_more(self) -> None:
-        self._is_watched = False
-        with suppress(RuntimeError):  # the loop is closed, and watches nothing
-            asyncio.get_running_loop().remove_reader(self.fileno())
-
-    def _until_writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        happened = loop.create_future()
-        loop.add_writer(self.fileno(), _happen, happened)
-        try:
-            _await(happened, self.patience)
-        finally:
-            loop.remove_writer(self.fileno())
+    def _give_up(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(TimeoutError("timed out"))
 
 
-def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
+class _Reader:
+    """The driver reads from a file of its socket, which it closes first."""
+
+    def __init__(self, stream: LoopStream) -> None:
+        self.read = stream.read
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopStream:
     """Connect within CONNECT_SECONDS for each address, for a job in `run_on_loop`.
 
     Raises pymysql.OperationalError as the driver would.
@@ -143,25 +182,16 @@ def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopSocket:
     return opened
 
 
-async def _open(host: str, port: int) -> LoopSocket:
+async def _open(host: str, port: int) -> LoopStream:
     loop = asyncio.get_running_loop()
     failure = OSError("it has no address")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        opened = LoopSocket(family, kind, protocol)
+    for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         try:
-            opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(CONNECT_SECONDS):
-                await loop.sock_connect(opened, address)
+                _, opened = await loop.create_connection(LoopStream, str(address[0]), int(address[1]), family=family)
+                return opened
         except OSError as error:
-            opened.close()
             failure = error
-        except BaseException:
-            opened.close()
-            raise
-        else:
-            return opened
     raise failure
 
 
@@ -208,13 +238,3 @@ class ConnectionOnLoop(Generic[L]):
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
                 failure = error
         work.settle(result, failure)
-
-
-def _happen(happened: "asyncio.Future[None]") -> None:
-    if not happened.done():
-        happened.set_result(None)
-
-
-def _give_up(happened: "asyncio.Future[None]") -> None:
-    if not happened.done():
-        happened.set_exception(TimeoutError("timed out"))

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +20,8 @@ CONNECT_SECONDS = 3
 _PIECE = 65_536
 
 
-class TLSCapableSocket(socket.socket):
-    """A socket that can go over to TLS and waits then as it did before.
+class TLSCapable(ABC):
+    """What is sent and received like a socket's, can go over to TLS, and is waited for then as it was before.
 
     Python's own sockets for TLS ask OpenSSL to read and write, which knows nothing of another way to wait.
     """
@@ -35,7 +36,7 @@ class TLSCapableSocket(socket.socket):
         self._tls = tls
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """As the base does."""
+        """As sockets do."""
         tls = self._tls
         if tls is None:
             return self.receive(buffer, nbytes, flags)
@@ -48,7 +49,7 @@ class TLSCapableSocket(socket.socket):
         return len(received)
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
-        """As the base does."""
+        """As sockets do."""
         tls = self._tls
         if tls is None:
             self.transmit(data, flags)
@@ -57,13 +58,13 @@ class TLSCapableSocket(socket.socket):
         while rest:
             rest = rest[self._exchange(partial(tls.write, rest)) :]
 
+    @abstractmethod
     def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """Receive what is on the way, encrypted or not."""
-        return super().recv_into(buffer, nbytes, flags)
+        """Receive what is on the way, encrypted or not; raises TimeoutError if nothing comes."""
 
+    @abstractmethod
     def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
-        """Send as it is, encrypted or not."""
-        super().sendall(data, flags)
+        """Send as it is, encrypted or not; raises TimeoutError if nothing of it is taken."""
 
     def _exchange(self, step: Callable[[], T]) -> T:
         """The result of a step of TLS, for which is sent and received what it takes."""
@@ -95,13 +96,13 @@ class TLSOverSockets:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
 
-    def wrap_socket(self, plain: TLSCapableSocket, server_hostname: str) -> TLSCapableSocket:
+    def wrap_socket(self, plain: TLSCapable, server_hostname: str) -> TLSCapable:
         """The same socket, with TLS."""
         plain.start_tls(self._context, server_hostname)
         return plain
 
 
-class PatientSocket(TLSCapableSocket):
+class PatientSocket(TLSCapable, socket.socket):
     """A socket that waits in `recv` and `send` themselves, for as long as SO_RCVTIMEO and SO_SNDTIMEO say.
 
     A time limit of Python's own is kept by a `poll` before each of them. That is another system call, and worse,
@@ -110,11 +111,15 @@ class PatientSocket(TLSCapableSocket):
     """
 
     def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """As the base does; raises TimeoutError where that would find nothing, which its callers take for no news."""
+        """As sockets do; raises TimeoutError where they find nothing, which their callers take for no news."""
         try:
-            return super().receive(buffer, nbytes, flags)
+            return socket.socket.recv_into(self, buffer, nbytes, flags)
         except BlockingIOError as error:
             raise TimeoutError("timed out") from error
+
+    def transmit(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        """As sockets do."""
+        socket.socket.sendall(self, data, flags)
 
 
 def connect_patiently(host: str, port: int, answer_seconds: float) -> PatientSocket:
