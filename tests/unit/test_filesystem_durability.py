@@ -71,7 +71,6 @@ FIRST_PUT = [
     "write temporary-2",
     "fsync temporary-2",
     "close temporary-2",
-    "link backup",
     "rename sidecar",
     "rename image",
     "fsync images/0b/9f",

@@ -35,10 +35,11 @@ class Writer:
         image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
         folder = image_path.parent
         with self._lock(guid):
-            temporary = [self._write_first(folder, guid, sidecar)]
+            first, is_new = self._write_first(folder, guid, sidecar)
+            temporary = [first]
             try:
                 temporary.append(durable.write_temporary(self._calls, folder, guid, data))
-                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)))
+                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)), is_first=is_new)
             except BaseException:
                 durable.remove_quietly(self._calls, *temporary)
                 raise
@@ -55,16 +56,17 @@ class Writer:
                 durable.remove_quietly(self._calls, temporary)
                 raise
 
-    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]]) -> None:
+    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], *, is_first: bool = False) -> None:
         """Rename each file to its target and flush the folder, or put everything back.
 
-        The last is the one that counts: where there is none yet, whatever else there is belongs to nothing.
+        The last is the one that counts: where there is none yet, whatever else there is belongs to nothing. `is_first`:
+        there can be none, since the folder has just been made.
         """
         folder = moves[0][1].parent
         kept: dict[Path, Path] = {}
         moved: list[Path] = []
         try:
-            for _, target in reversed(moves):
+            for _, target in () if is_first else reversed(moves):
                 backup = durable.temporary_name(folder, guid, "old")
                 try:
                     self._calls.link(target, backup)
@@ -158,26 +160,28 @@ class Writer:
         finally:
             durable.remove_quietly(self._calls, path)
 
-    def _write_first(self, folder: Path, guid: str, data: bytes) -> Path:
-        """Write the first temporary file of an image, whose folder may have to be made, or made again."""
+    def _write_first(self, folder: Path, guid: str, data: bytes) -> tuple[Path, bool]:
+        """Write the first temporary file of an image, and say whether its folder had to be made, or made again."""
         if folder in self._settled:
             try:
-                return durable.write_temporary(self._calls, folder, guid, data)
+                return durable.write_temporary(self._calls, folder, guid, data), False
             except FileNotFoundError:
                 self._settled -= {folder, folder.parent}  # somebody has removed it
-        self._settle(folder)
-        return durable.write_temporary(self._calls, folder, guid, data)
+        is_new = self._settle(folder)
+        return durable.write_temporary(self._calls, folder, guid, data), is_new
 
-    def _settle(self, folder: Path) -> None:
+    def _settle(self, folder: Path) -> bool:
         """Make the two levels of folders and flush their parents, also for a folder that another thread just made.
 
-        What was flushed once in the life of this process needs no flush again.
+        What was flushed once in the life of this process needs no flush again. True if the lower one was made here.
         """
+        is_new = False
         for level in (folder.parent, folder):
             if level not in self._settled:
-                durable.make_folder(self._calls, level)
+                is_new = durable.make_folder(self._calls, level)
                 durable.flush_folder(self._calls, level.parent)
                 self._settled.add(level)
+        return is_new
 
     def _lock(self, guid: str) -> threading.Lock:
         return self._locks[int(guid[:8], 16) % _LOCKS]

@@ -59,6 +59,20 @@ def checked_base_url(text: str) -> httpx2.URL:
     return url
 
 
+class Connector(aiohttp.TCPConnector):
+    """Connects as aiohttp does, and where a host has one address leaves all of it to the event loop.
+
+    aiohttp makes a socket of Python's own, so that it can try several addresses at once. Each call of such a socket
+    gives the interpreter's lock away, which takes longer than the call where threads wait for it.
+    """
+
+    async def _wrap_create_connection(self, *args: Any, addr_infos: list[Any], **kwargs: Any) -> Any:
+        if len(addr_infos) != 1:
+            return await super()._wrap_create_connection(*args, addr_infos=addr_infos, **kwargs)
+        family, _, _, _, (host, port, *_) = addr_infos[0]
+        return await self._wrap_existing_connection(*args, host, port, family=family, **kwargs)
+
+
 class SparingClient(DefaultAioHttpClient):
     """The SDK's client on aiohttp, which reads an answer only a little ahead of whoever takes it in.
 
@@ -75,7 +89,7 @@ class SparingClient(DefaultAioHttpClient):
 def _sparing(transport: Any) -> httpx2.AsyncBaseTransport:
     """The same transport with a session of ours, which is made in the running loop at the first request."""
     transport.client = lambda: aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=Connector(
             ssl=transport.ssl_context,
             keepalive_timeout=transport.limits.keepalive_expiry,
             limit=transport.limits.max_connections,
