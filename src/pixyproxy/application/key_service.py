@@ -103,7 +103,7 @@ class KeyService:
         raise AuthenticationError("This is no valid API key: it is wrong, has expired or was revoked.")
 
     def _digest(self, token: str) -> str:
-        # It keeps the interpreter's lock, unlike `hmac.digest`: to get that back takes longer than to hash so short a text.
+        # Unlike `hmac.digest` it keeps the interpreter's lock, which it takes longer to get back than to hash a token.
         return hmac.new(self._hash_key, token.encode("ascii"), "sha256").hexdigest()
 
     @cached_property
