@@ -10,6 +10,8 @@ import itertools
 import logging
 import os
 import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
@@ -31,13 +33,20 @@ def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *,
 
     If the flush fails, that file is removed and a new one is written, once. Raises OSError, leaving no file.
     """
-    path = temporary_name(folder, guid, "tmp")
+    return write_temporaries(calls, folder, guid, (data,), mode=mode)[0]
+
+
+def write_temporaries(
+    calls: SystemCalls, folder: Path, guid: str, contents: Sequence[bytes], *, mode: int = 0o666
+) -> list[Path]:
+    """Write several as `write_temporary` does one; if a flush fails, all of them are written anew."""
+    files = [(temporary_name(folder, guid, "tmp"), data) for data in contents]
     try:
-        write_new(calls, path, data, mode=mode)
+        _write(calls, files, mode)
     except FlushError:
-        path = temporary_name(folder, guid, "tmp")
-        write_new(calls, path, data, mode=mode)
-    return path
+        files = [(temporary_name(folder, guid, "tmp"), data) for data in contents]
+        _write(calls, files, mode)
+    return [path for path, _ in files]
 
 
 class FlushError(OSError):
@@ -49,18 +58,25 @@ def write_new(calls: SystemCalls, path: Path, data: bytes, *, mode: int = 0o666)
 
     Raises FlushError if flushing failed, FileExistsError or another OSError otherwise; no file is left then.
     """
-    fd = calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    _write(calls, [(path, data)], mode)
+
+
+def _write(calls: SystemCalls, files: Sequence[tuple[Path, bytes]], mode: int) -> None:
+    """Create files, write all, and flush them only then: a file system flushes several with little more work than one."""
+    created: dict[Path, int] = {}
     try:
-        try:
-            _write_all(calls, fd, data)
-            try:
-                calls.fsync(fd)
-            except OSError as error:
-                raise FlushError(error.errno, error.strerror, str(path)) from error
-        finally:
-            calls.close(fd)
+        with ExitStack() as opened:
+            for path, data in files:
+                created[path] = calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                opened.callback(calls.close, created[path])
+                _write_all(calls, created[path], data)
+            for path, fd in created.items():
+                try:
+                    calls.fsync(fd)
+                except OSError as error:
+                    raise FlushError(error.errno, error.strerror, str(path)) from error
     except BaseException:
-        remove_quietly(calls, path)
+        remove_quietly(calls, *created)
         raise
 
 

@@ -7,6 +7,7 @@ and go first on the way out: bytes that are there are whole and described.
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from pixyproxy.adapters.filesystem import durable
@@ -16,6 +17,7 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 _PROBE = b"\0" * 4096
 _PRIVATE = 0o600
 _LOCKS = 64
+_NONE: Mapping[Path, bool] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +37,13 @@ class Writer:
         image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
         folder = image_path.parent
         with self._lock(guid):
-            first, is_new = self._write_first(folder, guid, sidecar)
-            temporary = [first]
+            temporary, made = self._write_both(folder, guid, sidecar, data)
             try:
-                temporary.append(durable.write_temporary(self._calls, folder, guid, data))
-                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)), is_first=is_new)
+                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)), made)
             except BaseException:
                 durable.remove_quietly(self._calls, *temporary)
                 raise
+            self._settled.update(made)
 
     def replace_sidecar(self, guid: str, sidecar: bytes) -> None:
         """Write the sidecar of stored bytes anew, durably; raises FileNotFoundError if there are no bytes."""
@@ -56,17 +57,17 @@ class Writer:
                 durable.remove_quietly(self._calls, temporary)
                 raise
 
-    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], *, is_first: bool = False) -> None:
+    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], made: Mapping[Path, bool] = _NONE) -> None:
         """Rename each file to its target and flush the folder, or put everything back.
 
-        The last is the one that counts: where there is none yet, whatever else there is belongs to nothing. `is_first`:
-        there can be none, since the folder has just been made.
+        The last is the one that counts: where there is none yet, whatever else there is belongs to nothing. Folders
+        that were made for it, as `_make_folders` says, are flushed last.
         """
         folder = moves[0][1].parent
         kept: dict[Path, Path] = {}
         moved: list[Path] = []
         try:
-            for _, target in () if is_first else reversed(moves):
+            for _, target in () if made.get(folder) else reversed(moves):
                 backup = durable.temporary_name(folder, guid, "old")
                 try:
                     self._calls.link(target, backup)
@@ -77,6 +78,8 @@ class Writer:
                 self._calls.rename(source, target)
                 moved.append(target)
             durable.flush_folder(self._calls, folder)
+            for level in reversed(made):
+                durable.flush_folder(self._calls, level.parent)
         except BaseException:
             self._put_back(folder, moved, kept)
             raise
@@ -160,28 +163,24 @@ class Writer:
         finally:
             durable.remove_quietly(self._calls, path)
 
-    def _write_first(self, folder: Path, guid: str, data: bytes) -> tuple[Path, bool]:
-        """Write the first temporary file of an image, and say whether its folder had to be made, or made again."""
-        if folder in self._settled:
-            try:
-                return durable.write_temporary(self._calls, folder, guid, data), False
-            except FileNotFoundError:
-                self._settled -= {folder, folder.parent}  # somebody has removed it
-        is_new = self._settle(folder)
-        return durable.write_temporary(self._calls, folder, guid, data), is_new
+    def _write_both(self, folder: Path, guid: str, sidecar: bytes, data: bytes) -> tuple[list[Path], dict[Path, bool]]:
+        """Write the temporary files of an image, whose folder may have to be made, or made again."""
+        made = self._make_folders(folder)
+        try:
+            return durable.write_temporaries(self._calls, folder, guid, (sidecar, data)), made
+        except FileNotFoundError:
+            self._settled -= {folder, folder.parent}  # somebody has removed it
+        made = self._make_folders(folder)
+        return durable.write_temporaries(self._calls, folder, guid, (sidecar, data)), made
 
-    def _settle(self, folder: Path) -> bool:
-        """Make the two levels of folders and flush their parents, also for a folder that another thread just made.
+    def _make_folders(self, folder: Path) -> dict[Path, bool]:
+        """Make the two levels of folders; which are still to be flushed, and whether they were made just now.
 
-        What was flushed once in the life of this process needs no flush again. True if the lower one was made here.
+        What was flushed once in the life of this process needs no flush again. Others do, also a folder that another
+        thread has just made.
         """
-        is_new = False
-        for level in (folder.parent, folder):
-            if level not in self._settled:
-                is_new = durable.make_folder(self._calls, level)
-                durable.flush_folder(self._calls, level.parent)
-                self._settled.add(level)
-        return is_new
+        levels = (folder.parent, folder)
+        return {level: durable.make_folder(self._calls, level) for level in levels if level not in self._settled}
 
     def _lock(self, guid: str) -> threading.Lock:
         return self._locks[int(guid[:8], 16) % _LOCKS]
