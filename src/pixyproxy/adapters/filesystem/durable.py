@@ -62,7 +62,7 @@ def write_new(calls: SystemCalls, path: Path, data: bytes, *, mode: int = 0o666)
 
 
 def _write(calls: SystemCalls, files: Sequence[tuple[Path, bytes]], mode: int) -> None:
-    """Create files, write all, and flush them only then: a file system flushes several with little more work than one."""
+    """Create files, write all, and only then flush them: several take little more than one."""
     created: dict[Path, int] = {}
     try:
         with ExitStack() as opened:
