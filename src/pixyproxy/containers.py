@@ -7,6 +7,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,8 @@ from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
 from pixyproxy.adapters.filesystem.secret import load_or_make
-from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
-from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
-from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
-from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
-from pixyproxy.adapters.memory.storage import MemoryStorage
-from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
-from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
-from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.migrations import migrate as migrate_mysql
-from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
-from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
-from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.migrations import migrate as migrate_sqlite
-from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application.content_links import ContentLinks
 from pixyproxy.application.finisher import Finisher
@@ -56,16 +37,17 @@ from pixyproxy.application.thumbnails import Thumbnails
 from pixyproxy.application.user_service import UserService
 from pixyproxy.application.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.lifecycle import Resource
 from pixyproxy.settings import Settings, SettingsError
 
 
-def _openai_generator(**settings: Any) -> ImageGenerator:
-    """The generator, imported only when it is used: its SDK takes longer to import than all the rest."""
-    from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+def _adapter(module: str, name: str) -> Callable[..., Any]:
+    """What makes the part of this name, imported only then: the choices not taken need neither time nor memory."""
 
-    return OpenAIImageGenerator(**settings)
+    def make(*args: Any, **settings: Any) -> Any:
+        return getattr(import_module(f"pixyproxy.adapters.{module}"), name)(*args, **settings)
+
+    return make
 
 
 def _secret(given: str, path: Path | None) -> bytes:
@@ -94,9 +76,9 @@ class Container(containers.DeclarativeContainer):
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
-    sqlite_database = providers.ThreadSafeSingleton(SQLiteDatabase, config.sqlite_path)
+    sqlite_database = providers.ThreadSafeSingleton(_adapter("sqlite.database", "SQLiteDatabase"), config.sqlite_path)
     mysql_database = providers.ThreadSafeSingleton(
-        MySQLDatabase,
+        _adapter("mysql.database", "MySQLDatabase"),
         host=config.db_host,
         port=config.db_port,
         user=config.db_user,
@@ -105,57 +87,77 @@ class Container(containers.DeclarativeContainer):
         ssl_ca=config.db_ssl_ca,
         pool_size=config.db_pool_size,
     )
-    memory_storage = providers.ThreadSafeSingleton(MemoryStorage)
+    memory_storage = providers.ThreadSafeSingleton(_adapter("memory.storage", "MemoryStorage"))
     images = providers.Selector(
         config.repository,
-        sqlite=providers.ThreadSafeSingleton(SQLiteImageRepository, sqlite_database),
-        mysql=providers.ThreadSafeSingleton(MySQLImageRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryImageRepository, memory_storage),
+        sqlite=providers.ThreadSafeSingleton(
+            _adapter("sqlite.image_repository", "SQLiteImageRepository"), sqlite_database
+        ),
+        mysql=providers.ThreadSafeSingleton(_adapter("mysql.image_repository", "MySQLImageRepository"), mysql_database),
+        memory=providers.ThreadSafeSingleton(
+            _adapter("memory.image_repository", "MemoryImageRepository"), memory_storage
+        ),
     )
     recovery = providers.Selector(
         config.repository,
-        sqlite=providers.ThreadSafeSingleton(SQLiteRecoveryRepository, sqlite_database),
-        mysql=providers.ThreadSafeSingleton(MySQLRecoveryRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryRecoveryRepository, memory_storage),
+        sqlite=providers.ThreadSafeSingleton(
+            _adapter("sqlite.recovery_repository", "SQLiteRecoveryRepository"), sqlite_database
+        ),
+        mysql=providers.ThreadSafeSingleton(
+            _adapter("mysql.recovery_repository", "MySQLRecoveryRepository"), mysql_database
+        ),
+        memory=providers.ThreadSafeSingleton(
+            _adapter("memory.recovery_repository", "MemoryRecoveryRepository"), memory_storage
+        ),
     )
     users = providers.Selector(
         config.repository,
-        sqlite=providers.ThreadSafeSingleton(SQLiteUserRepository, sqlite_database),
-        mysql=providers.ThreadSafeSingleton(MySQLUserRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryUserRepository, memory_storage),
+        sqlite=providers.ThreadSafeSingleton(
+            _adapter("sqlite.user_repository", "SQLiteUserRepository"), sqlite_database
+        ),
+        mysql=providers.ThreadSafeSingleton(_adapter("mysql.user_repository", "MySQLUserRepository"), mysql_database),
+        memory=providers.ThreadSafeSingleton(
+            _adapter("memory.user_repository", "MemoryUserRepository"), memory_storage
+        ),
     )
     keys = providers.Selector(
         config.repository,
-        sqlite=providers.ThreadSafeSingleton(SQLiteApiKeyRepository, sqlite_database),
-        mysql=providers.ThreadSafeSingleton(MySQLApiKeyRepository, mysql_database),
-        memory=providers.ThreadSafeSingleton(MemoryApiKeyRepository, memory_storage),
+        sqlite=providers.ThreadSafeSingleton(
+            _adapter("sqlite.api_key_repository", "SQLiteApiKeyRepository"), sqlite_database
+        ),
+        mysql=providers.ThreadSafeSingleton(
+            _adapter("mysql.api_key_repository", "MySQLApiKeyRepository"), mysql_database
+        ),
+        memory=providers.ThreadSafeSingleton(
+            _adapter("memory.api_key_repository", "MemoryApiKeyRepository"), memory_storage
+        ),
     )
     migrate = providers.Selector(
         config.repository,
-        sqlite=providers.Callable(migrate_sqlite, config.sqlite_path),
-        mysql=providers.Callable(migrate_mysql, mysql_database),
+        sqlite=providers.Callable(_adapter("sqlite.migrations", "migrate"), config.sqlite_path),
+        mysql=providers.Callable(_adapter("mysql.migrations", "migrate"), mysql_database),
         memory=providers.Callable(_migrate_memory),
     )
-    memory_blobs: providers.Provider[dict[str, Stored]] = providers.ThreadSafeSingleton(dict)
+    memory_blobs: providers.Provider[dict[str, Any]] = providers.ThreadSafeSingleton(dict)
     blobs = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
             FilesystemBlobStore, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
-        memory=providers.ThreadSafeSingleton(MemoryBlobStore, memory_blobs),
+        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_store", "MemoryBlobStore"), memory_blobs),
     )
     stored = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
             FilesystemBlobRecovery, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
-        memory=providers.ThreadSafeSingleton(MemoryBlobRecovery, memory_blobs),
+        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_recovery", "MemoryBlobRecovery"), memory_blobs),
     )
     generator = providers.Selector(
         config.generator,
-        sketch=providers.ThreadSafeSingleton(SketchImageGenerator),
+        sketch=providers.ThreadSafeSingleton(_adapter("sketch.image_generator", "SketchImageGenerator")),
         openai=providers.ThreadSafeSingleton(
-            _openai_generator,
+            _adapter("openai.image_generator", "OpenAIImageGenerator"),
             api_key=config.openai_api_key,
             base_url=config.openai_base_url,
             model=config.openai_model,

@@ -78,7 +78,7 @@ class Writer:
                 self._calls.rename(source, target)
                 moved.append(target)
             durable.flush_folder(self._calls, folder)
-            for level in reversed(made):
+            for level in reversed(list(made)):
                 durable.flush_folder(self._calls, level.parent)
         except BaseException:
             self._put_back(folder, moved, kept)

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.errors import PixyProxyException
@@ -66,18 +64,13 @@ async def _check_secret(container: Container) -> bool:
 
 
 async def _check_bytes(container: Container) -> bool:
-    columns = (
-        TextColumn("verifying"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    from pixyproxy.entrypoints.cli import progress as shown
+
     count = damaged = 0
     async with opened(container):
         verifier = container.verifier()
         totals = await verifier.totals()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with shown.of_bytes() as progress:
             task = progress.add_task("verifying", total=totals.size_bytes)
             async for verified in verifier.verify_all():
                 count += 1

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pixyproxy.application.content import ImageContent
 from pixyproxy.containers import build_container, opened
@@ -40,11 +38,12 @@ def generate(
 
 
 async def _generate(request: dict[str, object], output: Path | None) -> None:
+    from pixyproxy.entrypoints.cli import progress as shown
+
     container = build_container(load_settings())
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     async with opened(container):
         images = container.image_service()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with shown.of_steps() as progress:
             progress.add_task(f"{container.generator().name} is drawing", total=None)
             image = (await images.create(None, request)).image
         typer.echo(f"{image.guid}  {image.filename}  {image.width}x{image.height}  {image.size_bytes} bytes")

@@ -4,8 +4,6 @@ import asyncio
 from collections import Counter
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
@@ -21,12 +19,14 @@ def rebuild() -> None:
 
 
 async def _rebuild() -> Counter[str]:
+    from pixyproxy.entrypoints.cli import progress
+
     container = build_container(load_settings())
     counts: Counter[str] = Counter()
     async with opened(container):
         rebuilder = container.rebuilder()
         guids = await rebuilder.find()
-        bar = iter(track(range(len(guids)), "restoring", console=Console(stderr=True), transient=True))
+        bar = progress.counted(len(guids), "restoring")
         async for rebuilt in rebuilder.rebuild(guids):
             next(bar, None)
             counts[rebuilt.outcome] += 1

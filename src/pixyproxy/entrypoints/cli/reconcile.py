@@ -5,8 +5,6 @@ from collections import Counter
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pixyproxy.application.findings import Action
 from pixyproxy.containers import build_container, opened
@@ -26,12 +24,13 @@ def reconcile(
 
 
 async def _reconcile(apply: bool) -> Counter[Action]:
+    from pixyproxy.entrypoints.cli import progress as shown
+
     container = build_container(load_settings())
     counts: Counter[Action] = Counter()
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     async with opened(container):
         reconciler = container.reconciler()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with shown.of_steps() as progress:
             for what, look in (("interrupted rows", reconciler.interrupted), ("all bytes and rows", reconciler.sweep)):
                 task = progress.add_task(f"looking through {what}", total=None)
                 async for finding in look(apply=apply):
