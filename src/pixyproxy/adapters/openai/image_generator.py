@@ -39,8 +39,8 @@ CHECK_S = 10.0
 MAX_WAIT_S = 10.0
 """A longer `Retry-After` is the caller's to wait for."""
 
-BODIES_AT_ONCE = 4
-BODY_HOLD_S = 0.5
+BODIES_AT_ONCE = 2
+BODY_HOLD_S = 0.25
 # The SDK hands the answer over as it comes instead of reading it whole.
 UNREAD = {"X-Stainless-Raw-Response": "stream"}
 
