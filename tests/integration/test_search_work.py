@@ -43,7 +43,7 @@ STATEMENTS = 12
 """The most of them for a page."""
 READS = 7_000
 """Rows that MySQL may read for a page from indexes, tables and its own temporary results."""
-STEPS = 26_000
+STEPS = 25_000
 """Instructions of SQLite's virtual machine for a page."""
 LESS_STEPS = {"three letters": 8_000, "common word + file name": 8_500, "tag + time": 10_500}
 """The same where no sample is in vain, and no index is asked what rows say anyway."""

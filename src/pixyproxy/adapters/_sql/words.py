@@ -66,7 +66,7 @@ def count_if_rare(session: Session, word: Word, before: int, bounds: Bounds) -> 
     rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :before", order])
     is_new = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
     seen = f"SELECT COALESCE(({is_new}), ({_beyond(session, word)})) AS seen"
-    parameters = word.parameters | {"before": before, "newest": bounds.newest, "enough": bounds.sorted_rows + 1}
+    parameters = word.parameters | {"before": before, "newest": bounds.newest, "few": bounds.sorted_rows}
     found = session.fetch(_counted_unless_seen(session, 0, word, seen), parameters)
     terms = {term: int(count) for _, term, count in found}
     return _with_all(word, dict.fromkeys(word.terms, 0) | terms) if terms else word
@@ -105,10 +105,11 @@ def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Wor
 
 
 def _beyond(session: Session, word: Word) -> str:
-    """The statement whose value is NULL if few rows have a longer term."""
+    """The statement with a row if more than a few rows have a longer term."""
     table = "image_terms" + session.by_index("PRIMARY")
-    rows = " ".join(["SELECT term FROM", table, "WHERE", GOES_ON.format(name=word.name), "ORDER BY term LIMIT :enough"])
-    return " ".join(["SELECT CASE WHEN COUNT(*) = :enough THEN 1 END FROM (", rows, f") AS few_{word.name}"])
+    # The place is the same however many rows there are, and to go past rows takes less than to count them.
+    where = " ".join(["WHERE", GOES_ON.format(name=word.name), "ORDER BY term LIMIT 1 OFFSET :few"])
+    return " ".join(["SELECT 1 FROM", table, where])
 
 
 def _counted_unless_seen(session: Session, position: int, word: Word, seen: str) -> str:
@@ -141,7 +142,7 @@ def _count(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word
     if not words:
         return []
     parts = []
-    parameters: dict[str, Any] = {"enough": bounds.sorted_rows + 1}
+    parameters: dict[str, Any] = {"few": bounds.sorted_rows}
     for i, word in enumerate(words):
         parameters |= word.parameters
         parts.append(_counted_unless_seen(session, i, word, f"SELECT ({_beyond(session, word)}) AS seen"))
