@@ -5,11 +5,11 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dependency_injector import containers, providers
 
@@ -50,6 +50,20 @@ def _adapter(module: str, name: str) -> Callable[..., Any]:
     return make
 
 
+def _repositories(
+    module: str, choice: providers.Provider[str], databases: Mapping[str, providers.Provider[Any]]
+) -> providers.Selector:
+    """The repositories of one role, one on each database; modules and classes are named by database and role."""
+    role = module.title().replace("_", "")
+    return providers.Selector(
+        choice,
+        **{
+            name.lower(): providers.ThreadSafeSingleton(_adapter(f"{name.lower()}.{module}", name + role), database)
+            for name, database in databases.items()
+        },
+    )
+
+
 def _secret(given: str, path: Path | None) -> bytes:
     """The service's own secret: the one given, else that in the file; without a file it ends with the process."""
     if given:
@@ -65,7 +79,7 @@ async def _migrate_memory(**reporters: Callable[[str], None]) -> list[str]:
 class Container(containers.DeclarativeContainer):
     """Everything the program is made of, wired by configuration; tests swap parts with `override`.
 
-    To offer another generator, repository or blob store, add one line to its Selector.
+    To offer another generator or blob store, add one line to its Selector; another database, one to `databases`.
     """
 
     config = providers.Configuration(strict=True)
@@ -88,50 +102,11 @@ class Container(containers.DeclarativeContainer):
         pool_size=config.db_pool_size,
     )
     memory_storage = providers.ThreadSafeSingleton(_adapter("memory.storage", "MemoryStorage"))
-    images = providers.Selector(
-        config.repository,
-        sqlite=providers.ThreadSafeSingleton(
-            _adapter("sqlite.image_repository", "SQLiteImageRepository"), sqlite_database
-        ),
-        mysql=providers.ThreadSafeSingleton(_adapter("mysql.image_repository", "MySQLImageRepository"), mysql_database),
-        memory=providers.ThreadSafeSingleton(
-            _adapter("memory.image_repository", "MemoryImageRepository"), memory_storage
-        ),
-    )
-    recovery = providers.Selector(
-        config.repository,
-        sqlite=providers.ThreadSafeSingleton(
-            _adapter("sqlite.recovery_repository", "SQLiteRecoveryRepository"), sqlite_database
-        ),
-        mysql=providers.ThreadSafeSingleton(
-            _adapter("mysql.recovery_repository", "MySQLRecoveryRepository"), mysql_database
-        ),
-        memory=providers.ThreadSafeSingleton(
-            _adapter("memory.recovery_repository", "MemoryRecoveryRepository"), memory_storage
-        ),
-    )
-    users = providers.Selector(
-        config.repository,
-        sqlite=providers.ThreadSafeSingleton(
-            _adapter("sqlite.user_repository", "SQLiteUserRepository"), sqlite_database
-        ),
-        mysql=providers.ThreadSafeSingleton(_adapter("mysql.user_repository", "MySQLUserRepository"), mysql_database),
-        memory=providers.ThreadSafeSingleton(
-            _adapter("memory.user_repository", "MemoryUserRepository"), memory_storage
-        ),
-    )
-    keys = providers.Selector(
-        config.repository,
-        sqlite=providers.ThreadSafeSingleton(
-            _adapter("sqlite.api_key_repository", "SQLiteApiKeyRepository"), sqlite_database
-        ),
-        mysql=providers.ThreadSafeSingleton(
-            _adapter("mysql.api_key_repository", "MySQLApiKeyRepository"), mysql_database
-        ),
-        memory=providers.ThreadSafeSingleton(
-            _adapter("memory.api_key_repository", "MemoryApiKeyRepository"), memory_storage
-        ),
-    )
+    databases: ClassVar = {"SQLite": sqlite_database, "MySQL": mysql_database, "Memory": memory_storage}
+    images = _repositories("image_repository", config.repository, databases)
+    recovery = _repositories("recovery_repository", config.repository, databases)
+    users = _repositories("user_repository", config.repository, databases)
+    keys = _repositories("api_key_repository", config.repository, databases)
     migrate = providers.Selector(
         config.repository,
         sqlite=providers.Callable(_adapter("sqlite.migrations", "migrate"), config.sqlite_path),

@@ -40,13 +40,16 @@ def write_temporaries(
     calls: SystemCalls, folder: Path, guid: str, contents: Sequence[bytes], *, mode: int = 0o666
 ) -> list[Path]:
     """Write several as `write_temporary` does one; if a flush fails, all of them are written anew."""
-    files = [(temporary_name(folder, guid, "tmp"), data) for data in contents]
-    try:
-        _write(calls, files, mode)
-    except FlushError:
+
+    def write() -> list[Path]:
         files = [(temporary_name(folder, guid, "tmp"), data) for data in contents]
         _write(calls, files, mode)
-    return [path for path, _ in files]
+        return [path for path, _ in files]
+
+    try:
+        return write()
+    except FlushError:
+        return write()
 
 
 class FlushError(OSError):

@@ -17,7 +17,6 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 _PROBE = b"\0" * 4096
 _PRIVATE = 0o600
 _LOCKS = 64
-_NONE: Mapping[Path, bool] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +51,12 @@ class Writer:
             self._calls.close(self._calls.open(self._layout.image(guid), os.O_RDONLY))
             temporary = durable.write_temporary(self._calls, target.parent, guid, sidecar)
             try:
-                self._swap_in(guid, [(temporary, target)])
+                self._swap_in(guid, [(temporary, target)], {})
             except BaseException:
                 durable.remove_quietly(self._calls, temporary)
                 raise
 
-    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], made: Mapping[Path, bool] = _NONE) -> None:
+    def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], made: Mapping[Path, bool]) -> None:
         """Rename each file to its target and flush the folder, or put everything back.
 
         The last is the one that counts: where there is none yet, whatever else there is belongs to nothing. Folders

@@ -97,9 +97,9 @@ class LoopStream(TLSCapable, asyncio.Protocol):
             else:
                 self._transport.close()
 
-    def makefile(self, mode: str) -> "_Reader":
-        """What reads from here."""
-        return _Reader(self)
+    def makefile(self, mode: str) -> "LoopStream":
+        """Itself: the driver reads from a file of its socket, and closes both at once."""
+        return self
 
     def receive(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         """As the base does."""
@@ -143,30 +143,20 @@ class LoopStream(TLSCapable, asyncio.Protocol):
         """Until something happens; raises TimeoutError if nothing does."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
-        timer = loop.call_later(self.patience, self._give_up)
+        timer = loop.call_later(self.patience, self._wake, TimeoutError("timed out"))
         try:
             _leave(waiting)
         finally:
             timer.cancel()
             self._waiting = None
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
+    def _wake(self, failure: Exception | None = None) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        if failure is None:
             self._waiting.set_result(None)
-
-    def _give_up(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(TimeoutError("timed out"))
-
-
-class _Reader:
-    """The driver reads from a file of its socket, which it closes first."""
-
-    def __init__(self, stream: LoopStream) -> None:
-        self.read = stream.read
-
-    def close(self) -> None:
-        """Nothing."""
+        else:
+            self._waiting.set_exception(failure)
 
 
 def connect_on_loop(host: str, port: int, answer_seconds: float) -> LoopStream:
