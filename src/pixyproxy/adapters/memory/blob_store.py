@@ -138,8 +138,10 @@ class MemoryBlobStore(BlobStore):
         return self._versions[guid][1]
 
     def _require_room(self, more: int) -> None:
+        if self._capacity_bytes is None:
+            return
         used = sum(len(data or b"") for data, _ in self._storage.values())
-        if self._capacity_bytes is not None and used + more > self._capacity_bytes:
+        if used + more > self._capacity_bytes:
             raise BlobStoreFullError("No space is left in the blob store.")
 
 

@@ -39,11 +39,9 @@ class MemoryImageRepository(ImageRepository):
             if draft.guid in self._storage.images or draft.guid in guids:
                 raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
             guids.add(draft.guid)
-        held = {(claim.caller, claim.key) for _, claim in self._claims() if claim.key is not None}
-        for draft in drafts:
-            key = None if draft.claim is None else (draft.claim.caller, draft.claim.key)
-            if key in held:
-                raise IdempotencyKeyTakenError("The idempotency key is taken.")
+        keys = {(draft.claim.caller, draft.claim.key) for draft in drafts if draft.claim and draft.claim.key is not None}
+        if keys and any((claim.caller, claim.key) in keys for _, claim in self._claims()):
+            raise IdempotencyKeyTakenError("The idempotency key is taken.")
         return tuple(self._add(draft) for draft in drafts)
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
