@@ -35,9 +35,9 @@ class FlakyRepository(MemoryImageRepository):
         self._reach("add")
         return await super().add_batch(drafts)
 
-    async def mark_ready(self, guid: str, result: Any, now: Any) -> Image:
+    async def mark_ready(self, guid: str, result: Any, now: Any, *, begun: Image | None = None) -> Image:
         self._reach("mark_ready")
-        return await super().mark_ready(guid, result, now)
+        return await super().mark_ready(guid, result, now, begun=begun)
 
     async def mark_failed(self, guid: str, status: Any, failure: Any, now: Any, *, free_key: bool = False) -> Image:
         self._reach("mark_failed")

@@ -87,8 +87,8 @@ async def test_an_image_that_is_ready_stays_so_when_a_fault_follows(
 ) -> None:
     fault, mark_ready = Fault(), house.images.mark_ready
 
-    async def commit_and_stumble(guid: str, result: ImageResult, now: datetime) -> Image:
-        await mark_ready(guid, result, now)
+    async def commit_and_stumble(guid: str, result: ImageResult, now: datetime, **values: Image) -> Image:
+        await mark_ready(guid, result, now, **values)
         raise fault
 
     monkeypatch.setattr(house.images, "mark_ready", commit_and_stumble)
@@ -109,8 +109,8 @@ async def test_a_fault_with_an_image_that_is_ready_costs_no_other(
 ) -> None:
     mark_ready, marked = house.images.mark_ready, []
 
-    async def stumble_once(guid: str, result: ImageResult, now: datetime) -> Image:
-        ready = await mark_ready(guid, result, now)
+    async def stumble_once(guid: str, result: ImageResult, now: datetime, **values: Image) -> Image:
+        ready = await mark_ready(guid, result, now, **values)
         marked.append(guid)
         if len(marked) == 1:
             raise Fault

@@ -108,7 +108,7 @@ class Finisher:
             error.guid = draft.guid
             raise
         await self._store(image, made, result)
-        ready = await self._ready(draft.guid, result)
+        ready = await self._ready(image, result)
         try:
             self._on_ready(ready)
         except Exception:
@@ -183,9 +183,10 @@ class Finisher:
             _mark_paid(error, image.guid)
             raise
 
-    async def _ready(self, guid: str, result: ImageResult) -> Image:
+    async def _ready(self, image: Image, result: ImageResult) -> Image:
+        guid = image.guid
         try:
-            return await self._images.mark_ready(guid, result, self._clock.now())
+            return await self._images.mark_ready(guid, result, self._clock.now(), begun=image)
         except DBConnectionError as error:
             logger.error("image %s is stored but could not be recorded: %s", guid, error.message)
             self.unrecorded[guid] = lambda: self._images.mark_ready(guid, result, self._clock.now())

@@ -275,6 +275,32 @@ class ImageRepositoryContract:
         assert ready.reported == {short: [text]}
         assert await repository.get(draft.guid) == ready
 
+    async def test_what_was_begun_becomes_what_is_recorded(self, repository: ImageRepository) -> None:
+        for text in STRANGE_TEXTS:
+            begun = await repository.add(make_draft(prompt=text, parameters={"user": text}, tags=("x", "y")))
+            result = make_result(revised_prompt=text, usage={"n": 1.5, "x": text}, reported={"x": [text]})
+            ready = await repository.mark_ready(begun.guid, result, LATER, begun=begun)
+            assert ready.status is Status.READY
+            assert await repository.get(begun.guid) == ready
+            assert await repository.mark_ready(begun.guid, result, NOW, begun=begun) == ready
+            assert await repository.get(begun.guid) == ready
+
+    async def test_what_has_changed_since_it_was_begun_is_kept(self, repository: ImageRepository) -> None:
+        begun = await repository.add(make_draft(tags=("x",)))
+        await repository.update(begun.guid, ImageChanges(tags=("y",)), LATER)
+        ready = await repository.mark_ready(begun.guid, make_result(), LATER, begun=begun)
+        assert (ready.status, ready.tags) == (Status.READY, ("y",))
+        assert await repository.get(begun.guid) == ready
+        failed = await repository.add(make_draft())
+        await repository.mark_failed(failed.guid, Status.UNKNOWN, Failure("x", "y"), LATER)
+        ready = await repository.mark_ready(failed.guid, make_result(), LATER, begun=failed)
+        assert (ready.status, ready.error) == (Status.READY, None)
+        assert await repository.get(failed.guid) == ready
+        deleted = await repository.add(make_draft())
+        await repository.delete(deleted.guid)
+        with pytest.raises(ImageNotFoundError):
+            await repository.mark_ready(deleted.guid, make_result(), LATER, begun=deleted)
+
     async def test_failure_text_comes_back_exactly(self, repository: ImageRepository) -> None:
         for text in STRANGE_TEXTS:
             image = await repository.add(make_draft())

@@ -60,10 +60,13 @@ class SQLImageRepository(ImageRepository):
             partial(images.find_recent, caller=caller, fingerprint=fingerprint, since=since)
         )
 
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
         """Record the result in one statement where it is as usual, else in a transaction that looks first."""
-        if await self._database.change(partial(images.finish, guid=guid, result=result, now=now)):
-            return await self.get(guid)
+        since = None if begun is None else begun.updated_at
+        if await self._database.change(
+            partial(images.finish, guid=guid, result=result, now=now, unchanged_since=since)
+        ):
+            return await self.get(guid) if begun is None else begun.finished(result, now)
         return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
 
     async def mark_failed(

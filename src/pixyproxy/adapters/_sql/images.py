@@ -37,6 +37,7 @@ _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_f
     updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
     WHERE guid = :guid"""
 _FINISH = _READY + " AND status = 'generating'"
+_FINISH_UNCHANGED = _FINISH + " AND updated_at = :unchanged_since"
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
 _PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
@@ -126,12 +127,17 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
-def finish(session: Session, guid: str, result: ImageResult, now: datetime) -> bool:
-    """Record the result of an image that is being made, in one statement; False if there is none.
+def finish(
+    session: Session, guid: str, result: ImageResult, now: datetime, unchanged_since: datetime | None = None
+) -> bool:
+    """Record the result of an image that is being made, in one statement; False if there is none, or it has changed.
 
     Done a second time it changes nothing.
     """
-    return bool(session.change(_FINISH, _finished_parameters(guid, result, now)))
+    parameters = _finished_parameters(guid, result, now)
+    if unchanged_since is None:
+        return bool(session.change(_FINISH, parameters))
+    return bool(session.change(_FINISH_UNCHANGED, parameters | {"unchanged_since": to_time(unchanged_since)}))
 
 
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:

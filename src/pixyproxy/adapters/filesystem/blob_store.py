@@ -4,8 +4,9 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +18,10 @@ from pixyproxy.adapters.filesystem.mount import Mount, unusable
 from pixyproxy.adapters.filesystem.sidecar_text import decode, encode
 from pixyproxy.adapters.filesystem.syscalls import NOWAIT, SystemCalls
 from pixyproxy.adapters.filesystem.writer import Writer
+from pixyproxy.adapters.filesystem.writes import Writes
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
-WRITE_THREADS = 12
-"""Threads that wait for the disk nearly all of their time: the more wait together, the more one flush does for them."""
 READ_THREADS = 8
 CACHED_READ_MAX = 2 * 1024 * 1024
 """Bytes up to which a range in the page cache is read on the event loop instead of a thread."""
@@ -57,44 +57,47 @@ class FilesystemBlobStore(BlobStore):
         self._min_free_bytes = min_free_bytes
         self._calls = calls or SystemCalls()
         self._layout = Layout(self._root)
+        self._mount = Mount(self._root, self._calls)
         self._writer = Writer(self._layout, self._calls)
+        # A process would not make the calls that a test has replaced.
+        self._writes = Writes(self._writer, self._mount, alone=calls is not None)
         self._derivatives = Derivatives(self._layout, self._calls)
-        self._writes: ThreadPoolExecutor | None = None
         self._reads: ThreadPoolExecutor | None = None
         self._cached_reads = bool(NOWAIT)
-        self._mount = Mount(self._root, self._calls)
         self._trial_s = trial_s
         self._tried_until = 0.0
 
     async def open(self) -> None:
         """Create the folder durably if it is not there; raises BlobStoreError if that or using it is impossible."""
-        if self._writes is not None:
+        if self._reads is not None:
             return
-        self._writes = ThreadPoolExecutor(WRITE_THREADS, "blob-write")
         self._reads = ThreadPoolExecutor(READ_THREADS, "blob-read")
         try:
-            await self._run(self._writes, "open its folder", self._prepare)
+            await self._run("open its folder", self._prepare)
         except BaseException:
             await self.close()
             raise
+        self._writes.open()
 
     async def close(self) -> None:
         """Wait for work under way and end the threads."""
-        pools = [pool for pool in (self._writes, self._reads) if pool is not None]
-        self._writes = self._reads = None
+        reads, self._reads = self._reads, None
         self._tried_until = 0.0
-        for pool in pools:
-            await asyncio.to_thread(pool.shutdown)
+        await self._writes.close()
+        if reads is not None:
+            await asyncio.to_thread(reads.shutdown)
 
     async def check_writable(self) -> None:
         """Try it out, unless it went well a moment ago: generations take longer than that."""
         if self._tried_until < time.monotonic():
-            await self._run(self._reads, "store a picture", self._check_writable)
+            await self._run("store a picture", self._check_writable)
             self._tried_until = time.monotonic() + self._trial_s
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         check_guid(guid)
-        await self._run(self._writes, "store a picture", self._put, guid, data, encode(sidecar))
+        text = encode(sidecar)
+        with _naming("store a picture"):
+            await self._writes.put(guid, data, text)
 
     async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes in `aside` below the root, or in the first of the rescue folders that takes them.
@@ -102,7 +105,8 @@ class FilesystemBlobStore(BlobStore):
         Returns the path of the file, which is for the operator's eyes only.
         """
         check_guid(guid)
-        return await self._run(self._writes, "keep a picture aside", self._keep_aside, guid, data, encode(sidecar))
+        with _naming("keep a picture aside"):
+            return await self._writes.run(guid, self._keep_aside, guid, data, encode(sidecar))
 
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
         """As the port says; raises ValueError for a range that is not within `size`."""
@@ -159,28 +163,27 @@ class FilesystemBlobStore(BlobStore):
 
     async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
         check_guid(guid)
-        await self._run(self._writes, "describe a picture", self._replace_sidecar, guid, encode(sidecar))
+        with _naming("describe a picture"):
+            await self._writes.run(guid, self._replace_sidecar, guid, encode(sidecar))
 
     async def delete(self, guid: str) -> None:
         check_guid(guid)
-        await self._run(self._writes, "delete a picture", self._delete, guid)
+        with _naming("delete a picture"):
+            await self._writes.run(guid, self._delete, guid)
 
     async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
         self._derivatives.path(guid, name)
-        await self._run(self._writes, "keep what is derived from a picture", self._put_derivative, guid, name, data)
+        with _naming("keep what is derived from a picture"):
+            await self._writes.run(guid, self._put_derivative, guid, name, data)
 
     async def read_derivative(self, guid: str, name: str) -> bytes | None:
         self._derivatives.path(guid, name)
-        return await self._run(self._reads, "read what is derived from a picture", self._read_derivative, guid, name)
+        return await self._run("read what is derived from a picture", self._read_derivative, guid, name)
 
-    async def _run(
-        self, pool: ThreadPoolExecutor | None, action: str, function: Callable[..., _T], *args: object
-    ) -> _T:
-        """Run blocking work on the store's threads; the one place where its OSErrors become domain errors."""
-        try:
-            return await asyncio.wrap_future(reader.submit(pool, function, *args))
-        except OSError as error:
-            raise blob_error(error, action) from error
+    async def _run(self, action: str, function: Callable[..., _T], *args: object) -> _T:
+        """The result of blocking work that writes for no image."""
+        with _naming(action):
+            return await asyncio.wrap_future(reader.submit(self._reads, function, *args))
 
     def _prepare(self) -> None:
         durable.make_folders(self._calls, self._root)
@@ -202,10 +205,6 @@ class FilesystemBlobStore(BlobStore):
         # Some file systems (btrfs) make inodes as they are needed and report none at all.
         if room.f_bavail * room.f_frsize < self._min_free_bytes or (room.f_files and not room.f_favail):
             raise BlobStoreFullError("Not enough space is left in the blob store.")
-
-    def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
-        self._mount.require()
-        self._writer.put(guid, data, sidecar)
 
     def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
         self._mount.require()
@@ -257,3 +256,12 @@ class FilesystemBlobStore(BlobStore):
         except BlobStoreError as outage:
             return outage
         return BlobMissingError("The picture is not in the blob store.")
+
+
+@contextmanager
+def _naming(action: str) -> Iterator[None]:
+    """The one place where OSErrors become domain errors: those of `action`."""
+    try:
+        yield
+    except OSError as error:
+        raise blob_error(error, action) from error

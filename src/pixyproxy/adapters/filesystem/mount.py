@@ -12,20 +12,20 @@ _log = logging.getLogger(__name__)
 class Mount:
     """Remembers of a folder whether a disk was mounted at it."""
 
-    def __init__(self, root: Path, calls: SystemCalls) -> None:
-        self._root = root
+    def __init__(self, root: Path, calls: SystemCalls, *, was_mount: bool = False) -> None:
+        self.root = root
         self._calls = calls
-        self._was_mount = False
+        self.was_mount = was_mount
 
     def remember(self) -> None:
         """Note how things are now."""
-        self._was_mount = self._calls.is_mount(self._root)
+        self.was_mount = self._calls.is_mount(self.root)
 
     def require(self) -> None:
         """Raise BlobStoreError if the folder is gone, or was a mounted disk and is now the bare mount point."""
-        if not self._calls.is_dir(self._root):
+        if not self._calls.is_dir(self.root):
             raise unusable("its folder is not there")
-        if self._was_mount and not self._calls.is_mount(self._root):
+        if self.was_mount and not self._calls.is_mount(self.root):
             raise unusable("the disk of its folder is no more mounted")
 
 

@@ -6,7 +6,6 @@ and go first on the way out: bytes that are there are whole and described.
 
 import logging
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,45 +15,40 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 
 _PROBE = b"\0" * 4096
 _PRIVATE = 0o600
-_LOCKS = 64
 
 _log = logging.getLogger(__name__)
 
 
 class Writer:
-    """Writes one folder; its methods may run in several threads at a time."""
+    """Writes one folder; its methods may run in several threads at a time, but for one image only one of them."""
 
     def __init__(self, layout: Layout, calls: SystemCalls) -> None:
         self._layout = layout
         self._calls = calls
-        # Two writers of one image must not interleave their renames: the sidecar of one beside the bytes of the other.
-        self._locks = [threading.Lock() for _ in range(_LOCKS)]
         self._settled: set[Path] = set()
 
     def put(self, guid: str, data: bytes, sidecar: bytes) -> None:
         """Write both files durably, replacing older ones; on an error leave things as they were."""
         image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
         folder = image_path.parent
-        with self._lock(guid):
-            temporary, made = self._write_both(folder, guid, sidecar, data)
-            try:
-                self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)), made)
-            except BaseException:
-                durable.remove_quietly(self._calls, *temporary)
-                raise
-            self._settled.update(made)
+        temporary, made = self._write_both(folder, guid, sidecar, data)
+        try:
+            self._swap_in(guid, list(zip(temporary, (sidecar_path, image_path), strict=True)), made)
+        except BaseException:
+            durable.remove_quietly(self._calls, *temporary)
+            raise
+        self._settled.update(made)
 
     def replace_sidecar(self, guid: str, sidecar: bytes) -> None:
         """Write the sidecar of stored bytes anew, durably; raises FileNotFoundError if there are no bytes."""
         target = Path(self._layout.sidecar(guid))
-        with self._lock(guid):
-            self._calls.close(self._calls.open(self._layout.image(guid), os.O_RDONLY))
-            temporary = durable.write_temporary(self._calls, target.parent, guid, sidecar)
-            try:
-                self._swap_in(guid, [(temporary, target)], {})
-            except BaseException:
-                durable.remove_quietly(self._calls, temporary)
-                raise
+        self._calls.close(self._calls.open(self._layout.image(guid), os.O_RDONLY))
+        temporary = durable.write_temporary(self._calls, target.parent, guid, sidecar)
+        try:
+            self._swap_in(guid, [(temporary, target)], {})
+        except BaseException:
+            durable.remove_quietly(self._calls, temporary)
+            raise
 
     def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], made: Mapping[Path, bool]) -> None:
         """Rename each file to its target and flush the folder, or put everything back.
@@ -139,16 +133,15 @@ class Writer:
     def delete(self, guid: str) -> None:
         """Remove bytes, then sidecar, durably; the folder is flushed even if both are gone, as for a repeated try."""
         image_path, sidecar_path = Path(self._layout.image(guid)), Path(self._layout.sidecar(guid))
-        with self._lock(guid):
-            for path in (image_path, sidecar_path):
-                try:
-                    self._calls.unlink(path)
-                except FileNotFoundError:
-                    continue
+        for path in (image_path, sidecar_path):
             try:
-                durable.flush_folder(self._calls, image_path.parent)
+                self._calls.unlink(path)
             except FileNotFoundError:
-                return
+                continue
+        try:
+            durable.flush_folder(self._calls, image_path.parent)
+        except FileNotFoundError:
+            return
 
     def probe(self) -> None:
         """Write a small file and remove it: finds quotas, which statvfs(2) does not know."""
@@ -180,6 +173,3 @@ class Writer:
         """
         levels = (folder.parent, folder)
         return {level: durable.make_folder(self._calls, level) for level in levels if level not in self._settled}
-
-    def _lock(self, guid: str) -> threading.Lock:
-        return self._locks[int(guid[:8], 16) % _LOCKS]

@@ -39,7 +39,9 @@ class MemoryImageRepository(ImageRepository):
             if draft.guid in self._storage.images or draft.guid in guids:
                 raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
             guids.add(draft.guid)
-        keys = {(draft.claim.caller, draft.claim.key) for draft in drafts if draft.claim and draft.claim.key is not None}
+        keys = {
+            (draft.claim.caller, draft.claim.key) for draft in drafts if draft.claim and draft.claim.key is not None
+        }
         if keys and any((claim.caller, claim.key) in keys for _, claim in self._claims()):
             raise IdempotencyKeyTakenError("The idempotency key is taken.")
         return tuple(self._add(draft) for draft in drafts)
@@ -65,7 +67,7 @@ class MemoryImageRepository(ImageRepository):
                 found = image
         return found
 
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
         image = self._find(guid)
         self._storage.leases.pop(guid, None)
