@@ -1,7 +1,8 @@
-"""Reads by key that arrive together become one query, without anybody waiting for others to come."""
+"""Reads by key, or writes, that arrive together become one, without anybody waiting for others to come."""
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pixyproxy.domain.errors import DBConnectionError
 
 MAX_BATCH = 100
 """The most keys of one query: what is read together is also held in memory together, and answered late together."""
+MAX_WRITES = 16
+"""The most writes of one transaction: what they lock is locked until the last of them is done."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -20,11 +23,11 @@ V = TypeVar("V")
 
 @dataclass(slots=True, eq=False)
 class _Asked(Generic[K, V]):
-    """A key, and where its value is awaited."""
+    """What is asked for, and where the answer is awaited."""
 
     key: K
     deadline: float
-    answer: "asyncio.Future[V | None]"
+    answer: "asyncio.Future[V]"
 
     def fail(self, message: str) -> None:
         """Give up waiting, each caller with an error of its own."""
@@ -32,21 +35,20 @@ class _Asked(Generic[K, V]):
             self.answer.set_exception(DBConnectionError(message))
 
 
-class BatchedReads(Generic[L, K, V]):
-    """Reads values by key, many at once: `find(link, deadline, keys)` gives those that there are.
+class _Batches(ABC, Generic[L, K, V]):
+    """Has what many ask for done at once.
 
-    One query is under way at a time, and whoever comes meanwhile is in the next. Keys are collected until the
-    very moment at which a thread begins the query, and never after it: nobody sees a value that is older than
-    the call, and a single caller waits for nobody.
+    One batch is under way at a time, and whoever comes meanwhile is in the next. They are collected until the
+    very moment at which its work begins, and never after it, and a single caller waits for nobody.
 
     It is itself the work that the threads do; of its methods only `get` is for callers.
     """
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, pool: Workers[L], find: Callable[[L, float, Sequence[K]], Mapping[K, V]]) -> None:
+    def __init__(self, pool: Workers[L], most: int) -> None:
         self._pool = pool
-        self._find = find
+        self._most = most
         self._waiting: deque[_Asked[K, V]] = deque()
         self._taken: list[_Asked[K, V]] = []
         self._under_way = False
@@ -54,11 +56,11 @@ class BatchedReads(Generic[L, K, V]):
         self._pending: deque[_Asked[K, V]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def get(self, key: K) -> V | None:
-        """The value of a key, None if there is none; raises DBConnectionError when the time limit passes first.
+    async def get(self, key: K) -> V:
+        """What is there for a key, or comes of it; raises DBConnectionError when the time limit passes first.
 
-        What goes wrong with a query is the error of all whose keys are in it if the database is away, and else
-        only of those whose key brings it about.
+        What goes wrong with a batch is the error of all who are in it if the database is away, and else
+        only of those who bring it about.
         """
         self.loop = asyncio.get_running_loop()
         seconds = threads.CALL_SECONDS
@@ -88,36 +90,40 @@ class BatchedReads(Generic[L, K, V]):
             self.fail(error.message)
 
     def is_wanted(self) -> bool:
-        """Take those that are read now, without those that wait no more."""
+        """Take those who are in the batch, without those who wait no more."""
         taken = self._taken = []
         # Nobody else takes, so that what is there stays there; who is added meanwhile may come along.
-        while self._waiting and len(taken) < MAX_BATCH:
+        while self._waiting and len(taken) < self._most:
             asked = self._waiting.popleft()
             if not asked.answer.done():
                 taken.append(asked)
         return bool(taken)
 
     def run(self, link: L) -> object:
-        """The outcome for each that was taken: a value, None, or an error."""
+        """The outcome for each that was taken: what comes of it, or an error."""
         taken = self._taken
-        if len(taken) == 1:
-            return [self._read_alone(link, taken[0])]
-        keys = tuple(dict.fromkeys(asked.key for asked in taken))
-        # Whose time has passed gives up by a timer; the others must not suffer from that.
-        deadline = max(asked.deadline for asked in taken)
-        try:
-            found = self._find(link, deadline, keys)
-        except DBConnectionError:
-            raise
-        except Exception:  # noqa: BLE001 - something about the keys, and each answers for its own
-            return [self._read_alone(link, asked) for asked in taken]
-        return [found.get(asked.key) for asked in taken]
+        if len(taken) > 1:
+            try:
+                return self._run_all(link, taken)
+            except DBConnectionError:
+                raise
+            except Exception:  # noqa: BLE001, S110 - something about one of them, and each answers for its own
+                pass
+        return [self._run_alone(link, asked) for asked in taken]
 
-    def _read_alone(self, link: L, asked: _Asked[K, V]) -> V | Exception | None:
+    def _run_alone(self, link: L, asked: _Asked[K, V]) -> V | Exception:
         try:
-            return self._find(link, asked.deadline, (asked.key,)).get(asked.key)
+            return self._do_one(link, asked.deadline, asked.key)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             return error
+
+    @abstractmethod
+    def _run_all(self, link: L, taken: Sequence[_Asked[K, V]]) -> Sequence[V]:
+        """What comes of each of several."""
+
+    @abstractmethod
+    def _do_one(self, link: L, deadline: float, key: K) -> V:
+        """What comes of one."""
 
     def settle(self, result: object, failure: BaseException | None) -> None:
         """Answer those that were taken, after sending the next on their way, so that the threads work meanwhile."""
@@ -129,7 +135,7 @@ class BatchedReads(Generic[L, K, V]):
             for asked in taken:
                 asked.fail(failure.message)
             return
-        outcomes = cast("list[V | Exception | None]", result) if failure is None else [failure] * len(taken)
+        outcomes = cast("list[V | Exception]", result) if failure is None else [failure] * len(taken)
         for asked, outcome in zip(taken, outcomes or (), strict=True):
             if asked.answer.done():
                 continue
@@ -145,3 +151,47 @@ class BatchedReads(Generic[L, K, V]):
         self._under_way = False
         while self._waiting:
             self._waiting.popleft().fail(message)
+
+
+class BatchedReads(_Batches[L, K, V | None]):
+    """Reads values by key, many at once: `find(link, deadline, keys)` gives those that there are, else it is None.
+
+    Nobody sees a value that is older than the call.
+    """
+
+    def __init__(self, pool: Workers[L], find: Callable[[L, float, Sequence[K]], Mapping[K, V]]) -> None:
+        super().__init__(pool, MAX_BATCH)
+        self._find = find
+
+    def _run_all(self, link: L, taken: Sequence[_Asked[K, V | None]]) -> Sequence[V | None]:
+        keys = tuple(dict.fromkeys(asked.key for asked in taken))
+        # Whose time has passed gives up by a timer; the others must not suffer from that.
+        found = self._find(link, max(asked.deadline for asked in taken), keys)
+        return [found.get(asked.key) for asked in taken]
+
+    def _do_one(self, link: L, deadline: float, key: K) -> V | None:
+        return self._find(link, deadline, (key,)).get(key)
+
+
+class BatchedWrites(_Batches[L, K, V]):
+    """Writes many items in one transaction: `write_all(link, deadline, items)` gives the result of each.
+
+    It must change nothing where it raises anything but DBConnectionError: then `write_one` writes each by itself.
+    """
+
+    def __init__(
+        self,
+        pool: Workers[L],
+        write_one: Callable[[L, float, K], V],
+        write_all: Callable[[L, float, Sequence[K]], Sequence[V]],
+    ) -> None:
+        super().__init__(pool, MAX_WRITES)
+        self._do_one_write = write_one
+        self._write_all = write_all
+
+    def _run_all(self, link: L, taken: Sequence[_Asked[K, V]]) -> Sequence[V]:
+        # Nobody who has been told that it failed is to find it done.
+        return self._write_all(link, min(asked.deadline for asked in taken), [asked.key for asked in taken])
+
+    def _do_one(self, link: L, deadline: float, key: K) -> V:
+        return self._do_one_write(link, deadline, key)

@@ -8,11 +8,17 @@ from pixyproxy.adapters._sql.session import Session
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 FindByKey = Callable[[Session, Sequence[K]], Mapping[K, T]]
 """A job that reads what there is under any of some keys, all of them different."""
 GetByKey = Callable[[K], Awaitable[T | None]]
 """Reads what is under one key, or None."""
+
+WriteAll = Callable[[Session, Sequence[Item]], Sequence[T]]
+"""A job that writes some items and gives the result of each."""
+WriteOne = Callable[[Item], Awaitable[T]]
+"""Writes one item."""
 
 
 class SQLDatabase(ABC):
@@ -46,8 +52,18 @@ class SQLDatabase(ABC):
         """The result of a job that only reads, outside any transaction."""
 
     @abstractmethod
-    async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that is one statement, and that may be done twice where a connection is lost."""
+    def grouped(
+        self,
+        write: WriteAll[Item, T],
+        *,
+        reread: Callable[[Session, Item], T | None] | None = None,
+        one_statement: bool = False,
+    ) -> WriteOne[Item, T]:
+        """Writes of one kind, of which those that come together may be one transaction.
+
+        An error is that of its own item or of the database. `reread` is as in `write`. With `one_statement` what is
+        written for a single item is one statement, which may be done twice where a connection is lost.
+        """
 
     @abstractmethod
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:

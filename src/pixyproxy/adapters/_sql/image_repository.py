@@ -23,6 +23,8 @@ class SQLImageRepository(ImageRepository):
         self._database = database
         self._bounds = bounds
         self._find = database.reads_by_key(images.find_all)
+        self._add = database.grouped(images.add_batches, reread=images.find_added)
+        self._finish = database.grouped(images.finish, one_statement=True)
 
     async def open(self) -> None:
         """Open the database and check its tables."""
@@ -37,11 +39,9 @@ class SQLImageRepository(ImageRepository):
         await self._database.ping()
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Insert all; where the connection is lost during the commit, look whether they are there."""
+        """Insert all, perhaps with others; where the connection is lost during the commit, look for them."""
         try:
-            return await self._database.write(
-                partial(images.add_batch, drafts=drafts), reread=partial(images.find_added, drafts=drafts)
-            )
+            return await self._add(drafts)
         except ConstraintViolationError:
             await self._database.read(partial(images.blame_claim, drafts=drafts))
             raise
@@ -62,11 +62,8 @@ class SQLImageRepository(ImageRepository):
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
         """Record the result in one statement where it is as usual, else in a transaction that looks first."""
-        since = None if begun is None else begun.updated_at
-        if await self._database.change(
-            partial(images.finish, guid=guid, result=result, now=now, unchanged_since=since)
-        ):
-            return await self.get(guid) if begun is None else begun.finished(result, now)
+        if begun is not None and await self._finish(images.Finished(begun, result, now)):
+            return begun.finished(result, now)
         return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
 
     async def mark_failed(

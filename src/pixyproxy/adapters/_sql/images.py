@@ -1,8 +1,9 @@
 """The transactions of the image repositories, written once for every SQL server."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pixyproxy.adapters._sql.dates import mark_stragglers
@@ -36,8 +37,7 @@ _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_f
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
     updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
     WHERE guid = :guid"""
-_FINISH = _READY + " AND status = 'generating'"
-_FINISH_UNCHANGED = _FINISH + " AND updated_at = :unchanged_since"
+_FINISH = _READY + " AND status = 'generating' AND updated_at = :begun"
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
 _PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
@@ -63,6 +63,15 @@ _BY_REQUEST = " ".join(
     ]
 )
 _BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An image as it was recorded when it was begun, and what came of it."""
+
+    begun: Image
+    result: ImageResult
+    now: datetime
 
 
 def find_claimed(session: Session, caller: str, key: str) -> tuple[Image, str] | None:
@@ -105,11 +114,12 @@ def batch(session: Session, guid: str) -> tuple[Image, ...]:
     return tuple(map(to_image, session.fetch(_BATCH, {"guid": guid_key(guid)})))
 
 
-def add_batch(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-    """Insert the images and the rows by which they are found."""
-    images = _add_all(session, drafts)
+def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:
+    """Insert the images of several batches and the rows by which they are found."""
+    images = _add_all(session, [draft for drafts in batches for draft in drafts])
     mark_stragglers(session, [(image.id, image.created_at) for image in images])
-    return images
+    rest = iter(images)
+    return [tuple(islice(rest, len(drafts))) for drafts in batches]
 
 
 def find_added(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...] | None:
@@ -127,17 +137,16 @@ def blame_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
         raise IdempotencyKeyTakenError("The idempotency key is taken.")
 
 
-def finish(
-    session: Session, guid: str, result: ImageResult, now: datetime, unchanged_since: datetime | None = None
-) -> bool:
-    """Record the result of an image that is being made, in one statement; False if there is none, or it has changed.
+def finish(session: Session, finished: Sequence[Finished]) -> list[bool]:
+    """Record the results of images that are being made, each in one statement; False for one that has changed.
 
     Done a second time it changes nothing.
     """
-    parameters = _finished_parameters(guid, result, now)
-    if unchanged_since is None:
-        return bool(session.change(_FINISH, parameters))
-    return bool(session.change(_FINISH_UNCHANGED, parameters | {"unchanged_since": to_time(unchanged_since)}))
+    each = [
+        _finished_parameters(one.begun.guid, one.result, one.now) | {"begun": to_time(one.begun.updated_at)}
+        for one in finished
+    ]
+    return [bool(count) for count in session.change_each(_FINISH, each)]
 
 
 def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) -> Image:
@@ -201,24 +210,20 @@ def _finished_parameters(guid: str, result: ImageResult, now: datetime) -> dict[
     return result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)}
 
 
-def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-    if len(drafts) == 1:
-        return (_add(session, drafts[0]),)
-    # The claim of several comes last: on MySQL, who waits for it to be committed bars the place in its index where the
-    # rows without a claim go, and so would end in a deadlock with whoever has claimed it and still inserts them.
-    images = tuple(_add(session, replace(draft, claim=None)) for draft in drafts)
-    for draft in drafts:
-        if draft.claim is not None:
-            session.change_later(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> list[Image]:
+    # Where there are several, keys are claimed last: on MySQL, who waits for a claim to be committed bars the place in
+    # its index where rows without a key go, and so would end in a deadlock with whoever holds it and inserts more.
+    late = [draft for draft in drafts if draft.claim is not None and draft.claim.key is not None and len(drafts) > 1]
+    rows = [draft_parameters(replace(draft, claim=None) if draft in late else draft) for draft in drafts]
+    ids = session.insert_each(_INSERT, rows)
+    images = [draft.recorded(image_id) for draft, image_id in zip(drafts, ids, strict=True)]
+    for image in images:
+        insert_tags(session, image.id, image.tags)
+        insert_terms(session, image.id, image.prompt)
+        insert_sources(session, image.id, image.derived_from)
+    for draft in late:
+        session.change_later(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
     return images
-
-
-def _add(session: Session, draft: ImageDraft) -> Image:
-    image_id = session.insert(_INSERT, draft_parameters(draft))
-    insert_tags(session, image_id, draft.tags)
-    insert_terms(session, image_id, draft.prompt)
-    insert_sources(session, image_id, draft.derived_from)
-    return draft.recorded(image_id)
 
 
 def _get_locked(session: Session, guid: str) -> Image:

@@ -39,6 +39,9 @@ class Session(Protocol):
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert one row and return the id it was given."""
 
+    def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Insert rows one after the other and return the id that each was given."""
+
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Insert any number of rows, in as many statements as the server's limits ask for; `change_later` says when."""
 
@@ -51,6 +54,9 @@ class Session(Protocol):
 
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
+
+    def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
+        """The same with each of these parameters, one after the other, and how many rows each matched."""
 
 
 def in_list(values: Sequence[str]) -> tuple[str, Parameters]:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.batching import BatchedReads
-from pixyproxy.adapters._sql.database import FindByKey, GetByKey, K, SQLDatabase
+from pixyproxy.adapters._sql.batching import BatchedReads, BatchedWrites
+from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
@@ -85,9 +85,17 @@ class MySQLDatabase(SQLDatabase):
         """The result of a job that only reads, outside any transaction."""
         return await self._threads.run(partial(_read, job))
 
-    async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that is one statement, which the server commits by itself."""
-        return await self.read(job)
+    def grouped(
+        self,
+        write: WriteAll[Item, T],
+        *,
+        reread: Callable[[Session, Item], T | None] | None = None,
+        one_statement: bool = False,
+    ) -> WriteOne[Item, T]:
+        """Writes of one kind, in threads: those that arrive together are one transaction."""
+        write_one = partial(_write_one, write, reread, one_statement)
+        write_all = partial(_write_all, write, reread, one_statement)
+        return BatchedWrites(self._threads, write_one, write_all).get
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction; see `run_write` for `reread`."""
@@ -100,6 +108,39 @@ def _read(job: Callable[[Session], T], link: ServerLink, deadline: float) -> T:
 
 def _find(find: FindByKey[K, T], link: ServerLink, deadline: float, keys: Sequence[K]) -> Mapping[K, T]:
     return run_read(link, deadline, lambda session: find(session, keys))
+
+
+def _write_one(
+    write: WriteAll[Item, T],
+    reread: Callable[[Session, Item], T | None] | None,
+    one_statement: bool,
+    link: ServerLink,
+    deadline: float,
+    item: Item,
+) -> T:
+    def job(session: Session) -> T:
+        return write(session, (item,))[0]
+
+    if one_statement:
+        return run_read(link, deadline, job)
+    return run_write(link, deadline, job, reread and (lambda session: reread(session, item)))
+
+
+def _write_all(
+    write: WriteAll[Item, T],
+    reread: Callable[[Session, Item], T | None] | None,
+    one_statement: bool,
+    link: ServerLink,
+    deadline: float,
+    items: Sequence[Item],
+) -> Sequence[T]:
+    def reread_all(session: Session) -> Sequence[T] | None:
+        if one_statement:
+            return write(session, items)
+        found = [result for item in items if reread and (result := reread(session, item)) is not None]
+        return found if len(found) == len(items) else None
+
+    return run_write(link, deadline, lambda session: write(session, items), reread_all)
 
 
 def _ping(session: Session) -> None:

@@ -1,7 +1,7 @@
 """Runs a job as one read or one transaction on a thread's connection, and once more where that is safe."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pymysql
@@ -68,6 +68,10 @@ class MySQLSession(Session):
         with self._execute(sql, parameters) as cursor:
             return int(cursor.lastrowid)
 
+    def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Insert rows, going to the server once for many, and return the id that each was given."""
+        return [int(cursor.lastrowid) for cursor in self._execute_each(sql, rows)]
+
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Insert any number of rows, in statements of some hundred kilobytes, with the next statement."""
         head, values, row = pyformat(sql).partition("VALUES ")
@@ -86,6 +90,10 @@ class MySQLSession(Session):
         with self._execute(sql, parameters) as cursor:
             return int(cursor.rowcount)
 
+    def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
+        """Update or delete, going to the server once for many, and return how many rows matched each time."""
+        return [int(cursor.rowcount) for cursor in self._execute_each(sql, each)]
+
     def begin(self) -> None:
         """Begin a transaction with the next statement."""
         self._do_later("BEGIN")
@@ -101,6 +109,22 @@ class MySQLSession(Session):
         self._check_deadline()
         cursor: Cursor = self._connection.cursor()
         return self._send(cursor, cursor.mogrify(pyformat(sql), dict(parameters)))
+
+    def _execute_each(self, sql: str, each: Sequence[Parameters]) -> Iterator[Cursor]:
+        """A cursor that has the result of the statement with each of these parameters in turn."""
+        text = pyformat(sql)
+        with self._connection.cursor() as cursor:
+            statements = [cursor.mogrify(text, dict(parameters)) for parameters in each]
+            while statements:
+                self._check_deadline()
+                size, count = 0, 0
+                while count < len(statements) and (size := size + len(statements[count])) <= _MOST_AT_ONCE:
+                    count += 1
+                now, statements = statements[: count or 1], statements[count or 1 :]
+                yield self._send(cursor, ";".join(now))
+                for _ in now[1:]:
+                    cursor.nextset()
+                    yield cursor
 
     def _do_later(self, statement: str) -> None:
         self._later.append(statement)

@@ -1,12 +1,13 @@
 """One SQLite file: a thread that writes, a few that read, and a connection for quick reads on the event loop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.database import FindByKey, GetByKey, K, SQLDatabase
+from pixyproxy.adapters._sql.batching import BatchedWrites
+from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.sqlite.connection import FileLink
@@ -82,9 +83,21 @@ class SQLiteDatabase(SQLDatabase):
         """The result of a job that only reads, outside any transaction."""
         return await self._readers.run(lambda link, deadline: run_read(link, deadline, job))
 
-    async def change(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that is one statement."""
-        return await self.write(job)
+    def grouped(
+        self,
+        write: WriteAll[Item, T],
+        *,
+        reread: Callable[[Session, Item], T | None] | None = None,
+        one_statement: bool = False,
+    ) -> WriteOne[Item, T]:
+        """Writes of one kind: the log of the file is flushed once for those that arrive together."""
+
+        def write_all(link: FileLink, deadline: float, items: Sequence[Item]) -> Sequence[T]:
+            return run_write(link, deadline, lambda session: write(session, items))
+
+        return BatchedWrites(
+            self._writer, lambda link, deadline, item: write_all(link, deadline, (item,))[0], write_all
+        ).get
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """The result of a job that is one transaction; the outcome of its commit is never in doubt on a local file."""

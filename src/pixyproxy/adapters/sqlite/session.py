@@ -49,6 +49,10 @@ class SQLiteSession(Session):
         """Insert one row and return the id it was given."""
         return self._connection.execute(sql, parameters).lastrowid or 0
 
+    def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Insert rows one after the other and return the id that each was given."""
+        return [self.insert(sql, parameters) for parameters in rows]
+
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Insert any number of rows, one by one through the same prepared statement."""
         self._connection.executemany(sql, rows)
@@ -60,6 +64,10 @@ class SQLiteSession(Session):
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
         return self._connection.execute(sql, parameters).rowcount
+
+    def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
+        """The same with each of these parameters, one after the other, and how many rows each matched."""
+        return [self.change(sql, parameters) for parameters in each]
 
 
 def run_read(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
