@@ -122,7 +122,8 @@ class Direct(NamedTuple):
 
 
 _ANY = re.compile("")
-_ENTRY = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?(\[[^]]*\]|[^:/[\]]*)(?::(\d+))?/?")
+_BRACKETS = re.compile(r"\[([^]]*)\](/\d+)?")
+_HOST = re.compile(r"(\[[^]]*\]|[^:/[\]]*)(?::(\d+))?")
 
 
 def _proxy(scheme: str, text: str) -> Proxy:
@@ -140,20 +141,25 @@ def _proxy(scheme: str, text: str) -> Proxy:
 
 def _direct(entry: str) -> Direct | None:
     """The entry, or None if it cannot be read: such a one is passed over."""
-    entry = entry.lower()
+    scheme, _, rest = entry.lower().rpartition("://")
+    rest = rest.rstrip("/")
+    bracketed = _BRACKETS.fullmatch(rest)
     try:
-        return Direct("all", _ANY, None, ipaddress.ip_network(entry, strict=False))
+        network = ipaddress.ip_network(bracketed.expand(r"\1\2") if bracketed else rest, strict=False)
+        return Direct(scheme or "all", _ANY, None, network)
     except ValueError:
-        found = _ENTRY.fullmatch(entry)
+        found = _HOST.fullmatch(rest)
     if found is None:
         return None
-    scheme, host, port = found[1], found[2].strip("[]"), found[3]
-    if scheme is None and host != "localhost" and not host.startswith(("*.", "[")) and ":" not in host:
+    host, port = found[1].strip("[]"), found[2]
+    if not scheme and host != "localhost" and not found[1].startswith(("*.", "[")):
         host = f"*{host}"  # a domain holds for all below it, and one that begins with a dot for these alone
-    if host.startswith("*."):
+    if host in ("", "*"):
+        hosts = ".*"
+    elif host.startswith("*."):
         hosts = rf".+\.{re.escape(host[2:])}"
     elif host.startswith("*"):
-        hosts = rf"(.+\.)?{re.escape(host[1:])}" if host != "*" else ".*"
+        hosts = rf"(.+\.)?{re.escape(host[1:])}"
     else:
-        hosts = re.escape(host) if host else ".*"
+        hosts = re.escape(host)
     return Direct(scheme or "all", re.compile(hosts), int(port) if port else None)
