@@ -41,14 +41,19 @@ HEADERS: dict[str, str] = {
 }
 
 
-def read_url(text: str) -> URL | None:
-    """The address, or None for one that is none."""
+def read_url(text: str, base: URL | None = None) -> URL | None:
+    """The address, as seen from another, or None for one that is none."""
     if len(text) > MAX_URL_CHARS or any(char < " " or char == "\x7f" for char in text):
         return None
     try:
-        return URL(text.replace(" ", "%20"))  # which it would take out at the ends, and make a plus sign of
-    except ValueError:
+        text.encode()
+        url = URL(text.replace(" ", "%20"))  # which it would take out at the ends, and make a plus sign of
+        url = base.join(url) if base else url
+        # These are read only now, and from the address as it is written out, which for an odd one may be another.
+        _ = url.raw_user, url.host, url.port
+    except (ValueError, IndexError):
         return None
+    return url
 
 
 def has_credentials(url: URL) -> bool:
@@ -142,7 +147,10 @@ class Upstream:
             headers = headers.copy()
             headers.extend(way.pop("headers", {}))
             options |= way
-        response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
+        try:
+            response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
+        except UnicodeError as error:
+            raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
         read: Read = response.content.readany
         if codings := response.headers.getall("Content-Encoding", None):
             read = unpacking(read, ",".join(codings).split(","))

@@ -38,7 +38,7 @@ class Edits:
         self._is_closed = True
         if self._making is not None:
             await asyncio.wait((self._making,))
-            if self._making.exception() is None:
+            if not self._making.cancelled() and self._making.exception() is None:
                 await self._making.result().close()
 
     def _make(self) -> "Sdk":

@@ -77,11 +77,8 @@ class PictureFetcher:
         return data
 
     def _allowed(self, address: str) -> URL | None:
-        read = read_url(address)
-        if read is None:
-            return None
-        url = self._base.join(read)
-        if has_credentials(url) or not url.host:
+        url = read_url(address, self._base)
+        if url is None or has_credentials(url) or not url.host:
             return None
         if origin(url) == origin(self._base):
             return url
