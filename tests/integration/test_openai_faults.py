@@ -3,17 +3,12 @@
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pixyproxy.adapters.openai import image_generator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
@@ -30,6 +25,7 @@ from pixyproxy.domain.errors import (
     PromptRejectedError,
 )
 from pixyproxy.domain.image import GenerationRequest, GeneratorModel
+from tests.fakes.certificates import certificate
 from tests.fakes.openai_nonsense import NONSENSE
 from tests.fakes.openai_refusals import REFUSALS
 from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
@@ -309,11 +305,11 @@ async def answer_in_plain_text(reader: asyncio.StreamReader, writer: asyncio.Str
     writer.close()
 
 
-@pytest.mark.parametrize("certificate", [False, True], ids=["no TLS", "certificate of nobody"])
+@pytest.mark.parametrize("with_certificate", [False, True], ids=["no TLS", "certificate of nobody"])
 async def test_tls_that_fails_is_not_tried_again(
-    certificate: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    with_certificate: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    context = own_certificate(tmp_path) if certificate else None
+    context = certificate(tmp_path)[1] if with_certificate else None
     server = await asyncio.start_server(answer_in_plain_text, "127.0.0.1", 0, ssl=context)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of the failed handshake
     generator = new_generator(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
@@ -324,20 +320,6 @@ async def test_tls_that_fails_is_not_tried_again(
     server.close()
     [record] = [record for record in caplog.records if record.name.startswith("pixyproxy.")]
     assert "SSL" in record.getMessage()
-
-
-def own_certificate(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    signed = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1)).sign(key, SHA256())
-    (folder / "pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "pem")
-    return context
 
 
 async def test_a_connection_that_is_never_accepted() -> None:

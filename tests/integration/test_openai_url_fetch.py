@@ -80,6 +80,22 @@ async def test_fetches_from_nowhere_else(
     assert json.loads(caught.value.raw)["data"][0]["url"] == address
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["xn--a.localhost", "a" * 70 + ".localhost", "a@[b: ]", "[::1]a@", "a..localhost", "localhost\n", "é%00.localhost"],
+)
+async def test_a_host_that_is_none_leaves_the_address(upstream: FakeUpstream, host: str) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("localhost",))
+    await generator.open()
+    document = {"data": [{"url": f"http://{host}:{upstream.port}/v1/pictures/ok"}]}
+    upstream.script(f"error status=200 body={json.dumps(document).replace(' ', '')}")
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await generator.generate(REQUEST)
+    await generator.close()
+    assert fetched(upstream) == []
+    assert caught.value.raw is not None
+
+
 async def test_fetches_from_an_allowed_host(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("LocalHost",))
     await generator.open()

@@ -5,8 +5,8 @@ import time
 from email.utils import formatdate
 from typing import Any
 
-import httpx2
 import pytest
+from multidict import CIMultiDict
 
 from pixyproxy.adapters.openai.errors import Refusal, StreamRefusal, translate
 from pixyproxy.adapters.openai.words import MAX_WORDS, harmless, read_document, read_words, retry_after
@@ -44,12 +44,12 @@ KEY = "my-local-key-without-a-known-form"
     ],
 )
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after(httpx2.Headers(headers)) == expected
+    assert retry_after(CIMultiDict(headers)) == expected
 
 
 @pytest.mark.parametrize("date", [None, "nonsense"])
 def test_retry_after_a_date_by_our_own_clock(date: str | None) -> None:
-    headers = httpx2.Headers({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
+    headers = CIMultiDict({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
     if date:
         headers["date"] = date
     seconds = retry_after(headers)
@@ -158,7 +158,7 @@ def test_what_is_no_document_of_openais_or_too_much_is_not_passed_on(body: bytes
 
 def translated(status: int, error: dict[str, Any], *, requested: bool = False) -> GeneratorError:
     body = json.dumps({"error": error}).encode()
-    return translate(Refusal(status, httpx2.Headers(), body), api_key=KEY, model="m", model_requested=requested)
+    return translate(Refusal(status, {}, body), api_key=KEY, model="m", model_requested=requested)
 
 
 @pytest.mark.parametrize("status", [400, 402, 409, 422, 429, 500, 503, 504])

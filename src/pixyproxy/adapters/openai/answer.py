@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx2
 import jiter
 import pybase64
 
+from pixyproxy.adapters.openai.body import Answer
+from pixyproxy.adapters.openai.errors import UnpackingError
 from pixyproxy.domain.errors import GeneratorAnswerError
 from pixyproxy.domain.usage import split_usage
 
@@ -44,30 +45,24 @@ class Made:
     reported: Mapping[str, Any] | None = None
 
 
-def declared_bytes(response: httpx2.Response) -> int | None:
-    """How long a body says it is, or None where it does not."""
-    declared = response.headers.get("content-length", "")
-    return int(declared) if declared.isdecimal() else None
-
-
-async def read_body(response: httpx2.Response, limit: int) -> bytes:
+async def read_body(answer: Answer, limit: int) -> bytes:
     """All bytes of a body.
 
     Raises GeneratorAnswerError, with the beginning of the body, as soon as there are more than `limit` (before
     the first is read where Content-Length says so) or its Content-Encoding does not hold.
     """
-    declared = declared_bytes(response)
+    declared = answer.declared_bytes
     if declared is not None and declared > limit:
         raise GeneratorAnswerError(f"The generator's answer is too large ({declared} bytes).")
     pieces: list[bytes] = []
     size = 0
     try:
-        async for piece in response.aiter_bytes():
+        while piece := await answer.read():
             pieces.append(piece)
             size += len(piece)
             if size > limit:
                 raise GeneratorAnswerError("The generator's answer is too large.", raw=_beginning(pieces))
-    except httpx2.DecodingError:
+    except UnpackingError:
         raise GeneratorAnswerError("The generator's answer cannot be unpacked.", raw=_beginning(pieces)) from None
     return b"".join(pieces)
 

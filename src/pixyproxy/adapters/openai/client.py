@@ -1,4 +1,4 @@
-"""The SDK's client, set up so that one call is one request and nothing comes from the environment unasked."""
+"""HTTP to the upstream, so that one call is one request and nothing comes from the environment unasked."""
 
 import asyncio
 import ssl
@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
+from multidict import CIMultiDict
+from yarl import URL
 
-from pixyproxy.adapters.openai.errors import Refusal
+from pixyproxy.adapters.openai.body import Answer, Read, unpacking
+from pixyproxy.adapters.openai.errors import FAILURES, Refusal
+from pixyproxy.adapters.openai.network import Proxies
+from pixyproxy.adapters.openai.request import GENERATIONS, MODELS
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 CONNECT_S = 10.0
@@ -22,6 +25,8 @@ ERROR_BODY_S = 5.0
 
 READ_AHEAD_BYTES = 16 * 1024
 """Above twice as much, the rest of an answer that nobody reads yet stays in the kernel and at its sender."""
+
+MAX_URL_CHARS = 65536
 
 
 HEADERS: dict[str, str] = {
@@ -36,25 +41,30 @@ HEADERS: dict[str, str] = {
 }
 
 
-class PlainOpenAI(AsyncOpenAI):
-    """The SDK's client with these headers and no others.
-
-    The SDK adds what it finds in OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and a
-    description of this machine. Settings are read in one place only, so all of that is left out.
-    """
-
-    @property
-    def default_headers(self) -> dict[str, str | Omit]:
-        return dict(HEADERS)
-
-
-def checked_base_url(text: str) -> httpx2.URL:
-    """The address as an URL; raises GeneratorUnavailableError for one that no request can use."""
+def read_url(text: str, base: URL | None = None) -> URL | None:
+    """The address, as seen from another, or None for one that is none."""
+    if len(text) > MAX_URL_CHARS or any(char < " " or char == "\x7f" for char in text):
+        return None
     try:
-        url = httpx2.URL(text)
-    except (httpx2.InvalidURL, ValueError):
-        url = httpx2.URL()
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        text.encode()
+        url = URL(text.replace(" ", "%20"))  # which it would take out at the ends, and make a plus sign of
+        url = base.join(url) if base else url
+        # These are read only now, and from the address as it is written out, which for an odd one may be another.
+        _ = url.raw_user, url.host, url.port
+    except (ValueError, IndexError):
+        return None
+    return url
+
+
+def has_credentials(url: URL) -> bool:
+    """Whether a user or a password, be they empty, are in the address."""
+    return url.raw_user is not None or url.raw_password is not None
+
+
+def checked_base_url(text: str) -> URL:
+    """The address as an URL; raises GeneratorUnavailableError for one that no request can use."""
+    url = read_url(text)
+    if url is None or url.scheme not in ("http", "https") or not url.host or has_credentials(url):
         raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
     return url
 
@@ -73,94 +83,100 @@ class Connector(aiohttp.TCPConnector):
         return await self._wrap_existing_connection(*args, host, port, family=family, **kwargs)
 
 
-class SparingClient(DefaultAioHttpClient):
-    """The SDK's client on aiohttp, which reads an answer only a little ahead of whoever takes it in.
+def new_session(context: ssl.SSLContext, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """A client that uses no connection twice, keeps no cookie, and reads an answer only a little ahead.
 
-    By itself aiohttp reads half a megabyte of each ahead, which for hundreds that wait is most of the memory.
+    By itself aiohttp reads half a megabyte of each ahead, which for hundreds that wait is most of the memory. It
+    repeats a request on a broken connection by itself for idempotent methods only (`IDEMPOTENT_METHODS` in its
+    client.py), never a POST. It knows nothing of the environment: with `trust_env` it would send what a .netrc holds.
     """
-
-    def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return _sparing(super()._init_transport(*args, **kwargs))
-
-    def _init_proxy_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return _sparing(super()._init_proxy_transport(*args, **kwargs))
-
-
-def _sparing(transport: Any) -> httpx2.AsyncBaseTransport:
-    """The same transport with a session of ours, which is made in the running loop at the first request."""
-    transport.client = lambda: aiohttp.ClientSession(
-        connector=Connector(
-            ssl=transport.ssl_context,
-            keepalive_timeout=transport.limits.keepalive_expiry,
-            limit=transport.limits.max_connections,
-        ),
+    return aiohttp.ClientSession(
+        connector=Connector(ssl=context, limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
         read_bufsize=READ_AHEAD_BYTES,
-    )
-    return transport  # type: ignore[no-any-return]
-
-
-def new_http_client(context: ssl.SSLContext, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
-    """A client on aiohttp that follows no redirect and reuses no connection.
-
-    Proxies and certificates of the environment (HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE) hold: they describe
-    the network, and every program on the machine is expected to mind them. aiohttp repeats a request on a
-    broken connection by itself for idempotent methods only (`IDEMPOTENT_METHODS` in its client.py), never a POST.
-    """
-    return SparingClient(
-        verify=context,
-        timeout=timeout,
-        # 0 is "no limit" to aiohttp (None would be 100). The tiny expiry means that no connection is used twice.
-        limits=httpx2.Limits(max_connections=0, max_keepalive_connections=0, keepalive_expiry=1e-6),
-        follow_redirects=False,
-        event_hooks={"response": [refuse_unsuccessful]},
+        auto_decompress=False,
     )
 
 
-def new_client(api_key: str, base_url: str, http_client: httpx2.AsyncClient, timeout: httpx2.Timeout) -> AsyncOpenAI:
-    """The SDK on that HTTP client; it retries nothing, and every argument it would look up itself is given."""
-    return PlainOpenAI(
-        api_key=api_key,
-        admin_api_key="",
-        webhook_secret="",
-        base_url=base_url,
-        timeout=timeout,
-        max_retries=0,
-        http_client=http_client,
-    )
-
-
-async def send_json(http_client: httpx2.AsyncClient, url: httpx2.URL, api_key: str, document: bytes) -> httpx2.Response:
-    """Send one request as the SDK would, and return the answer, still to be read.
-
-    The SDK looks through its options, the environment and the body at every call, which takes longer than all the
-    rest of the call.
-    """
-    headers = {**HEADERS, "Authorization": f"Bearer {api_key}"}
-    return await http_client.send(
-        http_client.build_request("POST", url, content=document, headers=headers), stream=True
-    )
-
-
-def new_timeout(timeout_s: float) -> httpx2.Timeout:
+def new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
     """Wait `timeout_s` for each piece of an answer, but less for a connection."""
     connect_s = min(CONNECT_S, timeout_s)
-    return httpx2.Timeout(timeout_s, connect=connect_s, pool=connect_s)
+    return aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s, sock_read=timeout_s)
 
 
-async def refuse_unsuccessful(response: httpx2.Response) -> None:
-    """Raise Refusal for anything but 2xx before the SDK reads a body of any length or follows anything."""
-    if response.is_success:
-        return
+class Upstream:
+    """Sends what needs no form: generations, the question for the models, and the fetching of pictures.
+
+    Each method gives a successful answer, which must be closed, and raises one of FAILURES otherwise. No redirect is
+    followed. Made in the running loop.
+
+    Proxies of the environment (HTTPS_PROXY, NO_PROXY) hold, as its certificates do: they describe the network, and
+    every program on the machine is expected to mind them.
+    """
+
+    def __init__(self, api_key: str, base_url: URL, context: ssl.SSLContext, timeout_s: float) -> None:
+        self._proxies = Proxies()
+        path = base_url.raw_path.rstrip("/")
+        self._generations, self._models = (
+            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, MODELS)
+        )
+        self._posting = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
+        self._asking = self._posting.copy()
+        del self._asking["Content-Type"]
+        self._fetching = self._asking.copy()
+        self._fetching["Accept"] = "*/*"
+        del self._fetching["Authorization"]
+        self._session = new_session(context, new_timeout(timeout_s))
+
+    async def generate(self, document: bytes) -> Answer:
+        return await self._send("POST", self._generations, self._posting, data=document)
+
+    async def list_models(self, timeout_s: float) -> Answer:
+        return await self._send("GET", self._models, self._asking, timeout=new_timeout(timeout_s))
+
+    async def fetch(self, url: URL) -> Answer:
+        """What is at an address, which is sent neither the key nor anything else of ours."""
+        return await self._send("GET", url, self._fetching)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> Answer:
+        if way := self._proxies.options(url):
+            headers = headers.copy()
+            headers.extend(way.pop("headers", {}))
+            options |= way
+        try:
+            response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
+        except UnicodeError as error:
+            raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
+        read: Read = response.content.readany
+        if codings := response.headers.getall("Content-Encoding", None):
+            read = unpacking(read, ",".join(codings).split(","))
+
+        async def close() -> None:
+            response.close()
+
+        answer = Answer(response.headers, read, close)
+        if 200 <= response.status < 300:
+            return answer
+        try:
+            raise await read_refusal(response.status, answer)
+        finally:
+            response.close()
+
+
+async def read_refusal(status: int, answer: Answer) -> Refusal:
+    """The upstream's refusal with the beginning of its body, which may be of any length."""
     body = bytearray()
     try:
         async with asyncio.timeout(ERROR_BODY_S):
-            async for piece in response.aiter_bytes():
+            while len(body) < ERROR_BODY_BYTES and (piece := await answer.read()):
                 body += piece
-                if len(body) >= ERROR_BODY_BYTES:
-                    break
-    except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+    except FAILURES:
         pass  # a refusal stays one although its words broke off (a TimeoutError is an OSError)
-    raise Refusal(response.status_code, response.headers, bytes(body[:ERROR_BODY_BYTES]))
+    return Refusal(status, answer.headers, bytes(body[:ERROR_BODY_BYTES]))
 
 
 class BodyPlaces:

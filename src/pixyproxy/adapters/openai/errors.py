@@ -1,13 +1,11 @@
-"""The one place where failures of the SDK, of HTTP and of the network become errors of the domain."""
+"""The one place where failures of HTTP, of the network and of the SDK become errors of the domain."""
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiohttp
-import httpx2
-import openai
 
 from pixyproxy.adapters.openai.words import Words, harmless, read_document, read_words, retry_after
 from pixyproxy.domain.errors import (
@@ -57,17 +55,14 @@ NOT_SENT = (
     aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
-    httpx2.InvalidURL,
-    httpx2.UnsupportedProtocol,
 )
 TRANSIENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-TIMEOUTS = (TimeoutError, httpx2.ReadTimeout)
 
 
 class Refusal(Exception):
     """The upstream answered with something other than success."""
 
-    def __init__(self, status: int, headers: httpx2.Headers, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
         self.headers = headers
@@ -82,24 +77,21 @@ class StreamRefusal(Refusal):
         body = json.dumps({"error": error} if isinstance(error, dict) else document).encode()
         codes = read_words(body, "").codes
         status = next((status for code, status in STREAM_STATUSES.items() if code in codes), 500)
-        super().__init__(status, httpx2.Headers(), body)
+        super().__init__(status, {}, body)
         self.args = ("in its stream",)
         self.begun = begun
 
 
-FAILURES = (
-    Refusal,
-    openai.OpenAIError,
-    httpx2.HTTPError,
-    httpx2.InvalidURL,
-    httpx2.StreamClosed,
-    aiohttp.ClientError,
-    OSError,
-)
-"""All that a call of the SDK can end in; OSError covers TimeoutError and ConnectionError.
+class UnpackingError(Exception):
+    """The body is not packed as its Content-Encoding says."""
 
-StreamClosed is what an answer ends in that was closed, with its generator, before anybody read it.
-"""
+
+class SdkFailure(Exception):
+    """The SDK or its HTTP client failed; what did is the cause."""
+
+
+FAILURES = (Refusal, UnpackingError, SdkFailure, aiohttp.ClientError, OSError)
+"""All that a call can end in; OSError covers TimeoutError and ConnectionError."""
 
 
 def translate(error: Exception, *, api_key: str, model: str, model_requested: bool) -> GeneratorError:
@@ -131,14 +123,14 @@ def never_sent(error: Exception) -> bool:
 
 
 def _broken(error: Exception, api_key: str) -> GeneratorError:
-    # The transport reports a connection reset after sending as a ConnectTimeout, so the classes that the SDK
+    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so the classes that the SDK
     # raises are of no use: what aiohttp raised underneath decides, and in doubt it may have been paid.
     causes = tuple(_causes(error))
     words = harmless(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key)
     log.warning("The call of the generator failed: %s", words)
     if any(isinstance(cause, NOT_SENT) for cause in causes):
         return GeneratorUnavailableError("The generator cannot be reached.")
-    if any(isinstance(cause, TIMEOUTS) for cause in causes):
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return GeneratorTimeoutError("The generator did not answer in time.")
     return GeneratorConnectionLostError("The connection to the generator broke before its answer was complete.")
 

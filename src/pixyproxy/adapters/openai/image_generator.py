@@ -1,26 +1,18 @@
 """The generator behind OpenAI's images API: one call, one request."""
 
 import asyncio
-import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import httpx2
-from openai import AsyncOpenAI
-
-from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, declared_bytes, parse_answer, read_body
-from pixyproxy.adapters.openai.client import (
-    BodyPlaces,
-    checked_base_url,
-    new_client,
-    new_http_client,
-    new_timeout,
-    send_json,
-)
+from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
+from pixyproxy.adapters.openai.body import Answer
+from pixyproxy.adapters.openai.client import BodyPlaces, Upstream, checked_base_url
+from pixyproxy.adapters.openai.edits import Edits
 from pixyproxy.adapters.openai.errors import FAILURES, Refusal, StreamRefusal, never_sent, translate
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
-from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, Call, write_call
+from pixyproxy.adapters.openai.network import new_ssl_context
+from pixyproxy.adapters.openai.request import Call, write_call
 from pixyproxy.adapters.openai.stream import SMALL_BYTES, StreamReader
 from pixyproxy.adapters.openai.url_fetch import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import (
@@ -41,20 +33,16 @@ MAX_WAIT_S = 10.0
 
 BODIES_AT_ONCE = 2
 BODY_HOLD_S = 0.25
-# The SDK hands the answer over as it comes instead of reading it whole.
-UNREAD = {"X-Stainless-Raw-Response": "stream"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    client: AsyncOpenAI
-    http: httpx2.AsyncClient
-    generations: httpx2.URL
-    pictures: httpx2.AsyncClient
+    upstream: Upstream
+    edits: Edits
     fetcher: PictureFetcher
     places: BodyPlaces
     executor: ThreadPoolExecutor
-    answers: set[httpx2.Response]
+    answers: set[Answer]
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -99,19 +87,12 @@ class OpenAIImageGenerator(ImageGenerator):
         base_url = checked_base_url(self._base_url)
         if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
             raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
-        # At INFO the HTTP client logs every address, and that of a picture to fetch is a secret in itself.
-        http_log = logging.getLogger("httpx2")
-        if http_log.level == logging.NOTSET:
-            http_log.setLevel(logging.WARNING)
-        timeout = new_timeout(self._timeout_s)
-        context = httpx2.create_ssl_context()
-        http, pictures = new_http_client(context, timeout), new_http_client(context, timeout)
+        context = new_ssl_context()
+        upstream = Upstream(self._api_key, base_url, context, self._timeout_s)
         self._opened = _Opened(
-            client=new_client(self._api_key, str(base_url), http, timeout),
-            http=http,
-            generations=base_url.copy_with(path=base_url.path.rstrip("/") + GENERATIONS),
-            pictures=pictures,
-            fetcher=PictureFetcher(pictures, base_url, self._url_hosts),
+            upstream=upstream,
+            edits=Edits(self._api_key, str(base_url), context, self._timeout_s),
+            fetcher=PictureFetcher(upstream, base_url, self._url_hosts),
             places=BodyPlaces(BODIES_AT_ONCE, BODY_HOLD_S),
             executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="openai-decode"),
             answers=set(),
@@ -120,10 +101,10 @@ class OpenAIImageGenerator(ImageGenerator):
     async def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
-            for answer in tuple(opened.answers):  # closing the client alone would not wake who waits for their rest
-                await answer.aclose()
-            await opened.client.close()
-            await opened.pictures.aclose()
+            for answer in tuple(opened.answers):  # closing the clients alone would not wake who waits for their rest
+                await answer.close()
+            await opened.edits.close()
+            await opened.upstream.close()
             opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
 
     async def generate(
@@ -171,43 +152,34 @@ class OpenAIImageGenerator(ImageGenerator):
         make_room: MakeRoom | None,
         give_up: float,
     ) -> tuple[list[Made], bytes]:
-        if call.files:
-            response = await opened.client.post(
-                EDITS,
-                cast_to=httpx2.Response,
-                body=call.fields,
-                files=call.files,
-                options={"headers": {**UNREAD, "Content-Type": "multipart/form-data"}},
-            )
-        else:
-            response = await send_json(opened.http, opened.generations, self._api_key, call.document)
-        opened.answers.add(response)
+        answer = await (opened.edits.send(call) if call.files else opened.upstream.generate(call.document))
+        opened.answers.add(answer)
         try:
-            if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            if answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
                 # A little earlier than the caller's own deadline, which would lose what is finished with the rest.
                 deadline = give_up - min(MARGIN_S, self._timeout_s / 10)
                 stream = StreamReader(opened.places, opened.executor, on_partial, make_room, wanted, deadline)
-                made = await stream.read(response)
+                made = await stream.read(answer)
                 return made, b"\n".join(each.data for each in made if each.spoilt)
             # The answer waits in the socket's small buffers until there is room for it, and a place to be read.
             limit = MAX_ANSWER_BYTES * max(1, wanted)
-            declared = declared_bytes(response)
+            declared = answer.declared_bytes
             if make_room is not None and (declared or 0) <= limit:
                 await make_room(declared)
             async with opened.places.place():
-                raw = await read_body(response, limit)
+                raw = await read_body(answer, limit)
                 if len(raw) <= SMALL_BYTES:
                     return parse_answer(raw), raw
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
         finally:
-            opened.answers.discard(response)
-            await response.aclose()
+            opened.answers.discard(answer)
+            await answer.close()
 
     @property
     def _words(self) -> str:
-        base_url = httpx2.URL(self._base_url)
-        where = f"{base_url.host}:{base_url.port}" if base_url.port else base_url.host
+        url = checked_base_url(self._base_url)
+        where = url.host if url.is_default_port() else f"{url.host}:{url.port}"
         return f"openai at {where}, model {self._model}"
 
     async def _list_models(self, max_bytes: int) -> bytes | None:
@@ -215,15 +187,11 @@ class OpenAIImageGenerator(ImageGenerator):
         opened = self._require_open()
         try:
             async with asyncio.timeout(CHECK_S):
-                response = await opened.client.get(
-                    "/models",
-                    cast_to=httpx2.Response,
-                    options={"headers": UNREAD, "timeout": new_timeout(CHECK_S)},
-                )
+                answer = await opened.upstream.list_models(CHECK_S)
                 try:
-                    return await read_body(response, max_bytes) if max_bytes else b""
+                    return await read_body(answer, max_bytes) if max_bytes else b""
                 finally:
-                    await response.aclose()
+                    await answer.close()
         except (*FAILURES, GeneratorAnswerError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
                 return None

@@ -11,6 +11,7 @@ from pixyproxy.domain.image import GenerationRequest, InputImage
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"
+MODELS = "/models"
 
 # What this adapter says itself.
 OURS = frozenset({"model", "prompt", "n", "stream"})

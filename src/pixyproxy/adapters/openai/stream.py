@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx2
 import jiter
 
 from pixyproxy.adapters.openai.answer import (
@@ -18,6 +17,7 @@ from pixyproxy.adapters.openai.answer import (
     read_picture,
     read_reports,
 )
+from pixyproxy.adapters.openai.body import Answer
 from pixyproxy.adapters.openai.client import BodyPlaces
 from pixyproxy.adapters.openai.errors import FAILURES, StreamRefusal
 from pixyproxy.adapters.openai.events import Event, EventReader
@@ -72,7 +72,7 @@ class StreamReader:
     _made_bytes: int = 0
     _views: int = 0
 
-    async def read(self, response: httpx2.Response) -> list[Made]:
+    async def read(self, answer: Answer) -> list[Made]:
         """The pictures of the stream, at least one.
 
         However it ends, what was finished before is the answer: it is paid for. Raises what the stream ended
@@ -81,7 +81,7 @@ class StreamReader:
         events = EventReader(MAX_ANSWER_BYTES)
         failure: Exception = GeneratorConnectionLostError("The generator's stream ended without a finished picture.")
         try:
-            await self._read(response, events)
+            await self._read(answer, events)
         except (*FAILURES, GeneratorAnswerError) as error:
             failure = error
         if any(not made.spoilt or made.url for made in self._made):
@@ -93,10 +93,10 @@ class StreamReader:
             raise GeneratorAnswerError("The generator's picture cannot be read.", raw=raw) from failure
         raise failure
 
-    async def _read(self, response: httpx2.Response, events: EventReader) -> None:
+    async def _read(self, answer: Answer, events: EventReader) -> None:
         try:
             async with asyncio.timeout_at(self.deadline) as patience:
-                await self._read_events(response, events, patience)
+                await self._read_events(answer, events, patience)
         except FAILURES as error:
             if not isinstance(error, StreamRefusal):
                 self._take_rest(events)
@@ -108,12 +108,12 @@ class StreamReader:
             # Here and not in a thread: where the generator was closed, there is none any more.
             self._act(read_event(rest))
 
-    async def _read_events(self, response: httpx2.Response, events: EventReader, patience: asyncio.Timeout) -> None:
+    async def _read_events(self, answer: Answer, events: EventReader, patience: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
         size, linger_until = 0, None
         async with AsyncExitStack() as place:
             holding = False
-            async for piece in response.aiter_bytes():
+            while piece := await answer.read():
                 size += len(piece)
                 if size > MAX_STREAM_BYTES:
                     raise GeneratorAnswerError("The generator's stream is too large.")

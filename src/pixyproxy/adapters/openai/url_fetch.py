@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-import httpx2
+from yarl import URL
 
 from pixyproxy.adapters.openai.answer import Made, read_body
+from pixyproxy.adapters.openai.client import Upstream, has_credentials, read_url
 from pixyproxy.adapters.openai.errors import FAILURES
 from pixyproxy.domain.errors import GeneratorAnswerError
 
@@ -25,8 +26,8 @@ class PictureFetcher:
     reached by https, or by the upstream's own scheme.
     """
 
-    def __init__(self, http_client: httpx2.AsyncClient, base_url: httpx2.URL, hosts: tuple[str, ...]) -> None:
-        self._http = http_client
+    def __init__(self, upstream: Upstream, base_url: URL, hosts: tuple[str, ...]) -> None:
+        self._upstream = upstream
         self._base = base_url
         self._hosts = tuple(host.lower() for host in hosts)
 
@@ -63,23 +64,21 @@ class PictureFetcher:
         # A little earlier than the caller's own deadline, which would lose the address with everything else.
         deadline = min(asyncio.get_running_loop().time() + FETCH_S, give_up - MARGIN_S)
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
-            ):
-                data = await read_body(response, MAX_PICTURE_BYTES)
+            async with asyncio.timeout_at(deadline):
+                answer = await self._upstream.fetch(url)
+                try:
+                    data = await read_body(answer, MAX_PICTURE_BYTES)
+                finally:
+                    await answer.close()
         except (*FAILURES, GeneratorAnswerError) as error:
             raise GeneratorAnswerError("The picture the generator made could not be fetched.", raw=raw) from error
         if not data:
             raise GeneratorAnswerError("The picture the generator made is empty.", raw=raw)
         return data
 
-    def _allowed(self, address: str) -> httpx2.URL | None:
-        try:
-            url = self._base.join(address)
-        except (httpx2.InvalidURL, ValueError):
-            return None
-        if url.userinfo or not url.host:
+    def _allowed(self, address: str) -> URL | None:
+        url = read_url(address, self._base)
+        if url is None or has_credentials(url) or not url.host:
             return None
         if origin(url) == origin(self._base):
             return url
@@ -88,6 +87,6 @@ class PictureFetcher:
         return url if listed and url.scheme in ("https", self._base.scheme) else None
 
 
-def origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+def origin(url: URL) -> tuple[str, str | None, int | None]:
     """Scheme, host and port, the default port filled in (RFC 6454)."""
-    return url.scheme, url.host.lower(), url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, url.port

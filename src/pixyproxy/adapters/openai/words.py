@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-import httpx2
-
 MAX_WORDS = 1000
 """Characters of the upstream's own words that are passed on."""
 MAX_DOCUMENT_BYTES = 16 * 1024
@@ -88,7 +86,7 @@ def _texts(document: object) -> Iterator[tuple[int, str]]:
             left += [(depth + 1, each) for each in inner]
 
 
-def retry_after(headers: httpx2.Headers) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait as `Retry-After` says (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`; None if neither does."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -1,0 +1,147 @@
+"""Which proxies and certificates of the environment hold, and that generations go the way edits go."""
+
+import base64
+import ssl
+from pathlib import Path
+
+import aiohttp
+import httpx2
+import pytest
+from yarl import URL
+
+from pixyproxy.adapters.openai import network
+from pixyproxy.adapters.openai.network import Proxies, new_ssl_context
+from pixyproxy.adapters.openai.sdk import SparingClient
+from pixyproxy.domain.errors import GeneratorUnavailableError
+
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def proxy_for(address: str) -> str | None:
+    proxy = Proxies().options(URL(address)).get("proxy")
+    return None if proxy is None else str(proxy).rstrip("/")
+
+
+def proxy_of_edits(address: str) -> str | None:
+    transport = SparingClient()._transport_for_url(httpx2.URL(address))
+    proxy = getattr(transport, "proxy", None)
+    return None if proxy is None else str(proxy.url).rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("variables", "address", "expected"),
+    [
+        ({}, "http://example.com", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://example.com", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://example.com", None),
+        ({"HTTPS_PROXY": "p:1"}, "https://example.com", "http://p:1"),
+        ({"https_proxy": "https://p:1"}, "https://example.com", "https://p:1"),
+        ({"https_proxy": "http://low:1", "HTTPS_PROXY": "http://up:1"}, "https://example.com", "http://low:1"),
+        ({"ALL_PROXY": "http://all:1"}, "https://example.com", "http://all:1"),
+        ({"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://p:1"}, "https://example.com", "http://p:1"),
+        ({"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://p:1"}, "http://example.com", "http://all:1"),
+        ({"ALL_PROXY": "socks5://all:1", "HTTPS_PROXY": "http://p:1"}, "https://example.com", "http://p:1"),
+        ({"HTTPS_PROXY": ""}, "https://example.com", None),
+    ],
+)
+def test_the_environment_names_the_proxy(
+    variables: dict[str, str], address: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for(address) == proxy_of_edits(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "direct", "proxied"),
+    [
+        ("*", ["http://example.com", "http://10.0.0.1"], []),
+        ("other, *", ["http://example.com"], []),
+        ("", [], ["http://example.com"]),
+        ("example.com", ["http://example.com", "https://a.b.example.com:8443/x"], ["http://wwwexample.com"]),
+        ("Example.COM", ["http://EXAMPLE.com"], []),
+        (".example.com", ["http://www.example.com"], ["http://example.com"]),
+        ("*.example.com", ["http://www.example.com"], ["http://example.com"]),
+        ("*example.com", [], ["http://example.com"]),
+        ("a.com,example.com", ["http://example.com", "http://a.com"], ["http://b.com"]),
+        ("example.com:8443", ["https://www.example.com:8443"], ["https://example.com", "https://example.com:9"]),
+        ("example.com:443", [], ["https://example.com", "https://example.com:443"]),
+        ("localhost", ["http://localhost:9"], ["http://x.localhost"]),
+        ("10.1.2.3", ["http://10.1.2.3:8000"], ["http://10.1.2.4"]),
+        ("10.0.0.0/8", ["http://10.1.2.3"], ["http://11.1.2.3", "http://example.com"]),
+        ("127.0.0.1:81", ["http://127.0.0.1:81"], ["http://127.0.0.1"]),
+        ("::1", ["http://[::1]:8000"], ["http://[::2]"]),
+        ("[::1]", ["http://[::1]:8000"], ["http://[::2]"]),
+        ("[::1]:8000", ["http://[::1]:8000"], ["http://[::1]"]),
+        ("fe80::/10", ["http://[fe80::1]"], ["http://[::1]"]),
+        ("[fe80::]/10", ["http://[fe80::1]"], ["http://[::1]"]),
+        ("http://example.com", ["http://example.com"], ["https://example.com", "http://www.example.com"]),
+        ("all://*.example.com", ["https://www.example.com"], ["https://example.com"]),
+        ("http://10.0.0.0/8", ["http://10.1.2.3"], ["https://10.1.2.3"]),
+        ("https://", ["https://example.com"], ["http://example.com"]),
+        ("example.com/x,a:b:c,10.0.0.0/99,[", [], ["http://example.com", "http://10.0.0.1"]),
+    ],
+)
+def test_no_proxy_names_what_goes_without(
+    no_proxy: str, direct: list[str], proxied: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://p:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    for address in direct:
+        assert proxy_for(address) is proxy_of_edits(address) is None
+    for address in proxied:
+        assert proxy_for(address) == proxy_of_edits(address) == "http://p:1"
+
+
+@pytest.mark.parametrize(("address", "where"), [("http://a", "headers"), ("https://a", "proxy_headers")])
+def test_credentials_of_a_proxy_are_sent_to_it_alone(address: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://user:p%40ss@p:1")
+    options = Proxies().options(URL(address))
+    words = base64.b64encode(b"user:p@ss").decode()
+    assert options == {"proxy": URL("http://p:1"), where: {"Proxy-Authorization": f"Basic {words}"}}
+
+
+@pytest.mark.parametrize("proxy", ["ftp://user:hush@p:1", "http://", "http://user:hush@p:x", "http://a%3Ab:hush@p"])
+def test_what_is_no_proxy_is_refused_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(GeneratorUnavailableError, match="HTTPS_PROXY") as caught:
+        Proxies()
+    assert "hush" not in caught.value.message
+
+
+def test_a_proxy_that_does_not_speak_http_fails_who_would_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:hush@p:1")
+    with pytest.raises(aiohttp.InvalidURL) as caught:
+        Proxies().options(URL("http://a"))
+    assert "hush" not in str(caught.value)
+
+
+def test_the_certificates_of_the_environment_are_trusted_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = new_ssl_context()
+    assert system.verify_mode == ssl.CERT_REQUIRED
+    assert system.check_hostname
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert new_ssl_context().cert_store_stats()["x509"] == 0
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        new_ssl_context()
+
+
+def test_certificates_are_found_where_distributions_keep_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(tmp_path / "none"), openssl_capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(network, "CA_FILES", (str(tmp_path / "none either"),))
+    assert new_ssl_context().cert_store_stats()["x509"] == 0
+    found = tmp_path / "found"
+    found.write_text("no certificate")
+    monkeypatch.setattr(network, "CA_FILES", (str(tmp_path / "none either"), str(found)))
+    with pytest.raises(ssl.SSLError):
+        new_ssl_context()
