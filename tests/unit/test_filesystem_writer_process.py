@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pixyproxy.adapters.filesystem import writes
+from pixyproxy.adapters.filesystem import writer_process, writes
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.writer_messages import MAX_BYTES
 from pixyproxy.domain.errors import BlobStoreError
@@ -142,6 +142,23 @@ async def test_a_process_that_ended_is_replaced_after_a_while(
     os.kill(pid, signal.SIGKILL)
     await until(lambda: store._writes._process is None)
     assert await process_of(store) != pid
+
+
+async def test_a_process_without_work_is_let_go(
+    store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_process, "IDLE_S", 0.5)
+    pid = await process_of(store)
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        await put_many(store, 1)
+    process = store._writes.process
+    assert process is not None, "it was let go while it had work"
+    assert process.pid == pid
+    await until(lambda: store._writes._process is None)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+    assert "has ended" not in caplog.text
+    assert await process_of(store) != pid  # which is started at once when it is wanted again
 
 
 async def test_where_no_process_can_be_started_threads_write(

@@ -21,6 +21,8 @@ from pixyproxy.domain.errors import BlobStoreError
 
 _SEND_BUFFER = 512 * 1024
 """Bytes that may wait for the process; what does not fit is written by threads."""
+IDLE_S = 10.0
+"""After so long without a picture the process is let go, and its memory with it."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +34,11 @@ class WriterGoneError(Exception):
 class WriterProcess:
     """The service's end. All methods are for the event loop on which it was started.
 
-    `on_end` is called when the process has ended by itself, after all whose pictures it had were told.
+    `on_end` is called when the process has ended, by itself (True) or because it had nothing to do, after all whose
+    pictures it had were told.
     """
 
-    def __init__(self, mount: Mount, *, threads: int, on_end: Callable[[], object]) -> None:
+    def __init__(self, mount: Mount, *, threads: int, on_end: Callable[[bool], object]) -> None:
         self._mount = mount
         self._threads = threads
         self._on_end = on_end
@@ -44,6 +47,9 @@ class WriterProcess:
         self._link: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._reaping: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._used = 0.0
+        self._let_go = False
         self.ready = False
 
     @property
@@ -88,6 +94,7 @@ class WriterProcess:
             self._link.sendmsg(put_packet(key, guid, data, sidecar))
         except OSError:  # no room for it now, or the process is just ending, which `_receive` finds
             return None
+        self._used = self._loop.time()
         answer = self._waiting[key] = self._loop.create_future()
         return answer
 
@@ -102,14 +109,17 @@ class WriterProcess:
             if packet:
                 self._take(Answer.of(packet))
             else:
-                _log.warning("The process that writes pictures has ended: threads write them")
+                if not self._let_go:
+                    _log.warning("The process that writes pictures has ended: threads write them")
                 self._close()
                 self._reaping = self._loop.create_task(self._reap())
-                self._on_end()
+                self._on_end(not self._let_go)
 
     def _take(self, answer: Answer) -> None:
         if answer.kind is Kind.READY:
             self.ready = True
+            self._used = self._loop.time()
+            self._timer = self._loop.call_later(IDLE_S, self._look_whether_idle)
             _log.info("Pictures are written by a process of their own now (pid %s)", self.pid)
         elif answer.kind is Kind.LOG:
             _log.log(answer.number, "%s", answer.words)
@@ -118,9 +128,25 @@ class WriterProcess:
         else:
             self._waiting.pop(answer.key).set_exception(_error(answer))
 
+    def _look_whether_idle(self) -> None:
+        left_s = self._used + IDLE_S - self._loop.time()
+        if self._waiting or left_s > 0:
+            self._timer = self._loop.call_later(max(left_s, 1.0), self._look_whether_idle)
+        else:
+            self._say_no_more()
+
+    def _say_no_more(self) -> None:
+        """Have the process end when it has written what it has."""
+        self.ready, self._let_go = False, True
+        if self._link is not None:
+            with suppress(OSError):  # it has just ended
+                self._link.shutdown(socket.SHUT_WR)
+
     def _close(self) -> None:
-        """Let go of the process; whose pictures it still had hear that it is gone."""
+        """Note that the process is gone; whose pictures it still had hear of it."""
         self.ready = False
+        if self._timer is not None:
+            self._timer.cancel()
         link, self._link = self._link, None
         if link is not None:
             self._loop.remove_reader(link)
@@ -136,10 +162,7 @@ class WriterProcess:
 
     async def stop(self) -> None:
         """Let it write what it has, and wait for its end."""
-        self.ready = False
-        if self._link is not None:
-            with suppress(OSError):  # it has just ended
-                self._link.shutdown(socket.SHUT_WR)
+        self._say_no_more()
         if self._waiting:
             await asyncio.wait(tuple(self._waiting.values()))
         self._close()

@@ -104,8 +104,9 @@ class Writes:
             await process.start()
         except OSError as error:
             _log.info("Pictures are written by threads, since no process can be started for it: %s", error)
-            self._process_ended()
+            self._process_ended(by_itself=True)
 
-    def _process_ended(self) -> None:
+    def _process_ended(self, by_itself: bool) -> None:
         self._process = None
-        self._start_from = asyncio.get_running_loop().time() + RESTART_S
+        if by_itself:
+            self._start_from = asyncio.get_running_loop().time() + RESTART_S
