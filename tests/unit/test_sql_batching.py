@@ -1,4 +1,4 @@
-"""Reads by key that arrive together: one query for many, and each caller on its own when something goes wrong."""
+"""Reads by key, or writes, that arrive together: one for many, and each caller on its own when something goes wrong."""
 
 import asyncio
 import threading
@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 
 from pixyproxy.adapters._sql import threads
-from pixyproxy.adapters._sql.batching import MAX_BATCH, BatchedReads
-from pixyproxy.adapters._sql.threads import ConnectionThreads
+from pixyproxy.adapters._sql.batching import MAX_BATCH, MAX_WRITES, ApartError, BatchedReads, BatchedWrites
+from pixyproxy.adapters._sql.threads import Call, ConnectionThreads, Work
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError
 
 
@@ -278,3 +278,133 @@ async def test_closing_refuses_a_query_that_no_thread_has_begun(
     pool.start()
     assert await reads.get("key 1") == "value 1"
     assert table.queries == [("key 1",)]
+
+
+# Writes
+
+
+class Ledger(Table):
+    """Items that were written, together or alone, and a way to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together: list[list[str]] = []
+        self.alone: list[str] = []
+        self.locked = threading.Event()
+        self.locked.set()
+
+    def write_all(self, link: object, deadline: float, items: Sequence[str]) -> Sequence[str]:
+        self.together.append(list(items))
+        self._begun.release()
+        assert self._go_on.wait(20)
+        if self.failure is not None:
+            raise self.failure
+        if "bad" in items or "locked" in items:
+            raise ApartError
+        return [f"{item} written" for item in items]
+
+    def write_one(self, link: object, deadline: float, item: str) -> str:
+        self._begun.release()
+        assert self._go_on.wait(20)
+        if item == "locked":
+            assert self.locked.wait(20)
+        if item == "bad":
+            raise DataValidationError("It is bad.")
+        self.alone.append(item)
+        return f"{item} written"
+
+
+@pytest.fixture
+async def ledger() -> Ledger:
+    return Ledger()
+
+
+Writes = BatchedWrites[Table, str, str]
+
+
+@pytest.fixture
+async def writes(pool: ConnectionThreads[Table], ledger: Ledger) -> AsyncIterator[Writes]:
+    yield BatchedWrites(pool, ledger.write_one, ledger.write_all)
+    ledger.release()
+    ledger.locked.set()
+
+
+async def written(writes: Writes, ledger: Ledger, *items: str) -> "list[asyncio.Task[str]]":
+    """Callers that write one item each, the first alone and the others together, as soon as the ledger is released."""
+    ledger.hold()
+    first = asyncio.create_task(writes.get("first"))
+    await asyncio.sleep(0)
+    await ledger.begun()
+    tasks = [asyncio.create_task(writes.get(item)) for item in items]
+    await asyncio.sleep(0)
+    return [first, *tasks]
+
+
+async def test_writes_that_come_together_are_done_together(writes: Writes, ledger: Ledger) -> None:
+    items = [f"item {number}" for number in range(MAX_WRITES + 3)] + ["item 0"]
+    tasks = await written(writes, ledger, *items)
+    ledger.release()
+    assert await asyncio.gather(*tasks) == [f"{item} written" for item in ("first", *items)]
+    assert ledger.alone == ["first"]
+    assert ledger.together == [items[:MAX_WRITES], items[MAX_WRITES:]]
+
+
+async def test_writes_that_cannot_be_together_are_done_one_by_one(writes: Writes, ledger: Ledger) -> None:
+    first, one, bad, two = await written(writes, ledger, "one", "bad", "two")
+    ledger.release()
+    assert await asyncio.gather(first, one, two) == ["first written", "one written", "two written"]
+    with pytest.raises(DataValidationError):
+        await bad
+    assert sorted(ledger.alone) == ["first", "one", "two"]
+
+
+async def test_a_write_that_waits_for_a_lock_keeps_no_other(writes: Writes, ledger: Ledger) -> None:
+    ledger.locked.clear()
+    first, locked, one, two = await written(writes, ledger, "locked", "one", "two")
+    ledger.release()
+    assert await asyncio.gather(first, one, two) == ["first written", "one written", "two written"]
+    assert await writes.get("later") == "later written"
+    assert not locked.done()
+    ledger.locked.set()
+    assert await locked == "locked written"
+
+
+async def test_a_caller_who_leaves_before_the_writes_are_parted_is_left_out(writes: Writes, ledger: Ledger) -> None:
+    _, one, bad = await written(writes, ledger, "one", "bad")
+    one.cancel()
+    ledger.release()
+    with pytest.raises(DataValidationError):
+        await bad
+    await asyncio.wait([one])
+    assert await writes.get("two") == "two written"
+    assert "one" not in ledger.alone
+
+
+async def test_an_outage_while_writing_together_is_everybodys(writes: Writes, ledger: Ledger) -> None:
+    first, *tasks = await written(writes, ledger, "one", "two")
+    ledger.failure = DBConnectionError("The connection to the database was lost.")
+    ledger.release()
+    assert await first == "first written"
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(error) for error in errors] == ["The connection to the database was lost."] * 2
+    assert errors[0] is not errors[1]
+    assert ledger.alone == ["first"]
+
+
+async def test_where_the_threads_end_before_writes_are_parted_they_fail(
+    pool: ConnectionThreads[Table], writes: Writes, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *tasks = await written(writes, ledger, "one", "bad")
+    put = pool.put
+
+    def ended(work: Work[Table]) -> None:
+        if isinstance(work, Call):
+            raise DBConnectionError("The database is not open.")
+        put(work)
+
+    monkeypatch.setattr(pool, "put", ended)
+    ledger.release()
+    assert await first == "first written"
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["The database is not open."] * 2
+    assert ledger.alone == ["first"]

@@ -202,7 +202,7 @@ def _expected(world: World, scenario: str, completed: list[str], point: Point | 
         wrong += [] if picture("deleted in part") in world.quarantined() else ["bytes without a row are gone"]
         wrong += [f"not adopted: {row}" for row in rows if row.status != "ready"]
     elif point is None or point.killed:
-        wanted = "ready" if "rename image" in completed else "unknown" if "commit add_batch" in completed else None
+        wanted = "ready" if "rename image" in completed else "unknown" if "commit add_batches" in completed else None
         wrong += [f"{status} where {wanted} was to be expected"] if status != wanted else []
     else:
         wrong += _expected_of_error(world, status, point, completed)

@@ -138,12 +138,11 @@ def watch_commits(database: Any, steps: Steps) -> None:
     Before it, all statements have been executed and the transaction is open; after it, it is durable and
     nobody has been told.
     """
-    write, change = database.write, database.change
+    write, grouped = database.write, database.grouped
+    begun: list[Step] = []
 
     @wraps(write)
     async def stepped(job: Callable[..., Any], **options: Any) -> Any:
-        begun: list[Step] = []
-
         def statements(session: Any) -> Any:
             result = job(session)
             begun.append(steps.begin(f"commit {getattr(job, 'func', job).__name__}"))
@@ -153,17 +152,26 @@ def watch_commits(database: Any, steps: Steps) -> None:
         steps.end(begun[-1])
         return result
 
-    @wraps(change)
-    async def stepped_change(job: Callable[..., Any]) -> Any:
-        # What is executed and committed at once is not there before.
-        step = steps.begin(f"commit {getattr(job, 'func', job).__name__}")
-        result = await change(job)
-        steps.end(step)
-        return result
+    @wraps(grouped)
+    def stepped_groups(write_all: Callable[..., Any], **options: Any) -> Any:
+        # What is executed and committed at once is not there before; in SQLite it is a transaction like any.
+        at_once = options.get("one_statement") and isinstance(database, MySQLDatabase)
 
-    database.write = stepped
-    if isinstance(database, MySQLDatabase):  # of the other it is a transaction like any
-        database.change = stepped_change  # type: ignore[method-assign]
+        def statements(session: Any, items: Any) -> Any:
+            result = None if at_once else write_all(session, items)
+            begun.append(steps.begin(f"commit {write_all.__name__}"))
+            return write_all(session, items) if at_once else result
+
+        write_one = grouped(statements, **options)
+
+        async def stepped_one(item: Any) -> Any:
+            result = await write_one(item)
+            steps.end(begun[-1])
+            return result
+
+        return stepped_one
+
+    database.write, database.grouped = stepped, stepped_groups
 
 
 def killed_at(number: int, when: str) -> Fault:

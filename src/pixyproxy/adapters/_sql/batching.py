@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from pixyproxy.adapters._sql import threads
-from pixyproxy.adapters._sql.threads import TOO_LATE, L, Workers
+from pixyproxy.adapters._sql.threads import TOO_LATE, Call, L, Workers
 from pixyproxy.domain.errors import DBConnectionError
 
 MAX_BATCH = 100
@@ -19,6 +19,10 @@ MAX_WRITES = 16
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class ApartError(Exception):
+    """What was to be done together can be done one by one only."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,22 +104,26 @@ class _Batches(ABC, Generic[L, K, V]):
         return bool(taken)
 
     def run(self, link: L) -> object:
-        """The outcome for each that was taken: what comes of it, or an error."""
+        """The outcome for each that was taken: what comes of it, or an error. None if they cannot be done together."""
         taken = self._taken
-        if len(taken) > 1:
-            try:
-                return self._run_all(link, taken)
-            except DBConnectionError:
-                raise
-            except Exception:  # noqa: BLE001, S110 - something about one of them, and each answers for its own
-                pass
-        return [self._run_alone(link, asked) for asked in taken]
+        if len(taken) == 1:
+            return [self._run_alone(link, taken[0])]
+        try:
+            return self._run_all(link, taken)
+        except DBConnectionError:
+            raise
+        except Exception:  # noqa: BLE001 - something about one of them, and each answers for its own
+            return self._part(link, taken)
 
     def _run_alone(self, link: L, asked: _Asked[K, V]) -> V | Exception:
         try:
             return self._do_one(link, asked.deadline, asked.key)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             return error
+
+    def _part(self, link: L, taken: Sequence[_Asked[K, V]]) -> Sequence[V | Exception] | None:
+        """What comes of each of several that cannot be done together."""
+        return [self._run_alone(link, asked) for asked in taken]
 
     @abstractmethod
     def _run_all(self, link: L, taken: Sequence[_Asked[K, V]]) -> Sequence[V]:
@@ -176,7 +184,8 @@ class BatchedReads(_Batches[L, K, V | None]):
 class BatchedWrites(_Batches[L, K, V]):
     """Writes many items in one transaction: `write_all(link, deadline, items)` gives the result of each.
 
-    It must change nothing where it raises anything but DBConnectionError: then `write_one` writes each by itself.
+    It must change nothing where it raises anything but DBConnectionError: then `write_one` writes each by itself, all
+    at once, so that one that has to wait for a lock keeps none of the others.
     """
 
     def __init__(
@@ -186,7 +195,7 @@ class BatchedWrites(_Batches[L, K, V]):
         write_all: Callable[[L, float, Sequence[K]], Sequence[V]],
     ) -> None:
         super().__init__(pool, MAX_WRITES)
-        self._do_one_write = write_one
+        self._write_one = write_one
         self._write_all = write_all
 
     def _run_all(self, link: L, taken: Sequence[_Asked[K, V]]) -> Sequence[V]:
@@ -194,4 +203,25 @@ class BatchedWrites(_Batches[L, K, V]):
         return self._write_all(link, min(asked.deadline for asked in taken), [asked.key for asked in taken])
 
     def _do_one(self, link: L, deadline: float, key: K) -> V:
-        return self._do_one_write(link, deadline, key)
+        return self._write_one(link, deadline, key)
+
+    def _part(self, link: L, taken: Sequence[_Asked[K, V]]) -> None:
+        return None
+
+    def settle(self, result: object, failure: BaseException | None) -> None:
+        """Answer those that were taken, or have each written by itself."""
+        taken = self._taken
+        if taken and result is None and failure is None:
+            self._taken = []
+            for asked in taken:
+                self._write_apart(asked)
+        super().settle(result, failure)
+
+    def _write_apart(self, asked: _Asked[K, V]) -> None:
+        def write(link: L, deadline: float) -> V:
+            return self._write_one(link, deadline, asked.key)
+
+        try:
+            self._pool.put(Call(write, asked.deadline, self.loop, asked.answer))
+        except DBConnectionError as error:
+            asked.fail(error.message)

@@ -58,8 +58,8 @@ class Workers(Protocol[L_co]):
 
 
 @dataclass(slots=True, eq=False)
-class _Call(Generic[L]):
-    """A job and where its outcome is awaited."""
+class Call(Generic[L]):
+    """A job, by when it is to be done, and where its outcome is awaited."""
 
     job: Callable[[L, float], Any]
     deadline: float
@@ -128,7 +128,7 @@ class ConnectionThreads(Generic[L]):
         the caller is cancelled, never runs; one that runs goes on and has to heed the deadline itself.
         """
         loop = asyncio.get_running_loop()
-        call: _Call[L] = _Call(job, time.monotonic() + CALL_SECONDS, loop, loop.create_future())
+        call: Call[L] = Call(job, time.monotonic() + CALL_SECONDS, loop, loop.create_future())
         self.put(call)
         timer = loop.call_later(CALL_SECONDS, call.fail, TOO_LATE)
         try:

@@ -5,14 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.batching import BatchedReads, BatchedWrites
+import pymysql
+
+from pixyproxy.adapters._sql.batching import ApartError, BatchedReads, BatchedWrites
 from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
+from pixyproxy.adapters.mysql.errors import BUSY, code_of
 from pixyproxy.adapters.mysql.migrations import check_schema
 from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, connect_on_loop
 from pixyproxy.adapters.mysql.session import run_read, run_write
+from pixyproxy.domain.errors import DBConnectionError
 
 T = TypeVar("T")
 
@@ -140,7 +144,12 @@ def _write_all(
         found = [result for item in items if reread and (result := reread(session, item)) is not None]
         return found if len(found) == len(items) else None
 
-    return run_write(link, deadline, lambda session: write(session, items), reread_all)
+    try:
+        return run_write(link, deadline, lambda session: write(session, items), reread_all, patient=False)
+    except DBConnectionError as error:
+        if isinstance(error.__cause__, pymysql.MySQLError) and code_of(error.__cause__) in BUSY:
+            raise ApartError from error
+        raise
 
 
 def _ping(session: Session) -> None:

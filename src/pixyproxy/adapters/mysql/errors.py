@@ -30,7 +30,7 @@ _SLOW = "The database did not answer in time."
 _READ_ONLY = "The database server is read-only."
 _DISK = "The database server has no space left."
 
-DEADLOCK, LOCK_TIMEOUT = ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT
+BUSY = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
 DUPLICATE_COLUMN, DUPLICATE_INDEX = ER.DUP_FIELDNAME, ER.DUP_KEYNAME
 ABSENT_COLUMN_OR_INDEX = 1091  # to be dropped
 UNKNOWN_DATABASE, DATABASE_DENIED, PRIVILEGE_DENIED, NO_SUCH_TABLE = 1049, 1044, 1227, 1146
@@ -74,8 +74,7 @@ _OUTAGES = {
     1040: _FULL,
     1203: _FULL,
     1226: _FULL,
-    DEADLOCK: _BUSY,
-    LOCK_TIMEOUT: _BUSY,
+    **dict.fromkeys(BUSY, _BUSY),
     1317: _SLOW,  # the query was killed
     1969: _SLOW,  # max_statement_time (MariaDB)
     3024: _SLOW,  # max_execution_time (MySQL)

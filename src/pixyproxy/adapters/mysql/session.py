@@ -11,7 +11,7 @@ from pymysql.cursors import Cursor
 from pixyproxy.adapters._sql.mapping import from_json
 from pixyproxy.adapters._sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.adapters.mysql.connection import ServerLink
-from pixyproxy.adapters.mysql.errors import DEADLOCK, LOCK_TIMEOUT, code_of, is_lost, translate
+from pixyproxy.adapters.mysql.errors import BUSY, code_of, is_lost, translate
 from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
@@ -153,9 +153,14 @@ def run_read(link: ServerLink, deadline: float, job: Callable[[Session], T]) -> 
 
 
 def run_write(
-    link: ServerLink, deadline: float, job: Callable[[Session], T], reread: Callable[[Session], T | None] | None
+    link: ServerLink,
+    deadline: float,
+    job: Callable[[Session], T],
+    reread: Callable[[Session], T | None] | None,
+    *,
+    patient: bool = True,
 ) -> T:
-    """The result of a job that is one transaction.
+    """The result of a job that is one transaction, tried again after a deadlock or a wait for a lock if `patient`.
 
     Where the connection is lost during the commit, `reread` finds the result if the transaction took
     effect; without it, or if it finds none, the outcome is unknown and DBConnectionError is raised.
@@ -168,7 +173,7 @@ def run_write(
         return result
 
     try:
-        return _run(link, deadline, transaction)
+        return _run(link, deadline, transaction, patient=patient)
     except _OutcomeUnknownError:
         result = reread and _run(link, deadline, reread)
         if result is None:
@@ -180,7 +185,7 @@ class _OutcomeUnknownError(DBConnectionError):
     """The connection was lost while the commit was under way."""
 
 
-def _run(link: ServerLink, deadline: float, job: Callable[[MySQLSession], T]) -> T:
+def _run(link: ServerLink, deadline: float, job: Callable[[MySQLSession], T], *, patient: bool = True) -> T:
     tries = 0
     while True:
         tries += 1
@@ -198,10 +203,8 @@ def _run(link: ServerLink, deadline: float, job: Callable[[MySQLSession], T]) ->
                 _roll_back(link)
             if lost and session.committing:
                 raise _OutcomeUnknownError("The connection to the database was lost during a commit.") from error
-            again = (lost and time.monotonic() + CONNECT_SECONDS < deadline) or code_of(error) in {
-                DEADLOCK,
-                LOCK_TIMEOUT,
-            }
+            again = lost and time.monotonic() + CONNECT_SECONDS < deadline
+            again = again or (patient and code_of(error) in BUSY)
             if tries >= _TRIES or not again:
                 raise translate(error) from error
         except BaseException:
