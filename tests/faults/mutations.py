@@ -61,6 +61,7 @@ STEPS = FLUSHES | FILES | ROWS | RECORDS
 
 UNIT, CONFORMANCE = "tests/unit", "tests/conformance"
 WRITING = [f"{UNIT}/test_filesystem_{name}.py" for name in ("sidecar", "durability", "room")]
+BY_PROCESS = [f"{UNIT}/test_filesystem_writer_process.py"]
 ORDERING = [f"{UNIT}/test_filesystem_recovery.py", f"{UNIT}/test_filesystem_recovery_faults.py"]
 ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_recovery.py")
 SQLITE = [f"{UNIT}/test_sql_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
@@ -74,6 +75,9 @@ TESTS = {
     "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
     "adapters/filesystem/syscalls.py": WRITING,
     "adapters/filesystem/writer.py": WRITING,
+    "adapters/filesystem/writer_main.py": BY_PROCESS,
+    "adapters/filesystem/writes.py": BY_PROCESS + WRITING,
+    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{UNIT}/test_filesystem_derivatives.py"] + WRITING,
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/adoption.py": ORDERING,
     "adapters/filesystem/recovery.py": ORDERING,
@@ -146,6 +150,7 @@ def tests_fail(tests: list[str], mutation: Mutation | None) -> int:
                 os.dup2(out, fd)
             os.chdir(REPOSITORY)
             sys.path.insert(0, folder)
+            os.environ["PYTHONPATH"] = folder  # for processes that the tests start
             sys.dont_write_bytecode = True
             base = f"--basetemp={folder}/tests"
             status = int(
