@@ -139,10 +139,28 @@ def test_mysql_does_less_for(database: MySQLSettings, shape: str) -> None:
     assert mysql_reads(database, SHAPES[shape]) <= LESS_READS[shape]
 
 
-@pytest.mark.parametrize(("shape", "count"), [("list", 1), ("one letter", 2), ("common word", 2), ("three letters", 3)])
+@pytest.mark.parametrize(("shape", "count"), [("list", 1), ("one letter", 2), ("common word", 2), ("three letters", 2)])
 def test_so_many_statements(file: Path, shape: str, count: int) -> None:
     with closing(connect(file, query_only=True)) as connection:
         assert statements(SQLiteSession(connection), SHAPES[shape], BOUNDS) == count
+
+
+def test_a_longer_beginning_of_few_rows_is_counted_by_itself(file: Path, database: MySQLSettings) -> None:
+    query = ImageQuery(terms=("bara",), limit=10)
+    with closing(connect(file, query_only=True)) as connection:
+        assert statements(SQLiteSession(connection), query, BOUNDS) == 3
+    assert sqlite_steps(file, query) <= LESS_STEPS["three letters"]
+    assert mysql_reads(database, query) <= LESS_READS["three letters"]
+
+
+def test_that_a_server_gave_up_is_noticed(database: MySQLSettings) -> None:
+    with closing(database.database().server.connect()) as connection:
+        session = MySQLSession(connection, math.inf)
+        if not (end := session.give_up_after(100)):
+            pytest.skip("this server cannot be told to give up")
+        for limit, gave_up in ((10, False), (1000, True), (10, False)):
+            session.fetch(f"SELECT id FROM (SELECT id FROM images LIMIT {limit}) AS some GROUP BY id {end}", {})
+            assert session.gave_up is gave_up
 
 
 def test_every_shape_finds_something_save_those_that_never_do(file: Path) -> None:

@@ -12,11 +12,12 @@ from pixyproxy.domain.query import ImageQuery
 
 
 class Stage(NamedTuple):
-    """The ids between two, all of them or those in a listing."""
+    """The ids between two, all of them or those in a listing; `is_rough`: it begins with what is only near the time."""
 
     before: int
     floor: int
     listing: Listing | None = None
+    is_rough: bool = False
 
 
 class Plan(NamedTuple):

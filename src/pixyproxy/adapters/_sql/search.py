@@ -6,12 +6,19 @@ from typing import Any, NamedTuple
 
 from pixyproxy.adapters._sql import dates
 from pixyproxy.adapters._sql.bounds import GROWTH, Bounds
-from pixyproxy.adapters._sql.image_query import has_dates, is_led_by_word, is_plain, scope_listing, scope_parameters
+from pixyproxy.adapters._sql.image_query import (
+    has_dates,
+    is_led_by_word,
+    is_plain,
+    is_wide,
+    scope_listing,
+    scope_parameters,
+)
 from pixyproxy.adapters._sql.listing import MANY, Window, batch_of
 from pixyproxy.adapters._sql.mapping import IMAGE_COLUMNS, to_image
 from pixyproxy.adapters._sql.planning import Plan, Planner, Stage
 from pixyproxy.adapters._sql.session import Row, Session
-from pixyproxy.adapters._sql.words import Word, count_if_rare, look_up
+from pixyproxy.adapters._sql.words import Word, look_up
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 
@@ -22,12 +29,10 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
     """One page of what the query finds."""
     if is_plain(query):
         return _list(session, query)
-    before, floor, few_dates = _before(query), 0, False
-    words = look_up(session, query.terms, bounds)
+    before, floor, few_dates, is_rough = _before(query), 0, False, False
+    words = look_up(session, query.terms, bounds, before if is_led_by_word(query) else None)
     if any(word.is_absent for word in words):
         return Page(())
-    if is_led_by_word(query):
-        words = [count_if_rare(session, word, before, bounds) for word in words]
     stages = []
     if has_dates(query):
         span = dates.span(session, query, bounds)
@@ -36,8 +41,8 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
             floor = span.floor
             if span.before < before:
                 stages.append(Stage(before, max(floor, span.before), dates.stragglers(session)))
-                before = span.before
-    stages.append(Stage(before, floor))
+                before, is_rough = span.before, is_wide(query)
+    stages.append(Stage(before, floor, is_rough=is_rough))
     return _Collector(session, query, words, bounds, few_dates=few_dates).page(stages)
 
 
@@ -84,8 +89,8 @@ class _Collector:
     def _look_through(self, stage: Stage) -> int | None:
         """Add the matches, and return the lowest id that was looked at, None if no more are listed."""
         before, size = stage.before, max(self._bounds.batch, 3 * self._query.limit // 2)
-        if stage.listing is not None:
-            size *= GROWTH  # of what is out of order the least is of the time
+        if stage.listing is not None or stage.is_rough:
+            size *= GROWTH  # the least of what is out of order is of the time, and none of what was made just after it
         plan = self._planner.first(stage, self._missing)
         size = max(size, plan.size)
         while True:

@@ -10,7 +10,11 @@ from pixyproxy.adapters._sql.session import Row, Session
 IS_PREFIXED = "term >= :{name} AND term < :{name}_end"
 GOES_ON = "term > :{name} AND term < :{name}_end"
 _LAST = "\U0010ffff"
-_OLDEST, _NEWEST = -1, -2
+_ENDS, _COUNTED = -1, -2
+_SHORT = 3
+"""A word of so few letters is the beginning of many: in one statement these are glanced at and counted."""
+_OTHER_ROWS = 100
+"""More than a glance reads beside the window."""
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz{"
 
 
@@ -43,33 +47,18 @@ class Word(NamedTuple):
         return {self.name: self.prefix, f"{self.name}_end": self.prefix + _LAST}
 
 
-def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds) -> list[Word]:
+def look_up(session: Session, prefixes: Sequence[str], bounds: Bounds, lone_before: int | None = None) -> list[Word]:
     """The words that begin so, with what one glance shows of each.
 
-    Of those for whom the bounds leave no time nothing is known, which is no error.
+    Of those for whom the bounds leave no time nothing is known, which is no error. `lone_before`: there is only one,
+    which is all that leads to the images below this id, so that it is looked into a little further.
     """
     words = [Word(f"word_{i}", prefix) for i, prefix in enumerate(prefixes)]
     longest = sorted(words, key=lambda word: -len(word.prefix))[: bounds.words]
-    known = {word.name: word for word in _glance(session, longest, bounds)}
+    known = {word.name: word for word in _glance(session, longest, bounds, lone_before)}
+    if lone_before is not None:
+        known = {name: _count_if_rare(session, word, lone_before, bounds) for name, word in known.items()}
     return [known.get(word.name, word) for word in words]
-
-
-def count_if_rare(session: Session, word: Word, before: int, bounds: Bounds) -> Word:
-    """The word, with all its terms if few rows have them, and none of the newest images below an id.
-
-    The server decides whether to count, so that it is one statement. Of a single letter it is not even asked.
-    """
-    if not word.is_open or len(word.prefix) == 1:
-        return word
-    table = "image_terms" + session.by_index("image_terms_image")
-    order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
-    rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :before", order])
-    is_new = " ".join(["SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1"])
-    seen = f"SELECT COALESCE(({is_new}), ({_beyond(session, word)})) AS seen"
-    parameters = word.parameters | {"before": before, "newest": bounds.newest, "few": bounds.sorted_rows}
-    found = session.fetch(_counted_unless_seen(session, 0, word, seen), parameters)
-    terms = {term: int(count) for _, term, count in found}
-    return _with_all(word, dict.fromkeys(word.terms, 0) | terms) if terms else word
 
 
 def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
@@ -80,12 +69,12 @@ def look_further(session: Session, words: Sequence[Word], bounds: Bounds) -> lis
     return [known.get(word.name, word) for word in words]
 
 
-def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Word]:
+def _glance(session: Session, words: Sequence[Word], bounds: Bounds, lone_before: int | None) -> list[Word]:
     """Look whether the word is a term, and at a window of what follows: the rows of a common term would fill it."""
     if not words:
         return []
-    # One each: SQLite would read all images for both at once.
-    parts = ["SELECT -1, NULL, MIN(id) FROM images", "SELECT -2, NULL, MAX(id) FROM images"]
+    # Each by itself: SQLite would read all images for both at once.
+    parts = ["SELECT -1, (SELECT MIN(id) FROM images), (SELECT MAX(id) FROM images)"]
     parameters: dict[str, Any] = {"window": bounds.window}
     table = "image_terms" + session.by_index("PRIMARY")
     for i, word in enumerate(words):
@@ -93,15 +82,60 @@ def _glance(session: Session, words: Sequence[Word], bounds: Bounds) -> list[Wor
         whole = f"FROM {table} WHERE term = :{word.name} LIMIT 1"
         parts.append(" ".join(["SELECT", str(i), ", (SELECT term", whole, "), 0"]))
         parts.append(_counted(table, i, GOES_ON.format(name=word.name), "window"))
-    ends = {_OLDEST: 0, _NEWEST: 0}
+    if lone_before is not None and 1 < len(words[0].prefix) <= _SHORT:
+        rare, more = _counted_if_rare(session, words[0], lone_before, bounds, _COUNTED)
+        parts.append(rare)
+        parameters |= more
+    oldest = newest = 0
+    counted = dict[str, int]()
     found = [dict[str, int]() for _ in words]
     for i, term, count in session.fetch(" UNION ALL ".join(parts), parameters):
-        if i < 0:
-            ends[i] = int(count or 0)
+        if i == _COUNTED:
+            counted[term] = int(count)
+        elif i == _ENDS:
+            oldest, newest = int(term or 0), int(count or 0)
         elif term is not None:
             found[i][term] = int(count)
-    words = [word._replace(oldest=ends[_OLDEST], newest=ends[_NEWEST]) for word in words]
-    return [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
+    words = [word._replace(oldest=oldest, newest=newest) for word in words]
+    words = [_seen(word, terms, bounds.window) for word, terms in zip(words, found, strict=True)]
+    return [_if_rare(session, word, counted, bounds) if word.is_open else word for word in words]
+
+
+def _count_if_rare(session: Session, word: Word, before: int, bounds: Bounds) -> Word:
+    """The word, with all its terms if few rows have them, and none of the newest images below an id.
+
+    The server decides whether to count, so that it is one statement. Of a short one it has been asked already.
+    """
+    if not word.is_open or len(word.prefix) <= _SHORT:
+        return word
+    found = session.fetch(*_counted_if_rare(session, word, before, bounds))
+    return _if_rare(session, word, {term: int(count) for _, term, count in found}, bounds)
+
+
+def _counted_if_rare(
+    session: Session, word: Word, before: int, bounds: Bounds, position: int = 0
+) -> tuple[str, dict[str, Any]]:
+    """The statement that counts each longer term if no new image has one, and they are in few rows, and its parameters.
+
+    A server that can be told to give up needs not look beforehand how many there are; see `_if_rare`.
+    """
+    # A glance before it comes to its end in any case; and each term that is found is read once more.
+    before_it = _OTHER_ROWS + 2 * (bounds.window + bounds.newest)
+    end = session.give_up_after(before_it + bounds.sorted_rows + bounds.examined)
+    table = "image_terms" + session.by_index("image_terms_image")
+    order = "ORDER BY image_id DESC, term DESC LIMIT :newest"
+    rows = " ".join(["SELECT term FROM", table, "WHERE image_id < :before", order])
+    is_new = " ".join(["(SELECT 1 FROM (", rows, ") AS newest WHERE", IS_PREFIXED.format(name=word.name), "LIMIT 1)"])
+    seen = is_new if end else "".join(["COALESCE(", is_new, ", (", _beyond(session, word), "))"])
+    counted = _counted_unless_seen(session, position, word, " ".join(["SELECT", seen, "AS seen"]))
+    parameters = word.parameters | {"before": before, "newest": bounds.newest, "few": bounds.sorted_rows}
+    return counted + end, parameters
+
+
+def _if_rare(session: Session, word: Word, terms: Mapping[str, int], bounds: Bounds) -> Word:
+    """The word with these longer terms, if they were counted to the end and are in few rows."""
+    is_rare = bool(terms) and not session.gave_up and sum(terms.values()) <= bounds.sorted_rows
+    return _with_all(word, dict.fromkeys(word.terms, 0) | dict(terms)) if is_rare else word
 
 
 def _beyond(session: Session, word: Word) -> str:
