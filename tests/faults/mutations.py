@@ -77,7 +77,7 @@ TESTS = {
     "adapters/filesystem/writer.py": WRITING,
     "adapters/filesystem/writer_main.py": BY_PROCESS,
     "adapters/filesystem/writes.py": BY_PROCESS + WRITING,
-    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{UNIT}/test_filesystem_derivatives.py"] + WRITING,
+    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{UNIT}/test_filesystem_derivatives.py", *WRITING],
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/adoption.py": ORDERING,
     "adapters/filesystem/recovery.py": ORDERING,

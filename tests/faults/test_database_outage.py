@@ -29,9 +29,10 @@ ON_THE_WAY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """When the server was killed and when its port opened again, in `time.time()`."""
+    """When the server was killed, when its port was last found closed, and when open, in `time.time()`."""
 
     began: float
+    refused: float
     ended: float
 
 
@@ -128,20 +129,24 @@ def _crash(mariadb: PrivateMariaDB, load: Load) -> Outage:
     mariadb.kill()
     began = time.time()
     time.sleep(DOWN_S)
-    opened: list[float] = []
+    opened: list[tuple[float, float]] = []
     watch = threading.Thread(target=_await_port, args=(mariadb.settings.port, opened))
     watch.start()
     mariadb.start()
     watch.join()
-    (ended,) = opened
+    ((refused, ended),) = opened
     wait_until(lambda: any(at > ended for at in load.successes), "the first picture after the outage is there")
-    return Outage(began, ended)
+    return Outage(began, refused, ended)
 
 
-def _await_port(port: int, opened: list[float]) -> None:
+def _await_port(port: int, opened: list[tuple[float, float]]) -> None:
+    """Note when the port was last found closed, and when it was found open."""
+    refused = time.time()
     while not opened:
+        trying = time.time()
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            opened.append(time.time())
+            opened.append((refused, time.time()))
+        refused = trying
         time.sleep(0.005)
 
 
@@ -156,6 +161,6 @@ def _accounts_agree(here: World, load: Load, outages: list[Outage]) -> None:
     during = [
         record
         for record in here.upstream.charges
-        if any(outage.began + ON_THE_WAY_S < record.at < outage.ended for outage in outages)
+        if any(outage.began + ON_THE_WAY_S < record.at < outage.refused for outage in outages)
     ]
     assert during == []

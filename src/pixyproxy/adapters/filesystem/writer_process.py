@@ -46,7 +46,7 @@ class WriterProcess:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._link: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._reaping: asyncio.Task[None] | None = None
+        self._reaping: asyncio.Task[int] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._used = 0.0
         self._let_go = False
@@ -112,7 +112,7 @@ class WriterProcess:
                 if not self._let_go:
                     _log.warning("The process that writes pictures has ended: threads write them")
                 self._close()
-                self._reaping = self._loop.create_task(self._reap())
+                self._reap()
                 self._on_end(not self._let_go)
 
     def _take(self, answer: Answer) -> None:
@@ -155,10 +155,10 @@ class WriterProcess:
         for each in waiting.values():
             each.set_exception(WriterGoneError())
 
-    async def _reap(self) -> None:
+    def _reap(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.to_thread(process.wait)
+            self._reaping = self._loop.create_task(asyncio.to_thread(process.wait))
 
     async def stop(self) -> None:
         """Let it write what it has, and wait for its end."""
@@ -166,7 +166,9 @@ class WriterProcess:
         if self._waiting:
             await asyncio.wait(tuple(self._waiting.values()))
         self._close()
-        await self._reap()
+        self._reap()
+        if self._reaping is not None:
+            await self._reaping
 
 
 def _error(answer: Answer) -> Exception:
