@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 
 import pymysql
 import pytest
 
 from pixyproxy.adapters._sql.batching import MAX_WRITES
+from pixyproxy.adapters._sql.session import Parameters
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.session import MySQLSession
@@ -251,6 +252,21 @@ async def test_long_prompts_come_in_several_packets(images: MySQLImageRepository
     assert [image.prompt for image in added if isinstance(image, Image)] == [draft.prompt for draft in drafts]
     assert [image.guid for image in added if isinstance(image, Image)] == [draft.guid for draft in drafts]
     assert added == [await images.get(draft.guid) for draft in drafts]
+
+
+async def test_what_is_too_large_together_is_sent_one_by_one(
+    images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_each = MySQLSession.insert_each
+
+    def limited(session: MySQLSession, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        if len(rows) > 1:
+            raise pymysql.OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes")
+        return insert_each(session, sql, rows)
+
+    monkeypatch.setattr(MySQLSession, "insert_each", limited)
+    drafts = [make_draft() for _ in range(6)]
+    assert await begin(images, *drafts) == [await images.get(draft.guid) for draft in drafts]
 
 
 async def test_an_outage_is_everybodys(images: MySQLImageRepository, database: MySQLDatabase) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from pixyproxy.adapters.filesystem import writer_process, writes
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
-from pixyproxy.adapters.filesystem.writer_messages import MAX_BYTES
+from pixyproxy.adapters.filesystem.writer_messages import MAX_BYTES, Answer, Kind
+from pixyproxy.adapters.filesystem.writer_process import WriterGoneError
 from pixyproxy.domain.errors import BlobStoreError
 from pixyproxy.domain.image import new_guid
 
@@ -185,6 +186,24 @@ async def test_where_python_cannot_be_started_threads_write(
     await check_stored(store, await put_many(store))
 
 
+async def test_whatever_keeps_a_process_from_starting_threads_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def stumble(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(subprocess, "Popen", stumble)
+    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
+    await store.open()
+    await check_stored(store, await put_many(store))
+    await until(lambda: "no process can be started for it: can't start new thread" in caplog.text)
+    await store.close()
+    await store.open()
+    await store.close()
+
+
 async def test_errors_are_those_that_threads_report(
     store: FilesystemBlobStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,16 +221,67 @@ async def test_errors_are_those_that_threads_report(
     assert lines[0] == lines[1]
 
 
-async def test_a_fault_of_the_process_reaches_the_caller(store: FilesystemBlobStore) -> None:
+async def test_what_the_process_cannot_do_for_a_fault_of_its_own_threads_do(
+    store: FilesystemBlobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await process_of(store)
+    process = store._writes.process
+    assert process is not None
+    os.kill(pid, signal.SIGSTOP)
+    guid = new_guid()
+    putting = asyncio.create_task(store.put(guid, b"data", SIDECAR))
+    (key,) = await until(lambda: list(process._waiting))
+    process._take(Answer.of(Answer(Kind.FAULT, key, words="MemoryError: ä").packet()))
+    await putting
+    process._waiting[key] = asyncio.get_running_loop().create_future()  # for the answer that is still to come
+    os.kill(pid, signal.SIGCONT)
+    await check_stored(store, [(guid, b"data")])
+    assert "has a fault: MemoryError: ä" in caplog.text
+
+
+async def test_a_fault_is_told_in_words(store: FilesystemBlobStore) -> None:
     await process_of(store)
     process = store._writes.process
     assert process is not None
-    link = process._link
-    assert link is not None
+    assert process._link is not None
     answer = process._waiting[7_000_000] = asyncio.get_running_loop().create_future()
-    link.send((7_000_000).to_bytes(8, "big") + (0).to_bytes(4, "big") + b"no guid".ljust(36) + b"data")
-    with pytest.raises(RuntimeError, match="has a fault: ValueError: not a GUID in canonical form"):
+    process._link.send((7_000_000).to_bytes(8, "big") + (0).to_bytes(4, "big") + b"no guid".ljust(36) + b"data")
+    with pytest.raises(WriterGoneError):
         await answer
+
+
+async def test_a_process_that_understands_nothing_ends(store: FilesystemBlobStore, tmp_path: Path) -> None:
+    pid = await process_of(store)
+    process = store._writes.process
+    assert process is not None
+    assert process._link is not None
+    process._link.send(b"what?")
+    pictures = await put_many(store)
+    await until(lambda: not is_running(pid))
+    await check_stored(store, pictures)
+
+
+async def test_a_process_that_says_nothing_is_killed(
+    store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await process_of(store)
+    monkeypatch.setattr(writer_process, "STUCK_S", 0.5)
+    os.kill(pid, signal.SIGSTOP)
+    await check_stored(store, await put_many(store))
+    assert f"(pid {pid}) says nothing: it is killed" in caplog.text
+    assert not is_running(pid)
+
+
+async def test_closing_does_not_wait_for_a_process_that_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_process, "STUCK_S", 0.5)
+    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
+    await store.open()
+    pid = await process_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    await store.close()
+    assert not is_running(pid)
 
 
 async def test_a_store_that_is_gone_says_so(
@@ -260,6 +330,34 @@ async def test_a_put_whose_caller_is_cancelled_goes_on(store: FilesystemBlobStor
     await check_stored(store, [(guid, b"data")])
 
 
+async def test_a_put_whose_caller_is_cancelled_goes_on_when_the_process_dies(store: FilesystemBlobStore) -> None:
+    pid = await process_of(store)
+    pictures = [(new_guid(), b"paid for") for _ in range(3)]
+    os.kill(pid, signal.SIGSTOP)
+    tasks = [asyncio.create_task(store.put(guid, data, SIDECAR)) for guid, data in pictures]
+    await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    os.kill(pid, signal.SIGKILL)
+    for guid, _ in pictures:
+        await store.replace_sidecar(guid, SIDECAR)  # which waits for it
+    await check_stored(store, pictures)
+
+
+async def test_what_goes_wrong_after_the_caller_has_gone_is_in_the_log(
+    store: FilesystemBlobStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    guid = new_guid()
+    putting = asyncio.create_task(store.put(guid, b"data", SIDECAR))
+    await asyncio.sleep(0)
+    putting.cancel()
+    await asyncio.wait([putting])
+    await until(lambda: f"A write for image {guid} failed after its caller had gone" in caplog.text)
+    (tmp_path / "elsewhere").rename(tmp_path / "images")
+
+
 async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
     store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
     await store.open()
@@ -279,6 +377,23 @@ async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
     await store.open()
     await check_stored(store, pictures)
     await check_stored(store, await put_many(store))
+    await store.close()
+
+
+async def test_what_a_process_leaves_undone_while_the_store_closes_is_written(tmp_path: Path) -> None:
+    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
+    await store.open()
+    pid = await process_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    writing = asyncio.create_task(put_many(store))
+    await asyncio.sleep(0.1)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pictures = await writing
+    await closing
+    await store.open()
+    await check_stored(store, pictures)
     await store.close()
 
 

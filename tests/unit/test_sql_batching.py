@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 
 from pixyproxy.adapters._sql import threads
-from pixyproxy.adapters._sql.batching import MAX_BATCH, MAX_WRITES, ApartError, BatchedReads, BatchedWrites
+from pixyproxy.adapters._sql.batching import MAX_BATCH, MAX_SPAN_S, MAX_WRITES, ApartError, BatchedReads, BatchedWrites
 from pixyproxy.adapters._sql.threads import Call, ConnectionThreads, Work
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError
 
@@ -347,6 +347,20 @@ async def test_writes_that_come_together_are_done_together(writes: Writes, ledge
     assert await asyncio.gather(*tasks) == [f"{item} written" for item in ("first", *items)]
     assert ledger.alone == ["first"]
     assert ledger.together == [items[:MAX_WRITES], items[MAX_WRITES:]]
+
+
+async def test_who_came_much_later_is_in_the_next_transaction(
+    writes: Writes, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, one, two = await written(writes, ledger, "one", "two")
+    monkeypatch.setattr(threads, "CALL_SECONDS", threads.CALL_SECONDS + 2 * MAX_SPAN_S)
+    later = [asyncio.create_task(writes.get(item)) for item in ("three", "four")]
+    await asyncio.sleep(0)
+    ledger.release()
+    assert await asyncio.gather(first, one, two, *later) == [
+        f"{item} written" for item in ("first", "one", "two", "three", "four")
+    ]
+    assert ledger.together == [["one", "two"], ["three", "four"]]
 
 
 async def test_writes_that_cannot_be_together_are_done_one_by_one(writes: Writes, ledger: Ledger) -> None:

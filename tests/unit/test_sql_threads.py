@@ -126,3 +126,28 @@ async def test_a_stopped_pool_refuses_and_can_be_started_again(pool: ConnectionT
     pool.start()
     assert not await pool.run(lambda link, deadline: link.closed)
     assert len(Link.made) == 2
+
+
+async def test_where_no_more_threads_can_be_started_those_that_there_are_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    Link.made = []
+    pool = ConnectionThreads("test-pool", 3, Link)
+    pool.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(DBConnectionError, match="No thread can be started"):
+            await pool.run(lambda link, deadline: None)
+    go_on = threading.Event()
+    busy = asyncio.create_task(pool.run(lambda link, deadline: go_on.wait(20)))
+    await asyncio.sleep(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        waiting = asyncio.create_task(pool.run(lambda link, deadline: "done"))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await waiting == "done"
+    assert await busy
+    assert len(Link.made) == 1
+    await pool.stop()

@@ -363,6 +363,39 @@ class ImageRepositoryContract:
             assert ready.derived_from == changed.derived_from == guids
             assert await repository.get(image.guid) == changed
 
+    async def test_what_is_wrong_with_one_of_those_added_at_once_is_its_own(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", "taken", "a" * 64)
+        earlier = await repository.add(make_draft(claim=claim))
+        drafts = [make_draft(prompt=f"duck {number}", tags=("x", "y")) for number in range(12)]
+        drafts[4], drafts[7] = replace(drafts[4], claim=claim), replace(drafts[7], guid=earlier.guid)
+        outcomes = await asyncio.gather(*map(repository.add, drafts), return_exceptions=True)
+        assert isinstance(outcomes[4], IdempotencyKeyTakenError)
+        assert isinstance(outcomes[7], ConstraintViolationError)
+        for number in {*range(12)} - {4, 7}:
+            assert outcomes[number] == await repository.get(drafts[number].guid)
+        with pytest.raises(ImageNotFoundError):
+            await repository.get(drafts[4].guid)
+        assert await repository.get(earlier.guid) == earlier
+
+    async def test_what_is_wrong_with_one_of_those_finished_at_once_is_its_own(
+        self, repository: ImageRepository
+    ) -> None:
+        begun = [await repository.add(make_draft()) for _ in range(9)]
+        await repository.delete(begun[3].guid)
+        results = [make_result(revised_prompt=f"duck {number}") for number in range(9)]
+        outcomes = await asyncio.gather(
+            *(
+                repository.mark_ready(image.guid, result, LATER, begun=image)
+                for image, result in zip(begun, results, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[3], ImageNotFoundError)
+        for number in {*range(9)} - {3}:
+            image = await repository.get(begun[number].guid)
+            assert outcomes[number] == image
+            assert (image.status, image.revised_prompt) == (Status.READY, f"duck {number}")
+
     # add_batch and batch
 
     async def test_a_batch_is_recorded_in_its_order(self, storage: ImageStorage, repository: ImageRepository) -> None:

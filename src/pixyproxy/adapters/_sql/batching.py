@@ -1,6 +1,7 @@
 """Reads by key, or writes, that arrive together become one, without anybody waiting for others to come."""
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -16,6 +17,8 @@ MAX_BATCH = 100
 """The most keys of one query: what is read together is also held in memory together, and answered late together."""
 MAX_WRITES = 16
 """The most writes of one transaction: what they lock is locked until the last of them is done."""
+MAX_SPAN_S = 0.5
+"""Who came so much later than the first of a transaction is in the next: it has to be done in the time of the first."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,9 +53,10 @@ class _Batches(ABC, Generic[L, K, V]):
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, pool: Workers[L], most: int) -> None:
+    def __init__(self, pool: Workers[L], most: int, span_s: float = math.inf) -> None:
         self._pool = pool
         self._most = most
+        self._span_s = span_s
         self._waiting: deque[_Asked[K, V]] = deque()
         self._taken: list[_Asked[K, V]] = []
         self._under_way = False
@@ -98,6 +102,8 @@ class _Batches(ABC, Generic[L, K, V]):
         taken = self._taken = []
         # Nobody else takes, so that what is there stays there; who is added meanwhile may come along.
         while self._waiting and len(taken) < self._most:
+            if taken and self._waiting[0].deadline > taken[0].deadline + self._span_s:
+                break
             asked = self._waiting.popleft()
             if not asked.answer.done():
                 taken.append(asked)
@@ -184,8 +190,8 @@ class BatchedReads(_Batches[L, K, V | None]):
 class BatchedWrites(_Batches[L, K, V]):
     """Writes many items in one transaction: `write_all(link, deadline, items)` gives the result of each.
 
-    It must change nothing where it raises anything but DBConnectionError: then `write_one` writes each by itself, all
-    at once, so that one that has to wait for a lock keeps none of the others.
+    Where it raises anything but DBConnectionError `write_one` writes each by itself, all at once, so that one that has
+    to wait for a lock keeps none of the others: until then nothing must be changed that `write_one` does not find done.
     """
 
     def __init__(
@@ -194,7 +200,7 @@ class BatchedWrites(_Batches[L, K, V]):
         write_one: Callable[[L, float, K], V],
         write_all: Callable[[L, float, Sequence[K]], Sequence[V]],
     ) -> None:
-        super().__init__(pool, MAX_WRITES)
+        super().__init__(pool, MAX_WRITES, MAX_SPAN_S)
         self._write_one = write_one
         self._write_all = write_all
 

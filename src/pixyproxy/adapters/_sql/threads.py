@@ -143,7 +143,12 @@ class ConnectionThreads(Generic[L]):
             raise DBConnectionError("The database is not open.")
         self._undone += 1
         if self._undone > len(self._threads) < self._size:
-            self._start_thread(self._queue)
+            try:
+                self._start_thread(self._queue)
+            except RuntimeError as error:  # the machine gives no more threads: those that there are have more to do
+                if not self._threads:
+                    self._undone -= 1
+                    raise DBConnectionError("No thread can be started for the database.") from error
         self._queue.put(work)
 
     def _start_thread(self, queue: "SimpleQueue[Work[L] | None]") -> None:

@@ -4,10 +4,12 @@ It lives as long as the service holds the other end of its socket, and writes wh
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 from pixyproxy.adapters.filesystem.layout import Layout
@@ -36,10 +38,15 @@ def serve(link: socket.socket, root: Path, *, was_mount: bool, threads: int) -> 
     logging.basicConfig(handlers=[_ToService(link)], level=logging.INFO)
 
     def work() -> None:
-        while packet := _receive(link):
-            key, guid, data, sidecar = read_put(packet)
-            del packet
-            _send(link, _write(writer, mount, key, guid, data, sidecar))
+        try:
+            while packet := _receive(link):
+                key, guid, data, sidecar = read_put(packet)
+                del packet
+                _send(link, _write(writer, mount, key, guid, data, sidecar))
+        except BaseException:  # noqa: BLE001 - whatever it is, the threads of the service do better
+            # Whoever sent this waits for an answer: it learns that there is none when the process has ended.
+            traceback.print_exc()
+            os._exit(1)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:

@@ -23,12 +23,15 @@ _SEND_BUFFER = 512 * 1024
 """Bytes that may wait for the process; what does not fit is written by threads."""
 IDLE_S = 10.0
 """After so long without a picture the process is let go, and its memory with it."""
+STUCK_S = 30.0
+"""A process that owes an answer, or its beginning or end, and has said nothing for so long is killed."""
+LOOK_S = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class WriterGoneError(Exception):
-    """The process ended before it said what came of a picture."""
+    """The process did not say what came of a picture, and does nothing with it any more."""
 
 
 class WriterProcess:
@@ -48,8 +51,9 @@ class WriterProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._reaping: asyncio.Task[int] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._used = 0.0
+        self._used = self._heard = 0.0
         self._let_go = False
+        self._ended = asyncio.Event()
         self.ready = False
 
     @property
@@ -71,6 +75,8 @@ class WriterProcess:
                 raise
         self._link = ours
         self._loop.add_reader(ours, self._receive)
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _spawn(self, theirs: socket.socket) -> "subprocess.Popen[bytes]":
         number = theirs.fileno()
@@ -78,7 +84,8 @@ class WriterProcess:
         return subprocess.Popen(  # noqa: S603 - all arguments are ours
             # Without -P the working folder would come first where modules are looked for.
             [sys.executable, "-P", "-m", writer_main.__name__, str(number), *mount, str(self._threads)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[number],
+            # A group of its own: who presses Ctrl-C means the service.
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[number], process_group=0,
         )  # fmt: skip
 
     def put(self, guid: str, data: bytes, sidecar: bytes) -> "asyncio.Future[None] | None":
@@ -90,11 +97,13 @@ class WriterProcess:
         if not self.ready or self._link is None or len(data) + len(sidecar) > MAX_BYTES:
             return None
         key = next(self._keys)
+        self._used = self._loop.time()
+        if not self._waiting:
+            self._heard = self._used
         try:
             self._link.sendmsg(put_packet(key, guid, data, sidecar))
         except OSError:  # no room for it now, or the process is just ending, which `_receive` finds
             return None
-        self._used = self._loop.time()
         answer = self._waiting[key] = self._loop.create_future()
         return answer
 
@@ -116,28 +125,40 @@ class WriterProcess:
                 self._on_end(not self._let_go)
 
     def _take(self, answer: Answer) -> None:
+        self._heard = self._loop.time()
         if answer.kind is Kind.READY:
-            self.ready = True
-            self._used = self._loop.time()
-            self._timer = self._loop.call_later(IDLE_S, self._look_whether_idle)
+            self.ready = not self._let_go
+            self._used = self._heard
             _log.info("Pictures are written by a process of their own now (pid %s)", self.pid)
         elif answer.kind is Kind.LOG:
             _log.log(answer.number, "%s", answer.words)
         elif answer.kind is Kind.DONE:
             self._waiting.pop(answer.key).set_result(None)
+        elif answer.kind is Kind.FAULT:
+            _log.error("The process that writes pictures has a fault: %s", answer.words)
+            self._waiting.pop(answer.key).set_exception(WriterGoneError())
         else:
             self._waiting.pop(answer.key).set_exception(_error(answer))
 
-    def _look_whether_idle(self) -> None:
-        left_s = self._used + IDLE_S - self._loop.time()
-        if self._waiting or left_s > 0:
-            self._timer = self._loop.call_later(max(left_s, 1.0), self._look_whether_idle)
-        else:
+    def _look(self) -> None:
+        """Let the process go if it has nothing to do, and end it if it does nothing."""
+        now = self._loop.time()
+        if self._waiting or not self.ready:
+            if now - self._heard >= STUCK_S:
+                _log.error("The process that writes pictures (pid %s) says nothing: it is killed", self.pid)
+                self._kill()
+        elif now - self._used >= IDLE_S:
             self._say_no_more()
+        self._timer = self._loop.call_later(LOOK_S, self._look)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def _say_no_more(self) -> None:
         """Have the process end when it has written what it has."""
         self.ready, self._let_go = False, True
+        self._heard = self._loop.time()
         if self._link is not None:
             with suppress(OSError):  # it has just ended
                 self._link.shutdown(socket.SHUT_WR)
@@ -154,6 +175,7 @@ class WriterProcess:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
             each.set_exception(WriterGoneError())
+        self._ended.set()
 
     def _reap(self) -> None:
         process, self._process = self._process, None
@@ -163,17 +185,13 @@ class WriterProcess:
     async def stop(self) -> None:
         """Let it write what it has, and wait for its end."""
         self._say_no_more()
-        if self._waiting:
-            await asyncio.wait(tuple(self._waiting.values()))
-        self._close()
-        self._reap()
+        while self._link is not None:
+            await self._ended.wait()
         if self._reaping is not None:
-            await self._reaping
+            await asyncio.shield(self._reaping)
 
 
 def _error(answer: Answer) -> Exception:
     if answer.kind is Kind.FAILED:
         return OSError(answer.number, os.strerror(answer.number), answer.words or None)
-    if answer.kind is Kind.UNUSABLE:
-        return BlobStoreError(answer.words)
-    return RuntimeError(f"The process that writes pictures has a fault: {answer.words}")
+    return BlobStoreError(answer.words)

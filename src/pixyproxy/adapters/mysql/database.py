@@ -12,7 +12,7 @@ from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDa
 from pixyproxy.adapters._sql.session import Session
 from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
-from pixyproxy.adapters.mysql.errors import BUSY, code_of
+from pixyproxy.adapters.mysql.errors import BUSY, TOO_LARGE, code_of
 from pixyproxy.adapters.mysql.migrations import check_schema
 from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, connect_on_loop
 from pixyproxy.adapters.mysql.session import run_read, run_write
@@ -147,7 +147,7 @@ def _write_all(
     try:
         return run_write(link, deadline, lambda session: write(session, items), reread_all, patient=False)
     except DBConnectionError as error:
-        if isinstance(error.__cause__, pymysql.MySQLError) and code_of(error.__cause__) in BUSY:
+        if isinstance(error.__cause__, pymysql.MySQLError) and code_of(error.__cause__) in {*BUSY, TOO_LARGE}:
             raise ApartError from error
         raise
 

@@ -31,6 +31,7 @@ _READ_ONLY = "The database server is read-only."
 _DISK = "The database server has no space left."
 
 BUSY = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
+TOO_LARGE = ER.NET_PACKET_TOO_LARGE
 DUPLICATE_COLUMN, DUPLICATE_INDEX = ER.DUP_FIELDNAME, ER.DUP_KEYNAME
 ABSENT_COLUMN_OR_INDEX = 1091  # to be dropped
 UNKNOWN_DATABASE, DATABASE_DENIED, PRIVILEGE_DENIED, NO_SUCH_TABLE = 1049, 1044, 1227, 1146
@@ -83,7 +84,7 @@ _OUTAGES = {
     1836: _READ_ONLY,
     1021: _DISK,
     1114: _DISK,
-    1153: "The database server takes no statement of this size: raise its max_allowed_packet.",
+    TOO_LARGE: "The database server takes no statement of this size: raise its max_allowed_packet.",
 }
 
 _WRONG_TABLES = frozenset({1054, 1176, NO_SUCH_TABLE})  # a column, an index, a table that is not there

@@ -17,8 +17,8 @@ from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _TRIES = 3
 _ROWS_AT_ONCE = 1000
-_MOST_AT_ONCE = 500_000
-"""Characters that are held back at most: servers take packets of some megabytes."""
+_MOST_AT_ONCE = 250_000
+"""Characters that are sent at once, if not of one statement: no server that is of use takes less than a megabyte."""
 
 T = TypeVar("T")
 
