@@ -368,6 +368,25 @@ async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> No
         await generator.models()
 
 
+@pytest.mark.parametrize("reopened", [False, True], ids=["closed", "reopened"])
+async def test_closing_during_the_wait_for_a_repeat_ends_in_the_refusal(upstream: FakeUpstream, reopened: bool) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.5,))
+    await generator.open()
+    upstream.script("429", "ok")
+    task = asyncio.create_task(generator.generate(REQUEST))
+    async with asyncio.timeout(9):
+        while not (upstream.requests and upstream.requests[0].ended):
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)  # for the refusal to be read
+    await generator.close()
+    if reopened:
+        await generator.open()
+    with pytest.raises(GeneratorRateLimitedError):
+        await task
+    await generator.close()
+    assert len(upstream.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("spec", "error"),
     [

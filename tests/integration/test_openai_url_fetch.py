@@ -6,8 +6,13 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import uvloop
+from yarl import URL
 
+from pixyproxy.adapters.openai.client import Upstream
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.network import new_ssl_context
+from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import GeneratorAnswerError
 from pixyproxy.domain.image import GenerationRequest
 from tests.fakes.openai_pictures import picture
@@ -78,6 +83,53 @@ async def test_fetches_from_nowhere_else(
     assert fetched(upstream) == []
     assert caught.value.raw is not None
     assert json.loads(caught.value.raw)["data"][0]["url"] == address
+
+
+# aiohttp looks no address up, and uvloop connects to one without its zone.
+ZONED = f"http://[::ffff:127.0.0.1%25.{OPENAI_PICTURE_HOSTS[0]}]"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [ZONED, "http://[::1%25.example.com]", "http://[::1%.example.com]", "https://[fe80::1%25.example.com]",
+     "http://127.0.0.1%25.example.com", "http://127.0.0.1", "http://[::1]", "http://[::ffff:127.0.0.1]"],
+)  # fmt: skip
+async def test_the_zone_of_an_address_is_no_host_that_is_allowed(elsewhere: FakeUpstream, address: str) -> None:
+    upstream = Upstream(KEY, URL("http://upstream.test/v1"), new_ssl_context(), 2.0)
+    fetcher = PictureFetcher(upstream, URL("http://upstream.test/v1"), ("example.com", *OPENAI_PICTURE_HOSTS))
+    address = f"{address}:{elsewhere.port}/v1/pictures/ok"
+    assert fetcher._allowed(address) is None
+    with pytest.raises(GeneratorAnswerError, match="may not be fetched") as caught:
+        await fetcher.fetch(address, b"raw", asyncio.get_running_loop().time() + 2.0)
+    assert caught.value.raw == b"raw"
+    assert elsewhere.requests == []
+    await upstream.close()
+
+
+def test_no_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
+    async def generate() -> None:
+        generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=2.0)
+        await generator.open()
+        try:
+            await generator.generate(REQUEST)
+        finally:
+            await generator.close()
+
+    upstream.script(f"url to={ZONED}:{elsewhere.port}/v1/pictures/ok")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(GeneratorAnswerError):
+        runner.run(generate())
+    assert elsewhere.requests == []
+
+
+async def test_closing_before_a_picture_is_fetched_leaves_its_address(upstream: FakeUpstream) -> None:
+    base_url = URL(upstream.base_url)
+    client = Upstream(KEY, base_url, new_ssl_context(), 2.0)
+    fetcher = PictureFetcher(client, base_url, ())
+    await client.close()
+    with pytest.raises(GeneratorAnswerError) as caught:
+        await fetcher.fetch("/v1/pictures/ok", b"raw", asyncio.get_running_loop().time() + 2.0)
+    assert caught.value.raw == b"raw"
+    assert upstream.requests == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ READ_AHEAD_BYTES = 16 * 1024
 
 MAX_URL_CHARS = 65536
 
-
 HEADERS: dict[str, str] = {
     "Accept": "application/json",
     # Base64 shrinks little, and inflating it costs more than reading it.
@@ -143,6 +142,8 @@ class Upstream:
         await self._session.close()
 
     async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> Answer:
+        if self._session.closed:  # which aiohttp tells by a bare RuntimeError
+            raise aiohttp.ClientConnectionError("closed")
         if way := self._proxies.options(url):
             headers = headers.copy()
             headers.extend(way.pop("headers", {}))

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
@@ -101,11 +103,12 @@ class OpenAIImageGenerator(ImageGenerator):
     async def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
-            for answer in tuple(opened.answers):  # closing the clients alone would not wake who waits for their rest
-                await answer.close()
-            await opened.edits.close()
-            await opened.upstream.close()
-            opened.executor.shutdown()  # waits at most for the milliseconds of a picture being decoded
+            async with AsyncExitStack() as last_first:  # and each whatever becomes of the others
+                last_first.callback(opened.executor.shutdown)  # waits for the milliseconds of a picture being decoded
+                last_first.push_async_callback(_close, opened.upstream.close)
+                last_first.push_async_callback(_close, opened.edits.close)
+                for answer in opened.answers:  # closing the clients alone would not wake who waits for their rest
+                    last_first.push_async_callback(_close, answer.close)
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
@@ -125,6 +128,8 @@ class OpenAIImageGenerator(ImageGenerator):
                 if wait_s is None or loop.time() + wait_s >= give_up:
                     raise failure from error
             await asyncio.sleep(wait_s)
+            if self._opened is not opened:
+                raise failure  # closed meanwhile
         return tuple(
             GeneratedImage(
                 data=each.data,
@@ -174,7 +179,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
         finally:
             opened.answers.discard(answer)
-            await answer.close()
+            await _close(answer.close)
 
     @property
     def _words(self) -> str:
@@ -209,6 +214,12 @@ class OpenAIImageGenerator(ImageGenerator):
         if self._opened is None:
             raise GeneratorUnavailableError("The generator is closed.")
         return self._opened
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    """Close what is needed no more; that it fails changes nothing about what was had of it."""
+    with suppress(*FAILURES):
+        await close()
 
 
 def _wait(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:

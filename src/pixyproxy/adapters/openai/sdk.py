@@ -92,7 +92,8 @@ class Sdk:
         return _answer(response)
 
     async def close(self) -> None:
-        await self._client.close()
+        with _told():
+            await self._client.close()
 
 
 def _answer(response: httpx2.Response) -> Answer:

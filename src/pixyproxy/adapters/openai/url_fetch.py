@@ -1,6 +1,7 @@
 """Fetching a picture that was paid for and is handed out as an address instead of bytes."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 from yarl import URL
@@ -14,6 +15,8 @@ MAX_PICTURE_BYTES = 64 * 1024 * 1024
 FETCH_S = 60.0
 MARGIN_S = 0.5
 
+PLAIN_NAME = re.compile(r"[a-z0-9._-]+")
+
 OPENAI_PICTURE_HOSTS = ("oaidalleapiprodscus.blob.core.windows.net",)
 """Where OpenAI keeps the pictures of its older models for an hour (the `url` in its images API reference)."""
 
@@ -22,8 +25,8 @@ class PictureFetcher:
     """Fetches from the upstream's own origin and from `hosts` (and their subdomains), from nowhere else.
 
     An address in an answer is foreign input: without this it would make the service call any address inside
-    its network. No credentials are sent, no redirect is followed, and a host beside the upstream must be
-    reached by https, or by the upstream's own scheme.
+    its network. No credentials are sent, no redirect is followed, and a host beside the upstream must be a
+    plain name, reached by https or by the upstream's own scheme.
     """
 
     def __init__(self, upstream: Upstream, base_url: URL, hosts: tuple[str, ...]) -> None:
@@ -82,6 +85,8 @@ class PictureFetcher:
             return None
         if origin(url) == origin(self._base):
             return url
+        if not PLAIN_NAME.fullmatch(url.raw_host or ""):
+            return None  # the zone of an IPv6 address may end like any host, and the event loop may leave it away
         host = url.host.lower()
         listed = any(host == allowed or host.endswith("." + allowed) for allowed in self._hosts)
         return url if listed and url.scheme in ("https", self._base.scheme) else None
