@@ -6,7 +6,7 @@ import secrets
 import string
 import unicodedata
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from pixyproxy.application.commands import AddKey, validate
@@ -48,9 +48,16 @@ class KeyService:
         self._secret = secret
 
     async def add(
-        self, username: str, *, name: str | None = None, expires_at: datetime | str | None = None
+        self,
+        username: str,
+        *,
+        name: str | None = None,
+        expires_at: datetime | str | None = None,
+        expires_in: timedelta | None = None,
     ) -> tuple[str, ApiKey]:
         """Make a key for a user; return its secret, which cannot be had again, and what is remembered of it.
+
+        It ends at a time, or so long after it was made, or never.
 
         Raises DataValidationError, or UserNotFoundError if there is no such user.
         """
@@ -59,7 +66,8 @@ class KeyService:
         while True:
             tries += 1
             now = self._clock.now()
-            if command.expires_at is not None and command.expires_at <= now:
+            end = command.expires_at if expires_in is None else now + expires_in
+            if end is not None and end <= now:
                 raise DataValidationError(
                     "Not valid: expires_at.", [FieldError(("expires_at",), "must be in the future")]
                 )
@@ -70,7 +78,7 @@ class KeyService:
                 name=command.name,
                 digest=self._digest(token),
                 created_at=now,
-                expires_at=command.expires_at,
+                expires_at=end,
             )
             try:
                 await self._keys.add(key)

@@ -38,8 +38,10 @@ def add(
     end = None if expires is None else _end(expires)
 
     async def make(container: Container) -> tuple[str, ApiKey]:
-        expires_at = container.clock().now() + end if isinstance(end, timedelta) else end
-        return await container.key_service().add(user, name=name, expires_at=expires_at)
+        keys = container.key_service()
+        if isinstance(end, timedelta):
+            return await keys.add(user, name=name, expires_in=end)
+        return await keys.add(user, name=name, expires_at=end)
 
     secret, key = _with_container(make)
     typer.echo(secret)
