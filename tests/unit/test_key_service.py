@@ -55,6 +55,14 @@ async def test_a_key_is_its_user(house: House) -> None:
     assert (await house.service.authenticate(other)).username == "bob"
 
 
+async def test_a_span_begins_when_the_key_is_made(house: House) -> None:
+    _, key = await house.service.add("alice", expires_in=DAY)
+    assert key.expires_at is not None
+    assert key.expires_at - key.created_at == DAY
+    with pytest.raises(errors.DataValidationError, match="expires_at"):
+        await house.service.add("alice", expires_in=timedelta())
+
+
 async def test_the_store_sees_a_keyed_hash_only(house: House) -> None:
     token, key = await house.service.add("alice")
     expected = hmac.digest(derive_key(SECRET, "api-keys"), token.encode(), "sha256").hex()
