@@ -71,8 +71,10 @@ class SystemCalls:
 
         `OSError` with EOPNOTSUPP where the file system cannot tell.
         """
+        from pixyproxy.adapters.filesystem.raw_bytes import raw_bytes  # with memory that who only writes can do without
+
         # A BytesIO over bytes that nobody else refers to is written in place and handed out without a copy.
-        buffer = io.BytesIO(bytes(length))
+        buffer = io.BytesIO(raw_bytes(None, length))
         with buffer.getbuffer() as view:
             got = os.preadv(fd, [view], offset, NOWAIT)
         return buffer.getvalue() if got == length else buffer.getvalue()[:got]
