@@ -261,6 +261,18 @@ async def test_a_process_that_understands_nothing_ends(store: FilesystemBlobStor
     await check_stored(store, pictures)
 
 
+@pytest.mark.parametrize("packet", [b"?", b"\xff" + bytes(12), Answer(Kind.DONE, 7_000_000).packet()])
+async def test_a_process_that_is_not_understood_is_killed(
+    store: FilesystemBlobStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, packet: bytes
+) -> None:
+    pid = await process_of(store)
+    monkeypatch.setattr(Answer, "of", lambda _, of=Answer.of: of(packet))
+    pictures = await put_many(store)
+    await until(lambda: not is_running(pid))
+    await check_stored(store, pictures)
+    assert "is not understood, and is killed" in caplog.text
+
+
 async def test_a_process_that_says_nothing_is_killed(
     store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,7 +117,12 @@ class WriterProcess:
             except ConnectionError:
                 packet = b""
             if packet:
-                self._take(Answer.of(packet))
+                try:
+                    self._take(Answer.of(packet))
+                except (struct.error, ValueError, KeyError) as error:
+                    # Such as one of another version, which was installed since this service began.
+                    _log.error("The process that writes pictures is not understood, and is killed: %r", error)
+                    self._kill()
             else:
                 if not self._let_go:
                     _log.warning("The process that writes pictures has ended: threads write them")
@@ -146,6 +152,7 @@ class WriterProcess:
         if self._waiting or not self.ready:
             if now - self._heard >= STUCK_S:
                 _log.error("The process that writes pictures (pid %s) says nothing: it is killed", self.pid)
+                self._heard = now
                 self._kill()
         elif now - self._used >= IDLE_S:
             self._say_no_more()
