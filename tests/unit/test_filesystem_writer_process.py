@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from pixyproxy.adapters.filesystem import writer_process, writes
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.writer_messages import MAX_BYTES, Answer, Kind
-from pixyproxy.adapters.filesystem.writer_process import WriterGoneError
+from pixyproxy.adapters.filesystem.writer_process import WriterGoneError, WriterProcess
 from pixyproxy.domain.errors import BlobStoreError
 from pixyproxy.domain.image import new_guid
 
@@ -91,6 +92,23 @@ async def test_many_small_pictures_at_once_are_written_by_a_process(
     os.kill(pid, signal.SIGCONT)
     await check_stored(store, await writing)
     assert writers_files(tmp_path) == []
+
+
+async def test_the_process_works_in_no_requests_name(
+    store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
+    request.set("the fifth")
+    seen: set[str] = set()
+    take = WriterProcess._take
+
+    def watch(process: WriterProcess, answer: Answer) -> None:
+        seen.add(request.get())
+        take(process, answer)
+
+    monkeypatch.setattr(WriterProcess, "_take", watch)
+    await process_of(store)
+    assert seen == {"none"}
 
 
 async def test_a_few_at_a_time_start_no_process(store: FilesystemBlobStore) -> None:

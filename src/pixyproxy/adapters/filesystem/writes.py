@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -116,7 +117,8 @@ class Writes:
         loop = asyncio.get_running_loop()
         if self._process is None and self._is_open and loop.time() >= self._start_from:
             self._process = WriterProcess(self._mount, threads=WRITERS, on_end=self._process_ended)
-            self._starting = loop.create_task(self._started(self._process))
+            # In no request's name: what it logs later is not about the one that happens to be the fifth.
+            self._starting = loop.create_task(self._started(self._process), context=Context())
 
     async def _started(self, process: WriterProcess) -> None:
         try:
