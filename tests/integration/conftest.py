@@ -1,11 +1,12 @@
 """Running services that the tests of the HTTP face share; each test looks at images and tags of its own."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.mysql_servers import fresh_database
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from tests.mysql_servers import MySQLSettings, fresh_database
 from tests.service import Service
 
 ALICE, BOB = ("alice", "pässword: 密"), ("bob", "secret")
@@ -26,6 +27,15 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service for each thing that anonymous callers may be allowed to do."""
     yield from _running(tmp_path_factory.mktemp("guarded"), PIXYPROXY_ANONYMOUS=request.param)
+
+
+@pytest.fixture
+async def database(empty_mysql: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
+    """A MySQL database of a test's own, opened."""
+    database = empty_mysql.database()
+    await database.open("test")
+    yield database
+    await database.close("test")
 
 
 def _running(folder: Path, **values: str) -> Iterator[Service]:

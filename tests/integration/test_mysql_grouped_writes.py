@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 import pymysql
@@ -26,14 +26,6 @@ from tests.conformance.contracts.image_repository import LATER, NOW, make_batch,
 from tests.mysql_servers import MySQLSettings
 
 LOST = pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
-
-
-@pytest.fixture
-async def database(empty_mysql: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
-    database = empty_mysql.database()
-    await database.open("test")
-    yield database
-    await database.close("test")
 
 
 @pytest.fixture

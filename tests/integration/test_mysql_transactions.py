@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -28,14 +28,6 @@ from tests.conformance.contracts.image_repository import NOW, add_ready, make_ba
 from tests.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SET_KEY = "UPDATE roster SET class_key = CONCAT(class_key, :mark) WHERE `user` = :user"
-
-
-@pytest.fixture
-async def database(empty_mysql: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
-    database = empty_mysql.database()
-    await database.open("test")
-    yield database
-    await database.close("test")
 
 
 @pytest.fixture

@@ -388,9 +388,8 @@ async def test_what_goes_wrong_after_the_caller_has_gone_is_in_the_log(
     (tmp_path / "elsewhere").rename(tmp_path / "images")
 
 
-async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
-    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
-    await store.open()
+async def closed_at_work(store: FilesystemBlobStore, signal_then: signal.Signals) -> list[tuple[str, bytes]]:
+    """What was stored although the store was closed while its process was stopped and had it, and then got a signal."""
     pid = await process_of(store)
     os.kill(pid, signal.SIGSTOP)
     writing = asyncio.create_task(put_many(store))
@@ -398,43 +397,33 @@ async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0.1)
     assert not closing.done()
-    os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal_then)
     pictures = await writing
     await closing
     assert not is_running(pid)
+    return pictures
+
+
+async def test_closing_waits_for_what_is_under_way(store: FilesystemBlobStore) -> None:
+    pictures = await closed_at_work(store, signal.SIGCONT)
     with pytest.raises(BlobStoreError, match="not open"):
         await store.put(new_guid(), b"x", SIDECAR)
     await store.open()
     await check_stored(store, pictures)
     await check_stored(store, await put_many(store))
-    await store.close()
 
 
-async def test_what_a_process_leaves_undone_while_the_store_closes_is_written(tmp_path: Path) -> None:
-    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
-    await store.open()
-    pid = await process_of(store)
-    os.kill(pid, signal.SIGSTOP)
-    writing = asyncio.create_task(put_many(store))
-    await asyncio.sleep(0.1)
-    closing = asyncio.create_task(store.close())
-    await asyncio.sleep(0.1)
-    os.kill(pid, signal.SIGKILL)
-    pictures = await writing
-    await closing
+async def test_what_a_process_leaves_undone_while_the_store_closes_is_written(store: FilesystemBlobStore) -> None:
+    pictures = await closed_at_work(store, signal.SIGKILL)
     await store.open()
     await check_stored(store, pictures)
-    await store.close()
 
 
-async def test_closing_while_the_process_starts(tmp_path: Path) -> None:
-    store = FilesystemBlobStore(tmp_path, min_free_bytes=0)
-    await store.open()
+async def test_closing_while_the_process_starts(store: FilesystemBlobStore) -> None:
     pictures = await put_many(store)
     await store.close()
     await store.open()
     await check_stored(store, pictures)
-    await store.close()
 
 
 async def test_signals_for_the_service_do_not_end_the_process(store: FilesystemBlobStore) -> None:

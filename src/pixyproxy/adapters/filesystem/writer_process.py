@@ -27,6 +27,7 @@ IDLE_S = 10.0
 STUCK_S = 30.0
 """A process that owes an answer, or its beginning or end, and has said nothing for so long is killed."""
 LOOK_S = 1.0
+"""How often it is looked at for both."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,8 +127,7 @@ class WriterProcess:
             else:
                 if not self._let_go:
                     _log.warning("The process that writes pictures has ended: threads write them")
-                self._close()
-                self._reap()
+                self._end()
                 self._on_end(not self._let_go)
 
     def _take(self, answer: Answer) -> None:
@@ -170,8 +170,8 @@ class WriterProcess:
             with suppress(OSError):  # it has just ended
                 self._link.shutdown(socket.SHUT_WR)
 
-    def _close(self) -> None:
-        """Note that the process is gone; whose pictures it still had hear of it."""
+    def _end(self) -> None:
+        """Note that the process does nothing any more; whose pictures it still had hear of it."""
         self.ready = False
         if self._timer is not None:
             self._timer.cancel()
@@ -182,17 +182,15 @@ class WriterProcess:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
             each.set_exception(WriterGoneError())
-        self._ended.set()
-
-    def _reap(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             self._reaping = self._loop.create_task(asyncio.to_thread(process.wait))
+        self._ended.set()
 
     async def stop(self) -> None:
         """Let it write what it has, and wait for its end."""
         self._say_no_more()
-        while self._link is not None:
+        if self._link is not None:
             await self._ended.wait()
         if self._reaping is not None:
             await asyncio.shield(self._reaping)
