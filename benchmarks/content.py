@@ -13,7 +13,7 @@ from benchmarks.load import LoadGenerator, get
 from benchmarks.plan import Bench
 from benchmarks.services import service
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
-from tests.nginx_server import PREFIX, Nginx, binary
+from tests.fixtures.nginx_server import PREFIX, Nginx, binary
 
 _CLIENTS = 32
 _SIZES = {"30 kB": 30_000, "1.5 MB": 1_500_000}

@@ -1,4 +1,4 @@
-"""Generations through this service and through LiteLLM's proxy, against the same instant upstream."""
+"""GenerationRunner through this service and through LiteLLM's proxy, against the same instant upstream."""
 
 import itertools
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def measure(bench: Bench, upstream_url: str) -> list[Report]:
                 peaks.append(_row(what, "memory", ours, theirs, at_most=_MEMORY_AIM if aim else None))
     against = "LiteLLM"
     return [
-        Report("Generations through a gateway", "requests/s", against, rates),
+        Report("GenerationRunner through a gateway", "requests/s", against, rates),
         Report("Time of a generation", "ms", against, latencies),
         Report("Peak of memory", "MB", against, peaks),
     ]

@@ -24,7 +24,7 @@ from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
 from tests.fakes.many_images import CHUNK, Rows, chunks, fill_mysql, fill_sqlite
 from tests.fakes.search_shapes import shapes
-from tests.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.mysql_servers import PrivateMariaDB, fresh_database
 
 BUFFER_POOL = "1G"
 ROUNDS = 60

@@ -14,30 +14,30 @@ from typing import Any, ClassVar
 from dependency_injector import containers, providers
 
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
-from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
 from pixyproxy.adapters.filesystem.secret import load_or_make
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.adapters.system.clock import SystemClock
-from pixyproxy.application.content_links import ContentLinks
-from pixyproxy.application.finisher import Finisher
-from pixyproxy.application.generation import Generations
-from pixyproxy.application.image_service import ImageService
-from pixyproxy.application.inputs import InputReader
-from pixyproxy.application.key_service import KeyService
-from pixyproxy.application.maintenance import Maintenance
-from pixyproxy.application.models import Models
-from pixyproxy.application.orders import Orders
-from pixyproxy.application.placeholders import Placeholders
-from pixyproxy.application.readiness import Readiness
-from pixyproxy.application.rebuilder import Rebuilder
-from pixyproxy.application.reconciler import Reconciler
-from pixyproxy.application.thumbnails import Thumbnails
-from pixyproxy.application.user_service import UserService
-from pixyproxy.application.verifier import Verifier
+from pixyproxy.application.accounts.key_service import KeyService
+from pixyproxy.application.accounts.user_service import UserService
+from pixyproxy.application.generation.edit_sources import EditSourceReader
+from pixyproxy.application.generation.model_catalog import Models
+from pixyproxy.application.generation.recorder import OutcomeRecorder
+from pixyproxy.application.generation.runner import GenerationRunner
+from pixyproxy.application.generation.submission import Submitter
+from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.application.images.placeholders import Placeholders
+from pixyproxy.application.images.signed_urls import SignedUrls
+from pixyproxy.application.images.thumbnails import Thumbnails
+from pixyproxy.application.maintenance.readiness import Readiness
+from pixyproxy.application.maintenance.rebuilder import Rebuilder
+from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.maintenance.upkeep import Maintenance
+from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 from pixyproxy.settings import Settings, SettingsError
 
 
@@ -104,7 +104,7 @@ class Container(containers.DeclarativeContainer):
     memory_storage = providers.ThreadSafeSingleton(_adapter("memory.storage", "MemoryStorage"))
     databases: ClassVar = {"SQLite": sqlite_database, "MySQL": mysql_database, "Memory": memory_storage}
     images = _repositories("image_repository", config.repository, databases)
-    recovery = _repositories("recovery_repository", config.repository, databases)
+    recovery = _repositories("maintenance_repository", config.repository, databases)
     users = _repositories("user_repository", config.repository, databases)
     keys = _repositories("api_key_repository", config.repository, databases)
     migrate = providers.Selector(
@@ -124,9 +124,9 @@ class Container(containers.DeclarativeContainer):
     stored = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
-            FilesystemBlobRecovery, config.images_dir, rescue_dirs=config.rescue_dirs
+            FilesystemBlobMaintenance, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
-        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_recovery", "MemoryBlobRecovery"), memory_blobs),
+        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_maintenance", "MemoryBlobMaintenance"), memory_blobs),
     )
     generator = providers.Selector(
         config.generator,
@@ -142,10 +142,10 @@ class Container(containers.DeclarativeContainer):
 
     placeholders = providers.ThreadSafeSingleton(Placeholders, images, blobs, scaler)
     finisher = providers.ThreadSafeSingleton(
-        Finisher, images, blobs, inspector, clock, on_ready=placeholders.provided.offer
+        OutcomeRecorder, images, blobs, inspector, clock, on_ready=placeholders.provided.offer
     )
     generations = providers.ThreadSafeSingleton(
-        Generations,
+        GenerationRunner,
         finisher,
         recovery,
         generator,
@@ -155,12 +155,12 @@ class Container(containers.DeclarativeContainer):
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
-    orders = providers.ThreadSafeSingleton(Orders, images, generations, clock)
-    inputs = providers.ThreadSafeSingleton(InputReader, images, blobs, inspector)
+    orders = providers.ThreadSafeSingleton(Submitter, images, generations, clock)
+    inputs = providers.ThreadSafeSingleton(EditSourceReader, images, blobs, inspector)
     image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, orders, inputs, clock)
     thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, blobs, scaler, placeholders)
     models = providers.ThreadSafeSingleton(Models, generator)
-    content_links = providers.ThreadSafeSingleton(ContentLinks, secret.provider, clock)
+    signed_urls = providers.ThreadSafeSingleton(SignedUrls, secret.provider, clock)
     reconciler = providers.ThreadSafeSingleton(
         Reconciler, images, recovery, blobs, stored, clock, owner=config.process_name, lease_s=config.lease_s
     )

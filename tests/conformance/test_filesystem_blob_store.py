@@ -56,7 +56,7 @@ class FilesystemHarness(BlobStoreHarness):
             else:
                 (folder / name).write_bytes(data)
 
-    def kept_aside(self, place: str) -> tuple[bytes, bytes]:
+    def rescued(self, place: str) -> tuple[bytes, bytes]:
         return Path(place).read_bytes(), Path(place).with_suffix(".json").read_bytes()
 
     def at(self, location: str) -> bytes | None:

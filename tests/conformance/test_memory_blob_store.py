@@ -32,7 +32,7 @@ class MemoryHarness(BlobStoreHarness):
     def plant(self, guid: str, image: bytes | None, sidecar: bytes | None) -> None:
         self.storage[guid] = (image, None if sidecar is None else sidecar.decode())
 
-    def kept_aside(self, place: str) -> tuple[bytes, bytes]:
+    def rescued(self, place: str) -> tuple[bytes, bytes]:
         data, text = self.storage[place.removeprefix("memory:")]
         assert data is not None
         assert text is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 
@@ -18,8 +18,8 @@ class MemorySearch(SearchStorage):
     def frugal(self) -> MemoryImageRepository:
         return MemoryImageRepository(self._storage, examined=7)
 
-    def recovery(self) -> MemoryRecoveryRepository:
-        return MemoryRecoveryRepository(self._storage)
+    def recovery(self) -> MemoryMaintenanceRepository:
+        return MemoryMaintenanceRepository(self._storage)
 
 
 class TestMemoryImageSearch(ImageSearchContract):

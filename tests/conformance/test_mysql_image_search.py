@@ -3,10 +3,10 @@
 import pytest
 
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
+from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
-from tests.conformance.sql_bounds import TIGHT
-from tests.mysql_servers import MySQLSettings
+from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.sql_bounds import TIGHT
 
 
 class MySQLSearch(SearchStorage):
@@ -19,8 +19,8 @@ class MySQLSearch(SearchStorage):
     def frugal(self) -> MySQLImageRepository:
         return MySQLImageRepository(self._settings.database(), TIGHT)
 
-    def recovery(self) -> MySQLRecoveryRepository:
-        return MySQLRecoveryRepository(self._settings.database())
+    def recovery(self) -> MySQLMaintenanceRepository:
+        return MySQLMaintenanceRepository(self._settings.database())
 
 
 class TestMySQLImageSearch(ImageSearchContract):

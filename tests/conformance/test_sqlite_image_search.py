@@ -6,9 +6,9 @@ import pytest
 
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
+from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
-from tests.conformance.sql_bounds import TIGHT
+from tests.fixtures.sql_bounds import TIGHT
 
 
 class SQLiteSearch(SearchStorage):
@@ -21,8 +21,8 @@ class SQLiteSearch(SearchStorage):
     def frugal(self) -> SQLiteImageRepository:
         return SQLiteImageRepository(SQLiteDatabase(self._path), TIGHT)
 
-    def recovery(self) -> SQLiteRecoveryRepository:
-        return SQLiteRecoveryRepository(SQLiteDatabase(self._path))
+    def recovery(self) -> SQLiteMaintenanceRepository:
+        return SQLiteMaintenanceRepository(SQLiteDatabase(self._path))
 
 
 class TestSQLiteImageSearch(ImageSearchContract):

@@ -6,21 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
-from pixyproxy.application.finisher import Finisher
-from pixyproxy.application.generation import Generations
-from pixyproxy.application.image_service import ImageService
-from pixyproxy.application.inputs import InputReader
-from pixyproxy.application.landing import Landings
-from pixyproxy.application.orders import Orders
+from pixyproxy.application.generation.admission import ByteBudget
+from pixyproxy.application.generation.edit_sources import EditSourceReader
+from pixyproxy.application.generation.recorder import OutcomeRecorder
+from pixyproxy.application.generation.runner import GenerationRunner
+from pixyproxy.application.generation.submission import Submitter
+from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage, Picture
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from pixyproxy.ports.password_hasher import PasswordHasher
 from pixyproxy.ports.picture_inspector import PictureInspector
-from pixyproxy.ports.recovery_repository import RecoveryRepository
 
 PNG = b"\x89PNG a picture"
 
@@ -138,10 +138,10 @@ class FailingBlobStore(MemoryBlobStore):
         self._fail("put")
         await super().put(guid, data, sidecar)
 
-    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
-        self._fail("keep_aside")
+    async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+        self._fail("rescue")
         self.aside.append((guid, data, sidecar))
-        return await super().keep_aside(guid, data, sidecar)
+        return await super().rescue(guid, data, sidecar)
 
     async def delete(self, guid: str) -> None:
         self._fail("delete")
@@ -154,7 +154,7 @@ class FailingBlobStore(MemoryBlobStore):
 
 def image_service_on(
     images: ImageRepository,
-    recovery: RecoveryRepository,
+    recovery: MaintenanceRepository,
     blobs: BlobStore,
     generator: ImageGenerator,
     clock: Clock,
@@ -163,12 +163,12 @@ def image_service_on(
     max_in_flight: int = 100,
     timeout_s: float = 3600,
     lease_s: float = 60,
-    landings: Landings | None = None,
-) -> tuple[ImageService, Generations]:
+    landings: ByteBudget | None = None,
+) -> tuple[ImageService, GenerationRunner]:
     """An image service on these parts, wired as the container does it, and the generations it begins."""
     inspector = MagicInspector()
-    generations = Generations(
-        Finisher(images, blobs, inspector, clock),
+    generations = GenerationRunner(
+        OutcomeRecorder(images, blobs, inspector, clock),
         recovery,
         generator,
         clock,
@@ -178,5 +178,5 @@ def image_service_on(
         lease_s=lease_s,
         landings=landings,
     )
-    orders = Orders(images, generations, clock)
-    return ImageService(images, blobs, orders, InputReader(images, blobs, inspector), clock), generations
+    orders = Submitter(images, generations, clock)
+    return ImageService(images, blobs, orders, EditSourceReader(images, blobs, inspector), clock), generations

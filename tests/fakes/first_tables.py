@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from pixyproxy.adapters._sql.migrations import load_scripts, split_statements
+from pixyproxy.adapters.sql.migrations import load_scripts, split_statements
 from pixyproxy.domain.image import Image, Status, Visibility
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.ports.image_repository import ImageRepository

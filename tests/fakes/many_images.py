@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import pymysql
 
-from pixyproxy.adapters._sql.mapping import to_json, to_time
-from tests.mysql_servers import MySQLSettings
+from pixyproxy.adapters.sql.mapping import to_json, to_time
+from tests.fixtures.mysql_servers import MySQLSettings
 
 CHUNK = 50_000
 """Images that are written together."""

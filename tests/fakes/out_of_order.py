@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pixyproxy.adapters._sql import backfill
-from pixyproxy.adapters._sql.mapping import to_time
-from pixyproxy.adapters._sql.session import Parameters, Row, Session
+from pixyproxy.adapters.sql import backfill
+from pixyproxy.adapters.sql.mapping import to_time
+from pixyproxy.adapters.sql.session import Parameters, Row, Session
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.ports.image_repository import ImageRepository
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import argon2
 
-from pixyproxy.application.findings import Action, Finding
+from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.containers import Container, build_container
 from pixyproxy.settings import Settings
 from tests.faults.clients import PASSWORD, USERS, Client
@@ -20,7 +20,7 @@ from tests.faults.forked_service import ForkedService
 from tests.faults.inspection import Inspection
 from tests.faults.ledger import Ledger, RandomUpstream
 from tests.faults.witness import Witness
-from tests.service import environment, pixyproxy
+from tests.fixtures.service import environment, pixyproxy
 
 CLIENTS = 8
 LEASE_S = 0.6

@@ -5,7 +5,8 @@
 A step is a statement that flushes, renames, links, removes, stores or records something; they are found in the source,
 so that a new one is tried too. Each is replaced by `pass` in a copy of the package, and the tests near to it are run
 against the copy. What a flush is there for cannot be seen by killing a process, because the page cache survives it: a
-removed flush is caught by tests that record the order of system calls (`tests/unit/test_filesystem_durability.py`).
+removed flush is caught by tests that record the order of system calls
+(`tests/integration/filesystem/test_durability.py`).
 Exits with 1 if a step can be removed without a test failing.
 """
 
@@ -39,7 +40,7 @@ FILES = {"rename", "link", "unlink", "remove_quietly", "_swap_in", "_put_back", 
 ROWS = {
     "check_writable",
     "put",
-    "keep_aside",
+    "rescue",
     "_keep_aside",
     "replace_sidecar",
     "delete",
@@ -53,23 +54,23 @@ RECORDS = {
     "_mark_failed",
     "mark_failed",
     "mark_ready",
-    "adopt_aside",
+    "adopt_rescued",
     "quarantine",
     "_ready",
 }
 STEPS = FLUSHES | FILES | ROWS | RECORDS
 
-UNIT, CONFORMANCE = "tests/unit", "tests/conformance"
-WRITING = [f"{UNIT}/test_filesystem_{name}.py" for name in ("sidecar", "durability", "room")]
-BY_PROCESS = [f"{UNIT}/test_filesystem_writer_process.py"]
-ORDERING = [f"{UNIT}/test_filesystem_recovery.py", f"{UNIT}/test_filesystem_recovery_faults.py"]
-ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_recovery.py")
-SQLITE = [f"{UNIT}/test_sql_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
+UNIT, CONFORMANCE, FILESYSTEM = "tests/unit", "tests/conformance", "tests/integration/filesystem"
+WRITING = [f"{FILESYSTEM}/test_{name}.py" for name in ("sidecar", "durability", "room")]
+BY_PROCESS = [f"{FILESYSTEM}/test_writer_process.py"]
+ORDERING = [f"{FILESYSTEM}/test_recovery.py", f"{FILESYSTEM}/test_recovery_faults.py"]
+ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_maintenance.py")
+SQLITE = ["tests/integration/sql/test_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
 SERVING = [
-    f"{UNIT}/test_last_steps.py",
-    f"{UNIT}/test_image_service.py",
-    f"{UNIT}/test_idempotency.py",
-    f"{UNIT}/test_reconciler.py",
+    f"{UNIT}/application/generation/test_last_steps.py",
+    f"{UNIT}/application/images/test_image_service.py",
+    f"{UNIT}/application/generation/test_idempotency.py",
+    f"{UNIT}/application/maintenance/test_reconciler.py",
 ]
 TESTS = {
     "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
@@ -77,15 +78,15 @@ TESTS = {
     "adapters/filesystem/writer.py": WRITING,
     "adapters/filesystem/writer_main.py": BY_PROCESS,
     "adapters/filesystem/writes.py": BY_PROCESS + WRITING,
-    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{UNIT}/test_filesystem_derivatives.py", *WRITING],
+    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{FILESYSTEM}/test_derivatives.py", *WRITING],
     "adapters/filesystem/quarantine.py": ORDERING,
-    "adapters/filesystem/adoption.py": ORDERING,
-    "adapters/filesystem/recovery.py": ORDERING,
+    "adapters/filesystem/rescue.py": ORDERING,
+    "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
-    "application/generation.py": SERVING,
-    "application/finisher.py": SERVING,
-    "application/image_service.py": SERVING,
-    "application/reconciler.py": SERVING[::-1],
+    "application/generation/runner.py": SERVING,
+    "application/generation/recorder.py": SERVING,
+    "application/images/image_service.py": SERVING,
+    "application/maintenance/reconciler.py": SERVING[::-1],
 }
 """Where the steps are, and the tests near to them."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.databases import NAMES
 from tests.faults.world import World, content_hash, create, wait_until, world
-from tests.service import Service, lasting
+from tests.fixtures.service import Service, lasting
 
 MOMENTS = 20
 GENERATION_S = 0.5

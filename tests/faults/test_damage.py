@@ -22,8 +22,8 @@ from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.fakes.core import ScriptedGenerator
 from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
-from tests.mysql_servers import in_thread
-from tests.service import Service, pixyproxy, problem
+from tests.fixtures.mysql_servers import in_thread
+from tests.fixtures.service import Service, pixyproxy, problem
 
 DAMAGED = 1000
 WHOLE = 40

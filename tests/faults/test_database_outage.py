@@ -15,7 +15,7 @@ import pytest
 from tests.fakes.openai_upstream import FakeUpstream
 from tests.faults.databases import MySQLDatabase
 from tests.faults.world import PATIENCE_S, World, content_hash, create, wait_until, world_of
-from tests.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.mysql_servers import PrivateMariaDB, fresh_database
 
 OUTAGES = 10
 CLIENTS = 6

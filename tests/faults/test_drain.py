@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.databases import NAMES
 from tests.faults.world import World, content_hash, create, wait_until, world
-from tests.service import lasting, pixyproxy, problem
+from tests.fixtures.service import lasting, pixyproxy, problem
 
 IN_FLIGHT = 4
 

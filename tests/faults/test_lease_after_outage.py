@@ -4,17 +4,17 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 
-from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
+from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, Status
 from tests.fakes.core import ScriptedGenerator
 from tests.fakes.openai_pictures import picture
-from tests.service import Service
+from tests.fixtures.service import Service
 
 LEASE_S = 2.0
 
 
-class SlowRenewal(SQLiteRecoveryRepository):
+class SlowRenewal(SQLiteMaintenanceRepository):
     """Takes some time over the renewal of leases, as a database does that has only just come back."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.databases import NAMES
 from tests.faults.world import world
-from tests.service import PATIENCE_S, lasting
+from tests.fixtures.service import PATIENCE_S, lasting
 
 RACES = 500
 CONNECTIONS = 8

@@ -11,7 +11,7 @@ from pixyproxy.domain.image import GeneratedImage, Status
 from tests.fakes.core import ScriptedGenerator
 from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
-from tests.service import Service
+from tests.fixtures.service import Service
 
 INTERRUPTED = "UPDATE images SET status = 'generating', sha256 = NULL, size_bytes = NULL, lease_expires_at = NULL"
 

@@ -21,21 +21,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
-from pixyproxy.adapters.filesystem.recovery import FilesystemBlobRecovery
-from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
+from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.recovery_repository import MySQLRecoveryRepository
+from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.recovery_repository import SQLiteRecoveryRepository
-from pixyproxy.application.findings import Finding
-from pixyproxy.application.orders import Created
-from pixyproxy.application.reconciler import Reconciler
+from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
+from pixyproxy.application.generation.submission import Created
+from pixyproxy.application.maintenance.findings import Finding
+from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.domain import errors
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.filename import filename_for
@@ -44,7 +44,7 @@ from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.fakes.core import ScriptedGenerator, image_service_on
-from tests.mysql_servers import MySQLSettings
+from tests.fixtures.mysql_servers import MySQLSettings
 
 LEASE_S = 60.0
 DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MYSQL"))
@@ -72,7 +72,7 @@ FAILURES: dict[str, errors.GeneratorError] = {
         errors.GeneratorUnavailableError("down"),
         errors.GeneratorConnectionLostError("reset"),
         errors.GeneratorTimeoutError("late"),
-        errors.GeneratorAnswerError("nonsense", raw=b"<html>"),
+        errors.GeneratorResponseError("nonsense", raw=b"<html>"),
     )
 }
 UNPAID = {"generator-rate-limited", "generator-credentials", "generator-quota-exhausted", "generator-unavailable"}
@@ -120,8 +120,8 @@ class Backend:
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         """Images, recovery, blobs and what looks after them."""
-        images, recovery = MemoryImageRepository(self.storage), MemoryRecoveryRepository(self.storage)
-        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobRecovery(self.bytes)
+        images, recovery = MemoryImageRepository(self.storage), MemoryMaintenanceRepository(self.storage)
+        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
 
 
 class SQLiteBackend(Backend):
@@ -135,8 +135,8 @@ class SQLiteBackend(Backend):
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database, root = SQLiteDatabase(self._root / "database"), self._root / "images"
-        images, recovery = SQLiteImageRepository(database), SQLiteRecoveryRepository(database)
-        return images, recovery, FilesystemBlobStore(root), FilesystemBlobRecovery(root)
+        images, recovery = SQLiteImageRepository(database), SQLiteMaintenanceRepository(database)
+        return images, recovery, FilesystemBlobStore(root), FilesystemBlobMaintenance(root)
 
 
 class MySQLBackend(Backend):
@@ -149,8 +149,8 @@ class MySQLBackend(Backend):
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database = self._server.database()
-        images, recovery = MySQLImageRepository(database), MySQLRecoveryRepository(database)
-        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobRecovery(self.bytes)
+        images, recovery = MySQLImageRepository(database), MySQLMaintenanceRepository(database)
+        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
 
 
 class Machine(RuleBasedStateMachine):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.openai_upstream import GENERATIONS
 from tests.faults.world import World, content_hash, create, wait_until, world
-from tests.service import Service, problem
+from tests.fixtures.service import Service, problem
 
 REJECTED = (422, "prompt-rejected", "failed")
 REFUSED = (422, "generator-request-rejected", "failed")

@@ -13,7 +13,7 @@ import httpx
 
 from tests.fakes.openai_upstream import FakeUpstream
 from tests.faults.databases import Database, database
-from tests.service import Service
+from tests.fixtures.service import Service
 
 PATIENCE_S = 60.0
 

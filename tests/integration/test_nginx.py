@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from tests.fakes.openai_behaviours import picture_of
-from tests.integration.conftest import ALICE
-from tests.integration.v1_gateway import Gateway, running_gateway
-from tests.mysql_servers import free_port
-from tests.nginx_server import PREFIX, Nginx, binary
-from tests.service import PATIENCE_S, problem
+from tests.fixtures.mysql_servers import free_port
+from tests.fixtures.nginx_server import PREFIX, Nginx, binary
+from tests.fixtures.openai_gateway import Gateway, running_gateway
+from tests.fixtures.service import PATIENCE_S, problem
+from tests.fixtures.services import ALICE
 
 GALLERY = "https://gallery.example"
 """An origin that may read answers in a browser."""

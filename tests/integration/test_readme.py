@@ -59,7 +59,7 @@ async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url:
 
 @pytest.mark.parametrize(
     ("status", "body", "error"),
-    [(500, {}, errors.GeneratorUnavailableError), (200, {"images": []}, errors.GeneratorAnswerError)],
+    [(500, {}, errors.GeneratorUnavailableError), (200, {"images": []}, errors.GeneratorResponseError)],
 )
 async def test_it_reports_failures_as_the_port_asks(
     answers: Answers, url: str, status: int, body: Any, error: type[Exception]

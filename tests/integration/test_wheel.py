@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import environment
+from tests.fixtures.service import environment
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300

@@ -6,7 +6,7 @@ import grimp
 import pytest
 
 from pixyproxy.domain import errors
-from pixyproxy.entrypoints.http.problems import STATUS_OF
+from pixyproxy.entrypoints.http.representation.problems import STATUS_OF
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from dependency_injector import providers
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
-from pixyproxy.adapters.memory.blob_recovery import MemoryBlobRecovery
+from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-from pixyproxy.adapters.memory.recovery_repository import MemoryRecoveryRepository
+from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
@@ -88,7 +88,7 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
     images, users, recovery = (
         MemoryImageRepository(storage),
         MemoryUserRepository(storage),
-        MemoryRecoveryRepository(storage),
+        MemoryMaintenanceRepository(storage),
     )
     blobs, generator, inspector = FailingBlobStore(), ScriptedGenerator(), MagicInspector()
     keys = MemoryApiKeyRepository(storage)
@@ -99,7 +99,7 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
         (container.secret, b"s" * 32),
         (container.recovery, recovery),
         (container.blobs, blobs),
-        (container.stored, MemoryBlobRecovery({})),
+        (container.stored, MemoryBlobMaintenance({})),
         (container.generator, generator),
         (container.inspector, inspector),
     ):

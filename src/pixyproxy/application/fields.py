@@ -10,8 +10,8 @@ from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.filename import filename_problem
 from pixyproxy.domain.image import Visibility, parse_guid
 from pixyproxy.domain.query import decode_cursor
+from pixyproxy.domain.search_terms import query_terms
 from pixyproxy.domain.tags import MAX_TAG_LENGTH, MAX_TAGS, normalise_tags, tag_problem
-from pixyproxy.domain.text import query_terms
 
 MAX_PROMPT_LENGTH = 32_000
 MAX_IMAGES = 16

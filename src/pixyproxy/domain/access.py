@@ -14,21 +14,21 @@ def is_author(image: Image, viewer: str | None) -> bool:
     return viewer is not None and image.author == viewer
 
 
-def ensure_visible(image: Image, viewer: str | None) -> None:
+def require_visible(image: Image, viewer: str | None) -> None:
     """Raise ImageNotFoundError, the same as for a missing image, unless the viewer may see it."""
     if not can_see(image, viewer):
         raise ImageNotFoundError("There is no such image.")
 
 
-def ensure_may_change(image: Image, viewer: str | None) -> None:
+def require_author(image: Image, viewer: str | None) -> None:
     """Raise AuthenticationError, ImageNotFoundError or PermissionDeniedError unless the viewer is the author."""
-    ensure_logged_in(viewer)
-    ensure_visible(image, viewer)
+    require_login(viewer)
+    require_visible(image, viewer)
     if not is_author(image, viewer):
         raise PermissionDeniedError("Only the author of an image may change or delete it.")
 
 
-def ensure_logged_in(viewer: str | None) -> None:
+def require_login(viewer: str | None) -> None:
     """Raise AuthenticationError for an anonymous viewer."""
     if viewer is None:
         raise AuthenticationError("Log in to do this: only its author may change or delete an image.")

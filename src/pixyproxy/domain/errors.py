@@ -129,14 +129,14 @@ class CapacityExceededError(PixyProxyException):
 class GeneratorError(PixyProxyException):
     """The generator did not make a picture.
 
-    With `may_have_been_paid` the outcome of the call is unknown. `is_answer` is True where the same request
+    With `may_have_been_paid` the outcome of the call is unknown. `is_final` is True where the same request
     would be answered alike again: it is the answer to the request and not an accident on the way. `document` is
     the generator's own description of the error where it gave one that holds no secret, as JSON types, for
     callers who speak its language.
     """
 
     code = "generator-failed"
-    is_answer = False
+    is_final = False
     document: Mapping[str, Any] | None = None
 
 
@@ -144,14 +144,14 @@ class PromptRejectedError(GeneratorError):
     """The generator refuses this prompt; the message holds its reason in its own words."""
 
     code = "prompt-rejected"
-    is_answer = True
+    is_final = True
 
 
 class GeneratorRequestError(GeneratorError):
     """The generator refuses the request for another reason the caller can mend (option, size, model)."""
 
     code = "generator-request-rejected"
-    is_answer = True
+    is_final = True
 
 
 class EditingUnsupportedError(GeneratorRequestError):
@@ -205,11 +205,11 @@ class GeneratorTimeoutError(GeneratorError):
     may_have_been_paid = True
 
 
-class GeneratorAnswerError(GeneratorError):
+class GeneratorResponseError(GeneratorError):
     """The generator answered with success and nonsense; `raw` holds what it sent, to be kept aside."""
 
     code = "generator-answer"
-    is_answer = True
+    is_final = True
 
     def __init__(self, message: str, *, raw: bytes | None = None) -> None:
         super().__init__(message)
@@ -240,7 +240,7 @@ class BlobStoreFullError(BlobStoreError):
     code = "blob-store-full"
 
 
-def error_of(code: str, message: str, guid: str) -> PixyProxyException:
+def recreate_error(code: str, message: str, guid: str) -> PixyProxyException:
     """The error that was recorded with this code, to be told again; a GeneratorError where the code is not known."""
     kinds = [PixyProxyException]
     while kinds:

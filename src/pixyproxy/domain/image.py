@@ -46,7 +46,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class InputImage:
+class EditSource:
     """A picture that another is made from: a seekable file, open for reading, and what its bytes are."""
 
     file: BinaryIO = field(repr=False, compare=False)
@@ -68,8 +68,8 @@ class GenerationRequest:
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     n: int = 1
-    images: tuple[InputImage, ...] = ()
-    attachments: Mapping[str, InputImage] = field(default_factory=dict)
+    images: tuple[EditSource, ...] = ()
+    attachments: Mapping[str, EditSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.user import User
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 
 class ApiKeyRepository(Resource):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 
 class BlobReader(AsyncIterator[bytes]):
@@ -64,7 +64,7 @@ class BlobStore(Resource):
         """
 
     @abstractmethod
-    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+    async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep bytes that cannot be stored in their place, wherever there is room, and say where.
 
         They are not served under the guid. Raises BlobStoreError if no place takes them.

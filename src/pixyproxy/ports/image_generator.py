@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 OnPartial: TypeAlias = Callable[[PartialImage], None]
 """Called in the event loop with each early view; it returns at once and raises nothing."""
@@ -58,7 +58,7 @@ class ImageGenerator(Resource):
         refuses; GeneratorRateLimitedError; GeneratorQuotaError; GeneratorCredentialsError;
         GeneratorUnavailableError if it failed or cannot be reached and nothing was billed;
         GeneratorConnectionLostError or GeneratorTimeoutError if it may have been billed;
-        GeneratorAnswerError, with what was received, if a success holds no image.
+        GeneratorResponseError, with what was received, if a success holds no image.
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 
 class ImageRepository(Resource):

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 
 class PasswordHasher(Resource):

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 MAX_PIXELS = 50_000_000
 """Pictures with more pixels than this are not decoded."""

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 from pixyproxy.domain.user import User
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 
 
 class UserRepository(Resource):

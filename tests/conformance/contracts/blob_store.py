@@ -87,8 +87,8 @@ class BlobStoreHarness(ABC):
         """Put something there; None removes it."""
 
     @abstractmethod
-    def kept_aside(self, place: str) -> tuple[bytes, bytes]:
-        """Bytes and sidecar at the place that `keep_aside` named."""
+    def rescued(self, place: str) -> tuple[bytes, bytes]:
+        """Bytes and sidecar at the place that `rescue` named."""
 
     @abstractmethod
     def at(self, location: str) -> bytes | None:
@@ -258,18 +258,18 @@ class BlobStoreContract:
         assert harness.names() == before
         await full.close()
 
-    # keep_aside
+    # rescue
 
     async def test_what_is_kept_aside_is_at_the_place_named(self, store: BlobStore, harness: BlobStoreHarness) -> None:
         guid = new_guid()
-        place = await store.keep_aside(guid, b"no picture", SIDECAR)
-        data, sidecar = harness.kept_aside(place)
+        place = await store.rescue(guid, b"no picture", SIDECAR)
+        data, sidecar = harness.rescued(place)
         assert data == b"no picture"
         assert b"a duck" in sidecar
 
     async def test_what_is_kept_aside_is_not_served(self, store: BlobStore) -> None:
         guid = new_guid()
-        await store.keep_aside(guid, b"no picture", SIDECAR)
+        await store.rescue(guid, b"no picture", SIDECAR)
         with pytest.raises(BlobMissingError):
             await store.read(guid, size=10)
         with pytest.raises(BlobMissingError):
@@ -279,10 +279,10 @@ class BlobStoreContract:
         guid = new_guid()
         await store.put(guid, b"served", {})
         contents = [str(n).encode() for n in range(6)]
-        places = await asyncio.gather(*(store.keep_aside(guid, data, {"is": data.decode()}) for data in contents))
+        places = await asyncio.gather(*(store.rescue(guid, data, {"is": data.decode()}) for data in contents))
         assert len(set(places)) == len(contents)
         for place, data in zip(places, contents, strict=True):
-            kept, sidecar = harness.kept_aside(place)
+            kept, sidecar = harness.rescued(place)
             assert kept == data
             assert data in sidecar
         assert harness.image(guid) == b"served"
@@ -704,7 +704,7 @@ class BlobStoreContract:
     ) -> None:
         for call in (
             store.put(guid, b"bytes", {}),
-            store.keep_aside(guid, b"bytes", {}),
+            store.rescue(guid, b"bytes", {}),
             store.read(guid, size=5),
             store.location(guid, size=5),
             store.read_sidecar(guid),
@@ -726,7 +726,7 @@ class BlobStoreContract:
             for call in (
                 store.check_writable(),
                 store.put(guid, b"other", {}),
-                store.keep_aside(guid, b"other", {}),
+                store.rescue(guid, b"other", {}),
                 store.read(guid, size=5),
                 store.read(new_guid(), size=5),
                 store.location(guid, size=5),

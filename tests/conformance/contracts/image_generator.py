@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorError, GeneratorRequestError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, InputImage, PartialImage, Picture
+from pixyproxy.domain.image import EditSource, GeneratedImage, GenerationRequest, PartialImage, Picture
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.ports.image_generator import ImageGenerator
 
@@ -343,11 +343,11 @@ class ImageGeneratorContract:
                 await asyncio.sleep(0.01)
 
 
-def input_image(folder: Path, data: bytes) -> InputImage:
+def input_image(folder: Path, data: bytes) -> EditSource:
     """A file with these bytes, its position at their end."""
     file = (folder / uuid.uuid4().hex).open("w+b")
     file.write(data)
-    return InputImage(file, Picture("image/png", 32, 32), len(data), hashlib.sha256(data).hexdigest())
+    return EditSource(file, Picture("image/png", 32, 32), len(data), hashlib.sha256(data).hexdigest())
 
 
 def check_images(images: tuple[GeneratedImage, ...], number: int) -> None:

@@ -23,7 +23,7 @@ from pixyproxy.domain.image import (
     new_guid,
 )
 from pixyproxy.domain.query import ImageQuery, decode_cursor
-from pixyproxy.domain.text import fold, query_terms
+from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.ports.image_repository import ImageRepository
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)

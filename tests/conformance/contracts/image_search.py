@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from pixyproxy.domain.image import Failure, Image, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery, decode_cursor
-from pixyproxy.domain.text import fold, index_terms
+from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.recovery_repository import RecoveryRepository
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_draft, make_result
 
 WORDS = ("duck", "ducks", "duckling", "dusk", "dawn", "sink", "sinking", "a", "rubber", "猫と犬")
@@ -68,7 +68,7 @@ class SearchStorage(ABC):
         """Another, that looks at a handful of images for a page."""
 
     @abstractmethod
-    def recovery(self) -> RecoveryRepository:
+    def recovery(self) -> MaintenanceRepository:
         """What restores images on the same storage."""
 
 

@@ -31,7 +31,7 @@ from tests.faults.points.judge import violations
 from tests.faults.points.scenarios import SCENARIOS, make, run
 from tests.faults.points.steps import AFTER, BEFORE, Fault, Step, Steps, failing_at, killed_at, no_fault
 from tests.faults.points.world import LEASE_S, SUBJECT, World
-from tests.mysql_servers import MySQLSettings
+from tests.fixtures.mysql_servers import MySQLSettings
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 NOTHING = "nothing to reconcile"

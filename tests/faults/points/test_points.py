@@ -2,7 +2,7 @@
 
 The steps are those that a run without faults takes, so that a new one is covered as soon as it exists. They happen in
 memory where there is a file system in memory: what a crash of the machine would take from the page cache can be seen
-neither here nor there (see `tests.faults.mutations` and `tests/unit/test_filesystem_durability.py` for that).
+neither here nor there (see `tests.faults.mutations` and `tests/integration/filesystem/test_durability.py` for that).
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mysql_servers import MySQLSettings
+from tests.fixtures.mysql_servers import MySQLSettings
 
 REPOSITORY = Path(__file__).parents[3]
 MEMORY = Path("/dev/shm")

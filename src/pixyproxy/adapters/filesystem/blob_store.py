@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixyproxy.adapters.filesystem import durable, reader
-from pixyproxy.adapters.filesystem.derivatives import Derivatives
-from pixyproxy.adapters.filesystem.errors import blob_error
+from pixyproxy.adapters.filesystem.error_translation import blob_error
 from pixyproxy.adapters.filesystem.layout import Layout, check_guid
 from pixyproxy.adapters.filesystem.mount import Mount, unusable
 from pixyproxy.adapters.filesystem.sidecar_text import decode, encode
 from pixyproxy.adapters.filesystem.syscalls import NOWAIT, SystemCalls
+from pixyproxy.adapters.filesystem.thumbnail_store import Derivatives
 from pixyproxy.adapters.filesystem.writer import Writer
 from pixyproxy.adapters.filesystem.writes import Writes
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
@@ -37,7 +37,7 @@ class FilesystemBlobStore(BlobStore):
 
     Derivatives are kept as `derived/ab/cd/GUID.NAME`.
 
-    `rescue_dirs` are tried in order by `keep_aside` when the store's own folder takes no more. `min_free_bytes` is the
+    `rescue_dirs` are tried in order by `rescue` when the store's own folder takes no more. `min_free_bytes` is the
     room below which the store calls itself full. For `trial_s` seconds it is not tried again whether the folder can be
     written. `calls` are the system calls; tests replace them.
     Needs a POSIX system, and hard links where an image is put again.
@@ -99,7 +99,7 @@ class FilesystemBlobStore(BlobStore):
         with _naming("store a picture"):
             await self._writes.put(guid, data, text)
 
-    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+    async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes in `aside` below the root, or in the first of the rescue folders that takes them.
 
         Returns the path of the file, which is for the operator's eyes only.
@@ -237,7 +237,7 @@ class FilesystemBlobStore(BlobStore):
             try:
                 if folder == self._layout.aside:
                     self._mount.require()  # which must not be made anew where its disk is missing
-                kept = self._writer.keep_aside(folder, guid, data, sidecar)
+                kept = self._writer.rescue(folder, guid, data, sidecar)
             except (OSError, BlobStoreError) as error:
                 _log.error("The picture of image %s cannot be kept in %s: %s", guid, folder, error)
                 failure = failure or error

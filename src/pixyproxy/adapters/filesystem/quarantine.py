@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pixyproxy.adapters.filesystem import durable
 from pixyproxy.adapters.filesystem.layout import Layout
-from pixyproxy.adapters.filesystem.searching import exists
+from pixyproxy.adapters.filesystem.scan import exists
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 
 

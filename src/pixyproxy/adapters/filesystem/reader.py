@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pixyproxy.adapters.filesystem.errors import blob_error
+from pixyproxy.adapters.filesystem.error_translation import blob_error
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.domain.errors import BlobCorruptError, BlobStoreError
 from pixyproxy.ports.blob_store import BlobReader

@@ -94,7 +94,7 @@ class Writer:
             except OSError as error:
                 _log.warning("The blob store cannot flush the folder of a failed write: %s", error)
 
-    def keep_aside(self, folder: Path, guid: str, data: bytes, sidecar: bytes) -> Path:
+    def rescue(self, folder: Path, guid: str, data: bytes, sidecar: bytes) -> Path:
         """Write both files durably under a number of their own in some folder; return the path of the bytes.
 
         They are readable by the service's own user only, since the folder may be one that others share.

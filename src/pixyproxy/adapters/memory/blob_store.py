@@ -65,7 +65,7 @@ class MemoryBlobStore(BlobStore):
         self._require_room(len(data) - len(self._find(guid)[0] or b""))
         self._storage[guid] = (data, text)
 
-    async def keep_aside(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
+    async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes without regard to the capacity, since memory that holds them already has room for them."""
         check_guid(guid)
         text = _encode(sidecar)

@@ -9,7 +9,7 @@ from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, ImageDraft, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
-from pixyproxy.domain.text import fold, index_terms
+from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
 
 

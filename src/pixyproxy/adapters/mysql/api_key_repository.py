@@ -1,7 +1,7 @@
 """The API keys in MySQL or MariaDB."""
 
-from pixyproxy.adapters._sql.api_key_repository import SQLApiKeyRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
 
 
 class MySQLApiKeyRepository(SQLApiKeyRepository):

@@ -12,7 +12,7 @@ from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
-from pixyproxy.adapters.mysql.errors import translate
+from pixyproxy.adapters.mysql.error_translation import translate
 from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapable, TLSOverSockets, connect_patiently
 from pixyproxy.domain.errors import DBConnectionError
 

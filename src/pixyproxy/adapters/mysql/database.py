@@ -7,15 +7,15 @@ from typing import TypeVar
 
 import pymysql
 
-from pixyproxy.adapters._sql.batching import ApartError, BatchedReads, BatchedWrites
-from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
-from pixyproxy.adapters._sql.session import Session
-from pixyproxy.adapters._sql.threads import ConnectionThreads
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
-from pixyproxy.adapters.mysql.errors import BUSY, TOO_LARGE, code_of
+from pixyproxy.adapters.mysql.error_translation import BUSY, TOO_LARGE, code_of
+from pixyproxy.adapters.mysql.greenlet_bridge import ConnectionOnLoop, connect_on_loop
 from pixyproxy.adapters.mysql.migrations import check_schema
-from pixyproxy.adapters.mysql.on_loop import ConnectionOnLoop, connect_on_loop
 from pixyproxy.adapters.mysql.session import run_read, run_write
+from pixyproxy.adapters.sql.batching import ApartError, BatchedReads, BatchedWrites
+from pixyproxy.adapters.sql.connection_pool import ConnectionThreads
+from pixyproxy.adapters.sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
 """Images in MySQL or MariaDB."""
 
-from pixyproxy.adapters._sql.bounds import DEFAULT, Bounds
-from pixyproxy.adapters._sql.image_repository import SQLImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 
 
 class MySQLImageRepository(SQLImageRepository):

@@ -10,21 +10,8 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from pixyproxy.adapters._sql.backfill import FILLS
-from pixyproxy.adapters._sql.migrations import (
-    APPLIED,
-    PROBES,
-    RECORD,
-    Script,
-    ensure_current,
-    load_scripts,
-    pending,
-    split_statements,
-)
-from pixyproxy.adapters._sql.session import Session, pyformat
-from pixyproxy.adapters._sql.threads import run_in_own_thread
 from pixyproxy.adapters.mysql.connection import Server
-from pixyproxy.adapters.mysql.errors import (
+from pixyproxy.adapters.mysql.error_translation import (
     ABSENT_COLUMN_OR_INDEX,
     DATABASE_DENIED,
     DUPLICATE_COLUMN,
@@ -37,6 +24,19 @@ from pixyproxy.adapters.mysql.errors import (
     translate,
 )
 from pixyproxy.adapters.mysql.session import MySQLSession
+from pixyproxy.adapters.sql.backfill import FILLS
+from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
+from pixyproxy.adapters.sql.migrations import (
+    APPLIED,
+    PROBES,
+    RECORD,
+    Script,
+    ensure_current,
+    load_scripts,
+    pending,
+    split_statements,
+)
+from pixyproxy.adapters.sql.session import Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 
 if TYPE_CHECKING:

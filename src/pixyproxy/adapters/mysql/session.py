@@ -8,11 +8,11 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from pixyproxy.adapters._sql.mapping import from_json
-from pixyproxy.adapters._sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.adapters.mysql.connection import ServerLink
-from pixyproxy.adapters.mysql.errors import BUSY, code_of, is_lost, translate
+from pixyproxy.adapters.mysql.error_translation import BUSY, code_of, is_lost, translate
 from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS
+from pixyproxy.adapters.sql.mapping import from_json
+from pixyproxy.adapters.sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _TRIES = 3

@@ -1,7 +1,7 @@
 """The roster in MySQL or MariaDB."""
 
-from pixyproxy.adapters._sql.user_repository import SQLUserRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 
 
 class MySQLUserRepository(SQLUserRepository):

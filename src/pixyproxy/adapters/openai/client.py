@@ -10,8 +10,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from pixyproxy.adapters.openai.body import Answer, Read, unpacking
-from pixyproxy.adapters.openai.errors import FAILURES, Refusal
+from pixyproxy.adapters.openai.content_coding import Answer, Read, unpacking
+from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal
 from pixyproxy.adapters.openai.network import Proxies
 from pixyproxy.adapters.openai.request import GENERATIONS, MODELS
 from pixyproxy.domain.errors import GeneratorUnavailableError

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
-from pixyproxy.adapters.openai.body import Answer
+from pixyproxy.adapters.openai.content_coding import Answer
 from pixyproxy.adapters.openai.request import Call
 from pixyproxy.domain.errors import GeneratorUnavailableError
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pixyproxy.domain.errors import GeneratorAnswerError
+from pixyproxy.domain.errors import GeneratorResponseError
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -40,7 +40,7 @@ class EventReader:
         return len(self._line) + self._data_size
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that this piece completes. Raises GeneratorAnswerError once there is one too large."""
+        """The events that this piece completes. Raises GeneratorResponseError once there is one too large."""
         if not piece:
             return []
         if self._after_cr and piece.startswith(b"\n"):
@@ -52,7 +52,7 @@ class EventReader:
             content = line.rstrip(b"\r\n")
             self._line += content
             if self.pending > self._limit:
-                raise GeneratorAnswerError("An event of the generator's stream is too large.")
+                raise GeneratorResponseError("An event of the generator's stream is too large.")
             if len(content) < len(line) and (event := self._end_line()) is not None:
                 events.append(event)
         return events

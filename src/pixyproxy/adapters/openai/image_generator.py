@@ -7,22 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-from pixyproxy.adapters.openai.answer import MAX_ANSWER_BYTES, Made, parse_answer, read_body
-from pixyproxy.adapters.openai.body import Answer
 from pixyproxy.adapters.openai.client import BodyPlaces, Upstream, checked_base_url
+from pixyproxy.adapters.openai.content_coding import Answer
 from pixyproxy.adapters.openai.edits import Edits
-from pixyproxy.adapters.openai.errors import FAILURES, Refusal, StreamRefusal, never_sent, translate
+from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal, StreamRefusal, never_sent, translate
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
 from pixyproxy.adapters.openai.network import new_ssl_context
 from pixyproxy.adapters.openai.request import Call, write_call
+from pixyproxy.adapters.openai.response_body import MAX_ANSWER_BYTES, Made, parse_answer, read_body
 from pixyproxy.adapters.openai.stream import SMALL_BYTES, StreamReader
 from pixyproxy.adapters.openai.url_fetch import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import (
-    GeneratorAnswerError,
     GeneratorCredentialsError,
     GeneratorError,
     GeneratorQuotaError,
     GeneratorRateLimitedError,
+    GeneratorResponseError,
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
@@ -197,11 +197,11 @@ class OpenAIImageGenerator(ImageGenerator):
                     return await read_body(answer, max_bytes) if max_bytes else b""
                 finally:
                     await answer.close()
-        except (*FAILURES, GeneratorAnswerError) as error:
+        except (*FAILURES, GeneratorResponseError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
                 return None
             failure: GeneratorError
-            if isinstance(error, GeneratorAnswerError):
+            if isinstance(error, GeneratorResponseError):
                 failure = error
             else:
                 failure = translate(error, api_key=self._api_key, model=self._model, model_requested=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from pixyproxy.domain.errors import GeneratorRequestError
-from pixyproxy.domain.image import GenerationRequest, InputImage
+from pixyproxy.domain.image import EditSource, GenerationRequest
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"
@@ -66,13 +66,13 @@ def _parts(request: GenerationRequest) -> Iterable[Part]:
         yield _part(name, name, image)
 
 
-def _part(name: str, stem: str, image: InputImage) -> Part:
+def _part(name: str, stem: str, image: EditSource) -> Part:
     media_type = image.picture.media_type
     extension = _EXTENSIONS.get(media_type, media_type.partition("/")[2])
-    return name, (f"{stem}.{extension}", cast("BinaryIO", Upload(image)), media_type)
+    return name, (f"{stem}.{extension}", cast("BinaryIO", UploadedSource(image)), media_type)
 
 
-class Upload:
+class UploadedSource:
     """A file as the HTTP client reads it while it sends: from its beginning, and as long as was recorded.
 
     The client would ask the operating system for the length, which does not know of what is still in a buffer. It
@@ -80,7 +80,7 @@ class Upload:
     kept here, so that a file may be sent twice at once.
     """
 
-    def __init__(self, image: InputImage) -> None:
+    def __init__(self, image: EditSource) -> None:
         self._file = image.file
         self._size = image.size_bytes
         self._position = 0

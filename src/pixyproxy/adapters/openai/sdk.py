@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit, OpenAIError
 
-from pixyproxy.adapters.openai.body import Answer
 from pixyproxy.adapters.openai.client import CONNECT_S, HEADERS, new_session, new_timeout, read_refusal
-from pixyproxy.adapters.openai.errors import SdkFailure, UnpackingError
+from pixyproxy.adapters.openai.content_coding import Answer
+from pixyproxy.adapters.openai.error_responses import SdkFailure, UnpackingError
 from pixyproxy.adapters.openai.request import EDITS, Call
 from pixyproxy.domain.errors import GeneratorUnavailableError
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import jiter
 
-from pixyproxy.adapters.openai.answer import (
+from pixyproxy.adapters.openai.client import BodyPlaces
+from pixyproxy.adapters.openai.content_coding import Answer
+from pixyproxy.adapters.openai.error_responses import FAILURES, StreamRefusal
+from pixyproxy.adapters.openai.events import Event, EventReader
+from pixyproxy.adapters.openai.response_body import (
     MAX_ANSWER_BYTES,
     MAX_PICTURES,
     Made,
@@ -17,11 +21,7 @@ from pixyproxy.adapters.openai.answer import (
     read_picture,
     read_reports,
 )
-from pixyproxy.adapters.openai.body import Answer
-from pixyproxy.adapters.openai.client import BodyPlaces
-from pixyproxy.adapters.openai.errors import FAILURES, StreamRefusal
-from pixyproxy.adapters.openai.events import Event, EventReader
-from pixyproxy.domain.errors import GeneratorAnswerError, GeneratorConnectionLostError
+from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.image import PartialImage
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 
@@ -82,7 +82,7 @@ class StreamReader:
         failure: Exception = GeneratorConnectionLostError("The generator's stream ended without a finished picture.")
         try:
             await self._read(answer, events)
-        except (*FAILURES, GeneratorAnswerError) as error:
+        except (*FAILURES, GeneratorResponseError) as error:
             failure = error
         if any(not made.spoilt or made.url for made in self._made):
             if len(self._made) < self.wanted:
@@ -90,7 +90,7 @@ class StreamReader:
             return self._made
         if self._made:
             raw = b"\n".join(made.data for made in self._made)
-            raise GeneratorAnswerError("The generator's picture cannot be read.", raw=raw) from failure
+            raise GeneratorResponseError("The generator's picture cannot be read.", raw=raw) from failure
         raise failure
 
     async def _read(self, answer: Answer, events: EventReader) -> None:
@@ -116,7 +116,7 @@ class StreamReader:
             while piece := await answer.read():
                 size += len(piece)
                 if size > MAX_STREAM_BYTES:
-                    raise GeneratorAnswerError("The generator's stream is too large.")
+                    raise GeneratorResponseError("The generator's stream is too large.")
                 for event in events.feed(piece):
                     if not await self._take(event):
                         return

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from yarl import URL
 
-from pixyproxy.adapters.openai.answer import Made, read_body
 from pixyproxy.adapters.openai.client import Upstream, has_credentials, read_url
-from pixyproxy.adapters.openai.errors import FAILURES
-from pixyproxy.domain.errors import GeneratorAnswerError
+from pixyproxy.adapters.openai.error_responses import FAILURES
+from pixyproxy.adapters.openai.response_body import Made, read_body
+from pixyproxy.domain.errors import GeneratorResponseError
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 FETCH_S = 60.0
@@ -37,16 +37,16 @@ class PictureFetcher:
     async def fetch_all(self, made: list[Made], raw: bytes, give_up: float) -> list[Made]:
         """The same pictures with the bytes from their addresses; one that cannot be had costs no other.
 
-        Raises the GeneratorAnswerError of `fetch` where none can be had.
+        Raises the GeneratorResponseError of `fetch` where none can be had.
         """
-        failures: list[GeneratorAnswerError] = []
+        failures: list[GeneratorResponseError] = []
 
         async def fetched(each: Made) -> Made:
             if each.url is None:
                 return each
             try:
                 return replace(each, data=await self.fetch(each.url, raw, give_up), spoilt=False)
-            except GeneratorAnswerError as error:
+            except GeneratorResponseError as error:
                 failures.append(error)
                 return each
 
@@ -58,12 +58,12 @@ class PictureFetcher:
     async def fetch(self, address: str, raw: bytes, give_up: float) -> bytes:
         """The bytes at the address, at most MAX_PICTURE_BYTES, before the loop's clock shows `give_up`.
 
-        Raises GeneratorAnswerError with `raw`, the answer that holds the address, whatever goes wrong: the
+        Raises GeneratorResponseError with `raw`, the answer that holds the address, whatever goes wrong: the
         picture is paid for, and whoever keeps the answer can still fetch it.
         """
         url = self._allowed(address)
         if url is None:
-            raise GeneratorAnswerError("The generator handed out an address that may not be fetched.", raw=raw)
+            raise GeneratorResponseError("The generator handed out an address that may not be fetched.", raw=raw)
         # A little earlier than the caller's own deadline, which would lose the address with everything else.
         deadline = min(asyncio.get_running_loop().time() + FETCH_S, give_up - MARGIN_S)
         try:
@@ -73,10 +73,10 @@ class PictureFetcher:
                     data = await read_body(answer, MAX_PICTURE_BYTES)
                 finally:
                     await answer.close()
-        except (*FAILURES, GeneratorAnswerError) as error:
-            raise GeneratorAnswerError("The picture the generator made could not be fetched.", raw=raw) from error
+        except (*FAILURES, GeneratorResponseError) as error:
+            raise GeneratorResponseError("The picture the generator made could not be fetched.", raw=raw) from error
         if not data:
-            raise GeneratorAnswerError("The picture the generator made is empty.", raw=raw)
+            raise GeneratorResponseError("The picture the generator made is empty.", raw=raw)
         return data
 
     def _allowed(self, address: str) -> URL | None:

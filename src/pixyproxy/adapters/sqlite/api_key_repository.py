@@ -1,6 +1,6 @@
 """The API keys in an SQLite file."""
 
-from pixyproxy.adapters._sql.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from pixyproxy.adapters.sqlite.errors import MISSING
+from pixyproxy.adapters.sqlite.error_translation import MISSING
 from pixyproxy.domain.errors import DBConnectionError
 
 BUSY_SECONDS = 4.0

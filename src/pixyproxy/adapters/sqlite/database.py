@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.batching import BatchedWrites
-from pixyproxy.adapters._sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
-from pixyproxy.adapters._sql.session import Session
-from pixyproxy.adapters._sql.threads import ConnectionThreads
+from pixyproxy.adapters.sql.batching import BatchedWrites
+from pixyproxy.adapters.sql.connection_pool import ConnectionThreads
+from pixyproxy.adapters.sql.database import FindByKey, GetByKey, Item, K, SQLDatabase, WriteAll, WriteOne
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.adapters.sqlite.connection import FileLink
-from pixyproxy.adapters.sqlite.errors import LockedError
+from pixyproxy.adapters.sqlite.error_translation import LockedError
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import run_point_read, run_read, run_write
 

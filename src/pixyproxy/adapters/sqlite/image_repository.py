@@ -1,7 +1,7 @@
 """Images in an SQLite file."""
 
-from pixyproxy.adapters._sql.bounds import DEFAULT, Bounds
-from pixyproxy.adapters._sql.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
 

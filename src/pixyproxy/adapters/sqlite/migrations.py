@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pixyproxy.adapters._sql.backfill import FILLS
-from pixyproxy.adapters._sql.migrations import APPLIED, PROBES, RECORD, Script, load_scripts, pending, split_statements
-from pixyproxy.adapters._sql.threads import run_in_own_thread
+from pixyproxy.adapters.sql.backfill import FILLS
+from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
+from pixyproxy.adapters.sql.migrations import APPLIED, PROBES, RECORD, Script, load_scripts, pending, split_statements
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
-from pixyproxy.adapters.sqlite.errors import is_busy, translate
+from pixyproxy.adapters.sqlite.error_translation import is_busy, translate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
 
 _PACKAGE = "pixyproxy.adapters.sqlite"

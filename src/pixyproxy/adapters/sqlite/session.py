@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from pixyproxy.adapters._sql.session import Parameters, Row, Session
+from pixyproxy.adapters.sql.session import Parameters, Row, Session
 from pixyproxy.adapters.sqlite.connection import FileLink
-from pixyproxy.adapters.sqlite.errors import translate
+from pixyproxy.adapters.sqlite.error_translation import translate
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
 _STEPS_BETWEEN_LOOKS = 50_000

@@ -1,6 +1,6 @@
 """The roster in an SQLite file."""
 
-from pixyproxy.adapters._sql.user_repository import SQLUserRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
 

@@ -9,7 +9,7 @@ import typer
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.logs import escaped
-from pixyproxy.ports.lifecycle import Resource
+from pixyproxy.ports.resource import Resource
 from pixyproxy.settings import load_settings
 
 

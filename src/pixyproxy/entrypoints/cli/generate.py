@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.application.content import ImageContent
+from pixyproxy.application.images.content import ImageContent
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from pixyproxy.application.key_service import ID_LENGTH, PREFIX
+from pixyproxy.application.accounts.key_service import ID_LENGTH, PREFIX
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.entrypoints.logs import escaped

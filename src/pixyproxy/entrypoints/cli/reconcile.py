@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.application.findings import Action
+from pixyproxy.application.maintenance.findings import Action
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 

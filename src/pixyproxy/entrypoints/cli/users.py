@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from pixyproxy.application.user_service import UserService
+from pixyproxy.application.accounts.user_service import UserService
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 

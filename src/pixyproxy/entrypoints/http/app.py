@@ -15,24 +15,24 @@ from starlette.types import ASGIApp
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.containers import Container, opened
-from pixyproxy.entrypoints.http import openapi
+from pixyproxy.entrypoints.http.api import openapi
+from pixyproxy.entrypoints.http.api.docs_routes import add_docs
+from pixyproxy.entrypoints.http.api.read_routes import build_read_router
+from pixyproxy.entrypoints.http.api.service_routes import build_service_router
+from pixyproxy.entrypoints.http.api.thumbnail_routes import build_thumbnail_router
+from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.application import Application, Dispatcher
-from pixyproxy.entrypoints.http.authentication import AuthenticationMiddleware, Gate
-from pixyproxy.entrypoints.http.paths import CanonicalPathMiddleware
-from pixyproxy.entrypoints.http.presenter import Links
-from pixyproxy.entrypoints.http.problems import ProblemHandler, ProblemMiddleware
-from pixyproxy.entrypoints.http.request_log import RequestLogMiddleware
+from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware, Gate
+from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
+from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
+from pixyproxy.entrypoints.http.openai_api import documentation as v1_documentation
+from pixyproxy.entrypoints.http.openai_api.error_body import OpenAIErrorHandler, is_below
+from pixyproxy.entrypoints.http.openai_api.event_stream import Patience
+from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
+from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
+from pixyproxy.entrypoints.http.representation.image_detail import Links
+from pixyproxy.entrypoints.http.representation.problems import ProblemHandler, ProblemMiddleware
 from pixyproxy.entrypoints.http.route_table import RouteTable
-from pixyproxy.entrypoints.http.routes_docs import add_docs
-from pixyproxy.entrypoints.http.routes_read import build_read_router
-from pixyproxy.entrypoints.http.routes_service import build_service_router
-from pixyproxy.entrypoints.http.routes_thumbnails import build_thumbnail_router
-from pixyproxy.entrypoints.http.routes_write import build_write_router
-from pixyproxy.entrypoints.http.v1 import documentation as v1_documentation
-from pixyproxy.entrypoints.http.v1.errors import OpenAIErrorHandler, is_below
-from pixyproxy.entrypoints.http.v1.event_stream import Patience
-from pixyproxy.entrypoints.http.v1.presenter import ImagesPresenter
-from pixyproxy.entrypoints.http.v1.routes import build_v1_router
 
 _DESCRIPTION = """Pictures from prompts: made once, stored, found again and delivered by GUID.
 
@@ -97,14 +97,14 @@ def create_app(container: Container) -> FastAPI:
     )
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())
-    images, models, content_links = container.image_service(), container.models(), container.content_links()
+    images, models, signed_urls = container.image_service(), container.models(), container.signed_urls()
     thumbnails = container.thumbnails()
     routers = [
-        build_read_router(images, gate, links, content_links, container.config.accel_prefix()),
-        build_thumbnail_router(thumbnails, gate, content_links),
+        build_read_router(images, gate, links, signed_urls, container.config.accel_prefix()),
+        build_thumbnail_router(thumbnails, gate, signed_urls),
         build_write_router(images, gate, links),
         build_service_router(container.readiness(), gate),
-        build_v1_router(images, models, gate, ImagesPresenter(images, links, content_links, gate), Patience()),
+        build_v1_router(images, models, gate, ImagesPresenter(images, links, signed_urls, gate), Patience()),
         add_docs(app, links),
     ]
     for router in routers:

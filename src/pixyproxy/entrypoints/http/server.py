@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 
-from pixyproxy.application.generation import Generations
+from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.containers import Container, opened
 from pixyproxy.entrypoints.http import memory
 from pixyproxy.entrypoints.http.app import create_app
@@ -31,7 +31,7 @@ class DrainingServer(uvicorn.Server):
     of the time to drain, it stops at once; what is left then is found again by the reconciler.
     """
 
-    def __init__(self, config: uvicorn.Config, generations: Generations, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, generations: GenerationRunner, drain_s: float) -> None:
         super().__init__(config)
         self._generations = generations
         self._drain_s = drain_s

@@ -1,0 +1,144 @@
+"""The blob store in memory as seen by those who look after it."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Collection
+from datetime import UTC, datetime
+
+from pixyproxy.adapters.memory.blob_store import DERIVED, Stored, check_guid
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
+from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
+
+_NOTHING: Stored = (None, None)
+
+
+def _system_time() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryBlobMaintenance(BlobMaintenance):
+    """Looks after the dictionary of a `MemoryBlobStore`.
+
+    What is quarantined is there under `quarantine/GUID.1` and so on.
+    A dictionary keeps no times: a blob is taken to have changed, by the clock `now`, when a walk first met it as it is.
+    """
+
+    def __init__(self, storage: dict[str, Stored], *, now: Callable[[], datetime] = _system_time) -> None:
+        self._storage = storage
+        self._now = now
+        self._met: dict[str, tuple[Stored, datetime]] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def walk(self) -> AsyncIterator[StoredBlob]:
+        now, met = self._now(), {}
+        for key, stored in self._storage.items():
+            if "/" not in key and stored != _NOTHING:
+                before = self._met.get(key)
+                met[key] = before if before is not None and before[0] is stored else (stored, now)
+        self._met = met
+        for guid, ((data, _), changed) in met.items():
+            yield StoredBlob(guid, None if data is None else len(data), changed)
+
+    async def verify(self, guid: str, *, size: int, sha256: str) -> None:
+        data, _ = self._find(guid)
+        if data is None:
+            raise BlobMissingError("The picture is not in the blob store.")
+        if len(data) != size:
+            raise BlobCorruptError("The stored picture does not have the length that was recorded.")
+        if hashlib.sha256(data).hexdigest() != sha256.lower():
+            raise BlobCorruptError("The stored picture does not have the hash that was recorded.")
+
+    async def make_durable(self, guid: str) -> None:
+        """Nothing in memory survives a crash; only whether the bytes are there is looked up."""
+        if self._find(guid)[0] is None:
+            raise BlobMissingError("The picture is not in the blob store.")
+
+    async def sizes(self, guids: Collection[str]) -> dict[str, int]:
+        found = {guid: self._find(guid)[0] for guid in guids}
+        return {guid: len(data) for guid, data in found.items() if data is not None}
+
+    async def rescued(self) -> frozenset[str]:
+        guids = {key.removeprefix("aside/").partition(".")[0] for key in self._storage if key.startswith("aside/")}
+        return frozenset(guid for guid in guids if self._adoptable(guid))
+
+    async def adopt_rescued(self, guid: str) -> bool:
+        check_guid(guid)
+        adoptable = self._adoptable(guid)
+        if not adoptable:
+            return False
+        kept = self._storage[adoptable[0]]
+        data, text = self._find(guid)
+        if data is None and text not in (None, kept[1]):
+            await self.quarantine(guid)
+        self._storage[guid] = kept
+        for key in adoptable:
+            if self._storage[key] == kept:
+                del self._storage[key]
+        return True
+
+    async def quarantine(self, guid: str) -> str:
+        stored = self._find(guid)
+        if stored == _NOTHING:
+            raise BlobMissingError("There is nothing of the picture in the blob store.")
+        number = 1
+        while (key := f"quarantine/{guid}.{number}") in self._storage:
+            number += 1
+        self._storage[key] = stored
+        del self._storage[guid]
+        return f"memory:{key}"
+
+    async def walk_derivatives(self) -> AsyncIterator[str]:
+        for guid in {key.removeprefix(DERIVED).partition("/")[0] for key in self._storage if key.startswith(DERIVED)}:
+            yield guid
+
+    async def drop_derivatives(self, guid: str) -> None:
+        check_guid(guid)
+        for key in [key for key in self._storage if key.startswith(f"{DERIVED}{guid}/")]:
+            del self._storage[key]
+
+    async def quarantine_debris(self, older_than: datetime) -> int:
+        """Nothing is ever half-written in memory."""
+        if older_than.tzinfo is None:
+            raise ValueError("a time without a time zone")
+        return 0
+
+    def _find(self, guid: str) -> Stored:
+        check_guid(guid)
+        return self._storage.get(guid, _NOTHING)
+
+    def _adoptable(self, guid: str) -> list[str]:
+        """The keys, lower numbers first, of what is kept aside, whole, and not at odds with what is in the place."""
+        prefix = f"aside/{guid}."
+        numbers = sorted(int(key.removeprefix(prefix)) for key in self._storage if key.startswith(prefix))
+        data, text = self._find(guid)
+        return [
+            key
+            for key in (f"{prefix}{number}" for number in numbers)
+            if _is_whole(guid, self._storage[key])
+            and (data is None or (data == self._storage[key][0] and text in (None, self._storage[key][1])))
+        ]
+
+
+def _is_whole(guid: str, stored: Stored) -> bool:
+    """Whether bytes are those that the sidecar with them describes."""
+    data, text = stored
+    if data is None or text is None:
+        return False
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(document, dict) or type(document.get("size_bytes")) is not int:
+        return False
+    sha256 = document.get("sha256")
+    return (
+        document.get("guid") == guid
+        and document["size_bytes"] == len(data)
+        and isinstance(sha256, str)
+        and hashlib.sha256(data).hexdigest() == sha256.lower()
+    )

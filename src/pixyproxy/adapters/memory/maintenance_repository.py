@@ -1,0 +1,85 @@
+"""The records of images in memory, seen by those who look after them."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+
+from pixyproxy.adapters.memory.storage import MemoryStorage, json_copy
+from pixyproxy.domain.image import Image, Status
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
+
+
+class MemoryMaintenanceRepository(MaintenanceRepository):
+    """Looks after the images in a storage object; opening and closing it change nothing.
+
+    No method waits for anything, so on one event loop each is a transaction of itself.
+    """
+
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
+        self._storage = MemoryStorage() if storage is None else storage
+
+    async def open(self) -> None:
+        """Nothing is to be opened."""
+
+    async def close(self) -> None:
+        """Nothing is held that would have to be given back."""
+
+    async def renew_leases(self, owner: str, until: datetime) -> int:
+        """Extend the leases, none of which gets shorter."""
+        leases = self._storage.leases
+        own = [image.guid for image in self._generating() if leases.get(image.guid, (None,))[0] == owner]
+        for guid in own:
+            leases[guid] = (owner, max(leases[guid][1], until))
+        return len(own)
+
+    async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
+        """Look through all images, oldest first."""
+        return tuple(islice((image for image in self._generating() if self._is_free(image.guid, now)), limit))
+
+    async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Replace the lease."""
+        image = self._storage.images.get(guid)
+        if image is None or image.status is not Status.GENERATING or not self._is_free(guid, now):
+            return False
+        self._storage.leases[guid] = (owner, until)
+        return True
+
+    async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
+        """Look each of them up."""
+        images = self._storage.images
+        return {guid: images[guid].status for guid in guids if guid in images}
+
+    async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
+        """Look through all images, oldest first."""
+        return tuple(islice((image for image in self._storage.images.values() if image.id > after_id), limit))
+
+    async def totals(self) -> Totals:
+        """Count and add up."""
+        sizes = [image.size_bytes or 0 for image in self._storage.images.values() if image.status is Status.READY]
+        return Totals(len(sizes), sum(sizes))
+
+    async def restore(self, image: Image) -> bool:
+        """Keep the image under the next id, without what an image of this guid once held."""
+        if image.guid in self._storage.images:
+            return False
+        self._storage.leases.pop(image.guid, None)
+        self._storage.claims.pop(image.guid, None)
+        self._storage.last_id += 1
+        self._storage.images[image.guid] = replace(
+            image,
+            id=self._storage.last_id,
+            created_at=image.created_at.astimezone(UTC),
+            updated_at=image.updated_at.astimezone(UTC),
+            parameters=json_copy(image.parameters),
+            usage=None if image.usage is None else json_copy(image.usage),
+            reported=None if image.reported is None else json_copy(image.reported),
+        )
+        return True
+
+    def _generating(self) -> Iterator[Image]:
+        return (image for image in self._storage.images.values() if image.status is Status.GENERATING)
+
+    def _is_free(self, guid: str, now: datetime) -> bool:
+        lease = self._storage.leases.get(guid)
+        return lease is None or lease[1] < now

@@ -1,0 +1,38 @@
+"""Fills what a new table is to hold of images that are there already: in batches, and begun again without harm."""
+
+from collections.abc import Callable
+
+from pixyproxy.adapters.sql.mapping import from_time
+from pixyproxy.adapters.sql.search.id_range import is_straggler
+from pixyproxy.adapters.sql.session import Session
+
+BATCH = 5000
+_REPORTED = 10
+"""Batches between two reports."""
+
+_NEXT = "SELECT id, created_at FROM images WHERE id > :after_id ORDER BY id LIMIT :most"
+_ADD = """INSERT INTO image_stragglers (image_id)
+    SELECT id FROM images WHERE id NOT IN (SELECT image_id FROM image_stragglers) AND id IN"""
+
+Fill = Callable[[Session, Callable[[str], object]], None]
+
+
+def _fill_stragglers(session: Session, tell: Callable[[str], object]) -> None:
+    """Walk along the ids and remember which images are out of order; a service may delete images meanwhile."""
+    last, latest, batches = 0, None, 0
+    while rows := session.fetch(_NEXT, {"after_id": last, "most": BATCH}):
+        found = []
+        for image_id, text in rows:
+            created_at = from_time(text)
+            latest = created_at if latest is None else max(latest, created_at)
+            if is_straggler(created_at, latest):
+                found.append(str(image_id))
+        if found:
+            session.change(" ".join([_ADD, "(", ", ".join(found), ")"]), {})
+        last, batches = rows[-1][0], batches + 1
+        if batches % _REPORTED == 0:
+            tell(f"{batches * BATCH:,} images looked at")
+
+
+FILLS: dict[int, Fill] = {5: _fill_stragglers}
+"""What is to be done after the script of this version, before it counts as applied."""

@@ -1,0 +1,1 @@
+"""Repositories on an SQL database, MySQL or SQLite."""

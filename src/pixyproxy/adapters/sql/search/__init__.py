@@ -1,0 +1,1 @@
+"""Searches: the planner and the statements that it chooses from."""

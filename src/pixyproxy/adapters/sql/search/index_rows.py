@@ -1,0 +1,34 @@
+"""The rows by which an image is found: its tags, its search terms and what it is derived from."""
+
+from functools import lru_cache
+
+from pixyproxy.adapters.sql.session import Session
+from pixyproxy.domain.search_terms import index_terms
+
+_INSERT_TAG = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
+_INSERT_SOURCE = "INSERT INTO image_sources (image_id, position, source_guid) VALUES (:image_id, :position, :guid)"
+_INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
+
+
+def insert_tags(session: Session, image_id: int, tags: tuple[str, ...]) -> None:
+    """Insert the tags of an image that has none, in their order."""
+    rows = [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(tags)]
+    session.insert_many(_INSERT_TAG, rows)
+
+
+def insert_terms(session: Session, image_id: int, prompt: str) -> None:
+    """Insert the search terms of a prompt that has none."""
+    session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term in _terms(prompt)])
+
+
+def insert_sources(session: Session, image_id: int, guids: tuple[str, ...]) -> None:
+    """Insert the GUIDs of the images from which an image that has none is derived, in their order."""
+    rows = [{"image_id": image_id, "position": position, "guid": guid} for position, guid in enumerate(guids)]
+    session.insert_many(_INSERT_SOURCE, rows)
+
+
+# The images of a batch have one prompt, and splitting a long one takes as long as inserting its terms.
+@lru_cache(maxsize=1)
+def _terms(prompt: str) -> tuple[str, ...]:
+    # In the order of the index: faster, and two transactions lock its pages in the same order.
+    return tuple(sorted(index_terms(prompt)))

@@ -1,0 +1,1 @@
+"""The life of one paid call: submit, run, record."""

@@ -1,0 +1,1 @@
+"""Use cases around images: create, read, search, change and delete them."""

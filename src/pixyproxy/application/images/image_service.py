@@ -1,0 +1,181 @@
+"""The use cases around images: create, get, search, open content, update, delete."""
+
+import logging
+
+from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
+from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
+from pixyproxy.application.generation.sidecar import sidecar_of_ready
+from pixyproxy.application.generation.submission import Created, Order, Submitter
+from pixyproxy.application.images.content import ImageContent, Verified
+from pixyproxy.domain import access
+from pixyproxy.domain.errors import BlobStoreError, DataValidationError, ImageNotReadyError
+from pixyproxy.domain.image import Image, ImageChanges, Status, parse_guid
+from pixyproxy.domain.query import ImageQuery, Page, decode_cursor
+from pixyproxy.domain.search_terms import fold, query_terms
+from pixyproxy.ports.blob_store import BlobStore
+from pixyproxy.ports.clock import Clock
+from pixyproxy.ports.image_generator import OnPartial
+from pixyproxy.ports.image_repository import ImageRepository
+
+logger = logging.getLogger(__name__)
+
+
+class ImageService:
+    """What can be done with images.
+
+    `viewer` is the username on whose behalf something is done, None for an anonymous caller. Input may be
+    a command or any mapping; either is validated here, and DataValidationError says what is wrong with it.
+    Every method raises DBConnectionError while the database is away.
+    """
+
+    def __init__(
+        self, images: ImageRepository, blobs: BlobStore, orders: Submitter, inputs: EditSourceReader, clock: Clock
+    ) -> None:
+        self._images = images
+        self._blobs = blobs
+        self._orders = orders
+        self._inputs = inputs
+        self._clock = clock
+        self._verified = Verified()
+
+    async def create(
+        self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
+    ) -> Created:
+        """Have a picture made, stored and recorded, and return it; with `wait` False, return once it is begun.
+
+        Once the row exists the generation goes on to its end even if this call is cancelled. Raises a
+        GeneratorError if no picture was made, CapacityExceededError or BlobStoreError before anything is
+        paid, and BlobStoreError or DBConnectionError (with the guid) if the picture could not be put in
+        its place or recorded.
+
+        A repeat with the same key and the same request joins the first while it runs and gets its outcome
+        afterwards, an error too; with another request it raises IdempotencyKeyReusedError.
+        """
+        command = validate(CreateImage, data)
+        inputs = await self._inputs.read(
+            viewer, SourceReferences([StoredSource(guid) for guid in command.edit_of or ()])
+        )
+        order = Order(
+            viewer=viewer,
+            prompt=command.prompt,
+            model=command.model,
+            options=command.options,
+            tags=command.tags,
+            visibility=command.visibility,
+            filename=command.filename,
+            inputs=inputs,
+        )
+        return await self._orders.place(order, idempotency_key=idempotency_key, wait=wait)
+
+    async def generate(
+        self,
+        viewer: str | None,
+        data: object,
+        sources: SourceReferences | None = None,
+        *,
+        idempotency_key: str | None = None,
+        retried: bool = False,
+        on_partial: OnPartial | None = None,
+    ) -> Created:
+        """Have pictures made by one call, from a prompt or from `sources`, whose files are closed sooner or later.
+
+        Everything that `create` promises and raises holds for them together. Those that are ready are returned;
+        an error is raised if none is. Early views go to `on_partial` if the generator has them. With `retried` the
+        request says that it is a repeat: without a key it joins the one like it that is running or ended lately.
+        """
+        sources = sources or SourceReferences()
+        try:
+            command = validate(GenerateImages, data)
+        except DataValidationError:
+            sources.close()
+            raise
+        order = Order(
+            viewer=viewer,
+            prompt=command.prompt,
+            model=command.model,
+            options=command.options,
+            n=command.n or 1,
+            tags=command.tags,
+            visibility=command.visibility,
+            filename=command.filename,
+            inputs=await self._inputs.read(viewer, sources),
+        )
+        return await self._orders.place(order, idempotency_key=idempotency_key, retried=retried, on_partial=on_partial)
+
+    async def get(self, viewer: str | None, guid: str) -> Image:
+        """The image, whatever its status; raises ImageNotFoundError if there is none that the viewer may see."""
+        image = await self._images.get(parse_guid(guid))
+        access.require_visible(image, viewer)
+        return image
+
+    async def search(self, viewer: str | None, data: object) -> Page:
+        """The images that match all filters and that the viewer may see, newest first."""
+        command = validate(SearchImages, data)
+        query = ImageQuery(
+            viewer=viewer,
+            limit=command.limit,
+            before_id=None if command.cursor is None else decode_cursor(command.cursor),
+            terms=() if command.prompt is None else query_terms(command.prompt),
+            filename=None if command.filename is None else fold(command.filename),
+            guid=command.guid,
+            tags=tuple(command.tag or ()),
+            author=command.author,
+            visibility=command.visibility,
+            status=command.status,
+            created_after=command.created_after,
+            created_before=command.created_before,
+            derived_from=command.derived_from,
+        )
+        return await self._images.search(query)
+
+    async def open_content(self, viewer: str | None, guid: str, *, by_link: bool = False) -> ImageContent:
+        """The content of an image; raises ImageNotReadyError if it has none (yet), with a delay if one may come.
+
+        With `by_link` the viewer has an address that opens this very image, whoever may see it.
+        """
+        image = await self._images.get(parse_guid(guid)) if by_link else await self.get(viewer, guid)
+        return self.content_of(image)
+
+    def content_of(self, image: Image) -> ImageContent:
+        """The content of an image that was got before; raises ImageNotReadyError if it has none."""
+        return ImageContent.of(image, self._blobs, self._verified)
+
+    async def update(self, viewer: str | None, guid: str, data: object) -> Image:
+        """Change tags, visibility or file name; only the author may (see `access.require_author`).
+
+        Raises ImageNotReadyError while the image is being made.
+        """
+        access.require_login(viewer)
+        command = validate(UpdateImage, data)
+        image = await self._images.get(parse_guid(guid))
+        access.require_author(image, viewer)
+        if image.status is Status.GENERATING:
+            # Its sidecar is being written: it would not know of the change.
+            raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
+        changes = ImageChanges(
+            filename=command.filename,
+            tags=None if command.tags is None else tuple(command.tags),
+            visibility=command.visibility,
+        )
+        if changes == ImageChanges():
+            return image
+        image = await self._images.update(image.guid, changes, self._clock.now())
+        if image.status is Status.READY:
+            try:
+                await self._blobs.replace_sidecar(image.guid, sidecar_of_ready(image))
+            except BlobStoreError as error:
+                # The row is what counts; only a database rebuilt from the sidecars would not know of the change.
+                logger.error("the sidecar of image %s could not be brought up to date: %s", image.guid, error.message)
+        return image
+
+    async def delete(self, viewer: str | None, guid: str) -> None:
+        """Delete the image: the row first, the bytes after; only the author may."""
+        access.require_login(viewer)
+        image = await self._images.get(parse_guid(guid))
+        access.require_author(image, viewer)
+        await self._images.delete(image.guid)
+        try:
+            await self._blobs.delete(image.guid)
+        except BlobStoreError as error:
+            # The image is gone for every caller; what remains is a file without a row.
+            logger.warning("bytes of deleted image %s remain in the blob store: %s", image.guid, error.message)

@@ -1,0 +1,51 @@
+"""Making placeholders in the background, for images that have just become ready."""
+
+import asyncio
+import logging
+
+from pixyproxy.application.images.content import ImageContent
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.image import Image
+from pixyproxy.ports.blob_store import BlobStore
+from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.picture_scaler import PictureScaler
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED = 16
+"""Images that wait for their placeholder; those that find no place get it when their first thumbnail is asked for."""
+REST = 19
+"""The pause after each, in times of what it took: what nobody waits for takes a twentieth of a core at most."""
+
+
+class Placeholders:
+    """Makes placeholders one after the other; only names are queued, the bytes are read again from the store."""
+
+    def __init__(self, images: ImageRepository, blobs: BlobStore, scaler: PictureScaler) -> None:
+        self._images = images
+        self._blobs = blobs
+        self._scaler = scaler
+        self._queue: asyncio.Queue[Image] = asyncio.Queue(MAX_QUEUED)
+
+    def offer(self, image: Image) -> None:
+        """Have the placeholder of a ready image made some time, if there is a place; never waits, never fails."""
+        if not self._queue.full():
+            self._queue.put_nowait(image)
+
+    async def run(self) -> None:
+        """Make what is offered, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            image = await self._queue.get()
+            begun = clock()
+            try:
+                await self.make(image.guid, await ImageContent.of(image, self._blobs).read_whole())
+            except PixyProxyException as error:
+                logger.info("image %s has no placeholder yet: %s", image.guid, error.message)
+            except Exception:
+                logger.exception("making the placeholder of image %s failed unexpectedly", image.guid)
+            await asyncio.sleep(REST * (clock() - begun))
+
+    async def make(self, guid: str, data: bytes) -> None:
+        """Make and record the placeholder of an image from its bytes, or from a smaller picture of it."""
+        await self._images.set_placeholder(guid, await self._scaler.placeholder(data))

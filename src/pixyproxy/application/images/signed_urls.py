@@ -1,0 +1,46 @@
+"""Addresses that open the content of a private image for a while, to whoever has them."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+from urllib.parse import urlencode
+
+from pixyproxy.domain.derived_key import derive_key
+from pixyproxy.ports.clock import Clock
+
+VALID_FOR = timedelta(hours=24)
+_SIGNATURE_BYTES = 16
+
+
+class SignedUrls:
+    """Signs the GUID and the end of validity with HMAC-SHA256 (RFC 2104).
+
+    The key comes from the secret of the service, which `secret` returns; it is asked when first needed.
+    """
+
+    def __init__(self, secret: Callable[[], bytes], clock: Clock) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    @cached_property
+    def _key(self) -> bytes:
+        return derive_key(self._secret(), "content-urls")
+
+    def query_for(self, guid: str) -> str:
+        """The query string that opens this image for `VALID_FOR` from now on."""
+        expires = str(int((self._clock.now() + VALID_FOR).timestamp()))
+        return urlencode({"expires": expires, "signature": self._signature(guid, expires)})
+
+    def opens(self, guid: str, expires: str, signature: str) -> bool:
+        """Whether these two, from a query string, open this image now."""
+        if not (expires.isascii() and expires.isdigit() and len(expires) <= 12 and signature.isascii()):
+            return False
+        right = hmac.compare_digest(signature, self._signature(guid, expires))
+        return right and self._clock.now().timestamp() < int(expires)
+
+    def _signature(self, guid: str, expires: str) -> str:
+        digest = hmac.digest(self._key, f"{guid.lower()}\n{expires}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest[:_SIGNATURE_BYTES]).rstrip(b"=").decode()

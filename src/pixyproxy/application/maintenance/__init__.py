@@ -1,0 +1,1 @@
+"""Leases, reconciling, verifying and rebuilding."""

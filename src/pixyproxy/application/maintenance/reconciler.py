@@ -1,0 +1,223 @@
+"""The use case that settles what an interruption left behind: it adopts and quarantines, and deletes no picture."""
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+from pixyproxy.application.generation.sidecar import result_of
+from pixyproxy.application.maintenance.findings import BATCH, Action, Finding, batches
+from pixyproxy.domain.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    ConstraintViolationError,
+    DataValidationError,
+    GenerationInterruptedError,
+    ImageNotFoundError,
+)
+from pixyproxy.domain.image import Failure, Image, ImageResult, Status
+from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
+from pixyproxy.ports.blob_store import BlobStore
+from pixyproxy.ports.clock import Clock
+from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+
+logger = logging.getLogger(__name__)
+
+_FEW = 10
+"""So many stored images without a row are moved even where fewer have one."""
+INTERRUPTED = Failure(
+    GenerationInterruptedError.code,
+    "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
+)
+
+
+class Reconciler:
+    """Brings rows and bytes into agreement after an interruption.
+
+    Several processes may reconcile at once: whoever takes a lease settles its row. While the blob store or
+    the database cannot be reached nothing is settled, and the error of that port is raised.
+    """
+
+    def __init__(
+        self,
+        images: ImageRepository,
+        recovery: MaintenanceRepository,
+        blobs: BlobStore,
+        stored: BlobMaintenance,
+        clock: Clock,
+        *,
+        owner: str,
+        lease_s: float,
+    ) -> None:
+        """`owner` names this process in leases; what changed within `lease_s` seconds may still be under way."""
+        self._images = images
+        self._recovery = recovery
+        self._blobs = blobs
+        self._stored = stored
+        self._clock = clock
+        self._owner = owner
+        self._lease = timedelta(seconds=lease_s)
+
+    async def interrupted(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Settle rows whose lease ran out, and adopt what was kept aside: cheap enough for every minute."""
+        seen: set[str] = set()
+        aside = await self._stored.rescued()
+        while True:
+            rows = [
+                row
+                for row in await self._recovery.expired(self._clock.now(), BATCH + len(seen))
+                if row.guid not in seen
+            ]
+            for row in rows:
+                seen.add(row.guid)
+                if (finding := await self._settle(row, row.guid in aside, apply)) is not None:
+                    yield finding
+            if not rows:
+                break
+        for guid in sorted(aside - seen):
+            status = (await self._recovery.statuses([guid])).get(guid)
+            # A row that is being worked on is settled by its owner, or above once its lease has run out. One that
+            # is ready has lost its bytes, or was adopted by a process that ended before it had cleared up.
+            if status in {Status.FAILED, Status.UNKNOWN, Status.READY} and (
+                finding := await self._adopt_aside(guid, apply)
+            ):
+                yield finding
+
+    async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Compare all that is stored with all rows, both ways; reads every folder and every row.
+
+        Where most of what is stored has no row, nothing is moved: that is no debris but another database.
+        """
+        long_ago = self._clock.now() - self._lease
+        orphans: list[str] = []
+        known = 0
+        async for batch in batches(self._stored.walk()):
+            statuses = await self._recovery.statuses([blob.guid for blob in batch])
+            known += len(statuses)
+            # Bytes come after their row is committed, so what has none lost it.
+            orphans += [blob.guid for blob in batch if blob.guid not in statuses and blob.modified_at < long_ago]
+            async for finding in self._compare(batch, statuses, long_ago, apply):
+                yield finding
+        async for finding in self._remove(orphans, known, apply):
+            yield finding
+        if apply and (count := await self._stored.quarantine_debris(long_ago)):
+            yield Finding("", f"{count} half-written files", Action.QUARANTINE)
+        async for finding in self._drop_derivatives(apply):
+            yield finding
+        async for finding in self._missing():
+            yield finding
+
+    async def _drop_derivatives(self, apply: bool) -> AsyncIterator[Finding]:
+        """Drop what is derived from images that are gone: its process ended before it had deleted that too."""
+        async for batch in batches(self._stored.walk_derivatives()):
+            statuses = await self._recovery.statuses(batch)
+            for guid in batch:
+                if guid not in statuses:
+                    if apply:
+                        await self._stored.drop_derivatives(guid)
+                    yield Finding(guid, "thumbnails without a row", Action.DROP)
+
+    async def _settle(self, row: Image, aside: bool, apply: bool) -> Finding | None:
+        now = self._clock.now()
+        if apply and not await self._recovery.take_over(row.guid, self._owner, now, now + self._lease):
+            return None
+        result = await self._whole(row.guid)
+        if result is None and aside:
+            if not apply:
+                return Finding(row.guid, "interrupted, its bytes are kept aside", Action.ADOPT)
+            await self._stored.adopt_rescued(row.guid)
+            result = await self._whole(row.guid)
+        if result is not None:
+            if apply:
+                await self._ready(row.guid, result)
+            return Finding(row.guid, "interrupted, its bytes are whole", Action.ADOPT)
+        if apply:
+            try:
+                await self._images.mark_failed(row.guid, Status.UNKNOWN, INTERRUPTED, self._clock.now())
+            except (ImageNotFoundError, ConstraintViolationError):
+                return None
+        return Finding(row.guid, "interrupted, without bytes", Action.SETTLE)
+
+    async def _adopt_aside(self, guid: str, apply: bool) -> Finding | None:
+        if apply:
+            if not await self._stored.adopt_rescued(guid):
+                return None
+            result = await self._whole(guid)
+            if result is None or not await self._ready(guid, result):
+                return None
+        return Finding(guid, "its bytes are kept aside", Action.ADOPT)
+
+    async def _compare(
+        self, batch: list[StoredBlob], statuses: dict[str, Status], long_ago: datetime, apply: bool
+    ) -> AsyncIterator[Finding]:
+        for blob in batch:
+            status = statuses.get(blob.guid)
+            if status not in {Status.FAILED, Status.UNKNOWN}:
+                continue
+            if blob.size is None:
+                # Its process ended when it had put the sidecar in its place and not yet the bytes.
+                late = blob.guid in await self._stored.sizes([blob.guid])
+                if blob.modified_at < long_ago and not late and (not apply or await self._quarantine(blob.guid)):
+                    yield Finding(blob.guid, f"recorded as {status}, a sidecar without bytes", Action.QUARANTINE)
+            else:
+                result = await self._whole(blob.guid)
+                if result is not None and (not apply or await self._ready(blob.guid, result)):
+                    yield Finding(blob.guid, f"recorded as {status}, its bytes are whole", Action.ADOPT)
+
+    async def _remove(self, orphans: list[str], known: int, apply: bool) -> AsyncIterator[Finding]:
+        if len(orphans) > max(known, _FEW):
+            what = (
+                f"{len(orphans)} stored images have no row and {known} have one: this looks like another database; "
+                "`pixyproxy rebuild` makes rows for them"
+            )
+            logger.error("nothing is moved to quarantine: %s", what)
+            yield Finding("", what, Action.REPORT)
+            return
+        for guid in orphans:
+            if not apply or await self._quarantine(guid):
+                yield Finding(guid, "stored without a row", Action.QUARANTINE)
+
+    async def _quarantine(self, guid: str) -> bool:
+        """Move what is stored out of the way; False if somebody else has done so."""
+        try:
+            await self._stored.quarantine(guid)
+        except BlobMissingError:
+            return False
+        return True
+
+    async def _missing(self) -> AsyncIterator[Finding]:
+        last = 0
+        while rows := await self._recovery.walk(last, BATCH):
+            last = rows[-1].id
+            ready = {row.guid: row.size_bytes for row in rows if row.status is Status.READY}
+            sizes = await self._stored.sizes(list(ready)) if ready else {}
+            for guid, size in ready.items():
+                if guid not in sizes:
+                    # A row that was read before its deletion is no loss.
+                    if (await self._recovery.statuses([guid])).get(guid) is Status.READY:
+                        logger.error("image %s is ready and its bytes are missing", guid)
+                        yield Finding(guid, "its bytes are missing", Action.REPORT)
+                elif sizes[guid] != size:
+                    logger.error("image %s has %d bytes where %s are recorded", guid, sizes[guid], size)
+                    yield Finding(guid, "its bytes do not have the length that is recorded", Action.REPORT)
+
+    async def _whole(self, guid: str) -> ImageResult | None:
+        """What the sidecar says of the stored bytes, if they are what it says."""
+        try:
+            result = result_of(await self._blobs.read_sidecar(guid))
+            await self._stored.verify(guid, size=result.size_bytes, sha256=result.sha256)
+        except BlobMissingError:
+            return None
+        except (BlobCorruptError, DataValidationError) as error:
+            logger.error("what is stored for image %s is damaged: %s", guid, error.message)
+            return None
+        return result
+
+    async def _ready(self, guid: str, result: ImageResult) -> bool:
+        try:
+            # The process that stored the bytes may have ended just before it had flushed them.
+            await self._stored.make_durable(guid)
+            await self._images.mark_ready(guid, result, self._clock.now())
+        except (BlobMissingError, ImageNotFoundError):
+            return False
+        return True

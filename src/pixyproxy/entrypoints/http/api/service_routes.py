@@ -1,0 +1,57 @@
+"""The routes about the caller and the service itself."""
+
+from fastapi import APIRouter, Request, Response
+
+from pixyproxy.application.maintenance.readiness import Readiness
+from pixyproxy.entrypoints.http.api.openapi import LOGIN, SECURITY, problems
+from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.middleware.authentication import Gate
+from pixyproxy.entrypoints.http.representation.image_detail import json_response
+from pixyproxy.entrypoints.http.representation.schemas import Alive, Me, Ready
+
+
+def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
+    """Who am I, are you alive, are you ready."""
+    router = direct_router("service")
+
+    @router.get(
+        "/user/me",
+        response_model=Me,
+        summary="Who is logged in",
+        response_description="The user whose credentials were sent.",
+        responses=problems(),
+        openapi_extra={"security": LOGIN},
+    )
+    async def get_me(request: Request) -> Response:
+        user = gate.user(request)
+        return json_response({"username": user.username, "class_key": user.class_key})
+
+    @router.get(
+        "/healthz",
+        response_model=Alive,
+        summary="Whether the process is alive",
+        response_description="It is.",
+        responses=problems(),
+        openapi_extra={"security": SECURITY},
+    )
+    async def get_health(_: Request) -> Response:
+        return json_response({"status": "ok"})
+
+    @router.get(
+        "/readyz",
+        response_model=Ready,
+        summary="Whether everything that is needed to serve is there",
+        response_description="It is.",
+        responses={
+            **problems(),
+            503: {**problems()[503], "description": "A part is not ready: the one that is not `ok`.", "model": Ready},
+        },
+        openapi_extra={"security": SECURITY},
+    )
+    async def get_readiness(_: Request) -> Response:
+        parts = await readiness.check()
+        ready = all(outcome == "ok" for outcome in parts.values())
+        status = {"status": "ok" if ready else "unavailable"}
+        return json_response({**status, **parts}, 200 if ready else 503, {} if ready else {"Retry-After": "5"})
+
+    return router

@@ -1,0 +1,88 @@
+"""Who is calling: HTTP Basic (RFC 7617) or an API key (RFC 6750) on every route, a public one too."""
+
+import base64
+import binascii
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pixyproxy.application.accounts.key_service import KeyService
+from pixyproxy.application.accounts.user_service import UserService
+from pixyproxy.domain.errors import AuthenticationError
+from pixyproxy.domain.user import User
+from pixyproxy.settings import Anonymous
+
+
+class AuthenticationMiddleware:
+    """Checks credentials where there are any and leaves the user, or None, in the state of the request."""
+
+    def __init__(self, app: ASGIApp, users: UserService, keys: KeyService) -> None:
+        self._app = app
+        self._users = users
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = [value for name, value in scope["headers"] if name == b"authorization"]
+            scope.setdefault("state", {})["user"] = await self._user(given) if given else None
+        await self._app(scope, receive, send)
+
+    async def _user(self, values: list[bytes]) -> User:
+        """The user whom the Authorization headers name; raises AuthenticationError unless it is one, and right."""
+        scheme, _, credentials = values[0].strip().partition(b" ")
+        if len(values) == 1 and scheme.lower() == b"basic":
+            if pair := _basic(credentials.strip()):
+                return await self._users.authenticate(*pair)
+        elif len(values) == 1 and scheme.lower() == b"bearer":
+            # Whatever bytes there are become some text, and no key holds any of the odd ones.
+            return await self._keys.authenticate(credentials.strip().decode("latin-1"))
+        raise AuthenticationError(
+            "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
+            "or Bearer with an API key (pxy_…)."
+        )
+
+
+class Gate:
+    """The rule what an anonymous caller may do; who is logged in may do all of it.
+
+    `anonymous_may_read`: whether public images are seen without a login.
+    """
+
+    def __init__(self, anonymous: Anonymous) -> None:
+        self.anonymous_may_read = anonymous in {"read", "write"}
+        self._may_write = anonymous == "write"
+
+    def reader(self, request: Request) -> str | None:
+        """The username on whose behalf to read, None for anonymous; raises AuthenticationError if that may not."""
+        return self._viewer(request, self.anonymous_may_read, "see images")
+
+    def writer(self, request: Request) -> str | None:
+        """The username on whose behalf to create, None for anonymous; raises AuthenticationError if that may not."""
+        return self._viewer(request, self._may_write, "create images")
+
+    @staticmethod
+    def user(request: Request) -> User:
+        """The user who is logged in; raises AuthenticationError if nobody is."""
+        user: User | None = request.scope["state"]["user"]
+        if user is None:
+            raise AuthenticationError("Log in to do this.")
+        return user
+
+    @staticmethod
+    def _viewer(request: Request, anonymous_may: bool, what: str) -> str | None:
+        user: User | None = request.scope["state"]["user"]
+        if user is not None:
+            return user.username
+        if not anonymous_may:
+            raise AuthenticationError(f"Log in to {what}.")
+        return None
+
+
+def _basic(credentials: bytes) -> tuple[str, str] | None:
+    """Username and password; None if that is not what the credentials are."""
+    try:
+        text = base64.b64decode(credentials, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    username, colon, password = text.partition(":")
+    return (username, password) if colon and username else None

@@ -1,0 +1,122 @@
+"""Delivering the bytes of an image."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pixyproxy.application.images.content import ImageContent
+from pixyproxy.domain.image import Visibility
+from pixyproxy.entrypoints.http.representation.conditional import (
+    Representation,
+    Unsatisfiable,
+    failed_precondition,
+    requested_range,
+)
+from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
+from pixyproxy.ports.blob_store import BlobReader
+
+_ACCEL_EXPIRES_S = "1"
+"""For how long nginx may send a public picture to anonymous callers without asking again.
+
+It takes this above Cache-Control, which is for everybody else, and does not hand it on.
+"""
+
+
+class PiecewiseResponse(Response):
+    """A body that is read from the blob store piece by piece, as fast as the client takes it."""
+
+    def __init__(self, reader: BlobReader, length: int, status: int, headers: dict[str, str]) -> None:
+        self._reader = reader
+        super().__init__(None, status, {**headers, "Content-Length": str(length)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces; an error among them leaves the body short, which the client notices by its length."""
+        async with self._reader as reader:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": reader.first, "more_body": True})
+            async for piece in reader:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def content_response(request: Request, content: ImageContent, accel_prefix: str | None = None) -> Response:
+    """The answer to GET or HEAD for content that the caller may see; raises HTTPProblem 412 or 416.
+
+    With `accel_prefix` the bytes are left to nginx, which finds them below that path (`X-Accel-Redirect`).
+    """
+    image = content.image
+    have = Representation(etag=f'"{content.sha256}"', last_modified=image.created_at, size=content.size)
+    public = image.visibility is Visibility.PUBLIC
+    headers = {"ETag": have.etag, "Cache-Control": "public, max-age=3600" if public else "private, no-store"}
+    conditions = joined_fields(request)
+    outcome = failed_precondition(conditions, have)
+    if outcome == 412:
+        raise HTTPProblem(412, "The image is not the one that the conditions of the request name.")
+    if outcome == 304:
+        # What else describes the image the client has (RFC 9110, section 15.4.5).
+        return Response(None, 304, headers)
+    headers |= {
+        "Last-Modified": have.http_date,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": content_disposition(image.filename),
+        "Content-Type": content.media_type,
+    }
+    if content.media_type == "image/svg+xml":
+        # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
+        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    if request.scope["state"].get("head"):
+        # Ranges are defined for GET only (RFC 9110, section 14.2).
+        return Response(None, 200, {**headers, "Content-Length": str(have.size)})
+    status, start, stop = 200, 0, have.size
+    try:
+        wanted = requested_range(conditions, have)
+    except Unsatisfiable:
+        raise HTTPProblem(
+            416,
+            f"The range lies outside the image, which is {have.size} bytes long.",
+            headers={"Content-Range": f"bytes */{have.size}"},
+        ) from None
+    if accel_prefix is not None and _nginx_agrees(conditions, wanted):
+        path = await content.location()
+        if path is not None:
+            del headers["Accept-Ranges"]  # nginx says so itself
+            if public:
+                headers["X-Accel-Expires"] = _ACCEL_EXPIRES_S
+            return Response(None, 200, {**headers, "X-Accel-Redirect": f"{accel_prefix}/{path}"})
+    if wanted is not None:
+        status, (start, stop) = 206, wanted
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{have.size}"
+    reader = await content.read(start, stop)
+    if len(reader.first) == stop - start:
+        await reader.close()
+        return Response(reader.first, status, headers)
+    return PiecewiseResponse(reader, stop - start, status, headers)
+
+
+def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None) -> bool:
+    """Whether nginx, which judges the fields of the request once more by the file's own date, comes to the same end."""
+    if "if-match" in conditions or "if-unmodified-since" in conditions:
+        return False
+    return "range" not in conditions or (wanted is not None and "if-range" not in conditions)
+
+
+def joined_fields(request: Request) -> dict[str, str]:
+    """The header fields, those that come in several lines joined to one (RFC 9110, section 5.3)."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+@lru_cache
+def content_disposition(filename: str) -> str:
+    """`inline` with the file name (RFC 6266): plain for old clients, and exactly, in any script (RFC 8187)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
+    value = f'inline; filename="{plain}"'
+    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"

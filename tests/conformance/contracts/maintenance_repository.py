@@ -1,0 +1,605 @@
+"""What every recovery repository has to do, sentence by sentence of the port."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, Status, Visibility, new_guid
+from pixyproxy.domain.query import ImageQuery
+from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
+from tests.conformance.contracts.image_repository import STRANGE_TEXTS, add_ready, found, make_draft, make_result
+
+NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+LEASE = timedelta(minutes=6)
+Lease = tuple[str | None, datetime | None]
+SOURCE = "0b9f1c2d-0000-4000-8000-000000000000"
+NO_GUIDS = ("", "' OR '1'='1", "猫", "x" * 36, "🦆" * 36)
+
+
+class RecoveryStorage(ABC):
+    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+
+    @abstractmethod
+    def repository(self) -> MaintenanceRepository:
+        """A new repository, not yet open, on this storage."""
+
+    @abstractmethod
+    def images(self) -> ImageRepository:
+        """A new repository of images, not yet open, on this storage."""
+
+    @abstractmethod
+    def lease(self, guid: str) -> Lease:
+        """Who has the lease of an image and until when, as the storage has it; raises if there is no such image."""
+
+    @abstractmethod
+    def set_lease(self, guid: str, owner: str | None, until: datetime | None) -> None:
+        """Write the lease of an image past the adapter; None for none."""
+
+    @abstractmethod
+    def child_rows(self) -> int:
+        """How many tags, search terms and sources are stored beside the images."""
+
+    @abstractmethod
+    def open_handles(self) -> int:
+        """How many connections, threads and files the repositories hold."""
+
+
+class MaintenanceRepositoryContract:
+    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+
+    adapter: type[MaintenanceRepository]
+
+    @pytest.fixture
+    async def repository(self, storage: RecoveryStorage) -> AsyncIterator[MaintenanceRepository]:
+        repository = storage.repository()
+        assert type(repository) is self.adapter
+        await repository.open()
+        yield repository
+        await repository.close()
+        assert storage.open_handles() == 0
+
+    @pytest.fixture
+    async def images(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository
+    ) -> AsyncIterator[ImageRepository]:
+        images = storage.images()
+        await images.open()
+        yield images
+        await images.close()
+
+    @pytest.fixture
+    async def others(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository
+    ) -> AsyncIterator[list[MaintenanceRepository]]:
+        """Three more repositories, each with connections of its own."""
+        others = [storage.repository() for _ in range(3)]
+        for other in others:
+            await other.open()
+        yield others
+        for other in others:
+            await other.close()
+
+    # Opening and closing
+
+    async def test_closing_gives_everything_back_and_opening_again_works(self, storage: RecoveryStorage) -> None:
+        repository = storage.repository()
+        await repository.close()
+        await repository.open()
+        image = restorable()
+        assert await repository.restore(image)
+        await asyncio.gather(*(repository.statuses([image.guid]) for _ in range(20)))
+        await repository.close()
+        await repository.close()
+        assert storage.open_handles() == 0
+        await repository.open()
+        assert await repository.statuses([image.guid]) == {image.guid: Status.READY}
+        await repository.close()
+        assert storage.open_handles() == 0
+
+    async def test_everything_is_there_for_another_repository(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository], images: ImageRepository
+    ) -> None:
+        image = restorable()
+        assert await repository.restore(image)
+        for other in others:
+            assert await other.statuses([image.guid]) == {image.guid: Status.READY}
+            assert await other.walk(0, 10) == (await images.get(image.guid),)
+
+    # Leases
+
+    async def test_the_lease_of_a_draft_counts(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW))
+        assert storage.lease(image.guid) == ("web1-1", NOW)
+        assert await repository.expired(NOW, 10) == ()
+        assert not await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE)
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 1
+        assert storage.lease(image.guid) == ("web1-1", NOW + LEASE)
+
+    # renew_leases
+
+    async def test_renew_leases_extends_and_counts_those_of_this_owner(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        own = [await add_leased(storage, images, "web1-1", NOW + i * TICK) for i in range(3)]
+        foreign = [
+            await add_leased(storage, images, name, NOW) for name in ("web1-11", "WEB1-1", "web1-1 ", "wéb1-1", "%", "")
+        ]
+        free = await add_leased(storage, images, None, None)
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 3
+        assert [storage.lease(image.guid) for image in own] == [("web1-1", NOW + LEASE)] * 3
+        assert {storage.lease(image.guid)[1] for image in foreign} == {NOW}
+        assert storage.lease(free.guid) == (None, None)
+
+    async def test_renew_leases_counts_what_it_need_not_change(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        await add_leased(storage, images, "web1-1", NOW)
+        for _ in range(2):
+            assert await repository.renew_leases("web1-1", NOW + LEASE) == 1
+
+    async def test_renew_leases_extends_and_never_shortens(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        long = await add_leased(storage, images, "web1-1", NOW + LEASE)
+        short = await add_leased(storage, images, "web1-1", NOW)
+        assert await repository.renew_leases("web1-1", NOW + TICK) == 2
+        assert storage.lease(long.guid) == ("web1-1", NOW + LEASE)
+        assert storage.lease(short.guid) == ("web1-1", NOW + TICK)
+
+    async def test_renew_leases_leaves_what_is_settled_alone(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        settled = await add_settled(images)
+        for image in settled:
+            storage.set_lease(image.guid, "web1-1", NOW)
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 0
+        assert {storage.lease(image.guid) for image in settled} == {("web1-1", NOW)}
+        assert await repository.renew_leases("nobody", NOW + LEASE) == 0
+
+    async def test_renew_leases_changes_nothing_else_of_the_image(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW)
+        await repository.renew_leases("web1-1", NOW + LEASE)
+        assert await images.get(image.guid) == image
+
+    async def test_leases_are_renewed_while_images_are_added_and_settled(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        async def live() -> None:
+            image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW))
+            await images.mark_ready(image.guid, make_result(), NOW)
+
+        lives = asyncio.gather(*(live() for _ in range(40)))
+        while not lives.done():
+            await repository.renew_leases("web1-1", NOW + LEASE)
+            await asyncio.sleep(0)
+        await lives
+        assert (await repository.totals()).images == 40
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 0
+
+    # expired
+
+    async def test_expired_are_those_whose_lease_ended_before_now_or_that_have_none(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        assert await repository.expired(NOW, 10) == ()
+        ended = await add_leased(storage, images, "web1-1", NOW - TICK)
+        await add_leased(storage, images, "web1-1", NOW)
+        free = await add_leased(storage, images, None, None)
+        await add_leased(storage, images, "web1-1", NOW + TICK)
+        long_ended = await add_leased(storage, images, "web1-2", NOW - timedelta(days=400))
+        assert await repository.expired(NOW, 10) == (ended, free, long_ended)
+        assert await repository.expired(NOW.astimezone(timezone(timedelta(hours=9))), 10) == (ended, free, long_ended)
+
+    async def test_expired_are_generating_only(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        for image in await add_settled(images):
+            storage.set_lease(image.guid, "web1-1", NOW - LEASE)
+        await add_settled(images)
+        assert await repository.expired(NOW, 10) == ()
+
+    async def test_expired_come_oldest_first_and_at_most_so_many(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        # Neither the order in which the leases ended nor that of the times of creation.
+        expired = [
+            await add_leased(storage, images, "web1-1", NOW - i * TICK, created_at=NOW - i * TICK) for i in range(1, 8)
+        ]
+        for limit in (1, 3, 7, 8):
+            assert await repository.expired(NOW, limit) == tuple(expired[:limit])
+
+    # take_over
+
+    @pytest.mark.parametrize("lease", [("web1-1", NOW - TICK), ("web1-2", NOW - LEASE), (None, None)], ids=str)
+    async def test_take_over_takes_a_lease_that_ended(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository, lease: Lease
+    ) -> None:
+        image = await add_leased(storage, images, *lease)
+        bystander = await add_leased(storage, images, *lease)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
+        assert storage.lease(image.guid) == ("web1-2", NOW + LEASE)
+        assert storage.lease(bystander.guid) == lease
+        assert await images.get(image.guid) == image
+        assert await repository.expired(NOW, 10) == (bystander,)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
+        assert await repository.take_over(image.guid, "web1-3", NOW + LEASE, NOW + 2 * LEASE) is False
+        assert await repository.take_over(image.guid, "web1-3", NOW + LEASE + TICK, NOW + 2 * LEASE) is True
+        assert storage.lease(image.guid) == ("web1-3", NOW + 2 * LEASE)
+
+    async def test_take_over_of_a_lease_that_runs(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        for until in (NOW, NOW + TICK, NOW + LEASE):
+            image = await add_leased(storage, images, "web1-1", until)
+            for owner in ("web1-2", "web1-1"):
+                assert await repository.take_over(image.guid, owner, NOW, NOW + 2 * LEASE) is False
+            assert storage.lease(image.guid) == ("web1-1", until)
+
+    async def test_take_over_of_what_is_settled(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        for lease in ((None, None), ("web1-1", NOW - LEASE)):
+            for image in await add_settled(images):
+                storage.set_lease(image.guid, *lease)
+                assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
+                assert storage.lease(image.guid) == lease
+                assert await images.get(image.guid) == image
+
+    async def test_take_over_of_what_is_gone(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+        for guid in (new_guid(), f"{image.guid} ", image.guid.upper(), *NO_GUIDS):
+            assert await repository.take_over(guid, "web1-2", NOW, NOW + LEASE) is False
+        assert storage.lease(image.guid) == ("web1-1", NOW - TICK)
+        await images.delete(image.guid)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
+
+    async def test_of_several_who_take_over_one_succeeds(
+        self,
+        storage: RecoveryStorage,
+        repository: MaintenanceRepository,
+        others: list[MaintenanceRepository],
+        images: ImageRepository,
+    ) -> None:
+        takers = [repository, *others]
+        for _ in range(10):
+            image = await add_leased(storage, images, "web1-1", NOW - TICK)
+            outcomes = await asyncio.gather(
+                *(takers[i % 4].take_over(image.guid, f"taker-{i}", NOW, NOW + LEASE) for i in range(16))
+            )
+            assert sorted(outcomes) == [False] * 15 + [True]
+            assert storage.lease(image.guid) == (f"taker-{outcomes.index(True)}", NOW + LEASE)
+
+    async def test_who_takes_many_over_shares_them_with_the_others(
+        self,
+        storage: RecoveryStorage,
+        repository: MaintenanceRepository,
+        others: list[MaintenanceRepository],
+        images: ImageRepository,
+    ) -> None:
+        guids = [(await add_leased(storage, images, "web1-1", NOW - TICK)).guid for _ in range(12)]
+
+        async def take_all(taker: MaintenanceRepository, name: str) -> list[str]:
+            expired = await taker.expired(NOW, 20)
+            return [image.guid for image in expired if await taker.take_over(image.guid, name, NOW, NOW + LEASE)]
+
+        shares = await asyncio.gather(*(take_all(taker, f"taker-{i}") for i, taker in enumerate([repository, *others])))
+        assert sorted(guid for share in shares for guid in share) == sorted(guids)
+        for i, share in enumerate(shares):
+            assert {storage.lease(guid)[0] for guid in share} <= {f"taker-{i}"}
+
+    async def test_of_renewing_and_taking_over_at_once_one_succeeds(
+        self,
+        storage: RecoveryStorage,
+        repository: MaintenanceRepository,
+        others: list[MaintenanceRepository],
+        images: ImageRepository,
+    ) -> None:
+        for _ in range(10):
+            image = await add_leased(storage, images, "web1-1", NOW - TICK)
+            renewed, taken = await asyncio.gather(
+                repository.renew_leases("web1-1", NOW + LEASE),
+                others[0].take_over(image.guid, "web1-2", NOW, NOW + LEASE),
+            )
+            assert renewed == (0 if taken else 1)
+            assert storage.lease(image.guid) == ("web1-2" if taken else "web1-1", NOW + LEASE)
+            await images.delete(image.guid)
+
+    # statuses
+
+    async def test_statuses_of_those_for_which_there_is_a_row(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        settled = await add_settled(images)
+        generating = await images.add(make_draft(author="alice", visibility=Visibility.PRIVATE))
+        everything = [*settled, generating]
+        assert {image.status for image in everything} == set(Status)
+        expected = {image.guid: image.status for image in everything}
+        assert await repository.statuses([*expected, new_guid(), new_guid()]) == expected
+        assert await repository.statuses([generating.guid] * 3) == {generating.guid: Status.GENERATING}
+        assert await repository.statuses({settled[0].guid}) == {settled[0].guid: settled[0].status}
+        assert await repository.statuses([]) == {}
+        odd = (new_guid(), f"{generating.guid} ", generating.guid.upper(), *NO_GUIDS)
+        assert await repository.statuses(odd) == {}
+        await images.delete(generating.guid)
+        assert await repository.statuses([generating.guid]) == {}
+
+    async def test_statuses_of_a_thousand(self, repository: MaintenanceRepository, images: ImageRepository) -> None:
+        known = [(await images.add(make_draft())).guid for _ in range(6)]
+        guids = [new_guid() for _ in range(994)]
+        for place, guid in zip((0, 200, 499, 500, 700, 999), known, strict=True):
+            guids.insert(place, guid)
+        assert len(guids) == 1000
+        assert await repository.statuses(guids) == dict.fromkeys(known, Status.GENERATING)
+        assert await repository.statuses(frozenset(guids)) == dict.fromkeys(known, Status.GENERATING)
+
+    # walk
+
+    async def test_walk_finds_all_rows_lowest_id_first(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        assert await repository.walk(0, 10) == ()
+        rows = []
+        for i in range(3):
+            rows += await add_settled(images)
+            rows.append(
+                await images.add(
+                    make_draft(author="alice", visibility=Visibility.PRIVATE, created_at=NOW - timedelta(days=i))
+                )
+            )
+        for gone in (rows[2], rows[5], rows[11]):
+            rows.remove(gone)
+            await images.delete(gone.guid)
+        assert [row.id for row in rows] == sorted(row.id for row in rows)
+        assert await repository.walk(rows[0].id, 1) == (rows[1],)
+        assert await repository.walk(rows[-1].id, 10) == ()
+        for limit in (1, 2, 4, 9, 10):
+            pages, last = [], 0
+            while page := await repository.walk(last, limit):
+                assert len(page) <= limit
+                last = page[-1].id
+                pages += page
+            assert pages == rows
+
+    async def test_walk_sees_what_is_changed_and_added_meanwhile(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        first, second = await add_ready(images), await add_ready(images)
+        assert await repository.walk(0, 1) == (first,)
+        await images.delete(first.guid)
+        second = await images.update(second.guid, ImageChanges(tags=("new",), filename="new.png"), NOW)
+        third = await images.add(make_draft())
+        assert await repository.walk(first.id, 5) == (second, third)
+
+    # totals
+
+    async def test_totals_are_of_ready_rows(self, repository: MaintenanceRepository, images: ImageRepository) -> None:
+        assert await repository.totals() == Totals(0, 0)
+        await images.add(make_draft())
+        await images.mark_failed((await images.add(make_draft())).guid, Status.FAILED, Failure("x", "y"), NOW)
+        assert await repository.totals() == Totals(0, 0)
+        sizes = [1, 1_482_211, 2**40]
+        for size in sizes:
+            image = await images.add(make_draft())
+            await images.mark_ready(image.guid, make_result(size_bytes=size), NOW)
+        assert await repository.totals() == Totals(3, sum(sizes))
+        assert {type(value) for value in await repository.totals()} == {int}
+        await images.delete(image.guid)
+        assert await repository.totals() == Totals(2, 1_482_212)
+
+    # restore
+
+    async def test_restore_adds_a_row_with_everything_but_its_id(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        before = await images.add(make_draft())
+        image = restorable(id=before.id)
+        rows = storage.child_rows()
+        assert await repository.restore(image) is True
+        restored = await images.get(image.guid)
+        assert restored == replace(image, id=restored.id)
+        assert restored.id > before.id
+        assert (await images.add(make_draft())).id > restored.id
+        assert storage.child_rows() > rows
+        assert storage.lease(image.guid) == (None, None)
+
+    @pytest.mark.parametrize("status", list(Status))
+    async def test_restore_whatever_the_status(
+        self, repository: MaintenanceRepository, images: ImageRepository, status: Status
+    ) -> None:
+        ready = restorable()
+        if status is not Status.READY:
+            error = None if status is Status.GENERATING else Failure("interrupted", "cut short 🦆")
+            ready = replace(
+                ready,
+                status=status,
+                error=error,
+                media_type=None,
+                width=None,
+                height=None,
+                size_bytes=None,
+                sha256=None,
+            )
+        assert await repository.restore(ready) is True
+        restored = await images.get(ready.guid)
+        assert restored == replace(ready, id=restored.id)
+
+    async def test_what_is_restored_is_found_again(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        await repository.restore(restorable(prompt="a rubber duck", tags=("bath", "toy"), filename="Ente.png"))
+        await repository.restore(
+            restorable(prompt="a private duck", tags=("bath",), author="alice", visibility=Visibility.PRIVATE)
+        )
+        assert await found(images, terms=("duck",)) == ["a rubber duck"]
+        assert await found(images, terms=("rub",), tags=("bath", "toy")) == ["a rubber duck"]
+        assert await found(images, filename="ente") == ["a rubber duck"]
+        assert await found(images, tags=("bath",), viewer="alice") == ["a private duck", "a rubber duck"]
+        assert await found(images, terms=("goose",)) == []
+        page = await images.search(ImageQuery(terms=("rubber",)))
+        assert page.items[0].tags == ("bath", "toy")
+
+    async def test_what_is_restored_is_found_by_its_batch_and_its_sources(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        batch, source, other = new_guid(), new_guid(), new_guid()
+        await repository.restore(restorable(guid=batch, prompt="one", batch=batch, derived_from=(source, other)))
+        await repository.restore(restorable(prompt="two", batch=batch, derived_from=(source,)))
+        await repository.restore(restorable(prompt="alone", batch=None, derived_from=()))
+        assert await found(images, derived_from=source) == ["two", "one"]
+        assert await found(images, derived_from=other) == ["one"]
+        both = await images.batch(batch)
+        assert [(image.prompt, image.derived_from) for image in both] == [("one", (source, other)), ("two", (source,))]
+        alone = (await images.search(ImageQuery(limit=1))).items[0]
+        assert (alone.prompt, alone.batch, alone.derived_from) == ("alone", None, ())
+
+    @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: repr(text[:12]))
+    async def test_text_is_restored_exactly(
+        self, repository: MaintenanceRepository, images: ImageRepository, text: str
+    ) -> None:
+        short = text[:64]
+        image = restorable(
+            prompt=text,
+            filename=short,
+            author=short,
+            tags=(short, "b"),
+            model=short,
+            parameters={short: [text, None]},
+            revised_prompt=text,
+            usage={short: text},
+            reported={short: [text]},
+        )
+        assert await repository.restore(image) is True
+        restored = await images.get(image.guid)
+        assert restored == replace(image, id=restored.id)
+        assert await repository.walk(0, 1) == (restored,)
+
+    async def test_times_are_restored_in_utc_with_microseconds(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        made = datetime(2026, 11, 21, 23, 30, 0, 7, tzinfo=timezone(timedelta(hours=-5)))
+        image = restorable(created_at=made, updated_at=made + TICK)
+        await repository.restore(image)
+        restored = await images.get(image.guid)
+        assert (restored.created_at, restored.updated_at) == (made, made + TICK)
+        assert restored.created_at.utcoffset() == restored.updated_at.utcoffset() == timedelta(0)
+
+    async def test_what_is_restored_is_kept_apart_from_the_callers(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        image = restorable(parameters={"list": [1]}, usage={"details": {"text": 12}}, reported={"sizes": [1]})
+        await repository.restore(image)
+        image.parameters["list"].append("later")
+        (image.usage or {})["details"]["text"] = 13
+        (image.reported or {})["sizes"].append(2)
+        restored = await images.get(image.guid)
+        assert (restored.parameters, restored.usage) == ({"list": [1]}, {"details": {"text": 12}})
+        assert restored.reported == {"sizes": [1]}
+
+    async def test_restore_of_a_guid_that_has_a_row_changes_nothing(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        for image in [*await add_settled(images), await images.add(make_draft(tags=("one",)))]:
+            rows, lease = storage.child_rows(), storage.lease(image.guid)
+            assert await repository.restore(restorable(guid=image.guid, tags=("two", "three"))) is False
+            assert await images.get(image.guid) == image
+            assert (storage.child_rows(), storage.lease(image.guid)) == (rows, lease)
+        assert await found(images, terms=("restored",)) == []
+
+    async def test_of_concurrent_restores_of_a_guid_exactly_one_succeeds(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository], images: ImageRepository
+    ) -> None:
+        restorers = [repository, *others]
+        for _ in range(5):
+            guid = new_guid()
+            versions = [restorable(guid=guid, prompt=f"restored {i}", tags=(f"tag {i}", "same")) for i in range(16)]
+            outcomes = await asyncio.gather(*(restorers[i % 4].restore(image) for i, image in enumerate(versions)))
+            assert sorted(outcomes) == [False] * 15 + [True]
+            winner = versions[outcomes.index(True)]
+            restored = await images.get(guid)
+            assert restored == replace(winner, id=restored.id)
+
+    async def test_concurrent_restores_of_different_images_all_succeed(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        restorers = [repository, *others]
+        versions = [restorable(prompt=f"the same words again {i}", tags=("same", "tags")) for i in range(24)]
+        outcomes = await asyncio.gather(*(restorers[i % 4].restore(image) for i, image in enumerate(versions)))
+        assert outcomes == [True] * 24
+        assert {image.guid for image in await repository.walk(0, 50)} == {image.guid for image in versions}
+
+    async def test_what_was_deleted_is_restored_without_lease_and_claim(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        claim = IdempotencyClaim("alice", "key-1", "f" * 64)
+        image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW + LEASE, claim=claim))
+        await images.delete(image.guid)
+        assert await repository.restore(image) is True
+        assert storage.lease(image.guid) == (None, None)
+        assert await images.find_claimed("alice", "key-1") is None
+        assert await images.find_recent("alice", "f" * 64, NOW) is None
+        assert [row.guid for row in await repository.expired(NOW, 10)] == [image.guid]
+
+
+def restorable(**values: object) -> Image:
+    """An image as a sidecar describes it, with some fields as given."""
+    image = Image(
+        id=0,
+        guid=new_guid(),
+        filename="duck.png",
+        prompt="a restored duck",
+        tags=("zebra", "ant", "äöü 🦆"),
+        author="alice",
+        visibility=Visibility.PUBLIC,
+        status=Status.READY,
+        created_at=NOW,
+        updated_at=NOW + timedelta(seconds=9, microseconds=530864),
+        generator="openai",
+        model="gpt-image-2",
+        parameters={"size": "1024x1024", "quality": "low"},
+        media_type="image/png",
+        width=1024,
+        height=768,
+        size_bytes=1_482_211,
+        sha256="ab" * 32,
+        revised_prompt="a nice duck",
+        usage={"total_tokens": 1068, "details": {"text": 12}},
+        reported={"size": "1024x1024", "quality": "high"},
+        derived_from=(SOURCE, "1c2d0b9f-0000-4000-8000-000000000000"),
+        batch=SOURCE,
+        placeholder="data:,",
+    )
+    return replace(image, **values)
+
+
+async def add_leased(
+    storage: RecoveryStorage,
+    images: ImageRepository,
+    owner: str | None,
+    until: datetime | None,
+    created_at: datetime = NOW,
+) -> Image:
+    """Add an image that is `generating` under a lease that is written past the adapter."""
+    image = await images.add(make_draft(created_at=created_at))
+    storage.set_lease(image.guid, owner, until)
+    return image
+
+
+async def add_settled(images: ImageRepository) -> list[Image]:
+    """Add an image of each status but `generating`."""
+    settled = [await add_ready(images, tags=("one", "two"))]
+    for status in (Status.FAILED, Status.UNKNOWN):
+        image = await images.add(make_draft())
+        settled.append(await images.mark_failed(image.guid, status, Failure("interrupted", "cut short"), NOW))
+    return settled

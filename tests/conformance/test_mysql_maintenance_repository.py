@@ -1,0 +1,285 @@
+"""The MySQL recovery repository keeps the contract, also where the answer to a commit is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
+from pixyproxy.adapters.sql.mapping import to_time
+from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
+from pixyproxy.domain.image import Status
+from pixyproxy.ports.maintenance_repository import Totals
+from tests.conformance.contracts.image_repository import make_draft, make_result
+from tests.conformance.contracts.maintenance_repository import (
+    LEASE,
+    NOW,
+    TICK,
+    Lease,
+    MaintenanceRepositoryContract,
+    RecoveryStorage,
+    add_leased,
+    restorable,
+)
+from tests.fakes.mysql_commit_cutter import CommitCutter
+from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
+from tests.fixtures.mysql_storage import MySQLTables
+
+
+class MySQLRecords(MySQLTables, RecoveryStorage):
+    def repository(self) -> MySQLMaintenanceRepository:
+        return MySQLMaintenanceRepository(self.settings.database())
+
+    def images(self) -> MySQLImageRepository:
+        return MySQLImageRepository(self.settings.database())
+
+    def lease(self, guid: str) -> Lease:
+        ((owner, until),) = self.query("SELECT lease_owner, lease_expires_at FROM images WHERE guid = %s", guid)
+        return owner, None if until is None else until.replace(tzinfo=UTC)
+
+    def set_lease(self, guid: str, owner: str | None, until: datetime | None) -> None:
+        end = None if until is None else to_time(until)
+        self.query("UPDATE images SET lease_owner = %s, lease_expires_at = %s WHERE guid = %s", owner, end, guid)
+
+    def child_rows(self) -> int:
+        return self.count("image_tags", "image_terms", "image_sources")
+
+
+class TestMySQLMaintenanceRepository(MaintenanceRepositoryContract):
+    adapter = MySQLMaintenanceRepository
+
+    @pytest.fixture
+    def storage(self, empty_mysql: MySQLSettings) -> MySQLRecords:
+        return MySQLRecords(empty_mysql)
+
+    async def test_a_violated_rule_other_than_of_the_guid_is_no_known_image(
+        self, storage: MySQLRecords, repository: MySQLMaintenanceRepository
+    ) -> None:
+        storage.query("ALTER TABLE images ADD UNIQUE KEY by_hand (sha256)")
+        try:
+            first, second = restorable(), restorable()
+            assert await repository.restore(first) is True
+            with pytest.raises(ConstraintViolationError):
+                await repository.restore(second)
+            assert list(await repository.statuses([first.guid, second.guid])) == [first.guid]
+        finally:
+            storage.query("ALTER TABLE images DROP KEY by_hand")
+
+
+class TestLostCommit:
+    """The connection ends while the commit is under way: before the server has it, or before its answer arrives."""
+
+    @pytest.fixture
+    def storage(self, private_mariadb: PrivateMariaDB) -> Iterator[MySQLRecords]:
+        """A server without TLS, so that the cutter can read along."""
+        with fresh_database(private_mariadb.settings) as settings:
+            yield MySQLRecords(settings)
+
+    @pytest.fixture
+    async def cutter(self, storage: MySQLRecords) -> AsyncIterator[CommitCutter]:
+        async with CommitCutter(storage.settings.host, storage.settings.port) as cutter:
+            yield cutter
+
+    @pytest.fixture
+    async def repository(
+        self, storage: MySQLRecords, cutter: CommitCutter
+    ) -> AsyncIterator[MySQLMaintenanceRepository]:
+        """A repository whose connections lead through the cutter."""
+        settings = replace(storage.settings, host="127.0.0.1", port=cutter.port)
+        repository = MySQLMaintenanceRepository(settings.database(pool_size=1))
+        await repository.open()
+        yield repository
+        await repository.close()
+
+    @pytest.fixture
+    async def other(self, storage: MySQLRecords) -> AsyncIterator[MySQLMaintenanceRepository]:
+        """A repository that reaches the server directly."""
+        other = storage.repository()
+        await other.open()
+        yield other
+        await other.close()
+
+    @pytest.fixture
+    async def images(self, storage: MySQLRecords) -> AsyncIterator[MySQLImageRepository]:
+        images = storage.images()
+        await images.open()
+        yield images
+        await images.close()
+
+    async def test_take_over_that_took_effect(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+        cutter.cut_after_commit()
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == ("web1-2", NOW + LEASE)
+
+    async def test_take_over_that_took_effect_and_was_renewed(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        other: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+
+        async def renew() -> None:
+            assert await other.renew_leases("web1-2", NOW + 2 * LEASE) == 1
+
+        cutter.cut_after_commit(renew)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == ("web1-2", NOW + 2 * LEASE)
+
+    @pytest.mark.parametrize("former", ["web1-1", "web1-2"])
+    async def test_take_over_that_did_not(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+        former: str,
+    ) -> None:
+        image = await add_leased(storage, images, former, NOW - TICK)
+        cutter.cut_before_commit()
+        with pytest.raises(DBConnectionError):
+            await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE)
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == (former, NOW - TICK)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
+
+    async def test_take_over_that_did_not_and_another_was_quicker(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        other: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+
+        async def take() -> None:
+            assert await other.take_over(image.guid, "web1-3", NOW, NOW + LEASE) is True
+
+        cutter.cut_before_commit(take)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == ("web1-3", NOW + LEASE)
+
+    @pytest.mark.parametrize("ending", ["settled", "deleted"])
+    async def test_take_over_of_what_ended_meanwhile(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+        ending: str,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW - TICK)
+
+        async def end() -> None:
+            if ending == "settled":
+                await images.mark_ready(image.guid, make_result(), NOW)
+            else:
+                await images.delete(image.guid)
+
+        cutter.cut_before_commit(end)
+        assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
+        assert cutter.cuts == 1
+
+    async def test_renewal_that_took_effect(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        leased = [await add_leased(storage, images, "web1-1", NOW + 2 * i * LEASE) for i in range(2)]
+        cutter.cut_after_commit()
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 2
+        assert cutter.cuts == 1
+        assert [storage.lease(image.guid)[1] for image in leased] == [NOW + LEASE, NOW + 2 * LEASE]
+
+    async def test_renewal_that_did_not(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW)
+        await add_leased(storage, images, "web1-1", NOW + 2 * LEASE)
+        cutter.cut_before_commit()
+        with pytest.raises(DBConnectionError):
+            await repository.renew_leases("web1-1", NOW + LEASE)
+        assert cutter.cuts == 1
+        assert storage.lease(image.guid) == ("web1-1", NOW)
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 2
+
+    async def test_renewal_of_nothing(self, cutter: CommitCutter, repository: MySQLMaintenanceRepository) -> None:
+        cutter.cut_before_commit()
+        assert await repository.renew_leases("web1-1", NOW + LEASE) == 0
+        assert cutter.cuts == 1
+
+    async def test_restore_that_took_effect(
+        self, storage: MySQLRecords, cutter: CommitCutter, repository: MySQLMaintenanceRepository
+    ) -> None:
+        image = restorable()
+        cutter.cut_after_commit()
+        assert await repository.restore(image) is True
+        assert cutter.cuts == 1
+        assert await repository.statuses([image.guid]) == {image.guid: Status.READY}
+        assert storage.child_rows() > 0
+
+    async def test_restore_that_did_not(
+        self, storage: MySQLRecords, cutter: CommitCutter, repository: MySQLMaintenanceRepository
+    ) -> None:
+        image = restorable()
+        cutter.cut_before_commit()
+        with pytest.raises(DBConnectionError):
+            await repository.restore(image)
+        assert cutter.cuts == 1
+        assert (await repository.statuses([image.guid]), storage.child_rows()) == ({}, 0)
+        assert await repository.restore(image) is True
+
+    async def test_restore_that_did_not_and_another_was_quicker(
+        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+    ) -> None:
+        image = restorable()
+
+        async def restore() -> None:
+            # The very same image: only the id tells whose row it is.
+            assert await other.restore(image) is True
+
+        cutter.cut_before_commit(restore)
+        assert await repository.restore(image) is False
+        assert cutter.cuts == 1
+        assert await repository.totals() == Totals(1, image.size_bytes or 0)
+
+    async def test_the_outcome_is_unknown_while_the_server_is_away(
+        self,
+        storage: MySQLRecords,
+        cutter: CommitCutter,
+        repository: MySQLMaintenanceRepository,
+        images: MySQLImageRepository,
+    ) -> None:
+        image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW - TICK))
+        cutter.cut_after_commit(cutter.refuse)
+        with pytest.raises(DBConnectionError):
+            await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE)
+        assert storage.lease(image.guid) == ("web1-2", NOW + LEASE)
+        for call in (repository.expired(NOW, 1), repository.statuses([image.guid]), repository.walk(0, 1)):
+            with pytest.raises(DBConnectionError):
+                await call
+        for write in (repository.renew_leases("web1-2", NOW), repository.restore(restorable()), repository.totals()):
+            with pytest.raises(DBConnectionError):
+                await asyncio.wait_for(write, 10)

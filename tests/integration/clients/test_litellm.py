@@ -1,0 +1,174 @@
+"""LiteLLM's SDK in front of the service: it works unchanged and pays once.
+
+It runs in a Python of its own where TEST_LITELLM_PYTHON names one: it and this project may need different versions of
+OpenAI's client.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.openai_behaviours import picture_of, tokens
+from tests.fixtures.openai_gateway import EDITS, Gateway, refusal, running_gateway
+from tests.fixtures.service import PATIENCE_S
+
+SCRIPT = Path(__file__).parent / "litellm_client.py"
+SHORT_S = 1.0
+"""The patience of an impatient client: the upstream is held until it has come again."""
+
+Told = dict[str, Any]
+Client = Callable[..., Told]
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    python = os.environ.get("TEST_LITELLM_PYTHON", sys.executable)
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('litellm') is None)"
+    if subprocess.run([python, "-c", look], check=False).returncode:
+        pytest.skip(f"litellm is not installed for {python} (see TEST_LITELLM_PYTHON)")
+    return python
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("litellm")) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway) -> Gateway:
+    shared_gateway.begin()
+    return shared_gateway
+
+
+@pytest.fixture(scope="module")
+def client(python: str, shared_gateway: Gateway) -> Iterator[Client]:
+    """Calls a function of `litellm`, in one process for all, and returns what it tells: `answer` or `error`."""
+    gateway = shared_gateway
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    process = subprocess.Popen(
+        [python, str(SCRIPT)],
+        env=inherited | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},  # else it is fetched
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def call(name: str, **params: Any) -> Told:
+        own = {"model": "openai/gpt-image-2", "api_base": gateway.base_url, "api_key": gateway.key}
+        stdin.write(json.dumps({"call": name, "params": own | params}) + "\n")
+        stdin.flush()
+        told: Told = json.loads(stdout.readline())
+        return told
+
+    yield call
+    stdin.close()
+    stdout.close()
+    assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.fixture
+def prompt(request: pytest.FixtureRequest) -> str:
+    """Words of a test's own."""
+    return request.node.name.translate(str.maketrans("_[]", "   ")).strip()
+
+
+def pictures(told: Told) -> list[bytes]:
+    return [base64.b64decode(image["b64_json"], validate=True) for image in told["answer"]["data"]]
+
+
+@pytest.mark.parametrize("call", ["image_generation", "aimage_generation"])
+def test_pictures_are_made_and_remembered(client: Client, gateway: Gateway, prompt: str, call: str) -> None:
+    told = client(call, prompt=prompt, n=2, size="1024x1024", quality="low")
+    assert pictures(told) == [picture_of(prompt), picture_of(prompt, 1)]
+    assert told["answer"]["usage"]["total_tokens"] == tokens(2)["total_tokens"]
+    made = gateway.made_for(prompt)
+    assert {gateway.content(detail["guid"]) for detail in made} == set(pictures(told))
+    for detail in made:
+        assert (detail["author"], detail["model"]) == ("alice", "gpt-image-2")
+        assert detail["parameters"] == {"size": "1024x1024", "quality": "low", "n": 2}
+    assert gateway.charges == 1
+
+
+def test_what_is_the_services_own_is_passed_on(client: Client, gateway: Gateway, prompt: str) -> None:
+    client("image_generation", prompt=prompt, extra_body={"visibility": "private", "tags": ["duck"]})
+    [detail] = gateway.made_for(prompt)
+    assert (detail["visibility"], detail["tags"]) == ("private", ["duck"])
+
+
+@pytest.mark.parametrize("call", ["image_edit", "aimage_edit"])
+def test_files_are_edited(client: Client, gateway: Gateway, prompt: str, call: str, tmp_path: Path) -> None:
+    path = tmp_path / "duck.png"
+    path.write_bytes(picture_of("a duck"))
+    told = client(call, prompt=prompt, image=[str(path), str(path)], mask=str(path))
+    assert pictures(told) == [picture_of(prompt)]
+    received = gateway.upstream.edits[-1].files
+    assert [(part.name, part.size) for part in received] == [
+        (name, path.stat().st_size) for name in ("image[]", "image[]", "mask")
+    ]
+    assert [gateway.content(detail["guid"]) for detail in gateway.made_for(prompt)] == pictures(told)
+    assert gateway.charges == 1
+
+
+def test_a_wrong_key_is_refused(client: Client, gateway: Gateway, prompt: str) -> None:
+    error = client("image_generation", prompt=prompt, api_key="sk-wrong-0123456789")["error"]
+    assert (error["name"], error["status"]) == ("AuthenticationError", 401)
+    assert gateway.calls == 0
+
+
+def test_a_refusal_is_told_in_the_upstreams_words(client: Client, gateway: Gateway, prompt: str) -> None:
+    gateway.upstream.script("moderation")
+    error = client("image_generation", prompt=prompt)["error"]
+    assert (error["status"], refusal("moderation")["message"] in error["message"]) == (400, True)
+    assert (gateway.calls, gateway.charges) == (1, 0)
+
+
+def test_a_rate_limit_is_one(client: Client, gateway: Gateway, prompt: str) -> None:
+    gateway.upstream.script("429 retry_after=300")  # more than it waits for
+    error = client("image_generation", prompt=prompt)["error"]
+    assert (error["name"], error["status"]) == ("RateLimitError", 429)
+    assert (gateway.calls, gateway.charges) == (1, 0)
+
+
+@pytest.mark.parametrize("spec", ["504", "reset-mid-body"])
+def test_what_may_have_been_paid_is_not_repeated(client: Client, gateway: Gateway, prompt: str, spec: str) -> None:
+    gateway.upstream.script(spec)
+    error = client("image_generation", prompt=prompt)["error"]
+    assert error["status"] in (500, 502, 504)
+    assert gateway.calls == 1
+
+
+@pytest.mark.parametrize("call", ["image_generation", "aimage_generation"])
+def test_a_client_that_loses_patience_gets_the_picture_of_its_first_try(
+    client: Client, gateway: Gateway, prompt: str, call: str
+) -> None:
+    gateway.hold_until_retried("held")
+    assert pictures(client(call, prompt=prompt, timeout=SHORT_S)) == [picture_of(prompt)]
+    assert len(gateway.made_for(prompt)) == 1
+    assert gateway.calls == gateway.charges == 1
+
+
+def test_a_client_that_loses_patience_with_an_edit_pays_once(
+    client: Client, gateway: Gateway, prompt: str, tmp_path: Path
+) -> None:
+    """It does not come back by itself here: the picture is stored all the same."""
+    path = tmp_path / "duck.png"
+    path.write_bytes(picture_of("a duck"))
+    done = False
+    gateway.hold(lambda: done, "held", path=EDITS)
+    error = client("image_edit", prompt=prompt, image=str(path), timeout=SHORT_S)["error"]
+    assert "Timeout" in error["name"] + error["message"]
+    done = True
+    [detail] = gateway.made_for(prompt)
+    assert gateway.content(detail["guid"]) == picture_of(prompt)
+    assert gateway.calls == gateway.charges == 1

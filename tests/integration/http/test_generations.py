@@ -1,0 +1,233 @@
+"""The whole service on a generator behind a real socket: success, every main fault, and callers that hang up."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+from tests.fixtures.service import Deadline, Service, lasting, problem
+from tests.fixtures.services import ALICE
+
+KEY = "sk-test-0123456789abcdef"
+PROMPT = "velvet words of a prompt"
+SETTINGS = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": KEY, "PIXYPROXY_GENERATION_TIMEOUT_S": "2"}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("openai"), **SETTINGS, OPENAI_BASE_URL=upstream.base_url) as running:
+        running.add_user(*ALICE)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_anywhere(service: Service) -> Iterator[None]:
+    yield
+    assert KEY not in service.log
+    assert "velvet" not in service.log
+
+
+def create(service: Service, **fields: Any) -> httpx.Response:
+    with service.client(ALICE) as client:
+        answer = client.post("/image", json={"prompt": PROMPT} | fields)
+        assert KEY not in answer.text
+        return answer
+
+
+def test_a_picture_is_made_paid_once_and_delivered(service: Service, upstream: FakeUpstream) -> None:
+    paid = len(upstream.charges)
+    upstream.script("ok size=100000 revised=a_velvet_duck")
+    detail = create(service, size="1024x1024", quality="low", background="opaque", output_format="png").json()
+    assert len(upstream.charges) == paid + 1
+    sent = upstream.generations[-1].json
+    options = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}
+    assert {name: sent[name] for name in ("prompt", "model", *options)} == {
+        "prompt": PROMPT,
+        "model": "gpt-image-2",
+    } | options
+    assert (detail["status"], detail["generator"], detail["model"]) == ("ready", "openai", "gpt-image-2")
+    assert (detail["parameters"], detail["revised_prompt"]) == (options, "a_velvet_duck")
+    assert detail["usage"]["total_tokens"] == 1068
+    with service.client() as client:
+        content = client.get(detail["content_url"])
+        assert len(content.content) == detail["size_bytes"]
+        assert lasting(client.get(f"/image/{detail['guid']}").json()) == lasting(detail)
+
+
+def test_an_anonymous_caller_spends_no_money(service: Service, upstream: FakeUpstream) -> None:
+    asked = len(upstream.requests)
+    with service.client() as client:
+        assert problem(client.post("/image", json={"prompt": PROMPT}))["status"] == 401
+        assert client.get("/image").status_code == 200
+    assert len(upstream.requests) == asked
+
+
+class Fault(NamedTuple):
+    spec: str
+    status: int
+    code: str
+    charges: int = 0
+    state: str = "failed"
+    retry_after: str | None = None
+    words: str = ""
+    model: str | None = None
+
+
+FAULTS = (
+    Fault("moderation", 422, "prompt-rejected", words="safety system"),
+    Fault("content-policy", 422, "prompt-rejected", words="safety system"),
+    Fault("400", 422, "generator-request-rejected", words="Invalid value: 'huge'"),
+    Fault("401", 502, "generator-credentials"),
+    Fault("403", 502, "generator-credentials"),
+    Fault("404-model", 502, "generator-unavailable"),
+    Fault("404-model", 422, "generator-request-rejected", words="'gone'", model="gone"),
+    Fault("429 retry_after=20", 429, "generator-rate-limited", retry_after="20"),
+    Fault("quota", 502, "generator-quota-exhausted"),
+    Fault("billing-limit", 502, "generator-quota-exhausted"),
+    Fault("500", 502, "generator-unavailable"),
+    Fault("503", 502, "generator-unavailable"),
+    Fault("redirect", 502, "generator-unavailable"),
+    Fault("reset-before-headers", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Fault("reset-mid-body", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Fault("short-length", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Fault("cut-chunked", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Fault("hang", 504, "generator-timeout", charges=1, state="unknown"),
+    Fault("hang-mid-body", 504, "generator-timeout", charges=1, state="unknown"),
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.spec}{' requested' * bool(fault.model)}" for fault in FAULTS])
+def test_a_fault_upstream_has_its_answer(fault: Fault, service: Service, upstream: FakeUpstream) -> None:
+    paid = len(upstream.charges)
+    upstream.script(fault.spec)
+    answer = create(service, **({"model": fault.model} if fault.model else {}))
+    found = problem(answer)
+    assert (found["status"], found["code"]) == (fault.status, fault.code), found
+    assert fault.words in found["detail"]
+    if fault.retry_after:
+        assert answer.headers["retry-after"] == fault.retry_after
+    assert len(upstream.charges) - paid == fault.charges <= 1
+    with service.client(ALICE) as client:
+        recorded = client.get(f"/image/{found['guid']}").json()
+        assert (recorded["status"], recorded["error"]["code"]) == (fault.state, fault.code)
+        assert recorded["sha256"] is None
+        content = client.get(recorded["content_url"])
+        assert (problem(content)["code"], "retry-after" in content.headers) == ("image-not-ready", True)
+        listed = client.get("/image", params={"status": fault.state, "guid": found["guid"]}).json()
+        assert [detail["guid"] for detail in listed] == [found["guid"]]
+        assert client.get("/image", params={"guid": found["guid"]}).json() == []
+    assert "Traceback" not in service.log
+
+
+@pytest.mark.parametrize(
+    "spec", ["error status=200 content_type=text/html body=<html>no</html>", "error status=200 body={}"]
+)
+def test_nonsense_that_was_paid_for_is_kept_aside(spec: str, service: Service, upstream: FakeUpstream) -> None:
+    before = {file for file in service.files() if "aside" in str(file)}
+    upstream.script(spec)
+    found = problem(create(service))
+    assert (found["status"], found["code"]) == (502, "generator-answer")
+    kept = {file for file in service.files() if "aside" in str(file)} - before
+    assert any(found["guid"] in file.name for file in kept)
+
+
+def test_a_rate_limit_that_passes_soon_is_waited_for(service: Service, upstream: FakeUpstream) -> None:
+    paid = len(upstream.charges)
+    upstream.script("429 retry_after_ms=10", "ok")
+    assert create(service).status_code == 200
+    assert len(upstream.charges) == paid + 1
+
+
+def test_a_refused_connection(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with (
+        RefusingPort() as nowhere,
+        Service(tmp_path_factory.mktemp("refused"), **SETTINGS, OPENAI_BASE_URL=nowhere) as service,
+    ):
+        service.add_user(*ALICE)
+        found = problem(create(service))
+        assert (found["status"], found["code"]) == (502, "generator-unavailable")
+        assert nowhere not in str(found)
+        with service.client() as client:
+            assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+
+
+def hang_up_during(service: Service, upstream: FakeUpstream, spec: str) -> None:
+    """Send a creation and close the connection as soon as it has reached the upstream."""
+    asked = len(upstream.requests)
+    upstream.script(spec)
+    host, _, port = service.url.removeprefix("http://").rpartition(":")
+    token = httpx.BasicAuth(*(part.encode() for part in ALICE))._auth_header
+    body = b'{"prompt": "velvet: hung up"}'
+    head = f"POST /image HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        upstream.wait_for(asked + 1)
+
+
+def test_a_caller_that_hangs_up_does_not_stop_its_generation(service: Service, upstream: FakeUpstream) -> None:
+    paid, ends = len(upstream.charges), service.log.count("REQUEST END POST /image ")
+    hang_up_during(service, upstream, "ok delay=1")
+    deadline = Deadline("the image of the caller that hung up is there")
+    with service.client(ALICE) as client:
+        while not (found := client.get("/image", params={"prompt": "hung up"}).json()):
+            deadline.wait()
+        assert len(client.get(found[0]["content_url"]).content) == found[0]["size_bytes"]
+    assert len(upstream.charges) == paid + 1
+    while service.log.count("REQUEST END POST /image ") == ends:
+        deadline.wait()
+    [line] = [line for line in service.log.splitlines() if "REQUEST END POST /image " in line][ends:]
+    id_ = line.split()[3]
+    assert sum(f" {id_} " in line and "REQUEST" in line for line in service.log.splitlines()) == 2
+
+
+def test_one_generation_too_many_is_refused_unpaid(
+    upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = SETTINGS | {"PIXYPROXY_MAX_GENERATIONS": "1", "PIXYPROXY_GENERATION_TIMEOUT_S": "30"}
+    with Service(tmp_path_factory.mktemp("one"), **settings, OPENAI_BASE_URL=upstream.base_url) as service:
+        service.add_user(*ALICE)
+        paid = len(upstream.charges)
+        hang_up_during(service, upstream, "ok delay=1")
+        found = problem(create(service))
+        assert (found["status"], found["code"]) == (503, "capacity-exceeded")
+        assert len(upstream.charges) == paid + 1
+
+
+def test_a_stopping_service_finishes_what_is_paid_for(
+    upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = SETTINGS | {"PIXYPROXY_GENERATION_TIMEOUT_S": "30", "OPENAI_BASE_URL": upstream.base_url}
+    service = Service(tmp_path_factory.mktemp("drain"), **settings)
+    service.start()
+    service.add_user(*ALICE)
+    paid = len(upstream.charges)
+    hang_up_during(service, upstream, "ok delay=1")
+    service.signal()
+    assert service.wait() == 0
+    assert "Traceback" not in service.log
+    assert len(upstream.charges) == paid + 1
+    with service, service.client(ALICE) as client:
+        [detail] = client.get("/image").json()
+        assert client.get(detail["content_url"]).status_code == 200
+
+
+def test_a_service_that_may_not_wait_says_what_it_leaves(
+    upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = SETTINGS | {"PIXYPROXY_GENERATION_TIMEOUT_S": "30", "PIXYPROXY_DRAIN_S": "0.2"}
+    service = Service(tmp_path_factory.mktemp("hurry"), **settings, OPENAI_BASE_URL=upstream.base_url)
+    service.start()
+    service.add_user(*ALICE)
+    hang_up_during(service, upstream, "hang")
+    service.signal()
+    assert service.wait() == 0
+    assert "1 generations are still in flight at the end of the time to drain" in service.log

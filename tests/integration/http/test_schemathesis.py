@@ -1,0 +1,254 @@
+"""The OpenAPI document and the service agree: Schemathesis, all phases and all checks, on a real server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.openai_upstream import FakeUpstream
+from tests.fixtures.service import PATIENCE_S, Service, problem
+
+ALICE, BOB = ("alice", "secret of alice"), ("bob", "secret of bob")
+EXAMPLES = 15
+ROOT = Path(__file__).parents[3]
+
+# A cursor is made by the service, and no schema can say which ones it made: a real one is given. That a prompt
+# holds no NUL a schema could say, but generating prompts of 32,000 characters from such a pattern takes minutes.
+# What Unicode categories mean a schema cannot say at all. So the phases that can make the same requests whenever
+# they run draw on all of Unicode, and the one that goes on from random GUIDs and times, and so never repeats
+# itself, on ASCII, where the schema says all there is to say.
+CONFIG = """
+continue-on-failure = true
+hooks = "tests.integration.http.schemathesis_hooks"
+
+[parameters]
+"query.cursor" = {cursor}
+{parameters}
+
+[generation]
+deterministic = true
+allow-x00 = false
+max-examples = {examples}
+
+[phases.coverage.extra-data-sources]
+responses = false
+[phases.fuzzing.extra-data-sources]
+responses = false
+
+[phases.stateful.generation]
+codec = "ascii"
+"""
+# A string in base64 need not be a picture, and which GUIDs there are no schema knows.
+EDITING = """
+[[operations]]
+include-operation-id = "edit_images"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "404", "409", "429", "5xx"]
+"""
+# That only who is logged in may make a private image depends on the caller, which a schema cannot express.
+CREATING_ANONYMOUSLY = """
+[[operations]]
+include-operation-id = "create_image"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "404", "409", "422", "429", "5xx"]
+
+[[operations]]
+include-operation-id = "generate_images"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "409", "429", "5xx"]
+"""
+
+
+@pytest.fixture(scope="module")
+def open_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a quick generator, where anonymous callers may write, and some images of alice's."""
+    settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test-0123456789", "PIXYPROXY_ANONYMOUS": "write"}
+    with (
+        FakeUpstream(default="fast size=1000") as upstream,
+        Service(tmp_path_factory.mktemp("schema"), **settings, OPENAI_BASE_URL=upstream.base_url) as service,
+    ):
+        service.add_user(*ALICE)
+        service.add_user(*BOB)
+        with service.client(ALICE) as client:
+            for _ in range(3):
+                assert client.post("/image", json={"prompt": "a duck"}).status_code == 200
+        yield service
+
+
+def run(service: Service, folder: Path, *options: str, user: tuple[str, str] | None, guid: str = "") -> None:
+    with service.client() as client:
+        cursor = client.get("/image?limit=1").links["next"]["url"].rpartition("cursor=")[2]
+    parameters = f'"path.guid" = {json.dumps(guid)}' if guid else ""
+    config = CONFIG.format(cursor=json.dumps(cursor), parameters=parameters, examples=EXAMPLES)
+    (folder / "schemathesis.toml").write_text(config + EDITING + ("" if user else CREATING_ANONYMOUSLY))
+    program = str(Path(sys.executable).with_name("st"))
+    login = ["--auth", ":".join(user)] if user else []
+    command = [program, "--config-file", "schemathesis.toml", "run", f"{service.url}/openapi.json", "--no-color"]
+    done = subprocess.run(
+        [*command, "--checks", "all", *login, *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Operations: +14 selected / 14 total", done.stdout), done.stdout
+
+
+def successes(log: str) -> set[tuple[str, int]]:
+    """Which functions answered with which status."""
+    ends = re.findall(r"\[(\w+):\d+\] REQUEST END .* (\d{3}) \d+B [\d.]+ms", log)
+    return {(name, int(status)) for name, status in ends}
+
+
+def image_of_alice(service: Service) -> str:
+    with service.client(ALICE) as client:
+        guid: str = client.post("/image", json={"prompt": "a duck"}).json()["guid"]
+        return guid
+
+
+# What was never reached has not been compared with its documentation.
+EVERYBODY = {("create_image", 200), ("create_image", 400), ("create_image", 415), ("create_image", 422),
+             ("generate_images", 200), ("generate_images", 400), ("list_models", 200), ("get_thumbnail", 200),
+             ("get_image", 200), ("get_content", 200), ("list_images", 200), ("list_images", 422)}  # fmt: skip
+AUTHOR = {("update_image", 200), ("update_image", 400), ("update_image", 422), ("delete_image", 204), ("get_me", 200),
+          ("get_image", 404)}  # fmt: skip
+ANONYMOUS = {("update_image", 401), ("delete_image", 401), ("get_me", 401)}
+OTHER = {("update_image", 400), ("update_image", 403), ("delete_image", 403), ("get_me", 200)}
+
+
+def test_nothing_undocumented_is_answered_to_an_author(open_service: Service, tmp_path: Path) -> None:
+    before = len(open_service.log)
+    run(open_service, tmp_path, user=ALICE)
+    seen = successes(open_service.log[before:])
+    assert seen >= EVERYBODY | AUTHOR, (EVERYBODY | AUTHOR) - seen
+    assert not {(name, status) for name, status in seen if status >= 500}
+
+
+@pytest.mark.parametrize(("user", "reached"), [(None, ANONYMOUS), (BOB, OTHER)], ids=["anonymous", "other"])
+def test_nothing_undocumented_is_answered_about_the_image_of_another(
+    user: tuple[str, str] | None, reached: set[tuple[str, int]], open_service: Service, tmp_path: Path
+) -> None:
+    before = len(open_service.log)
+    # A stateful run would make images of its own: bob's, or what is nobody's to change.
+    guid = image_of_alice(open_service)
+    run(open_service, tmp_path, "--phases", "examples,coverage,fuzzing", user=user, guid=guid)
+    seen = successes(open_service.log[before:])
+    assert seen >= EVERYBODY | reached, (EVERYBODY | reached) - seen
+    assert not {(name, status) for name, status in seen if status >= 500}
+
+
+# --- what the document says of itself -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document(open_service: Service) -> dict[str, Any]:
+    with open_service.client() as client:
+        found: dict[str, Any] = client.get("/openapi.json").json()
+        return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return document["components"]["schemas"][name] if name else schema
+
+
+def properties(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a schema, and of those that it is put together from."""
+    schema = resolved(document, schema)
+    found = dict(schema.get("properties", {}))
+    for part in schema.get("allOf", ()):
+        found |= properties(document, part)
+    return found
+
+
+STATUSES = {
+    "list_images": "200 401 422 500 503",
+    "create_image": "200 400 401 409 413 415 422 429 500 502 503 504 507",
+    "get_image": "200 401 404 500 503",
+    "get_content": "200 206 304 401 404 409 412 416 500 503",
+    "update_image": "200 400 401 403 404 413 415 422 500 503",
+    "delete_image": "204 401 403 404 500 503",
+    "get_thumbnail": "200 304 401 404 409 422 500 503",
+    "generate_images": "200 400 401 409 413 415 422 429 500 502 503 504 507",
+    "edit_images": "200 400 401 404 409 413 415 422 429 500 502 503 504 507",
+    "list_models": "200 401 429 500 502 503 504",
+    "get_model": "200 401 404 429 500 502 503 504",
+    "get_me": "200 401 500 503",
+    "get_health": "200 401 500 503",
+    "get_readiness": "200 401 500 503",
+}
+
+
+def test_every_route_and_status_is_documented(document: dict[str, Any]) -> None:
+    found = {operation["operationId"]: set(operation["responses"]) for _, _, operation in operations(document)}
+    for name, statuses in STATUSES.items():
+        assert set(statuses.split()) <= found.pop(name), name
+    assert found == {}
+
+
+def test_everything_has_words_and_examples(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation["summary"]
+        assert operation["tags"]
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            for name, field in properties(document, schema).items():
+                assert field.get("example"), (path, method, name)
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (path, method, parameter["name"])
+        for status, response in operation["responses"].items():
+            assert response["description"]
+            assert response["description"] != "Successful Response", (path, method, status)
+            for media_type, content in response.get("content", {}).items():
+                if media_type.endswith("json"):
+                    schema = resolved(document, content["schema"])
+                    schema = resolved(document, schema.get("items", schema))
+                    has = schema.get("example") or any(
+                        "example" in f or "enum" in f for f in schema["properties"].values()
+                    )
+                    assert has, (path, method, status)
+                if int(status) >= 400 and operation["operationId"] != "get_readiness":
+                    assert media_type == ("application/json" if "/v1/" in path else "application/problem+json")
+
+
+def test_nothing_in_the_document_is_the_frameworks_own(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.0.3"  # what the documentation page can show
+    assert "HTTPValidationError" not in json.dumps(document)
+    schemes = document["components"]["securitySchemes"]
+    assert {name: (scheme["type"], scheme["scheme"]) for name, scheme in schemes.items()} == {
+        "basic": ("http", "basic"),
+        "bearer": ("http", "bearer"),
+    }
+    login: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
+    for _, _, operation in operations(document):
+        assert operation["security"] in ([{}, *login], login)
+
+
+def test_the_examples_can_be_used_as_they_are(document: dict[str, Any], open_service: Service) -> None:
+    fields = document["components"]["schemas"]["CreateImage"]["properties"]
+    with open_service.client(ALICE) as client:
+        # Which images are stored here no example knows.
+        body = {name: field["example"] for name, field in fields.items() if name != "edit_of"}
+        answer = client.post("/image", json=body)
+        assert answer.status_code == 200, answer.text
+        example = document["components"]["schemas"]["ImageDetail"]["example"]
+        assert set(answer.json()) == set(example)
+        shown = document["components"]["schemas"]["Problem"]["properties"]
+        refused = problem(client.post("/image", json={}))
+        assert refused["type"] == shown["type"]["example"]
+        assert set(refused) <= set(shown)

@@ -1,0 +1,398 @@
+"""Edits: the files of a request reach the upstream whole, under the right names, and never lie in memory whole."""
+
+import asyncio
+import hashlib
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import pytest
+
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.domain.errors import (
+    GeneratorConnectionLostError,
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorTimeoutError,
+    GeneratorUnavailableError,
+    PromptRejectedError,
+)
+from pixyproxy.domain.image import EditSource, GenerationRequest, PartialImage, Picture
+from tests.fakes.openai_behaviours import picture_of, tokens
+from tests.fakes.openai_pictures import picture
+from tests.fakes.openai_streams import view_of
+from tests.fakes.openai_upstream import EDITS, FakeUpstream, RefusingPort
+
+KEY = "sk-test-0123456789abcdef"
+PATIENCE_S = 20.0
+MIB = 1024 * 1024
+ONE, TWO = picture("one", "png", 200_000), picture("two", "webp")
+
+Maker = Callable[..., EditSource]
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = new_generator(upstream.base_url)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+def new_generator(base_url: str, timeout_s: float = 5.0) -> OpenAIImageGenerator:
+    return OpenAIImageGenerator(KEY, base_url, "gpt-image-2", timeout_s=timeout_s, retry_delays_s=(0.01, 0.02))
+
+
+@pytest.fixture
+def input_image() -> Iterator[Maker]:
+    """Makes inputs: temporary files, on disk from `in_memory` bytes on, standing at their end and not flushed."""
+    with ExitStack() as files:
+
+        def make(data: bytes, media_type: str = "image/png", in_memory: int = 1) -> EditSource:
+            file: Any = files.enter_context(tempfile.SpooledTemporaryFile(max_size=in_memory))
+            file.write(data)
+            return EditSource(file, Picture(media_type, 32, 32), len(data), sha256(data))
+
+        yield make
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sent(upstream: FakeUpstream, number: int = 0) -> list[tuple[str, str | None, str | None, int, str]]:
+    return [
+        (part.name, part.filename, part.content_type, part.size, part.sha256) for part in upstream.edits[number].files
+    ]
+
+
+async def test_one_picture(upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker) -> None:
+    [image] = await generator.generate(GenerationRequest("with a hat 🎩", images=(input_image(ONE),)))
+    assert (image.data, image.model, image.usage) == (picture_of("with a hat 🎩"), "gpt-image-2", tokens(1))
+    [request] = upstream.requests
+    assert (request.method, request.path) == ("POST", EDITS)
+    assert request.json == {"prompt": "with a hat 🎩", "model": "gpt-image-2", "n": "1"}
+    assert sent(upstream) == [("image", "image-1.png", "image/png", len(ONE), sha256(ONE))]
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert "transfer-encoding" not in request.headers  # some servers know no upload of unknown length
+
+
+async def test_several_pictures_and_attachments(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
+) -> None:
+    request = GenerationRequest(
+        "all of it",
+        model="other",
+        n=2,
+        images=(input_image(ONE), input_image(TWO, "image/webp"), input_image(b"three", "image/jpeg")),
+        attachments={"mask": input_image(b"mask"), "made up tomorrow": input_image(b"new", "image/gif")},
+        options={
+            "size": "64x64",
+            "quality": None,
+            "strict": True,
+            "output_compression": 50,
+            "svg": {"model": "x", "reasoning": {"effort": "low"}},
+            "several": ["a", "b"],
+            "partial_images": 2,
+        },
+    )
+    images = await generator.generate(request)
+    assert [image.data for image in images] == [picture_of("all of it", number) for number in range(2)]
+    assert images[0].reported is not None
+    assert images[0].reported["size"] == "64x64"
+    assert upstream.edits[0].json == {
+        "prompt": "all of it", "model": "other", "n": "2", "size": "64x64", "strict": "true",
+        "output_compression": "50", "svg[model]": "x", "svg[reasoning][effort]": "low", "several[]": ["a", "b"],
+    }  # fmt: skip
+    assert sent(upstream) == [
+        ("image[]", "image-1.png", "image/png", len(ONE), sha256(ONE)),
+        ("image[]", "image-2.webp", "image/webp", len(TWO), sha256(TWO)),
+        ("image[]", "image-3.jpg", "image/jpeg", 5, sha256(b"three")),
+        ("mask", "mask.png", "image/png", 4, sha256(b"mask")),
+        ("made up tomorrow", "made up tomorrow.gif", "image/gif", 3, sha256(b"new")),
+    ]
+    assert len(upstream.charges) == 1
+
+
+async def test_options_cannot_take_the_place_of_files(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
+) -> None:
+    options = {"image": "x", "image[]": ["x"], "mask": "x", "n": 9, "stream": True, "prompt": "x", "model": "x"}
+    attachments = {"mask": input_image(b"mask")}
+    await generator.generate(
+        GenerationRequest("p", options=options, images=(input_image(ONE),), attachments=attachments)
+    )
+    assert upstream.edits[0].json == {"prompt": "p", "model": "gpt-image-2", "n": "1"}
+    assert [part.name for part in upstream.edits[0].files] == ["image", "mask"]
+
+
+async def test_names_that_would_break_a_form_do_not(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
+) -> None:
+    name = 'a"; filename="x\r\nX-Evil: 1\r\n\r\n'
+    request = GenerationRequest("p", images=(input_image(ONE),), attachments={name: input_image(b"mask")})
+    await generator.generate(request)
+    _, part = upstream.edits[0].files
+    assert "X-Evil" in part.name  # all of it is the name
+    assert (part.content_type, part.sha256) == ("image/png", sha256(b"mask"))
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda image: GenerationRequest("p", images=(image,), attachments={"\ud800": image}),
+        lambda image: GenerationRequest("p", images=(image,), options={"size": "\ud800"}),
+        lambda image: GenerationRequest("p", images=(image,), options={"size": float("nan")}),
+        lambda image: GenerationRequest("\ud800", images=(image,)),
+    ],
+)
+async def test_what_cannot_be_written_is_not_sent(
+    upstream: FakeUpstream,
+    generator: OpenAIImageGenerator,
+    input_image: Maker,
+    request_of: Callable[[EditSource], GenerationRequest],
+) -> None:
+    with pytest.raises(GeneratorRequestError):
+        await generator.generate(request_of(input_image(ONE)))
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("size", [0, 1000, 100_000, 3 * MIB])
+@pytest.mark.parametrize("in_memory", [1, MIB])
+async def test_files_that_are_not_on_disk_yet_are_sent_whole(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, size: int, in_memory: int
+) -> None:
+    data = b"x" * size
+    await generator.generate(GenerationRequest("p", images=(input_image(data, in_memory=in_memory),)))
+    assert sent(upstream) == [("image", "image-1.png", "image/png", size, sha256(data))]
+
+
+async def test_a_file_that_has_grown_is_sent_as_it_was(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
+) -> None:
+    image = input_image(ONE)
+    image.file.write(b"more")
+    await generator.generate(GenerationRequest("p", images=(image,)))
+    assert sent(upstream)[0][3:] == (len(ONE), sha256(ONE))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.truncate(1000), lambda file: file.close()], ids=["short", "closed"]
+)
+async def test_a_file_that_cannot_be_read_ends_the_call(
+    upstream: FakeUpstream, input_image: Maker, damage: Callable[[BinaryIO], object]
+) -> None:
+    generator = new_generator(upstream.base_url, 600.0)
+    await generator.open()
+    image = input_image(ONE)
+    damage(image.file)
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(GeneratorError):
+            await generator.generate(GenerationRequest("p", images=(image,)))
+    await generator.close()
+    assert upstream.requests == []
+
+
+# --- streams and repeats ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["ok", "stream newline=crlf split=7 partials=2", "stream names=false partials=2"])
+async def test_an_edit_is_streamed_too(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, spec: str
+) -> None:
+    upstream.script(spec, path=EDITS)
+    partials: list[PartialImage] = []
+    request = GenerationRequest("p", images=(input_image(ONE),), options={"partial_images": 2})
+    [image] = await generator.generate(request, partials.append)
+    assert image.data == picture_of("p")
+    assert [partial.data for partial in partials] == [view_of("p", index) for index in (0, 1)]
+    fields = {"prompt": "p", "model": "gpt-image-2", "n": "1", "partial_images": "2", "stream": "true"}
+    assert upstream.edits[0].json == fields
+    assert sent(upstream)[0][4] == sha256(ONE)
+
+
+async def test_a_repeat_sends_every_file_whole(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
+) -> None:
+    upstream.script("429", "429 retry_after_ms=5", "ok", path=EDITS)
+    request = GenerationRequest(
+        "p", images=(input_image(ONE), input_image(TWO)), attachments={"mask": input_image(b"mask")}
+    )
+    [image] = await generator.generate(request)
+    assert image.data == picture_of("p")
+    assert len(upstream.edits) == 3
+    assert len(upstream.charges) == 1
+    for number in range(3):
+        assert [part[4] for part in sent(upstream, number)] == [sha256(ONE), sha256(TWO), sha256(b"mask")]
+
+
+async def test_a_refused_connection_leaves_the_files_to_the_repeat(upstream: FakeUpstream, input_image: Maker) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.01, 0.5))
+    await generator.open()
+    upstream.stop()
+    task = asyncio.create_task(generator.generate(GenerationRequest("p", images=(input_image(ONE),))))
+    await asyncio.sleep(0.1)
+    upstream.start()
+    [image] = await task
+    assert image.data == picture_of("p")
+    assert sent(upstream)[0][4] == sha256(ONE)
+    await generator.close()
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------
+
+
+class Fault(NamedTuple):
+    spec: str
+    error: type[GeneratorError]
+    requests: int = 1
+    charges: int = 0
+
+
+FAULTS = (
+    Fault("moderation", PromptRejectedError),
+    Fault("400", GeneratorRequestError),
+    Fault("413", GeneratorRequestError),
+    Fault("401", GeneratorCredentialsError),
+    Fault("429", GeneratorRateLimitedError, requests=3),
+    Fault("500", GeneratorUnavailableError),
+    Fault("error status=404", GeneratorUnavailableError),
+    Fault("redirect to=/v1/images/generations", GeneratorUnavailableError),
+    Fault("reset-before-headers", GeneratorConnectionLostError, charges=1),
+    Fault("close-before-headers", GeneratorConnectionLostError, charges=1),
+    Fault("reset-mid-body", GeneratorConnectionLostError, charges=1),
+    Fault("short-length", GeneratorConnectionLostError, charges=1),
+    Fault("hang", GeneratorTimeoutError, charges=1),
+)
+
+
+@pytest.mark.parametrize("on_partial", [None, lambda partial: None], ids=["whole", "streamed"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.spec)
+async def test_fault(
+    upstream: FakeUpstream, input_image: Maker, fault: Fault, on_partial: Callable[[PartialImage], None] | None
+) -> None:
+    generator = new_generator(upstream.base_url, 0.3 if fault.error is GeneratorTimeoutError else 5.0)
+    await generator.open()
+    upstream.defaults[EDITS] = fault.spec
+    image = input_image(ONE)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(GenerationRequest("p", images=(image,)), on_partial)
+    await generator.close()
+    assert type(caught.value) is fault.error
+    assert caught.value.may_have_been_paid == bool(fault.charges)
+    assert len(upstream.requests) == fault.requests
+    assert len(upstream.charges) == fault.charges
+    assert KEY[:12] not in caught.value.message
+    assert not image.file.closed
+
+
+async def test_a_server_that_is_not_there(input_image: Maker) -> None:
+    with RefusingPort() as base_url:
+        generator = new_generator(base_url)
+        await generator.open()
+        with pytest.raises(GeneratorUnavailableError):
+            await generator.generate(GenerationRequest("p", images=(input_image(ONE),)))
+        await generator.close()
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(handler: Handler, timeout_s: float = 5.0) -> AsyncIterator[OpenAIImageGenerator]:
+    """A generator whose upstream is this handler; its event is set at the end, when it must return."""
+    over, tasks = asyncio.Event(), set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            await handler(reader, writer, over)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    generator = new_generator(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", timeout_s)
+    await generator.open()
+    yield generator
+    await generator.close()
+    over.set()
+    await asyncio.wait(tasks)
+    server.close()
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "stays"])
+async def test_a_refusal_before_the_upload_is_over_ends_it(input_image: Maker, closes: bool) -> None:
+    async def refuse_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        if not closes:
+            await over.wait()
+
+    image = input_image(b"x" * 30 * MIB)
+    async with served(refuse_at_once, 600.0) as generator, asyncio.timeout(PATIENCE_S):
+        # A reset may overtake the refusal.
+        with pytest.raises((GeneratorRequestError, GeneratorConnectionLostError) if closes else GeneratorRequestError):
+            await generator.generate(GenerationRequest("p", images=(image,)))
+    assert not image.file.closed
+
+
+async def test_a_cancelled_upload_ends_and_leaves_the_file_open(input_image: Maker) -> None:
+    arrived = asyncio.Event()
+
+    async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await over.wait()
+
+    image = input_image(b"x" * 30 * MIB)
+    async with served(never_read, 600.0) as generator, asyncio.timeout(PATIENCE_S):
+        task = asyncio.create_task(generator.generate(GenerationRequest("p", images=(image,))))
+        await arrived.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert not image.file.closed
+
+
+async def test_large_files_are_never_in_memory_whole(tmp_path: Path) -> None:
+    received = 0
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
+        nonlocal received
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while received < length:
+            received += len(await reader.read(65_536))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{"data": [{"b64_json": "QUJD"}]}')
+
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(16 * MIB)
+    async with served(swallow, 60.0) as generator:
+        with ExitStack() as files:
+            picture = Picture("image/png", 1, 1)
+            images = tuple(
+                EditSource(files.enter_context(path.open("rb")), picture, 16 * MIB, "0" * 64) for _ in range(8)
+            )
+            tracemalloc.start()
+            try:
+                await generator.generate(GenerationRequest("p", images=images))
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    assert received > 8 * 16 * MIB
+    assert peak < 8 * MIB

@@ -1,0 +1,474 @@
+"""Everything that can go wrong upstream, and what becomes of it: error, cost, number of requests, words."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pixyproxy.adapters.openai import image_generator
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.domain.errors import (
+    GeneratorConnectionLostError,
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorQuotaError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorResponseError,
+    GeneratorTimeoutError,
+    GeneratorUnavailableError,
+    PromptRejectedError,
+)
+from pixyproxy.domain.image import GenerationRequest, GeneratorModel
+from tests.fakes.certificates import certificate
+from tests.fakes.openai_nonsense import NONSENSE
+from tests.fakes.openai_refusals import REFUSALS
+from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+
+KEY = "sk-test-0123456789abcdef"
+TIMEOUT_S = 2.0
+REQUEST = GenerationRequest(prompt="a rubber duck")
+
+
+class Fault(NamedTuple):
+    spec: str
+    error: type[GeneratorError]
+    requests: int = 1
+    charges: int = 0
+    retry_after_s: float | None = None
+    words: str = ""
+    """Something of the upstream's own words that the caller must get to see."""
+
+
+UNAVAILABLE = GeneratorUnavailableError
+LOST = GeneratorConnectionLostError
+
+FAULTS = (
+    Fault("moderation", PromptRejectedError, words="rejected by the safety system. safety_violations=[violence]."),
+    Fault("content-policy", PromptRejectedError, words="rejected as a result of our safety system."),
+    Fault("400", GeneratorRequestError, words="Supported values are: '1024x1024'."),
+    Fault("413", GeneratorRequestError, words="Request too large."),
+    Fault("422", GeneratorRequestError, words="Unprocessable."),
+    Fault("error status=400 body=plain_words", GeneratorRequestError, words="HTTP 400"),
+    Fault('error status=422 body={"detail":"no_such_size"}', GeneratorRequestError, words="no such size"),
+    Fault('error status=400 body={"error":"not_like_this"}', GeneratorRequestError, words="not like this"),
+    Fault("401", GeneratorCredentialsError),
+    Fault("403", GeneratorCredentialsError),
+    Fault("404-model", UNAVAILABLE),
+    Fault("403-model", UNAVAILABLE),
+    Fault("error status=404 content_type=text/html body=<h1>", UNAVAILABLE),
+    Fault("402", GeneratorQuotaError),
+    Fault("quota", GeneratorQuotaError),
+    Fault("quota retry_after=1", GeneratorQuotaError),
+    Fault("billing-limit", GeneratorQuotaError),
+    Fault("429", GeneratorRateLimitedError, requests=3, words="Rate limit reached for gpt-image-2."),
+    Fault("429 retry_after_ms=10", GeneratorRateLimitedError, requests=3, retry_after_s=0.01),
+    Fault("429 retry_after=0", GeneratorRateLimitedError, requests=3, retry_after_s=0.0),
+    Fault("429 retry_after=60", GeneratorRateLimitedError, retry_after_s=60.0),
+    Fault("429 retry_after=3", GeneratorRateLimitedError, retry_after_s=3.0),  # more than is left of TIMEOUT_S
+    Fault("429 http_date=120", GeneratorRateLimitedError, retry_after_s=120.0),
+    Fault("429 retry_after=soon", GeneratorRateLimitedError, requests=3),
+    Fault("500", UNAVAILABLE),
+    Fault("500 retry_after=7", UNAVAILABLE, retry_after_s=7.0),
+    Fault("error status=502 content_type=text/html body=<html>Bad_Gateway</html>", UNAVAILABLE),
+    Fault("503", UNAVAILABLE),
+    Fault("504", GeneratorTimeoutError),
+    Fault("error status=524", GeneratorTimeoutError),
+    Fault("error status=599", UNAVAILABLE),
+    Fault("405", UNAVAILABLE),
+    Fault("408", UNAVAILABLE),
+    Fault("409", UNAVAILABLE),
+    Fault("error huge=true", UNAVAILABLE),
+    Fault("error huge=true status=429", GeneratorRateLimitedError, requests=3),
+    Fault("error-cut", UNAVAILABLE),
+    Fault("error-cut status=400", GeneratorRequestError),
+    Fault("error-echo", GeneratorRequestError, words="Bad REQUEST END forged"),
+    *(Fault(f"redirect status={status}", UNAVAILABLE) for status in (301, 302, 303, 307, 308)),
+    Fault("redirect status=304", UNAVAILABLE),
+    Fault("reset-before-headers", LOST, charges=1),
+    Fault("close-before-headers", LOST, charges=1),
+    Fault("cut-headers", LOST, charges=1),
+    Fault("garbage", LOST, charges=1),
+    Fault("reset-mid-body", LOST, charges=1),
+    Fault("short-length", LOST, charges=1),
+    Fault("cut-chunked", LOST, charges=1),
+    Fault("hang", GeneratorTimeoutError, charges=1),
+    Fault("hang-mid-body", GeneratorTimeoutError, charges=1),
+    *(Fault(name, GeneratorResponseError, charges=1) for name in NONSENSE),
+    Fault("zip-bomb", GeneratorResponseError, charges=1),
+)  # fmt: skip
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = new_generator(upstream.base_url)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+def new_generator(base_url: str, timeout_s: float = TIMEOUT_S) -> OpenAIImageGenerator:
+    return OpenAIImageGenerator(KEY, base_url, "gpt-image-2", timeout_s=timeout_s, retry_delays_s=(0.01, 0.02))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.spec)
+async def test_fault(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    upstream.defaults["/v1/images/generations"] = fault.spec
+    if fault.error is GeneratorTimeoutError:
+        generator = new_generator(upstream.base_url, timeout_s=0.3)
+        await generator.open()
+
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    if fault.error is GeneratorTimeoutError:
+        await generator.close()
+
+    error = caught.value
+    assert type(error) is fault.error
+    assert error.retry_after_s == fault.retry_after_s
+    assert len(upstream.requests) == fault.requests
+    assert len(upstream.charges) == fault.charges
+    assert error.may_have_been_paid == (fault.error in (LOST, GeneratorTimeoutError))
+    assert error.message.isprintable()
+    assert fault.words in error.message
+    assert len(error.message) <= 1100
+    for text in (error.message, caplog.text):
+        assert KEY not in text
+        assert KEY[:12] not in text
+        assert "Bearer" not in text
+
+
+@pytest.mark.parametrize(
+    "spec", ["moderation", "content-policy", "400", "422", "429 retry_after=60", "quota", "500", "503"]
+)
+async def test_a_refusal_carries_the_upstreams_own_document(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    _, message, kind, code = REFUSALS[spec.partition(" ")[0]]
+    assert caught.value.document == {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["401", "403", "404-model", "403-model", "error-echo", "error status=400 body=plain_words", "error-cut",
+     "error huge=true", "reset-before-headers", "html", "error status=404"],
+)  # fmt: skip
+async def test_what_is_no_callers_business_carries_no_document(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    assert caught.value.document is None
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+async def test_nonsense_is_handed_on_to_be_kept(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, name: str
+) -> None:
+    upstream.script(name)
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST)
+    assert caught.value.raw == NONSENSE[name]
+
+
+@pytest.mark.parametrize("spec", ["401", "403", "quota", "billing-limit", "402"])
+async def test_the_operator_reads_of_it_in_the_log(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script(spec)
+    with pytest.raises(GeneratorError) as caught:
+        await generator.generate(REQUEST)
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.name.startswith("pixyproxy.")
+    assert KEY not in record.getMessage()
+    assert "example.com" not in caught.value.message  # the upstream's words about credentials stay inside
+
+
+async def test_an_unknown_model_is_the_callers_who_named_it(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    for spec in ("404-model", "403-model", "error status=404"):
+        upstream.script(spec)
+        with pytest.raises(GeneratorRequestError, match="'gone'"):
+            await generator.generate(GenerationRequest(prompt="a", model="gone"))
+
+
+async def test_an_unknown_configured_model_is_the_operators(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script("404-model")
+    with pytest.raises(GeneratorUnavailableError) as caught:
+        await generator.generate(REQUEST)
+    assert "gpt-image-2" not in caught.value.message
+    assert "PIXYPROXY_OPENAI_MODEL" in caplog.text
+
+
+async def test_a_rate_limit_that_passes_costs_one_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("429", "429 retry_after_ms=5", "ok")
+    assert await generator.generate(REQUEST)
+    assert len(upstream.requests) == 3
+    assert len(upstream.charges) == 1
+
+
+async def test_the_upstreams_own_delay_comes_before_ours(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(250.0,))
+    await generator.open()
+    upstream.script("429 retry_after_ms=5", "ok")
+    assert await generator.generate(REQUEST)
+    await generator.close()
+
+
+async def test_a_long_delay_is_left_to_the_caller(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m")
+    await generator.open()
+    upstream.script("429 retry_after=11", "ok")
+    async with asyncio.timeout(9):
+        with pytest.raises(GeneratorRateLimitedError):
+            await generator.generate(REQUEST)
+    await generator.close()
+
+
+async def test_a_failure_after_a_rate_limit_is_not_repeated(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("429", "reset-before-headers", "ok")
+    with pytest.raises(GeneratorConnectionLostError):
+        await generator.generate(REQUEST)
+    assert len(upstream.requests) == 2
+    assert len(upstream.charges) == 1
+
+
+async def test_a_redirect_takes_the_key_nowhere(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    with FakeUpstream() as elsewhere:
+        for status in (301, 302, 303, 307, 308):
+            upstream.script(f"redirect status={status} to={elsewhere.base_url}/images/generations")
+            with pytest.raises(GeneratorUnavailableError):
+                await generator.generate(REQUEST)
+        assert elsewhere.requests == []
+    assert upstream.charges == []
+
+
+async def test_a_refused_connection(caplog: pytest.LogCaptureFixture) -> None:
+    with RefusingPort() as base_url:
+        generator = new_generator(base_url)
+        await generator.open()
+        with pytest.raises(GeneratorUnavailableError) as caught:
+            await generator.generate(REQUEST)
+        await generator.close()
+    assert not caught.value.may_have_been_paid
+    assert len([record for record in caplog.records if "ClientConnectorError" in record.getMessage() or
+                "ConnectionRefusedError" in record.getMessage()]) == 3  # fmt: skip
+
+
+async def test_a_server_that_comes_back_is_found_again(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.01, 0.02))
+    await generator.open()
+    upstream.stop()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.generate(REQUEST)
+    upstream.start()
+    assert await generator.generate(REQUEST)
+    await generator.close()
+
+
+async def test_a_name_that_does_not_resolve() -> None:
+    generator = new_generator("http://no-such-host.invalid/v1")
+    await generator.open()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.generate(REQUEST)
+    await generator.close()
+
+
+async def answer_in_plain_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("with_certificate", [False, True], ids=["no TLS", "certificate of nobody"])
+async def test_tls_that_fails_is_not_tried_again(
+    with_certificate: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = certificate(tmp_path)[1] if with_certificate else None
+    server = await asyncio.start_server(answer_in_plain_text, "127.0.0.1", 0, ssl=context)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of the failed handshake
+    generator = new_generator(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    await generator.open()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.generate(REQUEST)
+    await generator.close()
+    server.close()
+    [record] = [record for record in caplog.records if record.name.startswith("pixyproxy.")]
+    assert "SSL" in record.getMessage()
+
+
+async def test_a_connection_that_is_never_accepted() -> None:
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for client in (first, second):  # the backlog is full: the next SYN is dropped
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        generator = new_generator(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout_s=0.3)
+        await generator.open()
+        with pytest.raises(GeneratorUnavailableError):
+            await generator.generate(REQUEST)
+        await generator.close()
+
+
+@pytest.mark.parametrize("base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1"])
+async def test_an_address_no_request_can_use(base_url: str) -> None:
+    with pytest.raises(GeneratorUnavailableError, match="OPENAI_BASE_URL") as caught:
+        await OpenAIImageGenerator(KEY, base_url, "m").open()
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("api_key", ["", "sk-with\nnewline", "sk-ünicode"])
+async def test_a_key_no_request_can_carry(api_key: str) -> None:
+    with pytest.raises(GeneratorCredentialsError, match="OPENAI_API_KEY"):
+        await OpenAIImageGenerator(api_key, None, "m").open()
+
+
+@pytest.mark.parametrize("options", [{"size": float("nan")}, {"size": object()}, {"size": "\ud800"}], ids=str)
+async def test_what_no_json_can_say_is_not_sent(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, options: dict[str, object]
+) -> None:
+    with pytest.raises(GeneratorRequestError):
+        await generator.generate(GenerationRequest(prompt="a", options=options))
+    assert upstream.requests == []
+
+
+async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> None:
+    await generator.close()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.generate(REQUEST)
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.check()
+    with pytest.raises(GeneratorUnavailableError):
+        await generator.models()
+
+
+@pytest.mark.parametrize("reopened", [False, True], ids=["closed", "reopened"])
+async def test_closing_during_the_wait_for_a_repeat_ends_in_the_refusal(upstream: FakeUpstream, reopened: bool) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.5,))
+    await generator.open()
+    upstream.script("429", "ok")
+    task = asyncio.create_task(generator.generate(REQUEST))
+    async with asyncio.timeout(9):
+        while not (upstream.requests and upstream.requests[0].ended):
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)  # for the refusal to be read
+    await generator.close()
+    if reopened:
+        await generator.open()
+    with pytest.raises(GeneratorRateLimitedError):
+        await task
+    await generator.close()
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ("401", GeneratorCredentialsError),
+        ("403", GeneratorCredentialsError),
+        ("429", GeneratorRateLimitedError),
+        ("quota", GeneratorQuotaError),
+        ("500", GeneratorUnavailableError),
+        ("redirect to=/v1/elsewhere", GeneratorUnavailableError),
+        ("reset-before-headers", GeneratorUnavailableError),
+        ("garbage", GeneratorUnavailableError),
+    ],
+)
+async def test_check_and_models_say_what_is_wrong(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, error: type[GeneratorError]
+) -> None:
+    upstream.defaults["/v1/models"] = spec
+    for call in (generator.check, generator.models):
+        with pytest.raises(error) as caught:
+            await call()
+        assert type(caught.value) is error
+        assert KEY[:12] not in caught.value.message
+    assert upstream.charges == []
+
+
+async def test_check_of_a_server_that_is_not_there() -> None:
+    with RefusingPort() as base_url:
+        generator = new_generator(base_url)
+        await generator.open()
+        for call in (generator.check, generator.models):
+            with pytest.raises(GeneratorUnavailableError, match=r"127\.0\.0\.1.*cannot be reached"):
+                await call()
+        await generator.close()
+
+
+@pytest.mark.parametrize("spec", ["hang", "error status=500"])
+async def test_check_gives_up(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_generator, "CHECK_S", 0.2)
+    upstream.defaults["/v1/models"] = spec
+    async with asyncio.timeout(9):
+        for call in (generator.check, generator.models):
+            with pytest.raises(GeneratorUnavailableError):
+                await call()
+
+
+@pytest.mark.parametrize("spec", ["models", "error status=404", "405", "error status=200 body={}"])
+async def test_check_of_a_server_that_is_there(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, path="/v1/models")
+    words = await generator.check()
+    assert words.startswith(f"openai at 127.0.0.1:{upstream.port}, model gpt-image-2")
+
+
+async def test_models_are_those_that_make_images(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("models shutdown=2027-01-31", path="/v1/models")
+    models = {model.id: model for model in await generator.models()}
+    assert list(models) == ["chatgpt-image-latest", "dall-e-3", "gpt-image-1", "gpt-image-2"]
+    assert models["gpt-image-2"] == GeneratorModel(
+        "gpt-image-2", datetime(2026, 4, 21, tzinfo=UTC), "fake", "2027-01-31", is_default=True
+    )
+    assert (models["gpt-image-1"].shutdown_date, models["dall-e-3"].shutdown_date) == ("2026-10-23", None)
+    [request] = upstream.requests
+    assert (request.method, request.path) == ("GET", "/v1/models")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("spec", ["error status=404", "405"])
+async def test_a_server_that_lists_no_models_offers_the_configured_one(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, path="/v1/models")
+    assert await generator.models() == (GeneratorModel("gpt-image-2", is_default=True),)
+
+
+@pytest.mark.parametrize("spec", ["error status=200 body={}", "html", "deep-json", "empty-body", "huge", "zip-bomb"])
+async def test_a_list_of_models_that_is_none(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, path="/v1/models")
+    with pytest.raises(GeneratorUnavailableError) as caught:
+        await generator.models()
+    assert caught.value.message.isprintable()

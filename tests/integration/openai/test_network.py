@@ -1,0 +1,250 @@
+"""How generations reach the upstream: proxies, certificates and nothing else of the environment, over real sockets."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, GeneratorUnavailableError
+from pixyproxy.domain.image import GenerationRequest
+from tests.fakes.certificates import certificate
+from tests.fakes.openai_pictures import picture
+from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+
+KEY = "sk-test-0123456789abcdef"
+REQUEST = GenerationRequest(prompt="a duck")
+CREDENTIALS = "Basic " + base64.b64encode(b"user:p@ss").decode()
+PICTURE = picture("a duck")
+DOCUMENT = b'{"data":[{"b64_json":"%s"}]}' % base64.b64encode(PICTURE)
+ANSWER = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: %d\r\n\r\n%s" % (len(DOCUMENT), DOCUMENT)
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Server:
+    """Notes the head of each request, and then does with the connection what `then` says."""
+
+    def __init__(self, then: Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self.heads: list[str] = []
+        self.port = 0
+        self._then = then
+
+    @asynccontextmanager
+    async def running(self, context: ssl.SSLContext | None = None) -> AsyncIterator["Server"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.heads.append(head)
+            await self._then(head, reader, writer)
+        writer.close()
+
+    def headers(self, number: int = 0) -> dict[str, str]:
+        lines = self.heads[number].strip().split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+async def answer(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(ANSWER)
+    await writer.drain()
+
+
+async def tunnel(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What a proxy does with CONNECT."""
+    method, target, _ = head.split(" ", 2)
+    assert method == "CONNECT"
+    host, port = target.split(":")
+    there = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    await asyncio.gather(pipe((reader, there[1])), pipe((there[0], writer)))
+
+
+async def pipe(streams: Streams) -> None:
+    reader, writer = streams
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def refuse(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@asynccontextmanager
+async def opened(base_url: str, **arguments: float) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = OpenAIImageGenerator(KEY, base_url, "gpt-image-2", retry_delays_s=(0.01,), **arguments)
+    await generator.open()
+    try:
+        yield generator
+    finally:
+        await generator.close()
+
+
+async def test_a_generation_has_these_headers_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login stolen password stolen\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Environment: 1")
+    async with Server(answer).running() as server, opened(f"http://127.0.0.1:{server.port}/v1") as generator:
+        for _ in range(2):  # the second would bring back the cookie
+            [image] = await generator.generate(REQUEST)
+            assert image.data == PICTURE
+        await generator.check()
+    common = {
+        "host": f"127.0.0.1:{server.port}",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "connection": "close",
+        "user-agent": "pixyproxy",
+        "authorization": f"Bearer {KEY}",
+    }
+    for number in (0, 1):
+        headers = server.headers(number)
+        assert int(headers.pop("content-length")) > 0
+        assert headers == common | {"content-type": "application/json"}
+    assert server.headers(2) == common
+
+
+async def test_a_picture_is_fetched_with_nothing_of_ours(upstream: FakeUpstream) -> None:
+    upstream.script("url")
+    async with opened(upstream.base_url) as generator:
+        await generator.generate(REQUEST)
+    assert upstream.requests[1].headers == {
+        "host": f"127.0.0.1:{upstream.port}",
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "connection": "close",
+        "user-agent": "pixyproxy",
+    }
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
+async def test_a_proxy_is_asked_for_the_whole_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(answer).running() as proxy:
+        monkeypatch.setenv(name, f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+        async with opened("http://no-such-host.invalid/v1") as generator:
+            [image] = await generator.generate(REQUEST)
+    assert image.data == PICTURE
+    assert proxy.heads[0].startswith("POST http://no-such-host.invalid/v1/images/generations HTTP/1.1\r\n")
+    headers = proxy.headers()
+    assert (headers["host"], headers["proxy-authorization"]) == ("no-such-host.invalid", CREDENTIALS)
+
+
+async def test_what_no_proxy_names_goes_without(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(answer).running() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.0/8")
+        async with opened(upstream.base_url) as generator:
+            assert await generator.generate(REQUEST)
+    assert proxy.heads == []
+
+
+async def test_tls_goes_through_a_proxy_that_learns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with Server(answer).running(context) as server, Server(tunnel).running() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"user:p%40ss@127.0.0.1:{proxy.port}")
+        async with opened(f"https://127.0.0.1:{server.port}/v1") as generator:
+            for _ in range(2):
+                [image] = await generator.generate(REQUEST)
+                assert image.data == PICTURE
+    assert len(server.heads) == len(proxy.heads) == 2
+    assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
+    assert proxy.headers()["proxy-authorization"] == CREDENTIALS
+    assert KEY not in proxy.heads[0]
+    assert "proxy-authorization" not in server.headers()
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", None])
+async def test_a_certificate_of_the_environment_is_trusted(
+    name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, context = certificate(tmp_path)
+    if name:
+        monkeypatch.setenv(name, str(file))
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of a failed handshake
+    async with Server(answer).running(context) as server, opened(f"https://127.0.0.1:{server.port}/v1") as generator:
+        if name:
+            assert await generator.generate(REQUEST)
+        else:
+            with pytest.raises(GeneratorUnavailableError):
+                await generator.generate(REQUEST)
+
+
+async def test_a_proxy_that_refuses_or_is_not_there_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(refuse).running() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:hush@127.0.0.1:{proxy.port}")
+        async with opened("https://no-such-host.invalid/v1") as generator:
+            with pytest.raises(GeneratorUnavailableError) as caught:
+                await generator.generate(REQUEST)
+    assert len(proxy.heads) == 1
+    assert "hush" not in caught.value.message
+    with RefusingPort() as address:
+        monkeypatch.setenv("HTTPS_PROXY", address.removesuffix("/v1"))
+        async with opened("https://no-such-host.invalid/v1") as generator:
+            with pytest.raises(GeneratorUnavailableError, match="cannot be reached"):
+                await generator.generate(REQUEST)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://user:hush@127.0.0.1:1", "ftp://user:hush@127.0.0.1:1"])
+async def test_a_proxy_that_cannot_be_used(
+    proxy: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(GeneratorError) as caught:
+        async with opened(upstream.base_url) as generator:
+            await generator.generate(REQUEST)
+    assert type(caught.value) is GeneratorUnavailableError
+    assert "hush" not in caught.value.message + caplog.text
+    assert upstream.requests == []
+
+
+async def test_a_picture_behind_a_proxy_that_cannot_be_used_leaves_its_address(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", url_hosts=("localhost",))
+    await generator.open()
+    upstream.script(f"url to=http://localhost:{upstream.port}/v1/pictures/ok")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST)
+    await generator.close()
+    assert caught.value.raw is not None
+
+
+async def test_a_query_of_the_address_is_kept() -> None:
+    async with (
+        Server(answer).running() as server,
+        opened(f"http://127.0.0.1:{server.port}/a%20b/?api-version=1") as generator,
+    ):
+        await generator.generate(REQUEST)
+        await generator.check()
+    assert server.heads[0].startswith("POST /a%20b/images/generations?api-version=1 HTTP/1.1\r\n")
+    assert server.heads[1].startswith("GET /a%20b/models?api-version=1 HTTP/1.1\r\n")

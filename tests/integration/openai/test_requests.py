@@ -1,0 +1,350 @@
+"""What the OpenAI generator sends and gives back when all is well, and how it uses connections and memory."""
+
+import asyncio
+import gc
+import io
+import logging
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from pixyproxy.adapters.openai import response_body as answer_module
+from pixyproxy.adapters.openai.client import READ_AHEAD_BYTES
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.application.generation.admission import ByteBudget
+from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
+from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.domain.usage import sum_usage
+from tests.fakes.openai_behaviours import picture_of, tokens
+from tests.fakes.openai_pictures import picture
+from tests.fakes.openai_upstream import FakeUpstream
+
+KEY = "sk-test-0123456789abcdef"
+PATIENCE_S = 20.0
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+async def one(generator: OpenAIImageGenerator, request: GenerationRequest) -> GeneratedImage:
+    """The only picture of a request for one."""
+    [image] = await generator.generate(request)
+    return image
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_sends_prompt_model_and_options_as_they_are(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    prompt = "  Ente 🦆\n\x00 鸭子 "
+    options = {"size": "1536x1024", "quality": None, "response_format": "url", "new": {"deep": [1, 2.5, None, True]}}
+    await generator.generate(GenerationRequest(prompt=prompt, options=options))
+    await generator.generate(GenerationRequest(prompt=prompt, model="another-model"))
+    first, second = upstream.generations
+    assert first.method == "POST"
+    assert first.json == {"prompt": prompt, "model": "gpt-image-2", "n": 1, **options}
+    assert second.json == {"prompt": prompt, "model": "another-model", "n": 1}
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_the_address_may_end_in_a_slash(upstream: FakeUpstream, ending: str) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url + ending, "gpt-image-2")
+    await generator.open()
+    try:
+        await generator.generate(GenerationRequest("a duck"))
+    finally:
+        await generator.close()
+    [request] = upstream.requests
+    assert request.path == "/v1/images/generations"
+
+
+async def test_options_cannot_say_what_the_request_says(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    options = {"n": 10, "stream": True, "partial_images": 3, "prompt": "other", "model": "other"}
+    await generator.generate(GenerationRequest(prompt="one", options=options))
+    await generator.generate(GenerationRequest(prompt="one", options=options, n=4))
+    assert upstream.generations[0].json == {"prompt": "one", "model": "gpt-image-2", "n": 1}
+    assert upstream.generations[1].json == {"prompt": "one", "model": "gpt-image-2", "n": 4}
+
+
+async def test_sends_nothing_of_the_environment(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+        monkeypatch.setenv(f"OPENAI_{name}", "from-the-environment")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Environment: from-the-environment\nAuthorization: Bearer stolen")
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
+    await generator.open()
+    await generator.generate(GenerationRequest(prompt="quiet"))
+    await generator.check()
+    await generator.close()
+    generation, models = upstream.requests
+    for request in (generation, models):
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert not any("environment" in value for value in request.headers.values())
+        assert not any(name.startswith(("openai-", "x-stainless-os", "x-stainless-arch")) for name in request.headers)
+
+
+async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok model=gpt-image-2-2026 revised=nicer", "ok usage=false")
+    full = await one(generator, GenerationRequest(prompt="a duck"))
+    assert full.data == picture("a duck")
+    assert (full.model, full.revised_prompt) == ("gpt-image-2-2026", "nicer")
+    assert full.usage == {
+        "input_tokens": 12,
+        "output_tokens": 1056,
+        "total_tokens": 1068,
+        "input_tokens_details": {"text_tokens": 12, "image_tokens": 0},
+    }
+    bare = await one(generator, GenerationRequest(prompt="a duck", model="named"))
+    assert (bare.model, bare.revised_prompt, bare.usage) == ("named", None, None)
+
+
+async def test_several_pictures_share_what_the_call_used(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("ok model=m revised=nicer")
+    options = {"size": "1536x1024", "quality": "auto", "output_format": "webp"}
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=3, options=options))
+    assert [image.data for image in images] == [picture_of("ducks", number, "webp") for number in range(3)]
+    assert sum_usage(image.usage for image in images) == tokens(3)
+    assert [image.usage["output_tokens"] for image in images if image.usage] == [1056] * 3
+    reported = {"size": "1536x1024", "quality": "high", "background": "opaque", "output_format": "webp"}
+    for image in images:
+        assert (image.model, image.revised_prompt, image.reported) == ("m", "nicer", reported)
+    assert len(upstream.charges) == 1
+
+
+async def test_large_pictures_in_one_answer(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=1500000")
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
+    assert [image.data for image in images] == [picture_of("ducks", number, "png", 1_500_000) for number in range(4)]
+
+
+@pytest.mark.parametrize("usage", ['{"cost":NaN}', '{"cost":-Infinity}', '"free"', "[]", "null"])
+async def test_odd_reports_do_not_cost_the_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, usage: str
+) -> None:
+    upstream.script(f"odd-reports usage={usage}")
+    image = await one(generator, GenerationRequest(prompt="odd"))
+    assert image.data == picture("odd")
+    assert (image.model, image.revised_prompt, image.usage) == ("gpt-image-2", None, None)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["ok size=30000", "ok size=1500000", "ok size=1500000 chunked=true", "ok zipped=true", "ok status=201", "data-url",
+     "ok delay=0.05", "drip pause=0.001 piece=500"],
+)  # fmt: skip
+async def test_takes_an_answer_however_it_comes(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    image = await one(generator, GenerationRequest(prompt="a duck"))
+    with Image.open(io.BytesIO(image.data)) as opened:
+        opened.load()
+    size = 30_000 if "30000" in spec else 1_500_000 if "1500000" in spec else None
+    assert image.data == picture("a duck", "png", size)
+
+
+async def test_bytes_that_are_no_picture_are_the_callers_to_judge(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("not-a-picture")
+    assert (await one(generator, GenerationRequest(prompt="a"))).data == b"these bytes are no picture"
+
+
+async def test_large_answers_side_by_side_come_out_whole(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    prompts = [f"[[ok size=300000]] {number}" for number in range(20)]
+    images = await asyncio.gather(*(one(generator, GenerationRequest(prompt=prompt)) for prompt in prompts))
+    assert [image.data for image in images] == [picture(prompt, "png", 300_000) for prompt in prompts]
+    assert len(upstream.charges) == 20
+
+
+async def test_more_calls_than_any_pool_holds_wait_side_by_side(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    tasks = [asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang]]"))) for _ in range(150)]
+    await until(lambda: len(upstream.requests) == 150)  # aiohttp's own limit would be 100
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_answers_that_trickle_do_not_keep_the_others_waiting(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    trickles = [
+        asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang-mid-body]]"))) for _ in range(8)
+    ]
+    await until(lambda: len(upstream.requests) == 8)
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await one(generator, GenerationRequest(prompt="quick"))).data
+    for task in trickles:
+        task.cancel()
+    await asyncio.wait(trickles)
+
+
+def stream_readers() -> list[aiohttp.StreamReader]:
+    """All bodies of answers there are, also those of other tests that nobody has cleared away yet."""
+    return [each for each in gc.get_objects() if type(each) is aiohttp.StreamReader]
+
+
+@pytest.mark.parametrize("chunked", ["true", "false"])
+async def test_an_answer_without_room_stays_outside(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, chunked: str
+) -> None:
+    upstream.script(f"ok size=6000000 chunked={chunked}")
+    before = stream_readers()
+    asked: list[int | None] = []
+    room = asyncio.Event()
+
+    async def make_room(size: int | None) -> None:
+        asked.append(size)
+        await room.wait()
+
+    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
+    await until(lambda: asked)
+    await asyncio.sleep(0.2)
+    [taken_in] = [each.total_bytes for each in stream_readers() if not any(each is old for old in before)]
+    # What may be read ahead, and what one read of the event loop brings at most.
+    assert 0 < taken_in <= 2 * READ_AHEAD_BYTES + 256_000
+    room.set()
+    [image] = await task
+    assert image.data == picture("a", "png", 6_000_000)
+    base64_size = (len(image.data) + 2) // 3 * 4
+    [size] = asked
+    assert size is None if chunked == "true" else size is not None and base64_size < size < base64_size + 1000
+
+
+async def test_closing_wakes_what_waits_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=6000000")
+    landings = ByteBudget(1000)
+    with landings.landing() as full, landings.landing() as late:
+        full.arrived(1000)
+        make_room = partial(late.make_room, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
+        task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
+        await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
+        await generator.close()
+        full.leave()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(GeneratorConnectionLostError):
+                await task
+
+
+async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("stale", "stale", "stale")  # each would reset the connection if it were used again
+    for number in range(3):
+        assert (await one(generator, GenerationRequest(prompt=f"{number}"))).data
+    assert len({request.connection for request in upstream.generations}) == 3
+    assert {request.headers["connection"] for request in upstream.generations} == {"close"}
+
+
+async def test_a_broken_connection_is_never_used_to_ask_again(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("reset-before-headers", "ok", "ok")
+    with pytest.raises(GeneratorConnectionLostError):
+        await generator.generate(GenerationRequest(prompt="once"))
+    assert len(upstream.generations) == 1
+
+
+@pytest.mark.parametrize("spec", ["hang", "hang-mid-body", "drip pause=0.5"])
+async def test_a_cancelled_call_frees_its_connection(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    await until(lambda: upstream.requests and (spec == "hang" or upstream.requests[0].bytes_sent))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: upstream.requests[0].abandoned)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("spec", ["hang", "hang-mid-body"])
+async def test_closing_breaks_off_what_is_going_on(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    await until(lambda: upstream.requests and (spec == "hang" or upstream.requests[0].bytes_sent))
+    await generator.close()
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(GeneratorConnectionLostError):
+            await task
+    await until(lambda: upstream.requests[0].ended)
+
+
+async def test_a_cancelled_call_waiting_to_repeat_does_not_repeat(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(200.0,))
+    await generator.open()
+    upstream.script("429")
+    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    await until(lambda: upstream.requests and upstream.requests[0].answered)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(upstream.requests) == 1
+    await generator.close()
+
+
+async def test_an_answer_declared_too_large_is_refused_unread(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("huge length=1000000000")
+    with pytest.raises(GeneratorResponseError):
+        await generator.generate(GenerationRequest(prompt="a"))
+    await until(lambda: upstream.requests[0].ended)
+    assert upstream.requests[0].bytes_sent < 32 * MIB  # what fits in the buffers of two sockets
+
+
+async def test_an_answer_that_grows_too_large_is_cut_off(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    await generator.generate(GenerationRequest(prompt="warm"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    upstream.script("huge length=1000000000 declared=false")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(GenerationRequest(prompt="a"))
+    await until(lambda: upstream.requests[1].ended)
+    assert upstream.requests[1].bytes_sent < answer_module.MAX_ANSWER_BYTES + 32 * MIB
+    assert caught.value.raw is not None
+    assert len(caught.value.raw) == answer_module.KEPT_BYTES
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib * 1024 < answer_module.MAX_ANSWER_BYTES + 96 * MIB
+
+
+async def test_logs_hold_neither_prompt_nor_key_nor_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await generator.generate(GenerationRequest(prompt="a most secret prompt"))
+    assert "secret prompt" not in caplog.text
+    assert KEY not in caplog.text
+    assert "b64_json" not in caplog.text

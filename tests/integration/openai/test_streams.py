@@ -1,0 +1,503 @@
+"""Streamed generations: early views as they come, and what becomes of the pictures however the stream ends."""
+
+import asyncio
+import io
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from pixyproxy.adapters.openai import stream as stream_module
+from pixyproxy.adapters.openai.client import BodyPlaces
+from pixyproxy.adapters.openai.events import Event
+from pixyproxy.adapters.openai.image_generator import BODIES_AT_ONCE, OpenAIImageGenerator
+from pixyproxy.adapters.openai.stream import Told, read_event
+from pixyproxy.domain.errors import (
+    GeneratorConnectionLostError,
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorQuotaError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorResponseError,
+    GeneratorTimeoutError,
+    GeneratorUnavailableError,
+    PromptRejectedError,
+)
+from pixyproxy.domain.image import GenerationRequest, PartialImage
+from tests.fakes.openai_behaviours import picture_of, tokens
+from tests.fakes.openai_nonsense import NONSENSE
+from tests.fakes.openai_streams import view_of
+from tests.fakes.openai_upstream import GENERATIONS, FakeUpstream
+
+KEY = "sk-test-0123456789abcdef"
+PATIENCE_S = 20.0
+REQUEST = GenerationRequest(prompt="a duck")
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = new_generator(upstream, 5.0)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+@pytest.fixture
+async def hasty(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    """A generator that gives up soon."""
+    generator = new_generator(upstream, 0.5)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+def new_generator(upstream: FakeUpstream, timeout_s: float) -> OpenAIImageGenerator:
+    return OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=timeout_s, retry_delays_s=(0.01, 0.02))
+
+
+def ignore(partial: PartialImage) -> None:
+    pass
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_asks_for_a_stream_with_as_many_early_views_as_are_wanted(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    await generator.generate(REQUEST, ignore)
+    await generator.generate(GenerationRequest("a duck", n=2, options={"partial_images": 3, "stream": False}), ignore)
+    plain = {"prompt": "a duck", "model": "gpt-image-2", "stream": True}
+    assert upstream.generations[0].json == {**plain, "n": 1}
+    assert upstream.generations[1].json == {**plain, "n": 2, "partial_images": 3}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "ok", "ok delay=0.05", "stream", "stream newline=crlf", "stream newline=cr", "stream split=1", "stream split=7",
+        "stream newline=crlf split=1", "stream newline=cr split=3", "stream comments=true", "stream unknown=true",
+        "stream comments=true unknown=true newline=crlf split=5", "stream names=false", "stream types=false",
+        "stream done=true", "stream chunked=false", "stream delay=0.02", "stream end=cut-after", "stream end=cut",
+        "stream end=reset", "stream done=true end=hang", "stream chunked=false end=cut-after",
+    ],
+)  # fmt: skip
+async def test_takes_a_stream_however_it_comes(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    partials: list[PartialImage] = []
+    request = GenerationRequest("a duck 🦆", options={"partial_images": 2, "size": "64x64", "quality": "low"})
+    [image] = await generator.generate(request, partials.append)
+    reported = {"size": "64x64", "quality": "low", "background": "opaque", "output_format": "png"}
+    assert image.data == picture_of("a duck 🦆")
+    assert (image.model, image.usage, image.reported) == ("gpt-image-2", tokens(1), reported)
+    assert partials == [PartialImage(view_of("a duck 🦆", index), index, reported) for index in (0, 1)]
+    assert len(upstream.charges) == 1
+
+
+async def test_large_pictures_side_by_side_come_out_whole(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    prompts = [f"[[ok size=300000]] {number}" for number in range(12)]
+    made = await asyncio.gather(*(generator.generate(GenerationRequest(prompt), ignore) for prompt in prompts))
+    assert [image.data for (image,) in made] == [picture_of(prompt, 0, "png", 300_000) for prompt in prompts]
+
+
+async def test_large_events_are_read_beside_the_loop_and_views_handed_out_in_it(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def noted(event: Event) -> Told:
+        readers[len(event.data) > stream_module.SMALL_BYTES].add(threading.current_thread().name)
+        return read_event(event)
+
+    monkeypatch.setattr(stream_module, "read_event", noted)
+    upstream.script("stream partials=1 size=300000")
+    handed_out: list[str] = []
+    await generator.generate(REQUEST, lambda partial: handed_out.append(threading.current_thread().name))
+    assert handed_out == [threading.current_thread().name]
+    assert readers[False] == {threading.current_thread().name}
+    assert all(name.startswith("openai-decode") for name in readers[True])
+    assert readers[True]
+
+
+async def test_a_picture_of_the_usual_size_is_one(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=1500000 model=gpt-image-2-2026 revised=nicer")
+    [image] = await generator.generate(REQUEST, ignore)
+    with Image.open(io.BytesIO(image.data)) as opened:
+        opened.load()
+    assert (image.model, image.revised_prompt) == ("gpt-image-2-2026", "nicer")
+
+
+async def test_several_pictures_have_each_their_own_usage(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    partials: list[PartialImage] = []
+    request = GenerationRequest("ducks", n=3, options={"partial_images": 1})
+    images = await generator.generate(request, partials.append)
+    assert [image.data for image in images] == [picture_of("ducks", number) for number in range(3)]
+    assert [image.usage for image in images] == [tokens(1)] * 3
+    assert [partial.index for partial in partials] == [0, 0, 0]
+    assert len(upstream.charges) == 1
+
+
+async def test_early_views_come_before_the_picture_is_finished(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    came = asyncio.Event()
+    upstream.script("stream partials=1 finished=0 end=hang")
+    task = asyncio.create_task(generator.generate(REQUEST, lambda partial: came.set()))
+    async with asyncio.timeout(PATIENCE_S):
+        await came.wait()
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_an_early_view_that_cannot_be_read_is_dropped(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("stream partials=2 bad=partial")
+    partials: list[PartialImage] = []
+    [image] = await generator.generate(REQUEST, partials.append)
+    assert image.data == picture_of("a duck")
+    assert partials == []
+
+
+@pytest.mark.parametrize("spec", ["fast", "ok chunked=true size=200000"])
+async def test_an_answer_in_one_piece_is_taken_too(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fakes.openai_exchange.Received.streamed", False)
+    upstream.script(spec)
+    partials: list[PartialImage] = []
+    [image] = await generator.generate(GenerationRequest("x", options={"partial_images": 3}), partials.append)
+    assert image.data
+    assert partials == []
+
+
+async def test_a_stream_that_nobody_asked_for_is_taken_too(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("stream partials=2")
+    [image] = await generator.generate(REQUEST)
+    assert image.data == picture_of("a duck")
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------
+
+
+class Fault(NamedTuple):
+    spec: str
+    error: type[GeneratorError]
+    words: str = ""
+    has_document: bool = False
+
+
+LOST = GeneratorConnectionLostError
+
+FAULTS = (
+    Fault("stream error=moderation", PromptRejectedError, "safety_violations=[violence]", True),
+    Fault("stream error=moderation bare=true", PromptRejectedError, "safety_violations=[violence]", True),
+    Fault("stream error=moderation partials=2", PromptRejectedError, "safety_violations=[violence]", True),
+    Fault("stream error=content-policy names=false", PromptRejectedError, "our safety system", True),
+    Fault("stream error=400", GeneratorRequestError, "Supported values are: '1024x1024'.", True),
+    Fault("stream error=401", GeneratorCredentialsError),
+    Fault("stream error=404-model", GeneratorUnavailableError),
+    Fault("stream error=429", GeneratorRateLimitedError, "Rate limit reached", True),
+    Fault("stream error=quota", GeneratorQuotaError, "", True),
+    Fault("stream error=500", GeneratorUnavailableError, "", True),
+    Fault("stream error=500 split=3 newline=cr", GeneratorUnavailableError, "", True),
+    # Work had begun.
+    Fault("stream error=500 partials=1", LOST, "", True),
+    Fault("stream error=429 partials=1", LOST, "", True),
+    Fault("stream error=500 partials=1 bad=partial", LOST, "", True),
+    Fault("stream error=401 partials=1", LOST),
+    Fault("stream finished=0", LOST),
+    Fault("stream finished=0 partials=3", LOST),
+    Fault("stream finished=0 done=true", LOST),
+    Fault("stream finished=0 end=cut", LOST),
+    Fault("stream finished=0 end=reset", LOST),
+    Fault("stream finished=0 partials=1 end=cut chunked=false", LOST),
+    Fault("stream finished=0 comments=true unknown=true", LOST),
+    Fault("stream finished=0 end=hang", GeneratorTimeoutError),
+    Fault("stream finished=0 end=stall", GeneratorTimeoutError),
+    Fault("stream finished=0 end=trickle", GeneratorTimeoutError),
+    Fault("stream finished=0 partials=1 end=trickle", GeneratorTimeoutError),
+    Fault("stream bad=completed", GeneratorResponseError),
+    Fault("stream bad=completed end=reset", GeneratorResponseError),
+    Fault("hang", GeneratorTimeoutError),
+    Fault("reset-before-headers", LOST),
+    Fault("short-length", LOST),
+    Fault("moderation", PromptRejectedError, "safety_violations=[violence]", True),
+    Fault("500", GeneratorUnavailableError, "", True),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.spec)
+async def test_fault(
+    upstream: FakeUpstream,
+    generator: OpenAIImageGenerator,
+    hasty: OpenAIImageGenerator,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    upstream.defaults[GENERATIONS] = fault.spec
+    with pytest.raises(GeneratorError) as caught:
+        await (hasty if fault.error is GeneratorTimeoutError else generator).generate(REQUEST, ignore)
+    error = caught.value
+    assert type(error) is fault.error
+    assert fault.words in error.message
+    assert error.message.isprintable()
+    assert (error.document is not None) == fault.has_document
+    if error.document is not None:
+        assert list(error.document) == ["error"]
+    assert len(upstream.requests) == 1
+    for text in (error.message, caplog.text, json.dumps(error.document)):
+        assert KEY[:12] not in text
+        assert "Bearer" not in text
+
+
+@pytest.mark.parametrize("spec", ["429", "429 retry_after_ms=5"])
+async def test_a_rate_limit_before_the_stream_is_waited_for(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec, "ok")
+    partials: list[PartialImage] = []
+    request = GenerationRequest("a duck", options={"partial_images": 1})
+    [image] = await generator.generate(request, partials.append)
+    assert image.data == picture_of("a duck")
+    assert len(partials) == 1
+    assert len(upstream.charges) == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["stream finished=2", "stream finished=2 end=cut", "stream finished=2 end=reset", "stream finished=2 error=500",
+     "stream finished=2 error=moderation partials=1", "stream finished=2 end=cut-after", "stream finished=2 done=true",
+     "stream finished=2 end=hang", "stream finished=2 end=trickle"],
+)  # fmt: skip
+async def test_what_was_finished_before_a_stream_breaks_off_is_kept(
+    upstream: FakeUpstream, hasty: OpenAIImageGenerator, spec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script(spec)
+    images = await hasty.generate(GenerationRequest("ducks", n=3), ignore)
+    assert [image.data for image in images] == [picture_of("ducks", number) for number in range(2)]
+    assert len(upstream.charges) == 1
+    assert "after 2 pictures" in caplog.text
+
+
+@pytest.mark.parametrize("spec", ["stream finished=2 end=hang", "stream finished=3 end=trickle"])
+async def test_nothing_is_waited_for_long_once_all_pictures_are_there(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "LINGER_S", 0.05)
+    slow = new_generator(upstream, 600.0)
+    await slow.open()
+    upstream.script(spec)
+    async with asyncio.timeout(PATIENCE_S):
+        images = await slow.generate(GenerationRequest("ducks", n=2), ignore)
+    assert len(images) == (2 if "=2" in spec else 3)
+    await slow.close()
+
+
+async def test_a_stream_that_says_it_is_done_is_believed(upstream: FakeUpstream) -> None:
+    generator = new_generator(upstream, 600.0)
+    await generator.open()
+    upstream.script("stream finished=1 done=true end=hang", "stream finished=0 done=true end=hang")
+    async with asyncio.timeout(PATIENCE_S):
+        assert len(await generator.generate(GenerationRequest("ducks", n=3), ignore)) == 1
+        with pytest.raises(GeneratorConnectionLostError):
+            await generator.generate(REQUEST, ignore)
+    await generator.close()
+
+
+async def test_a_spoilt_picture_is_kept_beside_the_good_ones(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = "tests.fakes.openai_streams.picture_of"
+    monkeypatch.setattr(good, lambda prompt, number=0, *rest: b"" if number == 1 else picture_of(prompt, number))
+    images = await generator.generate(GenerationRequest("ducks", n=3), ignore)
+    assert [images[0].data, images[2].data] == [picture_of("ducks", 0), picture_of("ducks", 2)]
+    assert json.loads(images[1].data)["type"] == "image_generation.completed"
+
+
+async def test_a_stream_of_nothing_but_nonsense_is_handed_on_to_be_kept(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("stream bad=completed")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(GenerationRequest("ducks", n=2), ignore)
+    assert caught.value.raw == b"no base64!\nno base64!"
+
+
+@pytest.mark.parametrize("name", ["html", "malformed-b64", "error-in-200", "empty-data"])
+async def test_nonsense_in_place_of_a_stream_is_handed_on_to_be_kept(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, name: str
+) -> None:
+    upstream.script(name)
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST, ignore)
+    assert caught.value.raw == NONSENSE[name]
+
+
+@pytest.mark.parametrize("events", ["true", "false"])
+async def test_a_stream_without_end_is_cut_off(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, events: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "MAX_STREAM_BYTES", 20_000_000)
+    monkeypatch.setattr(stream_module, "MAX_ANSWER_BYTES", 10_000_000)
+    upstream.script(f"flood-stream length=1000000000 events={events}")
+    with pytest.raises(GeneratorResponseError, match="too large"):
+        await generator.generate(REQUEST, ignore)
+    await until(lambda: upstream.requests[0].ended)
+    assert upstream.requests[0].bytes_sent < 20_000_000 + 32 * 1024 * 1024  # what fits in the buffers of two sockets
+
+
+async def test_more_pictures_than_fit_in_an_answer_are_not_taken(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "MAX_ANSWER_BYTES", 100_000)
+    upstream.script("stream finished=9 size=30000")
+    assert len(await generator.generate(GenerationRequest("ducks", n=9), ignore)) == 4
+    monkeypatch.setattr(stream_module, "MAX_PICTURES", 2)
+    upstream.script("stream finished=9")
+    assert len(await generator.generate(GenerationRequest("ducks", n=9), ignore)) == 2
+
+
+# --- side by side -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["stream partials=1 finished=0 end=hang", "stream partials=1 finished=0 end=trickle"])
+async def test_many_silent_streams_do_not_keep_the_others_waiting(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    views: list[PartialImage] = []
+    prompt = f"[[{spec}]]"
+    streams = [
+        asyncio.create_task(generator.generate(GenerationRequest(prompt), views.append))
+        for _ in range(4 * BODIES_AT_ONCE)
+    ]
+    await until(lambda: len(views) == len(streams))
+    async with asyncio.timeout(PATIENCE_S):
+        assert await generator.generate(REQUEST)
+        assert await generator.generate(REQUEST, ignore)
+    for task in streams:
+        task.cancel()
+    await asyncio.wait(streams)
+
+
+async def test_a_stream_takes_a_place_only_while_a_large_event_comes(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    place = BodyPlaces.place
+
+    @asynccontextmanager
+    async def counted(places: BodyPlaces) -> AsyncIterator[None]:
+        number = len(held)
+        held.append(True)
+        async with place(places):
+            yield
+        held[number] = False
+
+    monkeypatch.setattr(BodyPlaces, "place", counted)
+    upstream.script(
+        "stream partials=3 finished=0 end=hang",
+        "stream finished=2 size=400000",
+        "stream finished=1 size=400000 end=hang",
+    )
+    views: list[PartialImage] = []
+    task = asyncio.create_task(generator.generate(REQUEST, views.append))
+    await until(lambda: len(views) == 3)
+    assert held == []
+    task.cancel()
+    await asyncio.wait([task])
+    await generator.generate(GenerationRequest("large", n=2), ignore)
+    assert held == [False, False]
+    task = asyncio.create_task(generator.generate(GenerationRequest("large", n=2), ignore))
+    await until(lambda: len(held) == 3 and not held[2])  # given back although the stream goes on
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_stream_asks_for_room_before_a_large_event_is_taken_in(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("stream partials=1 finished=2 size=400000")
+    asked: list[int | None] = []
+    room = asyncio.Semaphore(0)
+
+    async def make_room(size: int | None) -> None:
+        asked.append(size)
+        await room.acquire()
+
+    views: list[PartialImage] = []
+    task = asyncio.create_task(generator.generate(GenerationRequest("large", n=2), views.append, make_room))
+    for number in (1, 2):
+        await until(lambda number=number: len(asked) == number)
+        await asyncio.sleep(0.05)
+        assert len(asked) == number
+        assert not task.done()
+        room.release()
+    assert len(await task) == 2
+    assert asked == [None, None]
+
+
+@pytest.mark.parametrize("spec", ["stream finished=0 end=hang", "stream finished=0 end=trickle", "stream delay=600"])
+async def test_a_cancelled_stream_frees_its_connection(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+) -> None:
+    upstream.script(spec)
+    task = asyncio.create_task(generator.generate(REQUEST, ignore))
+    await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: upstream.requests[0].ended)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("end", ["hang", "stall"])
+async def test_closing_breaks_a_stream_off(upstream: FakeUpstream, generator: OpenAIImageGenerator, end: str) -> None:
+    upstream.script(f"stream finished=0 partials=1 end={end}")
+    views: list[PartialImage] = []
+    task = asyncio.create_task(generator.generate(REQUEST, views.append))
+    await until(lambda: views and (end == "hang" or upstream.requests[0].bytes_sent > 300_000))
+    await asyncio.sleep(0.05)
+    await generator.close()
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(GeneratorConnectionLostError):
+            await task
+    await until(lambda: upstream.requests[0].ended)
+
+
+async def test_logs_hold_neither_prompt_nor_key_nor_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    upstream.script("stream partials=1", "stream finished=1 end=reset")
+    for number in (1, 2):
+        await generator.generate(GenerationRequest("a most secret prompt", n=number), ignore)
+    assert "secret prompt" not in caplog.text
+    assert KEY not in caplog.text
+    assert "b64_json" not in caplog.text

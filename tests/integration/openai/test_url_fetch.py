@@ -1,0 +1,254 @@
+"""A picture handed out as an address: fetched at once where that is safe, and never lost otherwise."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import uvloop
+from yarl import URL
+
+from pixyproxy.adapters.openai.client import Upstream
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.network import new_ssl_context
+from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.domain.errors import GeneratorResponseError
+from pixyproxy.domain.image import GenerationRequest
+from tests.fakes.openai_pictures import picture
+from tests.fakes.openai_upstream import PICTURES, FakeUpstream
+
+KEY = "sk-test-0123456789abcdef"
+REQUEST = GenerationRequest(prompt="a duck")
+EXPECTED = picture("behind an address")
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[FakeUpstream]:
+    """Another origin: the same machine by another port."""
+    with FakeUpstream() as elsewhere:
+        yield elsewhere
+
+
+@pytest.fixture
+async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=2.0)
+    await generator.open()
+    yield generator
+    await generator.close()
+
+
+def fetched(upstream: FakeUpstream) -> list[str]:
+    return [request.path for request in upstream.requests if request.path.startswith(PICTURES)]
+
+
+async def test_fetches_from_the_upstream_itself_without_the_key(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="pixyproxy")
+    upstream.script(f"url to={upstream.base_url}/pictures/ok?signature=hush", "url to=/v1/pictures/ok", "url")
+    for _ in range(3):
+        [image] = await generator.generate(REQUEST)
+        assert image.data == EXPECTED
+        assert image.model == "gpt-image-2"
+    assert len(fetched(upstream)) == 3
+    assert len(upstream.charges) == 3
+    for request in upstream.requests:
+        assert ("authorization" in request.headers) == (request.method == "POST")
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["http://127.0.0.1:{port}/v1/pictures/ok", "http://localhost:{port}/v1/pictures/ok", "//localhost:{port}/x",
+     "https://127.0.0.1:{own}/v1/pictures/ok", "http://user:pass@127.0.0.1:{own}/v1/pictures/ok", "file:///etc/passwd",
+     "ftp://127.0.0.1/x", "http://", "http://127.0.0.1:{own}@localhost:{port}/x", "http://[::1]:{port}/x", "http://x:y/",
+     "https://blob.core.windows.net/x", "https://evil-oaidalleapiprodscus.blob.core.windows.net/x"],
+)  # fmt: skip
+async def test_fetches_from_nowhere_else(
+    upstream: FakeUpstream, elsewhere: FakeUpstream, generator: OpenAIImageGenerator, to: str
+) -> None:
+    address = to.format(port=elsewhere.port, own=upstream.port)
+    upstream.script(f"url to={address}")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST)
+    assert elsewhere.requests == []
+    assert fetched(upstream) == []
+    assert caught.value.raw is not None
+    assert json.loads(caught.value.raw)["data"][0]["url"] == address
+
+
+# aiohttp looks no address up, and uvloop connects to one without its zone.
+ZONED = f"http://[::ffff:127.0.0.1%25.{OPENAI_PICTURE_HOSTS[0]}]"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [ZONED, "http://[::1%25.example.com]", "http://[::1%.example.com]", "https://[fe80::1%25.example.com]",
+     "http://127.0.0.1%25.example.com", "http://127.0.0.1", "http://[::1]", "http://[::ffff:127.0.0.1]"],
+)  # fmt: skip
+async def test_the_zone_of_an_address_is_no_host_that_is_allowed(elsewhere: FakeUpstream, address: str) -> None:
+    upstream = Upstream(KEY, URL("http://upstream.test/v1"), new_ssl_context(), 2.0)
+    fetcher = PictureFetcher(upstream, URL("http://upstream.test/v1"), ("example.com", *OPENAI_PICTURE_HOSTS))
+    address = f"{address}:{elsewhere.port}/v1/pictures/ok"
+    assert fetcher._allowed(address) is None
+    with pytest.raises(GeneratorResponseError, match="may not be fetched") as caught:
+        await fetcher.fetch(address, b"raw", asyncio.get_running_loop().time() + 2.0)
+    assert caught.value.raw == b"raw"
+    assert elsewhere.requests == []
+    await upstream.close()
+
+
+def test_no_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
+    async def generate() -> None:
+        generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=2.0)
+        await generator.open()
+        try:
+            await generator.generate(REQUEST)
+        finally:
+            await generator.close()
+
+    upstream.script(f"url to={ZONED}:{elsewhere.port}/v1/pictures/ok")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(GeneratorResponseError):
+        runner.run(generate())
+    assert elsewhere.requests == []
+
+
+async def test_closing_before_a_picture_is_fetched_leaves_its_address(upstream: FakeUpstream) -> None:
+    base_url = URL(upstream.base_url)
+    client = Upstream(KEY, base_url, new_ssl_context(), 2.0)
+    fetcher = PictureFetcher(client, base_url, ())
+    await client.close()
+    with pytest.raises(GeneratorResponseError) as caught:
+        await fetcher.fetch("/v1/pictures/ok", b"raw", asyncio.get_running_loop().time() + 2.0)
+    assert caught.value.raw == b"raw"
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["xn--a.localhost", "a" * 70 + ".localhost", "a@[b: ]", "[::1]a@", "a..localhost", "localhost\n", "é%00.localhost"],
+)
+async def test_a_host_that_is_none_leaves_the_address(upstream: FakeUpstream, host: str) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("localhost",))
+    await generator.open()
+    document = {"data": [{"url": f"http://{host}:{upstream.port}/v1/pictures/ok"}]}
+    upstream.script(f"error status=200 body={json.dumps(document).replace(' ', '')}")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST)
+    await generator.close()
+    assert fetched(upstream) == []
+    assert caught.value.raw is not None
+
+
+async def test_fetches_from_an_allowed_host(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("LocalHost",))
+    await generator.open()
+    upstream.script(f"url to=http://localhost:{elsewhere.port}/v1/pictures/ok")
+    [image] = await generator.generate(REQUEST)
+    assert image.data == EXPECTED
+    await generator.close()
+    [request] = elsewhere.requests
+    assert "authorization" not in request.headers
+    assert not any(KEY in value for value in request.headers.values())
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["redirect", "reset-before-headers", "reset-mid-body", "short-length", "garbage", "404-model", "401", "500", "429",
+     "empty", "huge", "hang", "hang-mid-body"],
+)  # fmt: skip
+async def test_a_picture_that_cannot_be_fetched_leaves_its_address(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
+) -> None:
+    upstream.script(f"url at={at}")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST)
+    assert caught.value.raw is not None
+    assert json.loads(caught.value.raw)["data"][0]["url"].endswith(f"/pictures/{at}")
+    assert len(upstream.charges) == 1
+    assert len(upstream.generations) == 1
+
+
+async def test_a_picture_that_trickles_is_given_up_before_the_callers_deadline(upstream: FakeUpstream) -> None:
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=1.0)
+    await generator.open()
+    upstream.script("url at=trickle")
+    async with asyncio.timeout(10):
+        with pytest.raises(GeneratorResponseError) as caught:
+            await generator.generate(REQUEST)
+    assert caught.value.raw is not None
+    await generator.close()
+
+
+async def test_a_redirected_picture_is_not_followed(
+    upstream: FakeUpstream, elsewhere: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("url at=moved")
+    upstream.script(f"redirect status=302 to={elsewhere.base_url}/pictures/ok", path=PICTURES + "moved")
+    with pytest.raises(GeneratorResponseError):
+        await generator.generate(REQUEST)
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("declared", ["true", "false"])
+async def test_a_picture_too_large_is_cut_off(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, declared: str
+) -> None:
+    upstream.script("url at=large")
+    upstream.script(f"huge declared={declared}", path=PICTURES + "large")
+    with pytest.raises(GeneratorResponseError):
+        await generator.generate(REQUEST)
+    async with asyncio.timeout(20):
+        while not upstream.requests[-1].ended:
+            await asyncio.sleep(0.005)
+    assert upstream.requests[-1].bytes_sent < (64 + 32) * MIB
+
+
+async def test_every_address_is_fetched(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("urls at=ok,picture+size=3000,ok good=1")
+    images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
+    large = picture("behind an address", "png", 3000)
+    assert [image.data for image in images] == [EXPECTED, large, EXPECTED, picture("ducks")]
+    assert len(fetched(upstream)) == 3
+    assert len(upstream.charges) == 1
+
+
+@pytest.mark.parametrize("at", ["404-model", "reset-mid-body", "empty", "hang", "redirect"])
+async def test_an_address_that_cannot_be_fetched_costs_no_other_picture(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
+) -> None:
+    upstream.script(f"urls at=ok,{at} good=1", f"urls at={at} good=1", f"urls at={at},ok")
+    address = f"{upstream.base_url}/pictures/{at}".encode()
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=3))
+    assert [image.data for image in images] == [EXPECTED, address, picture("a duck")]
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert [image.data for image in images] == [address, picture("a duck")]
+    images = await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert [image.data for image in images] == [address, EXPECTED]
+
+
+async def test_addresses_of_which_none_can_be_fetched_are_left_all(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("urls at=500,empty")
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(GenerationRequest(prompt="a duck", n=2))
+    assert caught.value.raw is not None
+    assert len(json.loads(caught.value.raw)["data"]) == 2
+
+
+async def test_an_address_in_a_stream_is_fetched(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("stream url=ok", "stream url=empty")
+    [image] = await generator.generate(REQUEST, lambda partial: None)
+    assert image.data == EXPECTED
+    with pytest.raises(GeneratorResponseError) as caught:
+        await generator.generate(REQUEST, lambda partial: None)
+    assert caught.value.raw == f"{upstream.base_url}/pictures/empty".encode()

@@ -1,0 +1,212 @@
+"""How the words and headers of a refusal are read, and what of it is passed on."""
+
+import json
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from pixyproxy.adapters.openai.error_messages import MAX_WORDS, harmless, read_document, read_words, retry_after
+from pixyproxy.adapters.openai.error_responses import Refusal, StreamRefusal, translate
+from pixyproxy.domain.errors import (
+    GeneratorConnectionLostError,
+    GeneratorCredentialsError,
+    GeneratorError,
+    GeneratorQuotaError,
+    GeneratorRateLimitedError,
+    GeneratorRequestError,
+    GeneratorUnavailableError,
+    PromptRejectedError,
+)
+
+KEY = "my-local-key-without-a-known-form"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, 86_400.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "what", "retry-after": "9"}, 9.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
+        ({"retry-after": "Wed, 99 Oct 2026 07:28:30 GMT"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
+    assert retry_after(CIMultiDict(headers)) == expected
+
+
+@pytest.mark.parametrize("date", [None, "nonsense"])
+def test_retry_after_a_date_by_our_own_clock(date: str | None) -> None:
+    headers = CIMultiDict({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
+    if date:
+        headers["date"] = date
+    seconds = retry_after(headers)
+    assert seconds is not None
+    assert 900 < seconds <= 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "codes"),
+    [
+        (b'{"error": {"message": "m", "type": "t", "code": "c"}}', "m", {"t", "c"}),
+        (b'{"error": {"message": "m", "type": null, "code": 404}}', "m", set()),
+        (b'{"message": "m", "code": "c"}', "m", {"c"}),
+        (b'{"detail": "m"}', "m", set()),
+        (b'{"error": "m"}', "m", set()),
+        (b'"m"', "m", set()),
+        (b'{"error": null}', "", set()),
+        (b'{"error": {"message": {"deep": 1}}}', "", set()),
+        (b"[]", "", set()),
+        (b"17", "", set()),
+        (b"<html>", "", set()),
+        (b"", "", set()),
+        (b"\xff\xfe\xfa", "", set()),
+        (b"[" * 60_000, "", set()),
+    ],
+)
+def test_words(body: bytes, message: str, codes: set[str]) -> None:
+    assert read_words(body, KEY) == (message, codes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key {KEY} is wrong",
+        "Incorrect API key provided: sk-proj-abc***********wxyz. Sorry.",
+        "Incorrect API key provided: my-lo******form. Sorry.",
+        "header Authorization: Bearer abcdef",
+        "header authorization: bearer abcdef",
+        "limit for org-AbC123 reached",
+    ],
+)
+def test_no_secret_passes(text: str) -> None:
+    words = harmless(text, KEY)
+    assert "[…]" in words
+    for secret in (KEY, "abc", "AbC", "wxyz", "my-lo", "form", "bearer abcdef"):
+        assert secret not in words
+
+
+def test_text_from_outside_stays_on_one_short_line() -> None:
+    words = harmless("a\r\nREQUEST END\x1b[31m\x00 \u202e\u2028 b " + "x" * 100_000, "")
+    assert words.startswith("a REQUEST END [31m b xxx")
+    assert words.isprintable()
+    assert len(words) == MAX_WORDS
+
+
+def test_common_words_are_left_alone() -> None:
+    text = "Invalid size '1x1'. Use a risk-free, org-wide *bold* value: ask sk."
+    assert harmless(text, KEY) == text.replace("org-wide", "[…]")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": {"message": "Ungültig: 'huge' 🦆.", "type": "invalid_request_error", "param": None, "code": "c"}},
+        {"error": {"message": "m", "inner": {"deep": [1, 2.5, True, None, {"a": "b"}]}}, "request_id": "req_1"},
+        {"error": {}},
+    ],
+)
+def test_a_document_is_passed_on_as_it_came(document: dict[str, Any]) -> None:
+    assert read_document(json.dumps(document).encode(), KEY) == document
+    assert read_document(json.dumps(document, ensure_ascii=False).encode(), KEY) == document
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"error": {"message": f"key {KEY}"}}),
+        json.dumps({"error": {"message": "m"}, "debug": [{"headers": [f"x{KEY}y"]}]}),
+        json.dumps({"error": {KEY: "m"}}),
+        json.dumps({"error": {"message": "Incorrect API key provided: sk-abc"}}),
+        json.dumps({"error": {"message": "abcdef*****xyz"}}),
+        json.dumps({"error": {"message": "m", "org": "org-AbC123"}}),
+        json.dumps({"error": {"message": "m", "header": "bearer abcdef"}}),
+        '{"error": {"message": "my-local-\\u006bey-without-a-known-form"}}',
+    ],
+)
+def test_a_document_with_a_secret_anywhere_is_not_passed_on(body: str) -> None:
+    assert read_document(body.encode(), KEY) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b"[]", b'"error"', b"17", b'{"message": "m"}', b'{"error": "m"}', b'{"error": null}',
+        b'{"error": [1]}', b"\xff\xfe\xfa", b"[" * 10_000, b'{"error": {"cost": NaN}}', b'{"error": {"cost": 1e999}}',
+        b'{"error": {"message": "\\ud800"}}',
+        b'{"error": {"message": "%s"}}' % (b"x" * 20_000),
+        b'{"error": %s1%s}' % (b'{"a":' * 20, b"}" * 20),
+        b'{"error": {"a": %s%s}}' % (b"[" * 900, b"]" * 900),
+    ],
+    ids=lambda body: str(body[:30]),
+)  # fmt: skip
+def test_what_is_no_document_of_openais_or_too_much_is_not_passed_on(body: bytes) -> None:
+    assert read_document(body, KEY) is None
+
+
+def translated(status: int, error: dict[str, Any], *, requested: bool = False) -> GeneratorError:
+    body = json.dumps({"error": error}).encode()
+    return translate(Refusal(status, {}, body), api_key=KEY, model="m", model_requested=requested)
+
+
+@pytest.mark.parametrize("status", [400, 402, 409, 422, 429, 500, 503, 504])
+def test_a_refusal_carries_its_document(status: int) -> None:
+    error = {"message": "why", "type": "t", "param": "size", "code": "c"}
+    assert translated(status, error).document == {"error": error}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "c"), (403, "c"), (404, "c"), (404, "model_not_found"), (403, "model_not_found")]
+)
+def test_what_concerns_this_service_alone_carries_none(status: int, code: str) -> None:
+    assert translated(status, {"message": "why", "code": code}).document is None
+
+
+def test_a_model_that_the_caller_named_is_the_callers_business() -> None:
+    error = {"message": "no such model", "code": "model_not_found"}
+    assert translated(404, error, requested=True).document == {"error": error}
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        ({"code": "moderation_blocked", "type": "image_generation_user_error"}, PromptRejectedError),
+        ({"code": "content_policy_violation", "type": "invalid_request_error"}, PromptRejectedError),
+        ({"code": "invalid_value", "type": "invalid_request_error"}, GeneratorRequestError),
+        ({"code": None, "type": "image_generation_user_error"}, GeneratorRequestError),
+        ({"code": "invalid_api_key", "type": "invalid_request_error"}, GeneratorCredentialsError),
+        ({"code": "rate_limit_exceeded", "type": "requests"}, GeneratorRateLimitedError),
+        ({"code": "insufficient_quota", "type": "insufficient_quota"}, GeneratorQuotaError),
+        ({"code": "billing_hard_limit_reached", "type": "billing_limit_user_error"}, GeneratorQuotaError),
+        ({"code": "model_not_found", "type": "invalid_request_error"}, GeneratorUnavailableError),
+        ({"code": None, "type": "server_error"}, GeneratorUnavailableError),
+        ({"code": "made_up_tomorrow"}, GeneratorUnavailableError),
+        ({}, GeneratorUnavailableError),
+    ],
+)
+def test_an_error_in_a_stream_is_known_by_its_codes(codes: dict[str, Any], kind: type[GeneratorError]) -> None:
+    error = {"message": "why", **codes}
+    for document in ({"type": "error", "error": error}, {"error": error}, error):
+        refusal = StreamRefusal(document, begun=False)
+        failure = translate(refusal, api_key=KEY, model="m", model_requested=False)
+        assert type(failure) is kind
+        assert "HTTP" not in failure.message
+        passed_on = document is not error and not isinstance(failure, GeneratorCredentialsError)
+        if codes.get("code") != "model_not_found":
+            assert failure.document == ({"error": error} if passed_on else None)
+        # Once there was an early view, work was done: only what the caller can mend is an answer.
+        begun = translate(StreamRefusal(document, begun=True), api_key=KEY, model="m", model_requested=False)
+        assert type(begun) is (kind if failure.is_final else GeneratorConnectionLostError)
+        assert begun.document == failure.document

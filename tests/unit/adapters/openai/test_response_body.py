@@ -1,0 +1,147 @@
+"""Which pictures an answer or an event holds, and what is told of them."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from pixyproxy.adapters.openai.events import Event
+from pixyproxy.adapters.openai.response_body import MAX_PICTURES, Made, parse_answer
+from pixyproxy.adapters.openai.stream import Told, read_event
+from pixyproxy.domain.errors import GeneratorResponseError
+from pixyproxy.domain.image import PartialImage
+
+ONE, TWO = (base64.b64encode(text).decode() for text in (b"picture one", b"picture two"))
+
+
+def parse(*entries: object, **members: object) -> list[Made]:
+    return parse_answer(json.dumps({"data": entries, **members}).encode())
+
+
+def test_every_entry_is_a_picture() -> None:
+    made = parse({"b64_json": ONE, "revised_prompt": "nicer"}, {"b64_json": TWO}, created=1, model="m")
+    assert made == [Made(b"picture one", model="m", revised_prompt="nicer"), Made(b"picture two", model="m")]
+
+
+def test_usage_is_split_and_reports_are_those_of_all() -> None:
+    made = parse({"b64_json": ONE}, {"b64_json": TWO}, usage={"total_tokens": 7, "details": {"x": 1}}, size="1x1")
+    assert [each.usage for each in made] == [
+        {"total_tokens": 4, "details": {"x": 1}},
+        {"total_tokens": 3, "details": {"x": 0}},
+    ]
+    assert [each.reported for each in made] == [{"size": "1x1"}] * 2
+
+
+@pytest.mark.parametrize("bad", ["no base64!", "QUJDR", "äöü"])
+def test_a_spoilt_entry_does_not_cost_the_others(bad: str) -> None:
+    made = parse({"b64_json": ONE}, {"b64_json": bad}, {"b64_json": TWO}, usage={"total_tokens": 3})
+    assert [(each.data, each.spoilt) for each in made] == [
+        (b"picture one", False),
+        (bad.encode(), True),
+        (b"picture two", False),
+    ]
+    assert [each.usage for each in made] == [{"total_tokens": 1}] * 3
+
+
+@pytest.mark.parametrize("entry", [None, "text", 5, [], {}, {"b64_json": None}, {"b64_json": ""}, {"url": 5}], ids=str)
+def test_an_entry_that_holds_nothing_is_left_out(entry: object) -> None:
+    [made] = parse(entry, {"b64_json": ONE}, usage={"total_tokens": 3})
+    assert (made.data, made.usage) == (b"picture one", {"total_tokens": 3})
+
+
+def test_an_address_stands_for_its_picture_until_it_is_fetched() -> None:
+    made = parse({"url": "http://x/1"}, {"url": "data:image/png;base64," + ONE}, {"b64_json": TWO, "url": "http://x/2"})
+    assert made == [
+        Made(b"http://x/1", spoilt=True, url="http://x/1"),
+        Made(b"picture one"),
+        Made(b"picture two"),
+    ]
+
+
+def test_no_more_pictures_are_looked_at_than_anybody_can_ask_for() -> None:
+    assert len(parse(*[{"b64_json": ONE}] * (MAX_PICTURES + 1))) == MAX_PICTURES
+
+
+@pytest.mark.parametrize("entries", [[{"b64_json": "!"}, {"b64_json": "?"}], [{}, None], []], ids=str)
+def test_nothing_but_spoilt_entries_is_no_answer(entries: list[object]) -> None:
+    with pytest.raises(GeneratorResponseError) as caught:
+        parse(*entries)
+    assert caught.value.raw == json.dumps({"data": entries}).encode()
+
+
+def test_reports_are_the_plain_members_and_bounded() -> None:
+    odd: dict[str, Any] = {
+        "size": "1x1", "quality": "high", "background": None, "fast": True, "seed": 5, "scale": 1.5,
+        "deep": {"a": 1}, "many": [1], "long": "x" * 257, "x" * 257: "name", "type": "t", "created_at": 1,
+        "partial_image_index": 0, "object": "o", "huge": 10**300,
+    }  # fmt: skip
+    [made] = parse({"b64_json": ONE}, created=1, **odd)
+    assert made.reported == {"size": "1x1", "quality": "high", "fast": True, "seed": 5, "scale": 1.5}
+    [made] = parse({"b64_json": ONE}, **{f"option{number}": number for number in range(100)})
+    assert made.reported is not None
+    assert len(made.reported) == 32
+    [made] = parse_answer(b'{"data": [{"b64_json": "%s"}], "a": NaN, "b": Infinity, "c": 1e999}' % ONE.encode())
+    assert made.reported is None
+
+
+def event(name: str = "", ended: bool = True, **document: object) -> Event:
+    return Event(name, json.dumps(document).encode(), ended)
+
+
+@pytest.mark.parametrize("task", ["image_generation", "image_edit"])
+def test_events_are_known_by_their_type_or_else_by_their_name(task: str) -> None:
+    done = Told(made=Made(b"picture one", usage={"total_tokens": 3}, reported={"size": "1x1"}))
+    members = {"b64_json": ONE, "usage": {"total_tokens": 3}, "size": "1x1", "created_at": 1}
+    assert read_event(event("", type=f"{task}.completed", **members)) == done
+    assert read_event(event(f"{task}.completed", **members)) == done
+    assert read_event(event("whatever", type=f"{task}.completed", **members)) == done
+    view = Told(partial=PartialImage(b"picture one", 2, {"size": "1x1"}), is_view=True)
+    members = {"b64_json": ONE, "partial_image_index": 2, "size": "1x1"}
+    assert read_event(event("", type=f"{task}.partial_image", **members)) == view
+    assert read_event(event(f"{task}.partial_image", **members)) == view
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [event(type="ping"), event("completed", b64_json=ONE), event(type=7, b64_json=ONE), Event("", b"no json"),
+     Event("", b"[1]"), Event("x", b"\xff"), event(), event(error=None), Event("image_edit.partial_image", b"{")],
+    ids=str,
+)  # fmt: skip
+def test_other_events_say_nothing(unknown: Event) -> None:
+    assert read_event(unknown) == Told()
+
+
+@pytest.mark.parametrize("data", [b"[DONE]", b" [DONE] "])
+def test_the_end(data: bytes) -> None:
+    assert read_event(Event("", data)).is_end
+
+
+@pytest.mark.parametrize(
+    "told",
+    [event(error={"code": "c"}), event("error", code="c"), event(type="error", error={"code": "c"}), event(error="e"),
+     event("image_generation.completed", error={"code": "c"}), event(type="error", message="m")],
+    ids=str,
+)  # fmt: skip
+def test_errors(told: Event) -> None:
+    assert read_event(told).error == json.loads(told.data)
+
+
+@pytest.mark.parametrize("index", [None, "1", -1, 1.0])
+def test_an_early_view_without_an_index(index: object) -> None:
+    told = read_event(event(type="image_edit.partial_image", b64_json=ONE, partial_image_index=index))
+    assert told.partial == PartialImage(b"picture one", -1, {})
+
+
+@pytest.mark.parametrize("members", [{"b64_json": "!"}, {"b64_json": None}, {}, {"url": "http://x/"}], ids=str)
+def test_an_early_view_that_cannot_be_read_is_dropped(members: dict[str, object]) -> None:
+    assert read_event(event(type="image_edit.partial_image", **members)) == Told(is_view=True)
+
+
+def test_a_spoilt_picture_is_kept_as_it_came() -> None:
+    name = "image_generation.completed"
+    assert read_event(event(type=name, b64_json="!")).made == Made(b"!", spoilt=True)
+    empty = event(type=name, b64_json=None)
+    assert read_event(empty).made == Made(empty.data, spoilt=True)
+    assert read_event(Event(name, b'{"b64')).made == Made(b'{"b64', spoilt=True)
+    assert read_event(Event(name, b'{"b64', is_ended=False)) == Told()  # cut off by the end of the stream

@@ -1,0 +1,120 @@
+"""SQL scripts: splitting them into statements, and finding which are to be applied."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from pixyproxy.adapters.sql.migrations import Script, ensure_current, load_scripts, pending, split_statements
+from pixyproxy.adapters.sql.session import pyformat
+from pixyproxy.domain.errors import SchemaVersionError
+
+ONE, TWO = Script(1, "0001_one.sql", "SELECT 1;"), Script(2, "0002_two.sql", "SELECT 2;")
+
+
+@pytest.mark.parametrize(
+    ("sql", "statements"),
+    [
+        ("", []),
+        (" ;; \n; ", []),
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT 1;\nSELECT 2;\n", ["SELECT 1", "SELECT 2"]),
+        ("-- nothing; here\nSELECT 1; -- nor; here", ["SELECT 1"]),
+        ("--\nSELECT 1;--\r\nSELECT 2;\n--", ["SELECT 1", "SELECT 2"]),
+        ("SELECT/* a;\n'b */1;/**/SELECT 2", ["SELECT 1", "SELECT 2"]),
+        (
+            "SELECT ';', 'it''s;', 'a\\';', \";\", `;`;SELECT 2",
+            ["SELECT ';', 'it''s;', 'a\\';', \";\", `;`", "SELECT 2"],
+        ),
+        ("SELECT '-- no comment', '/* nor this */';", ["SELECT '-- no comment', '/* nor this */'"]),
+        ("SELECT 3--2;", ["SELECT 3--2"]),
+        (
+            "CREATE TRIGGER t AFTER DELETE ON a BEGIN DELETE FROM b; DELETE FROM c; END;SELECT 1",
+            ["CREATE TRIGGER t AFTER DELETE ON a BEGIN DELETE FROM b; DELETE FROM c; END", "SELECT 1"],
+        ),
+        (
+            "create temp trigger t begin select 'end;'; end ; SELECT 1",
+            ["create temp trigger t begin select 'end;'; end", "SELECT 1"],
+        ),
+    ],
+)
+def test_splitting(sql: str, statements: list[str]) -> None:
+    assert list(split_statements(sql)) == statements
+
+
+@pytest.mark.parametrize("package", ["pixyproxy.adapters.mysql", "pixyproxy.adapters.sqlite"])
+def test_the_scripts_of_the_package_come_in_order_and_without_the_administrators(package: str) -> None:
+    versions = [script.version for script in load_scripts(package)]
+    assert versions == list(range(1, len(versions) + 1))
+    assert versions
+
+
+def test_the_tables_of_both_servers_have_the_same_columns() -> None:
+    def columns(package: str) -> dict[str, list[str]]:
+        tables = {}
+        for script in load_scripts(package):
+            for statement in split_statements(script.sql):
+                if match := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*)\)", statement, re.DOTALL):
+                    tables[match[1]] = re.findall(r"^ +`?([a-z_0-9]+)`? +[A-Z]", match[2], re.MULTILINE)
+                elif match := re.match(r"ALTER TABLE (\w+)\s(.*)", statement, re.DOTALL):
+                    tables[match[1]] += re.findall(r"\bADD COLUMN `?([a-z_0-9]+)`? +[A-Z]", match[2])
+        return tables
+
+    assert columns("pixyproxy.adapters.mysql") == columns("pixyproxy.adapters.sqlite")
+    assert {"prompt", "batch"} <= set(columns("pixyproxy.adapters.mysql")["images"])
+
+
+def test_every_script_for_mysql_can_be_run_again() -> None:
+    """One that was cut short is, and a second change of the same table could not tell whether the first was made."""
+    for script in load_scripts("pixyproxy.adapters.mysql"):
+        changed = []
+        for statement in split_statements(script.sql):
+            if match := re.match(r"ALTER TABLE (\w+)\s", statement):
+                changed.append(match[1])
+            else:
+                assert statement.startswith("CREATE TABLE IF NOT EXISTS "), statement
+        assert len(changed) == len(set(changed)), script.name
+
+
+def test_the_administrators_script_is_in_the_package() -> None:
+    script = files("pixyproxy.adapters.mysql").joinpath("scripts", "0000_create_database_and_user.sql")
+    kinds = [statement.split()[0] for statement in split_statements(script.read_text(encoding="utf-8"))]
+    assert kinds == ["CREATE", "CREATE", "GRANT"]
+
+
+def test_line_ends_do_not_change_the_checksum() -> None:
+    assert Script(1, "x", "a\nb\n").checksum == Script(1, "x", "a\r\nb").checksum
+    assert Script(1, "x", "a\nb").checksum != Script(1, "x", "a\nc").checksum
+
+
+def test_what_is_pending() -> None:
+    assert pending([ONE, TWO], []) == [ONE, TWO]
+    assert pending([ONE, TWO], [(1, ONE.name, ONE.checksum)]) == [TWO]
+    ensure_current([ONE], [(1, ONE.name, ONE.checksum)])
+
+
+def test_an_older_schema_is_refused_with_the_command_to_run() -> None:
+    with pytest.raises(SchemaVersionError, match=r"0002_two\.sql.*pixyproxy migrate"):
+        ensure_current([ONE, TWO], [(1, ONE.name, ONE.checksum)])
+
+
+def test_a_newer_schema_is_refused() -> None:
+    with pytest.raises(SchemaVersionError, match=r"newer.*0002_two\.sql"):
+        pending([ONE], [(1, ONE.name, ONE.checksum), (2, TWO.name, TWO.checksum)])
+
+
+def test_a_changed_script_is_refused_by_name() -> None:
+    with pytest.raises(SchemaVersionError, match=r"0001_one\.sql has changed"):
+        pending([ONE, TWO], [(1, ONE.name, TWO.checksum)])
+
+
+@pytest.mark.parametrize(
+    ("sql", "converted"),
+    [
+        ("SELECT :a, :b_2", "SELECT %(a)s, %(b_2)s"),
+        ("SELECT ':a %', :a % 2", "SELECT ':a %%', %(a)s %% 2"),
+        ("SELECT 'it''s :a', '12:30'", "SELECT 'it''s :a', '12:30'"),
+    ],
+)
+def test_parameters_for_mysql(sql: str, converted: str) -> None:
+    assert pyformat(sql) == converted

@@ -1,0 +1,54 @@
+"""Models: looking one up, and the warning of an announced end."""
+
+import logging
+
+import pytest
+
+from pixyproxy.application.generation.model_catalog import Models
+from pixyproxy.domain.errors import GeneratorUnavailableError, ModelNotFoundError
+from pixyproxy.domain.image import GeneratorModel
+from tests.fakes.core import ScriptedGenerator
+
+OLD = GeneratorModel("old", shutdown_date="2027-01-31", is_default=True)
+NEW = GeneratorModel("new", shutdown_date="2028-01-31")
+
+
+def offering(*models: GeneratorModel) -> Models:
+    generator = ScriptedGenerator()
+    generator.offered = models
+    return Models(generator)
+
+
+async def test_a_model_is_found_by_its_id() -> None:
+    models = offering(OLD, NEW)
+    assert await models.list() == (OLD, NEW)
+    assert await models.get("new") == NEW
+    with pytest.raises(ModelNotFoundError, match="'newer' does not exist"):
+        await models.get("newer")
+
+
+async def test_the_announced_end_of_the_model_in_use_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    await offering(OLD, NEW).warn_of_shutdown()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "the model old is shut down on 2027-01-31" in record.getMessage()
+    assert "PIXYPROXY_OPENAI_MODEL" in record.getMessage()
+
+
+async def test_the_end_of_another_model_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:
+    await offering(GeneratorModel("kept", is_default=True), NEW).warn_of_shutdown()
+    assert caplog.records == []
+
+
+async def test_a_generator_that_cannot_be_asked_is_no_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = ScriptedGenerator()
+
+    async def fail() -> tuple[GeneratorModel, ...]:
+        raise GeneratorUnavailableError("away")
+
+    monkeypatch.setattr(generator, "models", fail)
+    with caplog.at_level(logging.INFO):
+        await Models(generator).warn_of_shutdown()
+    assert [record.levelno for record in caplog.records] == [logging.INFO]

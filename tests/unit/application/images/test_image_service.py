@@ -1,0 +1,381 @@
+"""The use cases around images, on in-memory adapters."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
+from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.application.generation.runner import GenerationRunner
+from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.domain import errors
+from pixyproxy.domain.image import GeneratedImage, Image, Status, Visibility, new_guid
+from tests.fakes.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
+
+
+class FlakyRepository(MemoryImageRepository):
+    """A memory repository that is away for the methods named in `away`."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        super().__init__(storage)
+        self.away: set[str] = set()
+        self.calls: list[str] = []
+
+    def _reach(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self.away:
+            raise errors.DBConnectionError("The database is away.")
+
+    async def add_batch(self, drafts: Any) -> tuple[Image, ...]:
+        self._reach("add")
+        return await super().add_batch(drafts)
+
+    async def mark_ready(self, guid: str, result: Any, now: Any, *, begun: Image | None = None) -> Image:
+        self._reach("mark_ready")
+        return await super().mark_ready(guid, result, now, begun=begun)
+
+    async def mark_failed(self, guid: str, status: Any, failure: Any, now: Any, *, free_key: bool = False) -> Image:
+        self._reach("mark_failed")
+        return await super().mark_failed(guid, status, failure, now, free_key=free_key)
+
+
+@dataclass
+class House:
+    """An image service and what it stands on."""
+
+    service: ImageService
+    images: FlakyRepository
+    blobs: FailingBlobStore
+    generator: ScriptedGenerator
+    generations: GenerationRunner
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    storage, blobs, generator, clock = MemoryStorage(), FailingBlobStore(), ScriptedGenerator(), SteppingClock()
+    images, recovery = FlakyRepository(storage), MemoryMaintenanceRepository(storage)
+    service, generations = image_service_on(images, recovery, blobs, generator, clock, max_in_flight=2, timeout_s=30)
+    await images.open()
+    await blobs.open()
+    yield House(service, images, blobs, generator, generations)
+    await blobs.close()
+    await images.close()
+
+
+async def create(house: House, viewer: str | None, data: Any) -> Image:
+    return (await house.service.create(viewer, data)).image
+
+
+async def content_of(house: House, viewer: str | None, guid: str) -> bytes:
+    content = await house.service.open_content(viewer, guid)
+    async with await content.read() as reader:
+        return reader.first + b"".join([piece async for piece in reader])
+
+
+async def only_image(house: House) -> Image:
+    for status in Status:
+        if found := (await house.service.search("alice", {"status": status.value})).items:
+            return found[0]
+    raise AssertionError("no image")
+
+
+async def test_a_created_image_is_recorded_stored_and_found(house: House) -> None:
+    image = await create(
+        house, "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
+    )
+    assert image.status is Status.READY
+    assert (image.prompt, image.tags, image.author, image.visibility) == (
+        "A rubber duck ",
+        ("duck",),
+        "alice",
+        Visibility.PUBLIC,
+    )
+    assert (image.media_type, image.width, image.height) == ("image/png", 640, 480)
+    assert image.sha256 == hashlib.sha256(PNG).hexdigest()
+    assert (image.size_bytes, image.model, image.generator) == (len(PNG), "scripted-1", "scripted")
+    assert image.parameters == {"size": "640x480"}
+    assert image.filename == f"a-rubber-duck-{image.guid[:8]}.png"
+    assert image.updated_at > image.created_at
+    [request] = house.generator.requests
+    assert (request.prompt, request.model, request.options) == ("A rubber duck ", "wanted", {"size": "640x480"})
+    assert await house.service.get(None, image.guid) == image
+    assert (await house.service.search(None, {"prompt": "rub"})).items == (image,)
+    assert await content_of(house, None, image.guid) == PNG
+
+
+async def test_the_sidecar_describes_the_image(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
+    sidecar = await house.blobs.read_sidecar(image.guid)
+    for name in ("guid", "prompt", "author", "model", "sha256", "size_bytes", "filename", "width", "generator"):
+        assert sidecar[name] == getattr(image, name), name
+    assert (sidecar["visibility"], sidecar["tags"], sidecar["usage"]) == ("private", ["a"], {"total_tokens": 3})
+
+
+async def test_a_file_name_that_was_given_stays(house: House) -> None:
+    image = await create(house, None, {"prompt": "duck", "filename": "mine.jpeg"})
+    assert image.filename == "mine.jpeg"
+
+
+async def test_invalid_input_reaches_nothing(house: House) -> None:
+    with pytest.raises(errors.DataValidationError):
+        await create(house, "alice", {"prompt": " "})
+    assert house.images.calls == []
+    assert house.generator.requests == []
+
+
+async def test_an_anonymous_image_cannot_be_private(house: House) -> None:
+    with pytest.raises(errors.DataValidationError, match="log in"):
+        await create(house, None, {"prompt": "duck", "visibility": "private"})
+    assert house.generator.requests == []
+
+
+async def test_nothing_is_paid_while_the_database_is_away(house: House) -> None:
+    house.images.away = {"add"}
+    with pytest.raises(errors.DBConnectionError):
+        await create(house, "alice", {"prompt": "duck"})
+    assert house.generator.requests == []
+
+
+@pytest.mark.parametrize("error", [errors.BlobStoreFullError("full"), errors.BlobStoreError("read-only")])
+async def test_nothing_is_paid_or_recorded_while_the_store_takes_nothing(
+    house: House, error: errors.BlobStoreError
+) -> None:
+    house.blobs.failures["check_writable"] = error
+    with pytest.raises(type(error)):
+        await create(house, "alice", {"prompt": "duck"})
+    assert house.generator.requests == []
+    assert house.images.calls == []
+
+
+async def test_the_row_is_there_before_the_upstream_is_called(house: House) -> None:
+    house.generator.on_call = lambda: house.images.calls.append("generate")
+    await create(house, "alice", {"prompt": "duck"})
+    assert house.images.calls == ["add", "generate", "mark_ready"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.PromptRejectedError("not a duck"), Status.FAILED),
+        (errors.GeneratorRequestError("no such size"), Status.FAILED),
+        (errors.GeneratorRateLimitedError("slow down", retry_after_s=7), Status.FAILED),
+        (errors.GeneratorQuotaError("no credit"), Status.FAILED),
+        (errors.GeneratorUnavailableError("down"), Status.FAILED),
+        (errors.GeneratorTimeoutError("too slow"), Status.UNKNOWN),
+        (errors.GeneratorConnectionLostError("reset"), Status.UNKNOWN),
+    ],
+)
+async def test_a_failure_is_recorded_in_the_generators_words(
+    house: House, error: errors.GeneratorError, status: Status
+) -> None:
+    house.generator.outcome = error
+    with pytest.raises(type(error)) as caught:
+        await create(house, "alice", {"prompt": "duck"})
+    image = await only_image(house)
+    assert image.status is status
+    assert image.error is not None
+    assert (image.error.code, image.error.message) == (error.code, error.message)
+    assert caught.value.guid == image.guid
+    assert caught.value.retry_after_s == error.retry_after_s
+    with pytest.raises(errors.ImageNotReadyError):
+        await house.service.open_content("alice", image.guid)
+
+
+async def test_a_bug_in_a_generator_may_have_cost_money(house: House) -> None:
+    house.generator.outcome = RuntimeError("bug")
+    with pytest.raises(errors.GeneratorConnectionLostError):
+        await create(house, "alice", {"prompt": "duck"})
+    assert (await only_image(house)).status is Status.UNKNOWN
+
+
+async def test_the_deadline_is_enforced_here(house: House) -> None:
+    house.generations.timeout_s = 0.01
+    house.generator.gate = asyncio.Event()
+    with pytest.raises(errors.GeneratorTimeoutError):
+        await create(house, "alice", {"prompt": "duck"})
+    assert (await only_image(house)).status is Status.UNKNOWN
+
+
+async def test_what_is_no_picture_is_kept_aside(house: House) -> None:
+    house.generator.outcome = GeneratedImage(b"<html>")
+    with pytest.raises(errors.GeneratorResponseError, match="no picture"):
+        await create(house, "alice", {"prompt": "duck"})
+    image = await only_image(house)
+    assert image.status is Status.FAILED
+    [(guid, data, sidecar)] = house.blobs.aside
+    assert (guid, data, sidecar["prompt"]) == (image.guid, b"<html>", "duck")
+
+
+async def test_a_picture_that_cannot_be_stored_is_kept_aside(house: House) -> None:
+    house.blobs.failures["put"] = errors.BlobStoreFullError("full")
+    with pytest.raises(errors.BlobStoreFullError) as caught:
+        await create(house, "alice", {"prompt": "duck"})
+    image = await only_image(house)
+    assert image.status is Status.FAILED
+    assert caught.value.guid == image.guid
+    [(guid, data, sidecar)] = house.blobs.aside
+    assert (guid, data, sidecar["sha256"]) == (image.guid, PNG, hashlib.sha256(PNG).hexdigest())
+
+
+async def test_bytes_that_fit_nowhere_are_a_critical_line(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.blobs.failures.update(put=errors.BlobStoreFullError("full"), rescue=errors.BlobStoreError("nowhere"))
+    with pytest.raises(errors.BlobStoreFullError):
+        await create(house, "alice", {"prompt": "duck"})
+    assert [record for record in caplog.records if record.levelname == "CRITICAL"]
+
+
+async def test_bytes_stay_when_the_row_cannot_be_written(house: House) -> None:
+    house.images.away = {"mark_ready"}
+    with pytest.raises(errors.DBConnectionError) as caught:
+        await create(house, "alice", {"prompt": "duck"})
+    assert caught.value.guid is not None
+    async with await house.blobs.read(caught.value.guid, size=len(PNG)) as reader:
+        assert reader.first == PNG
+    assert (await house.service.get("alice", caught.value.guid)).status is Status.GENERATING
+
+
+async def test_a_failure_that_cannot_be_recorded_is_still_told(house: House) -> None:
+    house.images.away = {"mark_failed"}
+    house.generator.outcome = errors.PromptRejectedError("not a duck")
+    with pytest.raises(errors.PromptRejectedError):
+        await create(house, "alice", {"prompt": "duck"})
+
+
+async def test_deleting_a_row_during_its_generation_is_a_conflict(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
+    while not house.generator.requests:
+        await asyncio.sleep(0)
+    await house.images.delete((await only_image(house)).guid)
+    house.generator.gate.set()
+    with pytest.raises(errors.ConstraintViolationError):
+        await task
+
+
+async def test_a_cancelled_call_does_not_stop_its_generation(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
+    while not house.generator.requests:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await only_image(house)).status is Status.GENERATING
+    with pytest.raises(errors.ImageNotReadyError) as caught:
+        await house.service.open_content("alice", (await only_image(house)).guid)
+    assert caught.value.retry_after_s
+    house.generator.gate.set()
+    assert await house.generations.drain(5) == 0
+    assert (await only_image(house)).status is Status.READY
+
+
+async def test_one_generation_too_many_is_refused_before_anything_is_paid(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    tasks = [asyncio.create_task(create(house, "alice", {"prompt": "duck"})) for _ in range(2)]
+    while len(house.generator.requests) < 2:
+        await asyncio.sleep(0)
+    with pytest.raises(errors.CapacityExceededError) as caught:
+        await create(house, "alice", {"prompt": "duck"})
+    assert caught.value.retry_after_s
+    assert house.images.calls.count("add") == 2
+    house.generator.gate.set()
+    await asyncio.gather(*tasks)
+    await create(house, "alice", {"prompt": "duck"})
+
+
+async def test_a_draining_service_begins_nothing_and_says_what_is_left(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
+    while not house.generator.requests:
+        await asyncio.sleep(0)
+    assert await house.generations.drain(0.01) == 1
+    with pytest.raises(errors.CapacityExceededError):
+        await create(house, "alice", {"prompt": "duck"})
+    house.generator.gate.set()
+    await task
+
+
+async def test_private_images_do_not_exist_for_others(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck", "visibility": "private"})
+    for viewer in ("bob", None):
+        with pytest.raises(errors.ImageNotFoundError) as hidden:
+            await house.service.get(viewer, image.guid)
+        with pytest.raises(errors.ImageNotFoundError) as missing:
+            await house.service.get(viewer, new_guid())
+        assert hidden.value.message == missing.value.message
+        with pytest.raises(errors.ImageNotFoundError):
+            await house.service.open_content(viewer, image.guid)
+        assert (await house.service.search(viewer, {})).items == ()
+    assert await content_of(house, "alice", image.guid) == PNG
+
+
+async def test_the_author_changes_and_deletes(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck"})
+    changed = await house.service.update(
+        "alice", image.guid, {"tags": ["New "], "visibility": "private", "filename": "x.png"}
+    )
+    assert (changed.tags, changed.visibility, changed.filename) == (("new",), Visibility.PRIVATE, "x.png")
+    assert changed.updated_at > image.updated_at
+    assert await house.service.update("alice", image.guid, {}) == changed
+    await house.service.delete("alice", image.guid)
+    with pytest.raises(errors.ImageNotFoundError):
+        await house.service.get("alice", image.guid)
+    with pytest.raises(errors.BlobMissingError):
+        await house.blobs.read(image.guid, size=len(PNG))
+
+
+async def test_an_image_that_is_being_made_is_not_changed(house: House) -> None:
+    house.generator.gate = asyncio.Event()
+    begun = (await house.service.create("alice", {"prompt": "duck"}, wait=False)).image
+    with pytest.raises(errors.ImageNotReadyError):
+        await house.service.update("alice", begun.guid, {"visibility": "private"})
+    house.generator.gate.set()
+    await house.generations.drain(5)
+    await house.service.update("alice", begun.guid, {"visibility": "private"})
+
+
+async def test_a_change_reaches_the_sidecar(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck"})
+    await house.service.update("alice", image.guid, {"visibility": "private", "tags": ["b"], "filename": "b.png"})
+    sidecar = await house.blobs.read_sidecar(image.guid)
+    assert (sidecar["visibility"], sidecar["tags"], sidecar["filename"]) == ("private", ["b"], "b.png")
+    assert sidecar["sha256"] == image.sha256
+
+
+async def test_others_change_and_delete_nothing(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck"})
+    for viewer, error in (("bob", errors.PermissionDeniedError), (None, errors.AuthenticationError)):
+        with pytest.raises(error):
+            await house.service.update(viewer, image.guid, {"tags": []})
+        with pytest.raises(error):
+            await house.service.delete(viewer, image.guid)
+    assert await house.service.get(None, image.guid) == image
+
+
+async def test_an_image_whose_bytes_cannot_be_removed_is_deleted_all_the_same(house: House) -> None:
+    image = await create(house, "alice", {"prompt": "duck"})
+    house.blobs.failures["delete"] = errors.BlobStoreError("away")
+    await house.service.delete("alice", image.guid)
+    with pytest.raises(errors.ImageNotFoundError):
+        await house.service.get("alice", image.guid)
+
+
+async def test_pages_follow_each_other(house: House) -> None:
+    made = [await create(house, None, {"prompt": f"duck {i}"}) for i in range(5)]
+    found, cursor = [], None
+    while True:
+        page = await house.service.search(None, {"limit": 2, "cursor": cursor})
+        found += page.items
+        if (cursor := page.next_cursor) is None:
+            break
+    assert found == made[::-1]
+
+
+async def test_a_guid_to_search_for_must_be_one(house: House) -> None:
+    with pytest.raises(errors.DataValidationError, match="guid"):
+        await house.service.search(None, {"guid": "5"})

@@ -1,0 +1,99 @@
+"""Cursors, GUIDs, tags, and who may see and change what."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pixyproxy.domain import access
+from pixyproxy.domain.errors import (
+    AuthenticationError,
+    DataValidationError,
+    ImageNotFoundError,
+    PermissionDeniedError,
+)
+from pixyproxy.domain.image import Image, Status, Visibility, new_guid, parse_guid
+from pixyproxy.domain.query import decode_cursor, encode_cursor
+from pixyproxy.domain.tags import normalise_tags, tag_problem
+
+IMAGE = Image(
+    id=1,
+    guid=new_guid(),
+    filename="duck.png",
+    prompt="duck",
+    tags=(),
+    author="alice",
+    visibility=Visibility.PUBLIC,
+    status=Status.READY,
+    created_at=datetime.now(UTC),
+    updated_at=datetime.now(UTC),
+    generator="sketch",
+    model=None,
+    parameters={},
+)
+PRIVATE = replace(IMAGE, visibility=Visibility.PRIVATE)
+ORPHAN = replace(IMAGE, author=None)
+
+
+@pytest.mark.parametrize("last_id", [0, 1, 2, 41, 10**6, 2**53 + 1, 2**63 - 1])
+def test_a_cursor_leads_back_to_its_id_without_showing_it(last_id: int) -> None:
+    cursor = encode_cursor(last_id)
+    assert decode_cursor(cursor) == last_id
+    assert str(last_id) not in cursor or last_id < 10
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "5", "é", encode_cursor(5)[:-1], encode_cursor(5) + "=", "A" * 16, "\x00"])
+def test_a_malformed_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(DataValidationError, match="Link header"):
+        decode_cursor(cursor)
+
+
+def test_any_flipped_character_of_a_cursor_is_noticed() -> None:
+    cursor = encode_cursor(123456)
+    for i, char in enumerate(cursor):
+        with pytest.raises(DataValidationError):
+            decode_cursor(cursor[:i] + ("A" if char != "A" else "B") + cursor[i + 1 :])
+
+
+def test_a_guid_is_canonical_and_its_case_does_not_matter() -> None:
+    guid = new_guid()
+    assert parse_guid(guid) == parse_guid(guid.upper()) == guid
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "None", new_guid()[:-1], new_guid().replace("-", ""), "{" + new_guid() + "}"]
+)
+def test_what_is_no_guid_names_no_image(text: str) -> None:
+    with pytest.raises(ImageNotFoundError):
+        parse_guid(text)
+
+
+def test_tags_are_trimmed_lower_cased_and_without_doubles() -> None:
+    assert normalise_tags([" Duck ", "duck", "BATH", "e\u0301te\u0301", "ÉTÉ"]) == ("duck", "bath", "été")
+
+
+@pytest.mark.parametrize(("tag", "part"), [("", "blank"), ("x" * 65, "64"), ("a\x00b", "control"), ("a\nb", "control")])
+def test_bad_tags_are_refused(tag: str, part: str) -> None:
+    assert part in (tag_problem(tag) or "")
+
+
+def test_public_images_are_seen_by_all_and_private_ones_by_their_author() -> None:
+    assert [access.can_see(IMAGE, viewer) for viewer in ("alice", "bob", None)] == [True, True, True]
+    assert [access.can_see(PRIVATE, viewer) for viewer in ("alice", "bob", None)] == [True, False, False]
+
+
+def test_only_the_author_may_change() -> None:
+    access.require_author(IMAGE, "alice")
+    access.require_author(PRIVATE, "alice")
+    with pytest.raises(PermissionDeniedError):
+        access.require_author(IMAGE, "bob")
+    with pytest.raises(ImageNotFoundError):
+        access.require_author(PRIVATE, "bob")
+    for image in (IMAGE, PRIVATE, ORPHAN):
+        with pytest.raises(AuthenticationError):
+            access.require_author(image, None)
+
+
+def test_what_was_made_anonymously_is_nobodys_to_change() -> None:
+    with pytest.raises(PermissionDeniedError):
+        access.require_author(ORPHAN, "alice")

@@ -1,0 +1,301 @@
+"""Delivering bytes: headers, conditions, ranges, and a store that fails on the way."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
+from pixyproxy.domain import errors
+from pixyproxy.domain.filename import filename_problem
+from pixyproxy.domain.image import GeneratedImage
+from pixyproxy.entrypoints.http.representation.content_response import content_disposition
+from pixyproxy.ports.blob_store import BlobReader
+from tests.fakes.core import PNG
+from tests.fixtures.http_app import ALICE, HttpHouse, basic, http_house, log_lines
+
+ETAG = f'"{hashlib.sha256(PNG).hexdigest()}"'
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[HttpHouse]:
+    async with http_house() as opened:
+        yield opened
+
+
+async def test_the_whole_image_with_all_its_headers(house: HttpHouse) -> None:
+    detail = await house.create(prompt="Ente 🦆 ÖÄ")
+    answer = await house.client.get(detail["content_url"])
+    assert (answer.status_code, answer.content) == (200, PNG)
+    headers = answer.headers
+    assert headers["content-type"] == "image/png"
+    assert headers["content-length"] == str(len(PNG))
+    assert headers["etag"] == ETAG
+    assert headers["accept-ranges"] == "bytes"
+    assert headers["cache-control"] == "public, max-age=3600"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-disposition"] == content_disposition(detail["filename"])
+    assert re.fullmatch(r"Sat, 21 Nov 2026 10:00:\d\d GMT", headers["last-modified"])
+
+
+async def test_a_private_image_is_kept_by_no_cache(house: HttpHouse) -> None:
+    detail = await house.create(visibility="private")
+    for headers in ({}, {"If-None-Match": ETAG}, {"Range": "bytes=0-1"}):
+        answer = await house.client.get(detail["content_url"], headers=headers, auth=basic(ALICE))
+        assert answer.headers["cache-control"] == "private, no-store"
+
+
+async def test_a_drawing_cannot_act_as_a_page_of_the_service(house: HttpHouse) -> None:
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>1</script></svg>'
+    house.generator.outcome = GeneratedImage(drawing)
+    image = await house.create()
+    assert (image["media_type"], image["filename"][-4:]) == ("image/svg+xml", ".svg")
+    answer = await house.client.get(image["content_url"])
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_what_the_client_has_is_not_read(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await house.create()
+
+    async def read(*_: object, **__: object) -> BlobReader:
+        raise AssertionError("the store was asked")
+
+    monkeypatch.setattr(house.blobs, "read", read)
+    answer = await house.client.get(detail["content_url"], headers={"If-None-Match": f'"x", W/{ETAG}'})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert (answer.headers["etag"], answer.headers["cache-control"]) == (ETAG, "public, max-age=3600")
+    assert "content-type" not in answer.headers
+    answer = await house.client.head(detail["content_url"])
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(PNG)))
+    answer = await house.client.head(detail["content_url"], headers={"If-None-Match": ETAG})
+    assert answer.status_code == 304
+
+
+async def test_conditions_in_several_lines_are_one_list(house: HttpHouse) -> None:
+    detail = await house.create()
+    headers = [(b"if-none-match", b'"x"'), (b"if-none-match", ETAG.encode())]
+    answer = await house.raw("GET", detail["content_url"], headers=headers)
+    assert answer.status == 304
+
+
+async def test_a_part_of_the_image(house: HttpHouse) -> None:
+    detail = await house.create()
+    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=1-3"})
+    assert (answer.status_code, answer.content) == (206, PNG[1:4])
+    assert answer.headers["content-range"] == f"bytes 1-3/{len(PNG)}"
+    assert answer.headers["content-length"] == "3"
+    assert answer.headers["etag"] == ETAG
+    assert answer.headers["content-type"] == "image/png"
+
+
+async def test_ranges_are_for_get_only(house: HttpHouse) -> None:
+    """RFC 9110, section 14.2."""
+    detail = await house.create()
+    for wanted in ("bytes=1-3", "bytes=5000-"):
+        answer = await house.client.head(detail["content_url"], headers={"Range": wanted})
+        assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(PNG)))
+        assert "content-range" not in answer.headers
+
+
+async def test_a_range_beyond_the_image_is_a_problem_that_names_its_size(house: HttpHouse) -> None:
+    detail = await house.create()
+    answer = await house.client.get(detail["content_url"], headers={"Range": f"bytes={len(PNG)}-"})
+    assert (answer.status_code, answer.json()["code"]) == (416, "range-not-satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(PNG)}"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_failed_precondition_is_a_problem(house: HttpHouse) -> None:
+    detail = await house.create()
+    answer = await house.client.get(detail["content_url"], headers={"If-Match": '"other"'})
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition-failed")
+
+
+async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images/") as house:
+        detail = await house.create()
+        location = f"ab/cd/{detail['guid']}.bin"
+
+        async def named(guid: str, *, size: int) -> str:
+            assert (guid, size) == (detail["guid"], len(PNG))
+            return location
+
+        # The store of this house has no files: what it cannot name is sent.
+        answer = await house.client.get(detail["content_url"])
+        assert (answer.status_code, answer.content) == (200, PNG)
+        monkeypatch.setattr(house.blobs, "location", named)
+        for headers in ({}, {"Range": "bytes=1-3"}, {"If-None-Match": '"other"'}):
+            answer = await house.client.get(detail["content_url"], headers=headers)
+            assert (answer.status_code, answer.content) == (200, b""), headers
+            assert answer.headers["x-accel-redirect"] == f"/_images/{location}"
+            assert (answer.headers["etag"], answer.headers["content-type"]) == (ETAG, "image/png")
+            assert answer.headers["cache-control"] == "public, max-age=3600"
+            assert answer.headers["x-accel-expires"] == "1"
+            assert answer.headers["content-disposition"] == content_disposition(detail["filename"])
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "content-range" not in answer.headers
+        # nginx would judge these by the date of the file, or sends several ranges.
+        for headers, status, content in (
+            ({"If-Match": ETAG}, 200, PNG),
+            ({"If-Unmodified-Since": "Sat, 21 Nov 2099 10:00:00 GMT"}, 200, PNG),
+            ({"Range": "bytes=1-3", "If-Range": ETAG}, 206, PNG[1:4]),
+            ({"Range": "bytes=1-3", "If-Range": '"other"'}, 200, PNG),
+            ({"Range": "bytes=0-0,2-3"}, 200, PNG),
+        ):
+            answer = await house.client.get(detail["content_url"], headers=headers)
+            assert (answer.status_code, answer.content) == (status, content), headers
+            assert not {"x-accel-redirect", "x-accel-expires"} & set(answer.headers)
+        answer = await house.client.get(detail["content_url"], headers={"If-None-Match": ETAG})
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (304, False)
+        answer = await house.client.head(detail["content_url"])
+        assert (answer.headers["content-length"], "x-accel-redirect" in answer.headers) == (str(len(PNG)), False)
+        private = await house.create(visibility="private")
+        answer = await house.client.get(private["content_url"])
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (404, False)
+
+        async def named_too(guid: str, *, size: int) -> str:
+            return f"ab/cd/{guid}.bin"
+
+        # What its author sees is for nobody else.
+        monkeypatch.setattr(house.blobs, "location", named_too)
+        answer = await house.client.get(private["content_url"], auth=basic(ALICE))
+        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (200, True)
+        assert "x-accel-expires" not in answer.headers
+
+
+async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images") as house:
+        detail = await house.create()
+
+        async def named(guid: str, *, size: int) -> str:
+            raise errors.BlobMissingError("gone", guid=guid)
+
+        monkeypatch.setattr(house.blobs, "location", named)
+        answer = await house.client.get(detail["content_url"])
+        assert (answer.status_code, answer.json()["code"]) == (500, "blob-missing")
+        assert "x-accel-redirect" not in answer.headers
+
+
+async def test_access_goes_before_conditions_and_ranges(house: HttpHouse) -> None:
+    detail = await house.create(visibility="private")
+    for headers in ({"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=0-0"}, {"Range": "bytes=99999-"}):
+        answer = await house.client.get(detail["content_url"], headers=headers)
+        assert answer.status_code == 404, headers
+
+
+async def test_an_image_without_bytes_is_not_ready(house: HttpHouse) -> None:
+    house.generator.outcome = errors.PromptRejectedError("no")
+    refused = await house.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
+    answer = await house.client.get(f"/image/{refused.json()['guid']}/content")
+    assert (answer.status_code, answer.json()["code"]) == (409, "image-not-ready")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_bytes_that_are_gone_or_changed_are_a_fault_of_the_service(house: HttpHouse) -> None:
+    detail = await house.create()
+    await house.blobs.put(detail["guid"], b"other", {})
+    answer = await house.client.get(detail["content_url"])
+    assert (answer.status_code, answer.json()["code"]) == (500, "blob-corrupt")
+    assert {"etag", "content-disposition"}.isdisjoint(answer.headers)
+    await house.blobs.delete(detail["guid"])
+    answer = await house.client.get(detail["content_url"])
+    assert (answer.status_code, answer.json()["code"]) == (500, "blob-missing")
+
+
+class PiecesReader(BlobReader):
+    """Four bytes at a time; fails after `good` pieces if there are more; counts how often it was closed."""
+
+    def __init__(self, data: bytes, good: int) -> None:
+        self._pieces = [data[i : i + 4] for i in range(0, len(data), 4)]
+        self._good = good
+        self.first = self._pieces[0]
+        self._next = 1
+        self.closed = 0
+
+    async def __anext__(self) -> bytes:
+        if self._next == len(self._pieces):
+            raise StopAsyncIteration
+        if self._next == self._good:
+            raise errors.BlobStoreError("the disk is gone")
+        self._next += 1
+        return self._pieces[self._next - 1]
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+async def read_in_pieces(house: HttpHouse, monkeypatch: pytest.MonkeyPatch, good: int = 1000) -> list[PiecesReader]:
+    readers: list[PiecesReader] = []
+    original = MemoryBlobStore.read
+
+    async def read(guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
+        async with await original(house.blobs, guid, size=size, start=start, stop=stop) as whole:
+            readers.append(PiecesReader(whole.first, good))
+        return readers[-1]
+
+    monkeypatch.setattr(house.blobs, "read", read)
+    return readers
+
+
+async def test_a_large_image_goes_out_in_pieces(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PNG + bytes(range(100))
+    house.generator.outcome = GeneratedImage(data)
+    detail = await house.create()
+    readers = await read_in_pieces(house, monkeypatch)
+    answer = await house.client.get(detail["content_url"])
+    assert (answer.content, answer.headers["content-length"]) == (data, str(len(data)))
+    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=10-99"})
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (206, data[10:100], "90")
+    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=0-1"})
+    assert answer.content == data[:2]
+    assert [reader.closed for reader in readers] == [1, 1, 1]
+
+
+async def test_a_stream_that_breaks_off_is_left_short(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await house.create()
+    readers = await read_in_pieces(house, monkeypatch, good=2)
+    with log_lines() as lines:
+        answer = await house.raw("GET", detail["content_url"])
+    assert (answer.status, answer.body, answer.complete) == (200, PNG[:8], False)
+    assert answer.header("content-length") == str(len(PNG))
+    assert readers[0].closed == 1
+    [start, broken, end] = lines
+    assert "REQUEST START" in start
+    assert "ERROR" in broken
+    assert "BlobStoreError: the disk is gone" in broken
+    assert f"REQUEST END GET {detail['content_url']} 200 8B" in end
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("duck.png", 'inline; filename="duck.png"'),
+        ("a duck; x=1.png", 'inline; filename="a duck; x=1.png"'),
+        ('a"b.png', "inline; filename=\"a_b.png\"; filename*=UTF-8''a%22b.png"),
+        ("a\\b.png", "inline; filename=\"a_b.png\"; filename*=UTF-8''a%5Cb.png"),
+        ("100%25.png", "inline; filename=\"100_25.png\"; filename*=UTF-8''100%2525.png"),
+        ("enté.png", "inline; filename=\"ent_.png\"; filename*=UTF-8''ent%C3%A9.png"),
+        ("鸭子.png", "inline; filename=\"__.png\"; filename*=UTF-8''%E9%B8%AD%E5%AD%90.png"),
+        ("🦆.png", "inline; filename=\"_.png\"; filename*=UTF-8''%F0%9F%A6%86.png"),
+        ("a\r\nX-Y: z", "inline; filename=\"a__X-Y: z\"; filename*=UTF-8''a%0D%0AX-Y%3A%20z"),
+        ("*'()!.png", "inline; filename=\"*'()!.png\""),
+    ],
+)  # fmt: skip
+def test_the_file_name_in_any_script(filename: str, expected: str) -> None:
+    assert content_disposition(filename) == expected
+
+
+@settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.text(max_size=80).filter(lambda name: filename_problem(name) is None))
+def test_a_file_name_arrives_and_cannot_break_out(filename: str) -> None:
+    value = content_disposition(filename)
+    assert value.isascii()
+    assert value.isprintable()
+    found = re.fullmatch(r"inline; filename=\"([^\"\\%]*)\"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]*))?", value)
+    assert found is not None
+    assert (unquote(found[2]) if found[2] is not None else found[1]) == filename

@@ -1,0 +1,201 @@
+"""Thumbnails over HTTP: formats, headers, conditions, refusals."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from PIL import Image
+from starlette.requests import Request
+
+from pixyproxy.domain.image import GeneratedImage
+from pixyproxy.entrypoints.http.api.preferences import accepts
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
+
+
+def png(size: tuple[int, int] = (640, 480)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, "red").save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[HttpHouse]:
+    async with http_house() as opened:
+        opened.generator.outcome = GeneratedImage(png())
+        yield opened
+
+
+async def test_a_thumbnail_with_all_its_headers(house: HttpHouse) -> None:
+    detail = await house.create(prompt="Ente 🦆 ÖÄ", filename="Önt.png")
+    assert detail["thumbnail_url"] == f"/image/{detail['guid']}/thumbnail"
+    assert detail["placeholder"] is None
+    answer = await house.client.get(detail["thumbnail_url"])
+    found = Image.open(io.BytesIO(answer.content))
+    assert (answer.status_code, found.format, found.size) == (200, "WEBP", (256, 192))
+    headers = answer.headers
+    assert headers["content-type"] == "image/webp"
+    assert headers["content-length"] == str(len(answer.content))
+    assert headers["etag"] == f'"{detail["sha256"][:32]}-256.webp"'
+    assert headers["vary"] == "Accept"
+    assert headers["cache-control"] == "public, max-age=3600"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-disposition"] == "inline; filename=\"_nt.webp\"; filename*=UTF-8''%C3%96nt.webp"
+    content = await house.client.get(detail["content_url"])
+    assert headers["last-modified"] == content.headers["last-modified"]
+    head = await house.client.head(detail["thumbnail_url"])
+    assert (head.status_code, dict(head.headers) | {"x-request-id": ""}) == (200, dict(headers) | {"x-request-id": ""})
+
+
+@pytest.mark.parametrize(("size", "expected"), [(128, (128, 96)), (512, (512, 384)), (1024, (640, 480))])
+async def test_the_sizes(house: HttpHouse, size: int, expected: tuple[int, int]) -> None:
+    detail = await house.create()
+    answer = await house.client.get(detail["thumbnail_url"], params={"size": size})
+    assert Image.open(io.BytesIO(answer.content)).size == expected
+    assert f"-{size}." in answer.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "query", ["size=0", "size=300", "size=", "size=256.0", "size=%C3", "size=128&size=256", "width=3", "size=ten"]
+)
+async def test_another_size_or_parameter_is_refused(house: HttpHouse, query: str) -> None:
+    detail = await house.create()
+    answer = await house.client.get(f"{detail['thumbnail_url']}?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+    assert answer.json()["errors"][0]["loc"][0] in {"size", "width", "query"}
+
+
+async def test_jpeg_where_webp_is_excluded(house: HttpHouse) -> None:
+    detail = await house.create(filename="duck.png")
+    answer = await house.client.get(detail["thumbnail_url"], headers={"Accept": "image/png, image/jpeg"})
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-disposition"] == 'inline; filename="duck.jpg"'
+    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["etag"].endswith('-256.jpg"')
+    assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ([], True),
+        ([""], True),
+        (["*/*"], True),
+        (["image/*"], True),
+        (["IMAGE/WebP"], True),
+        (["image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"], True),
+        (["image/png", "image/webp;q=0.1"], True),
+        (["image/jpeg"], False),
+        (["text/html, image/png;q=0.5"], False),
+        (["image/webp;q=0"], False),
+        (["image/webp; q=0.000, */*"], False),
+        (["*/*, image/webp;Q=0"], False),
+        (["image/*;q=0, */*"], False),
+        (["image/*;q=0, image/webp"], True),
+        (["*/*;q=0"], False),
+        (["*/*;q=0", "image/*"], True),
+        (["image/webp;q=0.001"], True),
+        (["image/webp;level=1"], False),
+        (["text/webp, webp, ;;,"], False),
+    ],
+)
+def test_what_a_client_accepts(accept: list[str], expected: bool) -> None:
+    headers = [(b"accept", value.encode()) for value in accept]
+    assert accepts(Request({"type": "http", "headers": headers}), "image/webp") is expected
+
+
+async def test_what_the_client_has_is_neither_read_nor_made(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await house.create()
+    etag = f'"{detail["sha256"][:32]}-256.webp"'
+
+    async def refuse(*_: object, **__: object) -> Any:
+        raise AssertionError("the store or the scaler was asked")
+
+    for name in ("read", "read_derivative", "put_derivative"):
+        monkeypatch.setattr(house.blobs, name, refuse)
+    monkeypatch.setattr(house.container.scaler(), "scale", refuse)
+    for condition in ({"If-None-Match": f'"x", W/{etag}'}, {"If-Modified-Since": "Sat, 21 Nov 2026 11:00:00 GMT"}):
+        answer = await house.client.get(detail["thumbnail_url"], headers=condition)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+        assert answer.headers["vary"] == "Accept"
+        assert answer.headers["cache-control"] == "public, max-age=3600"
+        assert "content-type" not in answer.headers
+    answer = await house.client.get(detail["thumbnail_url"], headers={"If-Match": '"other"'})
+    assert answer.status_code == 412
+
+
+async def test_the_tag_of_another_size_or_format_is_not_what_the_client_has(house: HttpHouse) -> None:
+    detail = await house.create()
+    etag = f'"{detail["sha256"][:32]}-256.webp"'
+    for url, accept in (("?size=128", "*/*"), ("", "image/jpeg")):
+        headers = {"If-None-Match": etag, "Accept": accept}
+        assert (await house.client.get(detail["thumbnail_url"] + url, headers=headers)).status_code == 200
+
+
+async def test_who_may_see_it(house: HttpHouse) -> None:
+    detail = await house.create(visibility="private")
+    etag = f'"{detail["sha256"][:32]}-256.webp"'
+    own = await house.client.get(detail["thumbnail_url"], auth=basic(ALICE))
+    assert (own.status_code, own.headers["cache-control"]) == (200, "private, no-store")
+    missing = await house.client.get(f"/image/{MISSING}/thumbnail")
+    for auth in (None, BOB):
+        refused = await house.client.get(detail["thumbnail_url"], auth=basic(auth), headers={"If-None-Match": etag})
+        assert refused.status_code == missing.status_code == 404
+        assert refused.json()["detail"] == missing.json()["detail"]
+    assert (await house.client.get("/image/nonsense/thumbnail")).status_code == 404
+
+
+async def test_a_signed_address_opens_it(house: HttpHouse) -> None:
+    detail = await house.create(visibility="private")
+    signed = dict(parse_qsl(house.container.signed_urls().query_for(detail["guid"])))
+    answer = await house.client.get(detail["thumbnail_url"], params=signed | {"size": "128"})
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-store")
+    for wrong in ({"expires": signed["expires"]}, signed | {"signature": "x"}, signed | {"expires": "1"}):
+        assert (await house.client.get(detail["thumbnail_url"], params=wrong)).status_code == 404
+
+
+async def test_there_is_none_of_a_drawing_or_of_a_damaged_picture(house: HttpHouse) -> None:
+    for data in (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', png()[:60]):
+        house.generator.outcome = GeneratedImage(data)
+        detail = await house.create()
+        answer = await house.client.get(detail["thumbnail_url"])
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
+        assert (await house.client.get(detail["content_url"])).status_code == 200
+
+
+async def test_there_is_none_before_the_image_is_ready(house: HttpHouse) -> None:
+    house.generator.gate = asyncio.Event()
+    begun = await house.client.post("/image", json={"prompt": "x"}, headers={"Prefer": "respond-async"})
+    url = begun.json()["thumbnail_url"]
+    answer = await house.client.get(url)
+    assert (answer.status_code, answer.headers["retry-after"]) == (409, "2")
+    house.generator.gate.set()
+    await house.container.generations().drain(60)
+    assert (await house.client.get(f"{url}/")).status_code == 200
+
+
+async def test_it_is_made_once_and_brings_the_placeholder(house: HttpHouse) -> None:
+    detail = await house.create()
+    with log_lines() as lines:
+        for _ in range(3):
+            await house.client.get(detail["thumbnail_url"])
+    assert sum("a thumbnail of image" in line for line in lines) == 1
+    found = (await house.client.get(f"/image/{detail['guid']}")).json()
+    assert found["placeholder"].startswith("data:image/webp;base64,")
+    assert found["updated_at"] == detail["updated_at"]
+
+
+async def test_it_is_documented(house: HttpHouse) -> None:
+    document = (await house.client.get("/openapi.json")).json()
+    route = document["paths"]["/image/{guid}/thumbnail"]["get"]
+    assert [(one["name"], one["in"]) for one in route["parameters"]] == [
+        ("guid", "path"), ("size", "query"), ("expires", "query"), ("signature", "query"),
+    ]  # fmt: skip
+    size = next(one for one in route["parameters"] if one["name"] == "size")["schema"]
+    assert (size["enum"], size["default"]) == ([128, 256, 512, 1024], 256)
+    assert {"200", "304", "401", "404", "409", "412", "422", "503"} <= set(route["responses"])
+    assert set(route["responses"]["200"]["content"]) == {"image/webp", "image/jpeg"}
+    assert "GetThumbnail" not in document["components"]["schemas"]

@@ -1,0 +1,210 @@
+"""The request log: two lines for every request, whatever becomes of it."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pixyproxy.domain.errors import GeneratorRequestError, PromptRejectedError
+from pixyproxy.entrypoints.http.middleware.request_log import RequestIds
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
+
+ID = r"[^\s\[\]]+-\d{8}T\d{12}-\d+"
+HEAD = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} INFO (?P<id>{ID}) \[\d+\] \[(?P<where>[\w<>-]+:\d+)\] "
+START = re.compile(HEAD + r"REQUEST START (?P<what>\S+ .*)")
+END = re.compile(HEAD + r"REQUEST END (?P<what>\S+ .*) (?P<status>\d{3}) (?P<bytes>\d+)B (?P<ms>\d+\.\d)ms")
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[HttpHouse]:
+    async with http_house() as opened:
+        yield opened
+
+
+def pair(lines: list[str]) -> tuple[re.Match[str], re.Match[str]]:
+    """The two lines of the one request that was logged, after comparing what they have in common."""
+    [start] = [found for line in lines if (found := START.fullmatch(line))]
+    [end] = [found for line in lines if (found := END.fullmatch(line))]
+    assert sum("REQUEST" in line for line in lines) == 2
+    assert start.group("id", "where", "what") == end.group("id", "where", "what")
+    assert lines[0] == start.string
+    return start, end
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "extra", "status", "name"),
+    [
+        ("GET", "/image", {}, 200, "list_images"),
+        ("GET", "/image/", {}, 200, "list_images"),
+        ("HEAD", "/image", {}, 200, "list_images"),
+        ("GET", f"/image/{MISSING}", {}, 404, "get_image"),
+        ("GET", "/image/5/content", {}, 404, "get_content"),
+        ("GET", "/nowhere", {}, 404, "-"),
+        ("PUT", "/image", {}, 405, "-"),
+        ("GET", "/image?x=1", {}, 422, "list_images"),
+        ("POST", "/image", {"json": {"prompt": ""}}, 422, "create_image"),
+        ("POST", "/image", {"json": {"prompt": "x"}}, 200, "create_image"),
+        ("POST", "/image", {"content": b"x"}, 415, "create_image"),
+        ("PATCH", f"/image/{MISSING}", {}, 401, "update_image"),
+        ("DELETE", f"/image/{MISSING}", {"auth": basic(ALICE)}, 404, "delete_image"),
+        ("GET", "/image", {"auth": basic(("alice", "wrong"))}, 401, "list_images"),
+        ("GET", "/user/me", {"auth": basic(BOB)}, 200, "get_me"),
+        ("GET", "/docs", {}, 200, "get_docs"),
+        ("GET", "/docs/assets/swagger-ui.css", {}, 200, "-"),
+        ("GET", "/healthz", {}, 200, "get_health"),
+    ],
+)
+async def test_every_request_writes_two_lines(
+    method: str, path: str, extra: dict[str, Any], status: int, name: str, house: HttpHouse
+) -> None:
+    with log_lines() as lines:
+        answer = await house.client.request(method, path, **extra)
+    start, end = pair(lines)
+    assert answer.status_code == status == int(end["status"])
+    assert start["what"] == f"{method} {path.partition('?')[0]}"
+    assert start["where"].partition(":")[0] == name
+    assert int(end["bytes"]) == len(answer.content)
+    assert answer.headers["x-request-id"] == start["id"]
+
+
+async def test_an_error_in_a_handler_writes_two_lines(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house.container.image_service(), "get", fail)
+    with log_lines() as lines:
+        await house.client.get(f"/image/{MISSING}")
+    start, end = pair(lines)
+    assert end["status"] == "500"
+    [error] = [line for line in lines if " ERROR " in line]
+    assert f" {start['id']} " in error
+    assert lines[-1] == end.string
+
+
+async def test_a_client_that_hangs_up_before_the_answer_writes_two_lines(house: HttpHouse) -> None:
+    house.generator.gate = asyncio.Event()
+    body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
+    with log_lines() as lines:
+        request = house.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
+        task = asyncio.create_task(request)
+        while not house.generator.requests:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    _, end = pair(lines)
+    assert end.group("status", "bytes") == ("499", "0")
+    with log_lines() as lines:
+        house.generator.gate.set()
+        assert await house.container.generations().drain(10) == 0
+    assert len((await house.client.get("/image")).json()) == 1
+    assert not any("REQUEST" in line for line in lines[:-2])
+
+
+async def test_the_end_comes_after_the_last_byte(house: HttpHouse) -> None:
+    detail = await house.create()
+    with log_lines() as lines:
+        answer = await house.raw("GET", detail["content_url"])
+        assert answer.complete
+    _, end = pair(lines)
+    assert int(end["bytes"]) == len(answer.body)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a%0A2026-11-21%2010:00:00,123%20INFO%20x%20[1]%20[f:1]%20REQUEST%20END%20GET%20/%20200%200B%201.0ms",
+        "/a%0D%0Aforged",
+        "/%1B[2J%1B]0;title%07",
+        "/%C2%85x%E2%80%A8y%E2%80%A9z",
+        "/%00%08%7F",
+        "/%E2%80%AEtxet%20desrever",
+        "/%25s%25d%25(x)s%25n{0}{x}",
+        "/%FF%FE",
+    ],
+)
+async def test_a_path_cannot_break_or_forge_a_line(path: str, house: HttpHouse) -> None:
+    with log_lines() as lines:
+        answer = await house.client.get(path)
+    assert answer.status_code == 404
+    assert len(lines) == 2
+    start, end = pair(lines)
+    assert end["status"] == "404"
+    assert start["what"].isprintable()
+
+
+async def test_a_method_is_text_from_outside_too(house: HttpHouse) -> None:
+    with log_lines() as lines:
+        await house.raw("GET\nforged", "/")
+    assert len(lines) == 2
+
+
+async def test_what_is_private_never_reaches_the_log(house: HttpHouse) -> None:
+    prompt, query = "velvet-prompt-words", "velvet-query-words"
+    password = ALICE[1]
+    token = basic(ALICE)._auth_header if basic(ALICE) else ""  # type: ignore[union-attr]
+    with log_lines() as lines:
+        detail = await house.create(prompt=prompt, filename="velvet-name.png", tags=["velvet-tag"])
+        await house.client.get("/image", params={"prompt": query}, auth=basic(ALICE))
+        await house.client.get("/image", params={"nonsense": query})
+        await house.client.post(
+            "/image", content=f'{{"prompt": "{prompt}"', headers={"Content-Type": "application/json"}
+        )
+        await house.client.post("/image", json={"prompt": prompt, prompt: 1, "visibility": prompt})
+        await house.client.get("/image", auth=basic(("alice", password + "!")))
+        for refusal in (PromptRejectedError, GeneratorRequestError):
+            house.generator.outcome = refusal(f"Your prompt {prompt!r} is refused.")
+            assert prompt in (await house.client.post("/image", json={"prompt": prompt})).text
+        await house.client.delete(f"/image/{detail['guid']}", auth=basic(ALICE))
+    text = "\n".join(lines)
+    for secret in ("velvet", password, password.split()[-1], token, token.split()[-1]):
+        assert secret not in text
+    assert text.count("REQUEST START") == text.count("REQUEST END") == 9
+
+
+async def test_other_lines_carry_the_id_of_their_request(house: HttpHouse) -> None:
+    made: list[str] = []
+
+    def log_something() -> None:
+        logging.getLogger("any").info("generating")
+
+    house.generator.on_call = log_something
+    with log_lines() as lines:
+        answers = await asyncio.gather(*(house.client.post("/image", json={"prompt": str(i)}) for i in range(5)))
+        made = [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(made)) == 5
+    for id_ in made:
+        assert sum(f" {id_} [" in line for line in lines) == 3
+        [other] = [line for line in lines if f" {id_} [" in line and "REQUEST" not in line]
+        assert other.endswith("generating")
+
+
+async def test_requests_side_by_side_keep_their_lines_apart(house: HttpHouse) -> None:
+    with log_lines() as lines:
+        answers = await asyncio.gather(*(house.client.get(f"/nowhere/{i}") for i in range(50)))
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(ids)) == 50
+    for i, id_ in enumerate(ids):
+        pair([line for line in lines if f" {id_} " in line])
+        assert sum(f" /nowhere/{i}" in line for line in lines if f" {id_} " in line) == 2
+
+
+def test_ids_are_unique_and_dated_now_whatever_the_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = RequestIds()
+    before = datetime.now(UTC)
+    made = [ids.next() for _ in range(10_000)]
+    assert len(set(made)) == 10_000
+    assert all(re.fullmatch(ID, id_) for id_ in made)
+    first = datetime.strptime(made[0].split("-")[-2], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+    assert before <= first <= datetime.now(UTC)
+    assert made == sorted(made)
+
+
+def test_the_host_of_an_id_is_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "my host\n[x]-é")
+    assert re.fullmatch(ID, RequestIds().next())
+    assert RequestIds().next().isascii()

@@ -1,0 +1,219 @@
+"""Streams of OpenAI's images API, in this process: events, comments, errors before and after the first byte."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from pixyproxy.domain import errors
+from pixyproxy.domain.image import GeneratedImage, PartialImage
+from pixyproxy.entrypoints.http.openai_api import event_stream
+from pixyproxy.entrypoints.http.openai_api.event_stream import Patience
+from tests.fakes.core import PNG
+from tests.fixtures.http_app import HttpHouse, http_house
+
+IMPATIENT = Patience(first_event_s=0.02, keep_alive_s=0.02)
+PARTIALS = (PartialImage(b"early", 0, {"quality": "low"}), PartialImage(b"later" * 30_000, 1))
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[HttpHouse]:
+    async with http_house() as house:
+        yield house
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpHouse]:
+    monkeypatch.setattr("pixyproxy.entrypoints.http.app.Patience", lambda: IMPATIENT)
+    async with http_house() as house:
+        yield house
+
+
+class Client:
+    """A client below any library: it sees each piece as it is sent, and leaves when it likes."""
+
+    def __init__(self, house: HttpHouse, **body: Any) -> None:
+        self.pieces: list[bytes] = []
+        self.status: int | None = None
+        self.headers: dict[bytes, bytes] = {}
+        self.complete = False
+        self.left = asyncio.Event()
+        self._asked = False
+        self._body = json.dumps({"prompt": "a duck", "stream": True} | body).encode()
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/images/generations",
+            "raw_path": b"/v1/images/generations",
+            "scheme": "http",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+            "server": ("test", 80),
+        }
+        self.task = asyncio.create_task(house.app(scope, self._receive, self._send))  # type: ignore[arg-type]
+
+    async def _receive(self) -> Mapping[str, Any]:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self._body}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], dict(message["headers"])
+        else:
+            self.pieces.append(message["body"])
+            self.complete = not message.get("more_body", False)
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        found = []
+        for block in b"".join(self.pieces).decode().split("\n\n"):
+            if block and not block.startswith(":"):
+                name, data = block.split("\n")
+                found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        return found
+
+
+async def test_early_views_and_then_the_picture(house: HttpHouse) -> None:
+    usage = {"total_tokens": 5}
+    house.generator.partials = PARTIALS
+    house.generator.outcome = GeneratedImage(PNG, usage=usage, reported={"background": "opaque"})
+    client = Client(house, partial_images=2, quality="medium", output_format="webp")
+    await client.task
+    assert (client.status, client.complete) == (200, True)
+    assert client.headers[b"content-type"].startswith(b"text/event-stream")
+    assert client.headers[b"cache-control"] == b"no-store"
+    (one, early), (two, later), (three, final) = client.events()
+    assert (one, two, three) == (
+        "image_generation.partial_image",
+        "image_generation.partial_image",
+        "image_generation.completed",
+    )
+    assert base64.b64decode(early["b64_json"]) == b"early"
+    assert base64.b64decode(later["b64_json"]) == PARTIALS[1].data
+    assert (early["type"], early["partial_image_index"], later["partial_image_index"]) == (one, 0, 1)
+    assert (early["quality"], later["quality"]) == ("low", "medium")
+    assert (early["size"], early["background"], early["output_format"]) == ("auto", "auto", "webp")
+    assert base64.b64decode(final["b64_json"]) == PNG
+    assert (final["type"], final["usage"], final["size"]) == (three, usage, "640x480")
+    assert (final["quality"], final["background"], final["output_format"]) == ("medium", "opaque", "png")
+    assert final["created_at"] > 0
+    detail = (await house.client.get(f"/image/{final['guid']}")).json()
+    assert detail["parameters"] == {"partial_images": 2, "quality": "medium", "output_format": "webp"}
+
+
+async def test_a_generator_without_early_views_answers_with_the_picture_alone(house: HttpHouse) -> None:
+    house.generator.outcome = GeneratedImage(PNG)
+    client = Client(house, partial_images=3)
+    await client.task
+    [(name, final)] = client.events()
+    assert name == "image_generation.completed"
+    assert final["usage"]["total_tokens"] == 0
+
+
+async def test_several_pictures_are_several_events(house: HttpHouse) -> None:
+    client = Client(house, n=2)
+    await client.task
+    assert [name for name, _ in client.events()] == ["image_generation.completed"] * 2
+
+
+async def test_early_views_leave_as_they_come(house: HttpHouse) -> None:
+    house.generator.partials = PARTIALS[:1]
+    house.generator.gate = asyncio.Event()
+    client = Client(house)
+    while not client.events():
+        await asyncio.sleep(0)
+    assert not client.complete
+    house.generator.gate.set()
+    await client.task
+    assert [name for name, _ in client.events()] == ["image_generation.partial_image", "image_generation.completed"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.PromptRejectedError("no"), 400),
+        (errors.GeneratorRateLimitedError("no"), 429),
+        (errors.GeneratorTimeoutError("no"), 504),
+    ],
+)
+async def test_an_error_before_the_first_event_is_an_answer_of_its_own(
+    house: HttpHouse, error: errors.GeneratorError, status: int
+) -> None:
+    house.generator.outcome = error
+    client = Client(house)
+    await client.task
+    assert (client.status, client.headers[b"content-type"]) == (status, b"application/json")
+    assert json.loads(b"".join(client.pieces))["error"]["message"] == "no"
+
+
+async def test_an_error_after_the_first_event_is_an_event(house: HttpHouse) -> None:
+    house.generator.partials = PARTIALS[:1]
+    house.generator.outcome = errors.PromptRejectedError("no")
+    client = Client(house)
+    await client.task
+    assert (client.status, client.complete) == (200, True)
+    name, data = client.events()[-1]
+    assert (name, data["type"]) == ("error", "error")
+    assert (data["error"]["code"], data["error"]["message"]) == ("moderation_blocked", "no")
+
+
+async def test_comments_keep_the_connection_alive_while_there_is_nothing_to_tell(impatient: HttpHouse) -> None:
+    impatient.generator.gate = asyncio.Event()
+    client = Client(impatient)
+    while client.pieces.count(event_stream.KEEP_ALIVE) < 2:
+        await asyncio.sleep(0.01)
+    assert client.status == 200
+    impatient.generator.gate.set()
+    await client.task
+    assert [name for name, _ in client.events()] == ["image_generation.completed"]
+
+
+async def test_an_unexpected_fault_after_the_first_event_is_not_told(
+    impatient: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def fail(*_: Any, **__: Any) -> None:
+        await gate.wait()
+        raise RuntimeError("a secret of the service")
+
+    monkeypatch.setattr(impatient.container.image_service(), "generate", fail)
+    client = Client(impatient)
+    while not client.pieces:
+        await asyncio.sleep(0.01)
+    gate.set()
+    await client.task
+    [(name, data)] = client.events()
+    assert (name, data["error"]["type"]) == ("error", "server_error")
+    assert b"secret" not in b"".join(client.pieces)
+
+
+async def test_the_picture_is_stored_though_the_client_has_left(impatient: HttpHouse) -> None:
+    impatient.generator.gate = asyncio.Event()
+    client = Client(impatient)
+    while not client.pieces:
+        await asyncio.sleep(0.01)
+    client.left.set()
+    await client.task
+    assert not client.complete
+    impatient.generator.gate.set()
+    while not (found := (await impatient.client.get("/image")).json()):
+        await asyncio.sleep(0.01)
+    assert (await impatient.client.get(found[0]["content_url"])).content == PNG
+
+
+async def test_a_repeat_is_told_the_picture_alone(house: HttpHouse) -> None:
+    house.generator.partials = PARTIALS
+    body = {"json": {"prompt": "a duck", "stream": True}, "headers": {"Idempotency-Key": "k"}}
+    first = await house.client.post("/v1/images/generations", **body)
+    second = await house.client.post("/v1/images/generations", **body)
+    assert first.text.count("event: ") == 3
+    assert second.text.count("event: ") == 1
+    assert second.text.split("\n\n")[0] == first.text.split("\n\n")[2]
+    assert len(house.generator.requests) == 1

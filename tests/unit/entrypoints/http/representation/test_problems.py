@@ -1,0 +1,194 @@
+"""Errors: one table, one handler, one form."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from pixyproxy.domain import errors
+from pixyproxy.entrypoints.http.representation.problems import CHALLENGE, STATUS_OF, status_of
+from tests.fixtures.http_app import ALICE, MISSING, HttpHouse, basic, http_house, log_lines
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[HttpHouse]:
+    async with http_house() as opened:
+        yield opened
+
+
+def _descendants(kind: type[errors.PixyProxyException]) -> Iterator[type[errors.PixyProxyException]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _descendants(child)
+
+
+def _is_the_cores(kind: type[errors.PixyProxyException]) -> bool:
+    # Settings are read before anything is served, and what an adapter derives is answered as what it derives from.
+    return kind.__module__ == "pixyproxy.domain.errors"
+
+
+def test_what_an_adapter_derives_is_answered_as_what_it_derives_from() -> None:
+    class BrokenPipeToTheDatabaseError(errors.DBConnectionError):
+        """What an adapter might call it."""
+
+    assert status_of(BrokenPipeToTheDatabaseError("x")) == 503
+
+
+def test_every_error_of_the_core_has_its_status() -> None:
+    assert set(STATUS_OF) == set(filter(_is_the_cores, _descendants(errors.PixyProxyException)))
+
+
+def _raised(kind: type[errors.PixyProxyException]) -> errors.PixyProxyException:
+    error = kind("words of the error")
+    error.guid = MISSING
+    return error
+
+
+@pytest.mark.parametrize("kind", sorted(STATUS_OF, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+async def test_an_error_becomes_its_problem(
+    kind: type[errors.PixyProxyException], house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise _raised(kind)
+
+    monkeypatch.setattr(house.container.image_service(), "create", fail)
+    answer = await house.client.post("/image/", json={"prompt": "secret words"})
+    body = answer.json()
+    expected = {
+        "type": f"urn:pixyproxy:problem:{kind.code}",
+        "title": body["title"],
+        "status": STATUS_OF[kind],
+        "detail": "words of the error",
+        "instance": "/image",
+        "code": kind.code,
+        "request_id": answer.headers["x-request-id"],
+        "guid": MISSING,
+    }
+    if kind is errors.DataValidationError:
+        expected["errors"] = []
+    assert body == expected
+    assert body["title"]
+    assert answer.status_code == STATUS_OF[kind]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert (answer.headers.get("www-authenticate") == CHALLENGE) == (answer.status_code == 401)
+    if answer.status_code in {429, 503}:
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (0.2, "1"), (7.2, "8"), (3600.0, "3600")])
+async def test_the_delay_is_in_whole_seconds(
+    seconds: float, header: str, house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.generator.outcome = errors.GeneratorRateLimitedError("slow down", retry_after_s=seconds)
+    answer = await house.client.post("/image", json={"prompt": "x"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, header)
+
+
+async def test_a_refused_prompt_keeps_the_reason_and_the_guid(house: HttpHouse) -> None:
+    house.generator.outcome = errors.PromptRejectedError("The safety system says no.")
+    answer = await house.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["detail"]) == (422, "prompt-rejected", "The safety system says no.")
+    failed = (await house.client.get(f"/image/{body['guid']}", auth=basic(ALICE))).json()
+    assert failed["status"] == "failed"
+    assert failed["error"] == {"code": "prompt-rejected", "message": "The safety system says no."}
+
+
+async def test_invalid_input_is_told_field_by_field(house: HttpHouse) -> None:
+    answer = await house.client.post("/image", json={"prompt": " ", "tags": [5], "x": 1})
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["title"]) == (422, "validation-failed", "Unprocessable Content")
+    assert {tuple(error["loc"]) for error in body["errors"]} == {("prompt",), ("tags", 0), ("x",)}
+    assert all(error["msg"] for error in body["errors"])
+
+
+async def test_an_unexpected_error_tells_nothing_and_logs_everything(
+    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("SELECT secret FROM /srv/path")
+
+    monkeypatch.setattr(house.container.image_service(), "search", fail)
+    with log_lines() as lines:
+        answer = await house.client.get("/image")
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (500, "internal-error")
+    assert "SELECT" not in answer.text
+    assert "Traceback" not in answer.text
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert any("RuntimeError: SELECT secret" in line for line in lines)
+    assert next(line for line in lines if "REQUEST END" in line).split()[-3] == "500"
+
+
+async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is_not(house: HttpHouse) -> None:
+    house.generator.outcome = errors.GeneratorCredentialsError("The generator refuses the credentials.")
+    with log_lines() as lines:
+        await house.client.post("/image", json={"prompt": "x"})
+        await house.client.post("/image", json={"prompt": ""})
+        await house.client.get("/nowhere")
+    [error] = [line for line in lines if " ERROR " in line]
+    assert "answering 502: GeneratorCredentialsError" in error
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/image/x/y/z", "/image//", "/IMAGE", "/image/%2e%2e/secret", "/docs/assets/none"]
+)
+async def test_an_unknown_path_is_a_problem(path: str, house: HttpHouse) -> None:
+    answer = await house.client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["//image", "", "*", "image", "/image\x00"])
+async def test_a_path_that_no_client_would_send_is_unknown(path: str, house: HttpHouse) -> None:
+    assert (await house.raw("GET", path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/image", "GET, HEAD, POST"),
+        ("DELETE", "/image/", "GET, HEAD, POST"),
+        ("OPTIONS", "/image", "GET, HEAD, POST"),
+        ("POST", f"/image/{MISSING}", "DELETE, GET, HEAD, PATCH"),
+        ("POST", f"/image/{MISSING}/content/", "GET, HEAD"),
+        ("POST", "/user/me", "GET, HEAD"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+        ("POST", "/readyz", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("POST", "/docs/assets/swagger-ui.css", "GET, HEAD"),
+        ("BREW", "/image", "GET, HEAD, POST"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allow: str, house: HttpHouse) -> None:
+    answer = await house.client.request(method, path)
+    assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method-not-allowed", allow)
+
+
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [
+        ("/nowhere/%20%0A", "/nowhere/%20%0A"),
+        ("/n%3Fx=1%23y", "/n%3Fx=1%23y"),
+        ("/🦆", "/%F0%9F%A6%86"),
+        ("/a%2Fb", "/a/b"),
+    ],
+)
+async def test_the_instance_is_a_reference(path: str, instance: str, house: HttpHouse) -> None:
+    assert (await house.client.get(path)).json()["instance"] == instance
+
+
+@pytest.mark.parametrize("host", [b"", b"a b", b"evil/path?", b"\xff", b"[", b"x:99999"])
+async def test_a_strange_host_does_no_harm(host: bytes, house: HttpHouse) -> None:
+    answer = await house.raw("GET", "/nowhere", headers=[(b"host", host)])
+    assert answer.status == 404
+    answer = await house.raw("POST", "/healthz", headers=[(b"host", host)])
+    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+
+
+async def test_a_query_string_that_is_no_text_does_no_harm(house: HttpHouse) -> None:
+    assert (await house.raw("GET", "/nowhere", query=b"\xff")).status == 404
+    json = [(b"content-type", b"application/json")]
+    body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
+    answer = await house.raw("POST", "/image", headers=json, query=b"\xff", messages=body)
+    assert answer.status == 200
+    assert answer.header("location").startswith("http://127.0.0.1:8001/image/")
