@@ -23,7 +23,7 @@ from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.application.accounts.user_service import UserService
 from pixyproxy.application.generation.edit_sources import EditSourceReader
-from pixyproxy.application.generation.model_catalog import Models
+from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submitter
@@ -34,7 +34,7 @@ from pixyproxy.application.images.thumbnails import Thumbnails
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
-from pixyproxy.application.maintenance.upkeep import Maintenance
+from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.ports.resource import Resource
@@ -103,10 +103,10 @@ class Container(containers.DeclarativeContainer):
     )
     memory_storage = providers.ThreadSafeSingleton(_adapter("memory.storage", "MemoryStorage"))
     databases: ClassVar = {"SQLite": sqlite_database, "MySQL": mysql_database, "Memory": memory_storage}
-    images = _repositories("image_repository", config.repository, databases)
-    recovery = _repositories("maintenance_repository", config.repository, databases)
-    users = _repositories("user_repository", config.repository, databases)
-    keys = _repositories("api_key_repository", config.repository, databases)
+    image_repository = _repositories("image_repository", config.repository, databases)
+    maintenance_repository = _repositories("maintenance_repository", config.repository, databases)
+    user_repository = _repositories("user_repository", config.repository, databases)
+    api_key_repository = _repositories("api_key_repository", config.repository, databases)
     migrate = providers.Selector(
         config.repository,
         sqlite=providers.Callable(_adapter("sqlite.migrations", "migrate"), config.sqlite_path),
@@ -114,19 +114,21 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Callable(_migrate_memory),
     )
     memory_blobs: providers.Provider[dict[str, Any]] = providers.ThreadSafeSingleton(dict)
-    blobs = providers.Selector(
+    blob_store = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
             FilesystemBlobStore, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
         memory=providers.ThreadSafeSingleton(_adapter("memory.blob_store", "MemoryBlobStore"), memory_blobs),
     )
-    stored = providers.Selector(
+    blob_maintenance = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(
             FilesystemBlobMaintenance, config.images_dir, rescue_dirs=config.rescue_dirs
         ),
-        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_maintenance", "MemoryBlobMaintenance"), memory_blobs),
+        memory=providers.ThreadSafeSingleton(
+            _adapter("memory.blob_maintenance", "MemoryBlobMaintenance"), memory_blobs
+        ),
     )
     generator = providers.Selector(
         config.generator,
@@ -140,14 +142,14 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    placeholders = providers.ThreadSafeSingleton(Placeholders, images, blobs, scaler)
-    finisher = providers.ThreadSafeSingleton(
-        OutcomeRecorder, images, blobs, inspector, clock, on_ready=placeholders.provided.offer
+    placeholders = providers.ThreadSafeSingleton(Placeholders, image_repository, blob_store, scaler)
+    outcome_recorder = providers.ThreadSafeSingleton(
+        OutcomeRecorder, image_repository, blob_store, inspector, clock, on_ready=placeholders.provided.offer
     )
-    generations = providers.ThreadSafeSingleton(
+    generation_runner = providers.ThreadSafeSingleton(
         GenerationRunner,
-        finisher,
-        recovery,
+        outcome_recorder,
+        maintenance_repository,
         generator,
         clock,
         owner=config.process_name,
@@ -155,22 +157,31 @@ class Container(containers.DeclarativeContainer):
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
-    orders = providers.ThreadSafeSingleton(Submitter, images, generations, clock)
-    inputs = providers.ThreadSafeSingleton(EditSourceReader, images, blobs, inspector)
-    image_service = providers.ThreadSafeSingleton(ImageService, images, blobs, orders, inputs, clock)
-    thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, blobs, scaler, placeholders)
-    models = providers.ThreadSafeSingleton(Models, generator)
+    submitter = providers.ThreadSafeSingleton(Submitter, image_repository, generation_runner, clock)
+    edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector)
+    image_service = providers.ThreadSafeSingleton(
+        ImageService, image_repository, blob_store, submitter, edit_source_reader, clock
+    )
+    thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, blob_store, scaler, placeholders)
+    model_catalog = providers.ThreadSafeSingleton(ModelCatalog, generator)
     signed_urls = providers.ThreadSafeSingleton(SignedUrls, secret.provider, clock)
     reconciler = providers.ThreadSafeSingleton(
-        Reconciler, images, recovery, blobs, stored, clock, owner=config.process_name, lease_s=config.lease_s
+        Reconciler,
+        image_repository,
+        maintenance_repository,
+        blob_store,
+        blob_maintenance,
+        clock,
+        owner=config.process_name,
+        lease_s=config.lease_s,
     )
-    maintenance = providers.ThreadSafeSingleton(Maintenance, generations, reconciler, lease_s=config.lease_s)
-    verifier = providers.ThreadSafeSingleton(Verifier, recovery, stored)
-    rebuilder = providers.ThreadSafeSingleton(Rebuilder, recovery, blobs, stored)
-    user_service = providers.ThreadSafeSingleton(UserService, users, hasher, clock)
+    upkeep = providers.ThreadSafeSingleton(Upkeep, generation_runner, reconciler, lease_s=config.lease_s)
+    verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
+    rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_store, blob_maintenance)
+    user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)
     # The secret may have to be made, and building parts makes nothing: whoever needs it asks for it later.
-    key_service = providers.ThreadSafeSingleton(KeyService, keys, clock, secret.provider)
-    readiness = providers.ThreadSafeSingleton(Readiness, images, blobs, generations)
+    key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)
+    readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, generation_runner)
 
 
 def build_container(settings: Settings) -> Container:
@@ -178,9 +189,9 @@ def build_container(settings: Settings) -> Container:
     container = Container()
     container.config.from_dict(_configuration(settings))
     for name, selector, choice in (
-        ("PIXYPROXY_REPOSITORY", container.images, settings.repository),
+        ("PIXYPROXY_REPOSITORY", container.image_repository, settings.repository),
         ("PIXYPROXY_GENERATOR", container.generator, settings.generator),
-        ("PIXYPROXY_BLOB_STORE", container.blobs, settings.blob_store),
+        ("PIXYPROXY_BLOB_STORE", container.blob_store, settings.blob_store),
     ):
         if choice not in selector.providers:
             raise SettingsError(f"{name}: {choice!r} is not known; use one of {', '.join(sorted(selector.providers))}")
@@ -200,12 +211,12 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         "PIXYPROXY_IMAGES_DIR": f" It must be a folder that the service may write; now it is {config['images_dir']}.",
     }
     parts: list[tuple[str, Resource]] = [
-        (database, container.images()),
-        (database, container.users()),
-        (database, container.keys()),
-        (database, container.recovery()),
-        ("PIXYPROXY_IMAGES_DIR", container.blobs()),
-        ("PIXYPROXY_IMAGES_DIR", container.stored()),
+        (database, container.image_repository()),
+        (database, container.user_repository()),
+        (database, container.api_key_repository()),
+        (database, container.maintenance_repository()),
+        ("PIXYPROXY_IMAGES_DIR", container.blob_store()),
+        ("PIXYPROXY_IMAGES_DIR", container.blob_maintenance()),
         ("PIXYPROXY_GENERATOR", container.generator()),
         ("PIXYPROXY_REPOSITORY", container.hasher()),
         ("PIXYPROXY_BLOB_STORE", container.scaler()),

@@ -123,7 +123,7 @@ def _damage_and_look(service: Service, images: list[Image], tmp_path: Path) -> N
 async def _make(service: Service) -> list[Image]:
     container = build_container(service.settings())
     container.generator.override(Noise())
-    container.blobs.override(FilesystemBlobStore(service.images_dir, calls=Unflushed()))
+    container.blob_store.override(FilesystemBlobStore(service.images_dir, calls=Unflushed()))
     await container.migrate(on_script=lambda _: None)
     prompts = [f"large {number}" for number in range(LARGE)] + [f"small {number}" for number in range(DAMAGED - LARGE)]
     prompts = [f"whole {number}" for number in range(WHOLE - 1)] + ["large and whole", *prompts]

@@ -29,20 +29,20 @@ async def test_leases_that_ended_meanwhile_are_renewed_before_anything_is_settle
     generator.gate = asyncio.Event()
     generator.outcome = GeneratedImage(picture("late"))
     container.generator.override(generator)
-    container.recovery.override(SlowRenewal(container.sqlite_database()))
+    container.maintenance_repository.override(SlowRenewal(container.sqlite_database()))
     await container.migrate(on_script=lambda _: None)
     async with opened(container):
         images = container.image_service()
         begun = (await images.create(None, {"prompt": "late"}, wait=False)).image
         await asyncio.sleep(LEASE_S + 0.1)  # nobody renews: the database is away
-        maintenance = asyncio.create_task(container.maintenance().run())
+        maintenance = asyncio.create_task(container.upkeep().run())
         try:
             for _ in range(20):
                 assert (await images.get(None, begun.guid)).status is Status.GENERATING
                 await asyncio.sleep(LEASE_S / 20)
         finally:
             generator.gate.set()
-            await container.generations().drain(10)
+            await container.generation_runner().drain(10)
             maintenance.cancel()
             await asyncio.wait([maintenance])
         assert (await images.get(None, begun.guid)).status is Status.READY

@@ -33,7 +33,7 @@ from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepo
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
-from pixyproxy.application.generation.submission import Created
+from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.application.maintenance.findings import Finding
 from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.domain import errors
@@ -286,7 +286,7 @@ class Machine(RuleBasedStateMachine):
             return RuntimeError("a fault of the adapter")
         return type(FAILURES[outcome])(FAILURES[outcome].message)
 
-    async def _begun(self, viewer: str | None, body: dict[str, Any], key: str | None, wait: bool) -> Created:
+    async def _begun(self, viewer: str | None, body: dict[str, Any], key: str | None, wait: bool) -> GenerationOutcome:
         created = await self.service.create(viewer, body, idempotency_key=key, wait=wait)
         while len(self.generator.requests) < self.calls:
             await asyncio.sleep(0.001)

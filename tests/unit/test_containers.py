@@ -45,9 +45,9 @@ OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
 )
 def test_a_setting_chooses_the_repository(values: dict[str, object], images: type, users: type, tmp_path: Path) -> None:
     container = container_with(tmp_path, **values)
-    assert type(container.images()) is images
-    assert type(container.users()) is users
-    assert container.images() is container.images()
+    assert type(container.image_repository()) is images
+    assert type(container.user_repository()) is users
+    assert container.image_repository() is container.image_repository()
 
 
 @pytest.mark.parametrize(("values", "generator"), [({}, SketchImageGenerator), (OPENAI, OpenAIImageGenerator)])
@@ -93,13 +93,13 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
     blobs, generator, inspector = FailingBlobStore(), ScriptedGenerator(), MagicInspector()
     keys = MemoryApiKeyRepository(storage)
     for provider, part in (
-        (container.images, images),
-        (container.users, users),
-        (container.keys, keys),
+        (container.image_repository, images),
+        (container.user_repository, users),
+        (container.api_key_repository, keys),
         (container.secret, b"s" * 32),
-        (container.recovery, recovery),
-        (container.blobs, blobs),
-        (container.stored, MemoryBlobMaintenance({})),
+        (container.maintenance_repository, recovery),
+        (container.blob_store, blobs),
+        (container.blob_maintenance, MemoryBlobMaintenance({})),
         (container.generator, generator),
         (container.inspector, inspector),
     ):
@@ -134,7 +134,7 @@ async def test_what_was_opened_is_closed_when_a_later_part_fails(tmp_path: Path)
         async with opened(container):
             pass
     with pytest.raises(DBConnectionError):
-        await container.images().ping()
+        await container.image_repository().ping()
 
 
 KEY = "ein Geheimnis mit mehr als 32 Zeichen, größer noch"
@@ -169,7 +169,7 @@ async def test_a_secret_that_is_none_stops_the_start(tmp_path: Path) -> None:
         async with opened(container):
             pass
     with pytest.raises(DBConnectionError):
-        await container.images().ping()
+        await container.image_repository().ping()
 
 
 async def test_keys_outlive_the_process(tmp_path: Path) -> None:

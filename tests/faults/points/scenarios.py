@@ -123,7 +123,7 @@ class Reconcile(Scenario):
 
     async def _interrupted(self, container: Container) -> None:
         now = datetime.now(UTC)
-        await container.images().add(
+        await container.image_repository().add(
             ImageDraft(
                 guid=new_guid(),
                 filename="never.png",
@@ -173,4 +173,4 @@ async def run(world: World, scenario: Scenario, steps: Steps, arm: Callable[[], 
             steps.disarm()
             world.tell(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
         steps.disarm()
-        await container.generations().keep_up()
+        await container.generation_runner().keep_up()

@@ -126,7 +126,7 @@ class World:
         """The real container, opened: only the generator and the hasher are stand-ins, and steps are watched."""
         container = build_container(load_settings())
         container.generator.override(LedgerGenerator(self.ledger, steps))
-        for selector in (container.blobs, container.stored):
+        for selector in (container.blob_store, container.blob_maintenance):
             selector.providers["filesystem"].add_kwargs(calls=SteppedCalls(steps))
         watch_commits(container.sqlite_database() if self.mysql is None else container.mysql_database(), steps)
         async with opened(container):

@@ -9,7 +9,7 @@ from pixyproxy.ports.image_generator import ImageGenerator
 logger = logging.getLogger(__name__)
 
 
-class Models:
+class ModelCatalog:
     """What the generator offers; every method raises a GeneratorError if that cannot be found out."""
 
     def __init__(self, generator: ImageGenerator) -> None:

@@ -45,15 +45,15 @@ _PERSONAL = frozenset({"user", "safety_identifier"})
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class GenerationOutcome:
     """The images that an order got, at least one; `replayed` if an earlier order had them made.
 
-    `made` holds, by GUID, the bytes of those that were made just now.
+    `pictures` holds, by GUID, the bytes of those that were made just now.
     """
 
     images: tuple[Image, ...]
     replayed: bool
-    made: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def image(self) -> Image:
@@ -62,7 +62,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Submission:
     """What is to be made, and for whom (None: an anonymous caller); None leaves a choice to the generator or to us."""
 
     viewer: str | None
@@ -106,13 +106,13 @@ class Submitter:
 
     async def place(
         self,
-        order: Order,
+        order: Submission,
         *,
         idempotency_key: str | None = None,
         retried: bool = False,
         wait: bool = True,
         on_partial: OnPartial | None = None,
-    ) -> Created:
+    ) -> GenerationOutcome:
         """Get the pictures of an order; its inputs are closed when they are no longer needed.
 
         With `retried` and without a key, an order like it of the same caller is joined that is being made or was
@@ -145,11 +145,13 @@ class Submitter:
                     return await self._repeat(*earlier, claim, wait)
                 taken_over = self._close_after(running.task, order)
                 if not wait:
-                    return Created(running.images, replayed=False)
+                    return GenerationOutcome(running.images, replayed=False)
                 with self._unmade.noted(claim):
                     ready = await running.result()
-                return Created(
-                    tuple(one.image for one in ready), replayed=False, made={one.image.guid: one.data for one in ready}
+                return GenerationOutcome(
+                    tuple(one.image for one in ready),
+                    replayed=False,
+                    pictures={one.image.guid: one.data for one in ready},
                 )
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         finally:
@@ -157,7 +159,7 @@ class Submitter:
                 order.inputs.close()
 
     @staticmethod
-    def _close_after(task: asyncio.Task[Any] | None, order: Order) -> bool:
+    def _close_after(task: asyncio.Task[Any] | None, order: Submission) -> bool:
         """Have the inputs closed when a generation ends; False if none is running."""
         if task is None or task.done():
             return False
@@ -174,7 +176,7 @@ class Submitter:
         image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
         return None if image is None else (image, claim.fingerprint)
 
-    async def _repeat(self, image: Image, fingerprint: str, claim: IdempotencyClaim, wait: bool) -> Created:
+    async def _repeat(self, image: Image, fingerprint: str, claim: IdempotencyClaim, wait: bool) -> GenerationOutcome:
         """What an order gets that was placed before."""
         if fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError(
@@ -185,7 +187,7 @@ class Submitter:
             images = [found for one in images if (found := await self._settled(one)) is not None]
         made = tuple(one for one in images if one.error is None)
         if made:
-            return Created(made, replayed=True)
+            return GenerationOutcome(made, replayed=True)
         failed = next((one for one in images if one.error is not None), None)
         if failed is None or failed.error is None:
             raise ImageNotFoundError("The image was deleted.", guid=image.guid)
@@ -213,7 +215,7 @@ class Submitter:
             return None
         return image
 
-    def _drafts(self, order: Order, claim: IdempotencyClaim) -> list[ImageDraft]:
+    def _drafts(self, order: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
         lease_owner, lease_expires_at = self._generations.lease()
         now = self._clock.now()
         guids = [new_guid() for _ in range(order.n)]
@@ -244,7 +246,7 @@ class Submitter:
         ]
 
 
-def _check(order: Order, *, can_edit: bool, generator: str) -> None:
+def _check(order: Submission, *, can_edit: bool, generator: str) -> None:
     if order.viewer is None and order.visibility is Visibility.PRIVATE:
         message = "must be public for an anonymous caller: log in to make a private image"
         raise DataValidationError.at(("visibility",), message)
@@ -254,7 +256,7 @@ def _check(order: Order, *, can_edit: bool, generator: str) -> None:
         )
 
 
-def _request(order: Order) -> GenerationRequest:
+def _request(order: Submission) -> GenerationRequest:
     return GenerationRequest(
         prompt=order.prompt,
         model=order.model,

@@ -5,7 +5,7 @@ import logging
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
 from pixyproxy.application.generation.sidecar import sidecar_of_ready
-from pixyproxy.application.generation.submission import Created, Order, Submitter
+from pixyproxy.application.generation.submission import GenerationOutcome, Submission, Submitter
 from pixyproxy.application.images.content import ImageContent, Verified
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError, ImageNotReadyError
@@ -40,7 +40,7 @@ class ImageService:
 
     async def create(
         self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
-    ) -> Created:
+    ) -> GenerationOutcome:
         """Have a picture made, stored and recorded, and return it; with `wait` False, return once it is begun.
 
         Once the row exists the generation goes on to its end even if this call is cancelled. Raises a
@@ -55,7 +55,7 @@ class ImageService:
         inputs = await self._inputs.read(
             viewer, SourceReferences([StoredSource(guid) for guid in command.edit_of or ()])
         )
-        order = Order(
+        order = Submission(
             viewer=viewer,
             prompt=command.prompt,
             model=command.model,
@@ -76,7 +76,7 @@ class ImageService:
         idempotency_key: str | None = None,
         retried: bool = False,
         on_partial: OnPartial | None = None,
-    ) -> Created:
+    ) -> GenerationOutcome:
         """Have pictures made by one call, from a prompt or from `sources`, whose files are closed sooner or later.
 
         Everything that `create` promises and raises holds for them together. Those that are ready are returned;
@@ -89,7 +89,7 @@ class ImageService:
         except DataValidationError:
             sources.close()
             raise
-        order = Order(
+        order = Submission(
             viewer=viewer,
             prompt=command.prompt,
             model=command.model,

@@ -15,7 +15,7 @@ _RECORD_EVERY_S = 0.5
 """How often is tried to record what could not be recorded: soon after the database is back, it is."""
 
 
-class Maintenance:
+class Upkeep:
     """Runs until it is cancelled; an outage only makes it try again."""
 
     def __init__(self, generations: GenerationRunner, reconciler: Reconciler, *, lease_s: float) -> None:

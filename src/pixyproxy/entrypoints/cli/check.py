@@ -31,7 +31,7 @@ def check(
 
 
 async def _check_parts(container: Container) -> bool:
-    images, blobs, generator = container.images(), container.blobs(), container.generator()
+    images, blobs, generator = container.image_repository(), container.blob_store(), container.generator()
 
     async def database() -> str:
         await images.ping()

@@ -68,12 +68,12 @@ def create_app(container: Container) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with opened(container):
-            maintenance = asyncio.create_task(container.maintenance().run())
+            maintenance = asyncio.create_task(container.upkeep().run())
             warning = asyncio.create_task(models.warn_of_shutdown())
             placeholders = asyncio.create_task(container.placeholders().run())
             yield
             # In flight means paid for: what is being made is stored before the parts close.
-            await container.generations().drain(container.config.drain_s())
+            await container.generation_runner().drain(container.config.drain_s())
             # What can be made again at any time is not waited for.
             await thumbnails.close()
             for task in (maintenance, warning, placeholders):
@@ -97,7 +97,7 @@ def create_app(container: Container) -> FastAPI:
     )
     gate = Gate(container.config.anonymous())
     links = Links(container.config.public_url())
-    images, models, signed_urls = container.image_service(), container.models(), container.signed_urls()
+    images, models, signed_urls = container.image_service(), container.model_catalog(), container.signed_urls()
     thumbnails = container.thumbnails()
     routers = [
         build_read_router(images, gate, links, signed_urls, container.config.accel_prefix()),

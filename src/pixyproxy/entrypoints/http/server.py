@@ -73,7 +73,7 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
         server_header=False,
         timeout_graceful_shutdown=math.ceil(min(settings.drain_s, _LAST_ANSWERS_S)),
     )
-    server = DrainingServer(config, container.generations(), settings.drain_s)
+    server = DrainingServer(config, container.generation_runner(), settings.drain_s)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -1,10 +1,10 @@
-"""Models: looking one up, and the warning of an announced end."""
+"""ModelCatalog: looking one up, and the warning of an announced end."""
 
 import logging
 
 import pytest
 
-from pixyproxy.application.generation.model_catalog import Models
+from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.domain.errors import GeneratorUnavailableError, ModelNotFoundError
 from pixyproxy.domain.image import GeneratorModel
 from tests.fakes.core import ScriptedGenerator
@@ -13,10 +13,10 @@ OLD = GeneratorModel("old", shutdown_date="2027-01-31", is_default=True)
 NEW = GeneratorModel("new", shutdown_date="2028-01-31")
 
 
-def offering(*models: GeneratorModel) -> Models:
+def offering(*models: GeneratorModel) -> ModelCatalog:
     generator = ScriptedGenerator()
     generator.offered = models
-    return Models(generator)
+    return ModelCatalog(generator)
 
 
 async def test_a_model_is_found_by_its_id() -> None:
@@ -50,5 +50,5 @@ async def test_a_generator_that_cannot_be_asked_is_no_warning(
 
     monkeypatch.setattr(generator, "models", fail)
     with caplog.at_level(logging.INFO):
-        await Models(generator).warn_of_shutdown()
+        await ModelCatalog(generator).warn_of_shutdown()
     assert [record.levelno for record in caplog.records] == [logging.INFO]

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pixyproxy.application.generation.submission import Created
+from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import PartialImage
 from pixyproxy.entrypoints.http.openai_api.error_body import document_of
@@ -41,15 +41,15 @@ class Progress:
     """What a generation hands out on its way, and its end."""
 
     partials: asyncio.Queue[PartialImage]
-    outcome: asyncio.Task[Created]
+    outcome: asyncio.Task[GenerationOutcome]
     created_at: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
-    def of(cls, make: Callable[[OnPartial], Awaitable[Created]]) -> "Progress":
+    def of(cls, make: Callable[[OnPartial], Awaitable[GenerationOutcome]]) -> "Progress":
         """Begin to make something."""
         partials: asyncio.Queue[PartialImage] = asyncio.Queue()
 
-        async def run() -> Created:
+        async def run() -> GenerationOutcome:
             return await make(partials.put_nowait)
 
         outcome = asyncio.create_task(run())
@@ -132,7 +132,7 @@ class EventStream(Response):
 
 
 async def begin_stream(
-    make: Callable[[OnPartial], Awaitable[Created]],
+    make: Callable[[OnPartial], Awaitable[GenerationOutcome]],
     kind: str,
     options: Mapping[str, Any],
     presenter: ImagesPresenter,

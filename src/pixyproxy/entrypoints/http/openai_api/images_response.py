@@ -9,7 +9,7 @@ import pybase64
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pixyproxy.application.generation.submission import Created
+from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
@@ -41,7 +41,7 @@ class ImagesPresenter:
         self._content_links = signed_urls
         self._gate = gate
 
-    async def response(self, request: Request, created: Created, *, by_url: bool) -> Response:
+    async def response(self, request: Request, created: GenerationOutcome, *, by_url: bool) -> Response:
         """The whole answer, with the bytes of every picture in base64 or with its address."""
         first = created.images[0]
         document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
@@ -64,7 +64,7 @@ class ImagesPresenter:
             headers["Idempotent-Replayed"] = "true"
         return Base64Response(parts, headers)
 
-    async def completed(self, kind: str, image: Image, created: Created) -> bytes:
+    async def completed(self, kind: str, image: Image, created: GenerationOutcome) -> bytes:
         """The event that hands out a finished picture, one of those that were created."""
         name = f"{kind}.completed"
         members = {
@@ -83,9 +83,9 @@ class ImagesPresenter:
             path = f"{path}?{self._content_links.query_for(image.guid)}"
         return self._links.absolute(request, path)
 
-    async def _bytes(self, image: Image, created: Created) -> bytes:
+    async def _bytes(self, image: Image, created: GenerationOutcome) -> bytes:
         """The bytes just made, else those stored; an error from here on concerns what was paid for."""
-        if (made := created.made.get(image.guid)) is not None:
+        if (made := created.pictures.get(image.guid)) is not None:
             return made
         try:
             async with await self._images.content_of(image).read() as reader:

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.generation.edit_sources import SourceReferences
-from pixyproxy.application.generation.model_catalog import Models
-from pixyproxy.application.generation.submission import Created
+from pixyproxy.application.generation.model_catalog import ModelCatalog
+from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.api.json_body import read_json
@@ -26,14 +26,14 @@ ModelId = Annotated[str, Path(description="The id of a model.")]
 
 
 def build_v1_router(
-    images: ImageService, models: Models, gate: Gate, presenter: ImagesPresenter, patience: Patience
+    images: ImageService, models: ModelCatalog, gate: Gate, presenter: ImagesPresenter, patience: Patience
 ) -> APIRouter:
     """Routes that any client of OpenAI's images API calls unchanged."""
     router = direct_router("openai")
     bodies = EditBodies()
 
     async def answer(
-        request: Request, asked: Asked, kind: str, make: Callable[[OnPartial | None], Awaitable[Created]]
+        request: Request, asked: Asked, kind: str, make: Callable[[OnPartial | None], Awaitable[GenerationOutcome]]
     ) -> Response:
         if asked.stream:
             return await begin_stream(make, kind, asked.wanted, presenter, patience)
@@ -98,7 +98,7 @@ async def _make(
     asked: Asked,
     sources: SourceReferences | None,
     on_partial: OnPartial | None,
-) -> Created:
+) -> GenerationOutcome:
     return await images.generate(
         viewer,
         asked.wanted,

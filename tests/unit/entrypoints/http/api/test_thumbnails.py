@@ -173,7 +173,7 @@ async def test_there_is_none_before_the_image_is_ready(house: HttpHouse) -> None
     answer = await house.client.get(url)
     assert (answer.status_code, answer.headers["retry-after"]) == (409, "2")
     house.generator.gate.set()
-    await house.container.generations().drain(60)
+    await house.container.generation_runner().drain(60)
     assert (await house.client.get(f"{url}/")).status_code == 200
 
 

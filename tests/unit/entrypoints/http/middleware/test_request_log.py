@@ -100,7 +100,7 @@ async def test_a_client_that_hangs_up_before_the_answer_writes_two_lines(house: 
     assert end.group("status", "bytes") == ("499", "0")
     with log_lines() as lines:
         house.generator.gate.set()
-        assert await house.container.generations().drain(10) == 0
+        assert await house.container.generation_runner().drain(10) == 0
     assert len((await house.client.get("/image")).json()) == 1
     assert not any("REQUEST" in line for line in lines[:-2])
 

@@ -263,7 +263,7 @@ async def test_an_edit_is_streamed_under_names_of_its_own(house: HttpHouse) -> N
 
 async def test_a_private_edit_is_for_its_author(house: HttpHouse) -> None:
     answer = await edit(house, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
-    image = await house.container.images().get(answer.json()["data"][0]["guid"])
+    image = await house.container.image_repository().get(answer.json()["data"][0]["guid"])
     assert (image.visibility, image.author) == (Visibility.PRIVATE, "alice")
 
 
@@ -284,7 +284,7 @@ async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(hous
 async def test_a_call_that_is_cancelled_as_it_begins_leaves_the_inputs_open(
     house: HttpHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, images = house.container.image_service(), house.container.images()
+    service, images = house.container.image_service(), house.container.image_repository()
     add_batch, reached, go_on = images.add_batch, asyncio.Event(), asyncio.Event()
 
     async def slow(drafts: Any) -> Any:

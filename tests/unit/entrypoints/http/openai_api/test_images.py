@@ -346,7 +346,7 @@ async def test_a_picture_whose_bytes_cannot_be_read_is_not_asked_for_again(house
     answer = await generate(house, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
     assert recreate_error(answer)["guid"] == entry["guid"]
-    assert (await house.container.images().get(entry["guid"])).status is Status.READY
+    assert (await house.container.image_repository().get(entry["guid"])).status is Status.READY
 
 
 async def test_models_are_listed_and_looked_up(house: HttpHouse) -> None:
