@@ -57,7 +57,7 @@ def test_a_setting_chooses_the_generator(values: dict[str, object], generator: t
 
 @pytest.mark.parametrize(("choice", "store"), [("filesystem", FilesystemBlobStore), ("memory", MemoryBlobStore)])
 def test_a_setting_chooses_the_blob_store(choice: str, store: type, tmp_path: Path) -> None:
-    assert type(container_with(tmp_path, PIXYPROXY_BLOB_STORE=choice).blobs()) is store
+    assert type(container_with(tmp_path, PIXYPROXY_BLOB_STORE=choice).blob_store()) is store
 
 
 @pytest.mark.parametrize("name", ["PIXYPROXY_REPOSITORY", "PIXYPROXY_GENERATOR", "PIXYPROXY_BLOB_STORE"])
