@@ -22,9 +22,9 @@ from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
-from tests.fakes.many_images import CHUNK, Rows, chunks, fill_mysql, fill_sqlite
-from tests.fakes.search_shapes import shapes
-from tests.fixtures.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.sql.many_images import CHUNK, Rows, chunks, fill_mysql, fill_sqlite
+from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.sql.search_shapes import shapes
 
 BUFFER_POOL = "1G"
 ROUNDS = 60

@@ -63,7 +63,7 @@ def upstream(folder: Path, behaviour: str) -> Iterator[str]:
     """A fake of OpenAI's images API that does this with each request; yields its base URL."""
     home = folder / "upstream"
     home.mkdir()
-    command = [sys.executable, "-m", "tests.fakes.openai_upstream", "--port", "0", "--behaviour", behaviour]
+    command = [sys.executable, "-m", "tests.fixtures.openai.upstream", "--port", "0", "--behaviour", behaviour]
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
     with process(command, home, env) as started:
         yield _address(started, "upstream at", home)

@@ -1,3 +1,3 @@
 """Make the shared fixtures known to all tests."""
 
-pytest_plugins = ("tests.fixtures.databases", "tests.fixtures.services")
+pytest_plugins = ("tests.fixtures.sql.databases", "tests.fixtures.services")

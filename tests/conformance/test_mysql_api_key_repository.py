@@ -5,8 +5,8 @@ import pytest
 from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
-from tests.fixtures.mysql_servers import MySQLSettings
-from tests.fixtures.mysql_storage import MySQLTables
+from tests.fixtures.sql.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLKeys(MySQLTables, KeyStorage):

@@ -6,8 +6,8 @@ import pytest
 
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from tests.conformance.contracts.image_repository import ImageRepositoryContract, ImageStorage
-from tests.fixtures.mysql_servers import MySQLSettings
-from tests.fixtures.mysql_storage import MySQLTables
+from tests.fixtures.sql.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLImages(MySQLTables, ImageStorage):

@@ -5,8 +5,8 @@ import pytest
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
-from tests.fixtures.mysql_servers import MySQLSettings
-from tests.fixtures.sql_bounds import TIGHT
+from tests.fixtures.sql.bounds import TIGHT
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 
 class MySQLSearch(SearchStorage):

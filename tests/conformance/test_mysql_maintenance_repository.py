@@ -24,9 +24,9 @@ from tests.conformance.contracts.maintenance_repository import (
     add_leased,
     restorable,
 )
-from tests.fakes.mysql_commit_cutter import CommitCutter
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
-from tests.fixtures.mysql_storage import MySQLTables
+from tests.fixtures.sql.mysql_commit_cutter import CommitCutter
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
+from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLRecords(MySQLTables, RecoveryStorage):

@@ -4,8 +4,8 @@ import pytest
 
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
-from tests.fixtures.mysql_servers import MySQLSettings
-from tests.fixtures.mysql_storage import MySQLTables
+from tests.fixtures.sql.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLUsers(MySQLTables, UserStorage):

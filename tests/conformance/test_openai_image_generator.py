@@ -8,8 +8,8 @@ import pytest
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.image import GenerationRequest
 from tests.conformance.contracts.image_generator import ImageGeneratorContract
-from tests.fakes.openai_behaviours import tokens
-from tests.fakes.openai_upstream import FakeUpstream
+from tests.fixtures.openai.behaviours import tokens
+from tests.fixtures.openai.upstream import FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
 

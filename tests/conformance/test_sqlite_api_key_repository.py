@@ -8,7 +8,7 @@ from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
-from tests.fixtures.sqlite_storage import SQLiteFile
+from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteKeys(SQLiteFile, KeyStorage):

@@ -8,7 +8,7 @@ import pytest
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from tests.conformance.contracts.image_repository import ImageRepositoryContract, ImageStorage
-from tests.fixtures.sqlite_storage import SQLiteFile
+from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteImages(SQLiteFile, ImageStorage):

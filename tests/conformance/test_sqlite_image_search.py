@@ -8,7 +8,7 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
-from tests.fixtures.sql_bounds import TIGHT
+from tests.fixtures.sql.bounds import TIGHT
 
 
 class SQLiteSearch(SearchStorage):

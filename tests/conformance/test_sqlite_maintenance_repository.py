@@ -22,7 +22,7 @@ from tests.conformance.contracts.maintenance_repository import (
     RecoveryStorage,
     restorable,
 )
-from tests.fixtures.sqlite_storage import SQLiteFile
+from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteRecords(SQLiteFile, RecoveryStorage):

@@ -7,7 +7,7 @@ import pytest
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
-from tests.fixtures.sqlite_storage import SQLiteFile
+from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteUsers(SQLiteFile, UserStorage):

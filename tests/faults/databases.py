@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.fixtures.mysql_servers import MySQLSettings, fresh_database, shared_server
+from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database, shared_server
 
 NAMES = ("sqlite", "mysql")
 

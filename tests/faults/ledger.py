@@ -3,8 +3,8 @@
 import random
 from collections import Counter
 
-from tests.fakes.openai_exchange import Received
-from tests.fakes.openai_upstream import GENERATIONS, FakeUpstream
+from tests.fixtures.openai.exchange import Received
+from tests.fixtures.openai.upstream import GENERATIONS, FakeUpstream
 
 PAID_AND_NO_PICTURE = {
     "reset-before-headers",

@@ -19,11 +19,11 @@ from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
-from tests.fakes.core import ScriptedGenerator
-from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
-from tests.fixtures.mysql_servers import in_thread
+from tests.fixtures.core import ScriptedGenerator
+from tests.fixtures.openai.pictures import picture
 from tests.fixtures.service import Service, pixyproxy, problem
+from tests.fixtures.sql.mysql_servers import in_thread
 
 DAMAGED = 1000
 WHOLE = 40

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.openai_upstream import FakeUpstream
 from tests.faults.databases import MySQLDatabase
 from tests.faults.world import PATIENCE_S, World, content_hash, create, wait_until, world_of
-from tests.fixtures.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.openai.upstream import FakeUpstream
+from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
 OUTAGES = 10
 CLIENTS = 6

@@ -7,8 +7,8 @@ from pathlib import Path
 from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, Status
-from tests.fakes.core import ScriptedGenerator
-from tests.fakes.openai_pictures import picture
+from tests.fixtures.core import ScriptedGenerator
+from tests.fixtures.openai.pictures import picture
 from tests.fixtures.service import Service
 
 LEASE_S = 2.0

@@ -8,9 +8,9 @@ import pytest
 
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.image import GeneratedImage, Status
-from tests.fakes.core import ScriptedGenerator
-from tests.fakes.openai_pictures import picture
 from tests.faults.databases import SQLiteDatabase
+from tests.fixtures.core import ScriptedGenerator
+from tests.fixtures.openai.pictures import picture
 from tests.fixtures.service import Service
 
 INTERRUPTED = "UPDATE images SET status = 'generating', sha256 = NULL, size_bytes = NULL, lease_expires_at = NULL"

@@ -43,8 +43,8 @@ from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
 from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
-from tests.fakes.core import ScriptedGenerator, image_service_on
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.core import ScriptedGenerator, image_service_on
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LEASE_S = 60.0
 DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MYSQL"))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.fakes.openai_upstream import GENERATIONS
 from tests.faults.world import World, content_hash, create, wait_until, world
+from tests.fixtures.openai.upstream import GENERATIONS
 from tests.fixtures.service import Service, problem
 
 REJECTED = (422, "prompt-rejected", "failed")

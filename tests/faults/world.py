@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.fakes.openai_upstream import FakeUpstream
 from tests.faults.databases import Database, database
+from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.service import Service
 
 PATIENCE_S = 60.0

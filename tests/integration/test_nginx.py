@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.openai_behaviours import picture_of
-from tests.fixtures.mysql_servers import free_port
 from tests.fixtures.nginx_server import PREFIX, Nginx, binary
-from tests.fixtures.openai_gateway import Gateway, running_gateway
+from tests.fixtures.openai.behaviours import picture_of
+from tests.fixtures.openai.gateway import Gateway, running_gateway
 from tests.fixtures.service import PATIENCE_S, problem
 from tests.fixtures.services import ALICE
+from tests.fixtures.sql.mysql_servers import free_port
 
 GALLERY = "https://gallery.example"
 """An origin that may read answers in a browser."""

@@ -23,7 +23,7 @@ from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.settings import Settings, SettingsError
-from tests.fakes.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator
+from tests.fixtures.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator
 
 
 def container_with(tmp_path: Path, **values: object) -> Container:

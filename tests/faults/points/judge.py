@@ -2,8 +2,8 @@
 
 import json
 
-from tests.fakes.openai_pictures import picture
 from tests.faults.points.world import World, file_of, sha256_of
+from tests.fixtures.openai.pictures import picture
 
 
 def violations(world: World) -> list[str]:

@@ -26,12 +26,12 @@ import typer
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.cli.reconcile import reconcile
-from tests.fakes.openai_pictures import picture
 from tests.faults.points.judge import violations
 from tests.faults.points.scenarios import SCENARIOS, make, run
 from tests.faults.points.steps import AFTER, BEFORE, Fault, Step, Steps, failing_at, killed_at, no_fault
 from tests.faults.points.world import LEASE_S, SUBJECT, World
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 NOTHING = "nothing to reconcile"

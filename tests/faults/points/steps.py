@@ -13,7 +13,7 @@ from typing import Any
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.domain.errors import DBConnectionError
-from tests.fakes.filesystem_calls import Call
+from tests.fixtures.filesystem.calls import Call
 
 BEFORE, AFTER = "before", "after"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 REPOSITORY = Path(__file__).parents[3]
 MEMORY = Path("/dev/shm")

@@ -19,9 +19,9 @@ from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.settings import load_settings
-from tests.fakes.openai_pictures import picture
 from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LEASE_S = 0.02
 SUBJECT, BYSTANDER = "the subject", "a bystander"

@@ -17,9 +17,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pixyproxy.entrypoints.cli.main import app
-from tests.fakes.openai_upstream import MODELS, FakeUpstream, RefusingPort
-from tests.fixtures.mysql_servers import MySQLSettings, fresh_database
+from tests.fixtures.openai.upstream import MODELS, FakeUpstream, RefusingPort
 from tests.fixtures.service import COMMAND, PATIENCE_S, Service, environment, pixyproxy
+from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fixtures.openai_gateway import EDITS, Gateway, refusal, running_gateway
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.gateway import EDITS, Gateway, refusal, running_gateway
 from tests.fixtures.service import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "litellm_client.py"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_streams import view_of
-from tests.fixtures.openai_gateway import EDITS, Gateway, gateways, refusal
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.gateway import EDITS, Gateway, gateways, refusal
+from tests.fixtures.openai.streams import view_of
 from tests.fixtures.service import PATIENCE_S
 
 FOLDER = Path(__file__).parent / "node"

@@ -21,9 +21,9 @@ from openai.types import (
     ImagesResponse,
 )
 
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_streams import view_of
-from tests.fixtures.openai_gateway import EDITS, Gateway, gateways, refusal
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.gateway import EDITS, Gateway, gateways, refusal
+from tests.fixtures.openai.streams import view_of
 from tests.fixtures.service import Deadline
 
 SHORT_S = 1.0

@@ -9,8 +9,8 @@ import pytest
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobStoreError, BlobStoreFullError
-from tests.fakes.filesystem_calls import FaultyCalls
-from tests.fakes.filesystem_maintenance import ALWAYS, DATA, GUID, HEX, LONG_AGO, OTHER, Harness
+from tests.fixtures.filesystem.calls import FaultyCalls
+from tests.fixtures.filesystem.maintenance import ALWAYS, DATA, GUID, HEX, LONG_AGO, OTHER, Harness
 
 NAME = "a-256.webp"
 PLACE = f"derived/0b/9f/{GUID}.{NAME}"

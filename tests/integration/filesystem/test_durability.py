@@ -10,7 +10,7 @@ import pytest
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
-from tests.fakes.filesystem_calls import Call, FaultyCalls
+from tests.fixtures.filesystem.calls import Call, FaultyCalls
 
 GUID = "0b9f1c2d-1111-4222-8333-444455556666"
 OTHER = "0b9f1c2d-7777-4222-8333-444455556666"

@@ -12,7 +12,7 @@ from pixyproxy.adapters.filesystem import blob_store, reader
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
 from tests.conformance.contracts.blob_store import open_files, read_all
-from tests.fakes.filesystem_calls import Call, FaultyCalls
+from tests.fixtures.filesystem.calls import Call, FaultyCalls
 
 GUID = "0b9f1c2d-1111-4222-8333-444455556666"
 LARGE = bytes(range(256)) * 12_000

@@ -16,8 +16,8 @@ import pytest
 from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobCorruptError, BlobStoreError
-from tests.fakes.filesystem_calls import Call
-from tests.fakes.filesystem_maintenance import (
+from tests.fixtures.filesystem.calls import Call
+from tests.fixtures.filesystem.maintenance import (
     ALWAYS,
     DATA,
     GUID,

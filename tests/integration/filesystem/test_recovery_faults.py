@@ -10,8 +10,8 @@ import pytest
 
 from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
-from tests.fakes.filesystem_calls import Call
-from tests.fakes.filesystem_maintenance import (
+from tests.fixtures.filesystem.calls import Call
+from tests.fixtures.filesystem.maintenance import (
     ALWAYS,
     CODES,
     DATA,

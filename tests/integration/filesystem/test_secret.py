@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.filesystem.secret import SecretError, load_or_make
-from tests.fakes.filesystem_calls import Call, FaultyCalls
+from tests.fixtures.filesystem.calls import Call, FaultyCalls
 
 
 @pytest.fixture

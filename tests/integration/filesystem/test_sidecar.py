@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
-from tests.fakes.filesystem_calls import Call
+from tests.fixtures.filesystem.calls import Call
 from tests.integration.filesystem.test_durability import CODES, GUID, Harness, failure_of
 
 OLD, NEW = {"version": 1}, {"version": 2}

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.fixtures.mysql_servers import MySQLSettings
 from tests.fixtures.service import Service, lasting, problem
 from tests.fixtures.services import ALICE, BOB
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 MISSING = "00000000-0000-4000-8000-000000000000"
 # The sample of the agreed API, key by key.

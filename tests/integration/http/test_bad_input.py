@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pixyproxy.containers import build_container, opened
-from tests.fixtures.mysql_servers import in_thread
 from tests.fixtures.service import PATIENCE_S, Service, problem
 from tests.fixtures.services import ALICE
+from tests.fixtures.sql.mysql_servers import in_thread
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024

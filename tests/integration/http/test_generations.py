@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+from tests.fixtures.openai.upstream import FakeUpstream, RefusingPort
 from tests.fixtures.service import Deadline, Service, lasting, problem
 from tests.fixtures.services import ALICE
 

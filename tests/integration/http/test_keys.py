@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from pixyproxy.containers import Container, build_container, opened
-from tests.fixtures.mysql_servers import in_thread
 from tests.fixtures.service import Service, problem
+from tests.fixtures.sql.mysql_servers import in_thread
 
 
 class Keys:

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.openai_upstream import FakeUpstream
-from tests.fixtures.mysql_servers import PrivateMariaDB, fresh_database
+from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.service import Deadline, Service, lasting, problem
 from tests.fixtures.services import ALICE
+from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
 # Five seconds is what a caller is promised; the rest is for a machine with other things to do. A hang takes longer.
 NO_HANG_S = 8

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_upstream import FakeUpstream
+from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.service import PATIENCE_S, Service, problem
 
 ALICE, BOB = ("alice", "secret of alice"), ("bob", "secret of bob")

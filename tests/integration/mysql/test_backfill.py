@@ -13,9 +13,9 @@ from pixyproxy.adapters.mysql.session import MySQLSession
 from pixyproxy.adapters.sql import backfill
 from pixyproxy.adapters.sql.migrations import load_scripts
 from pixyproxy.adapters.sql.search.bounds import DEFAULT
-from tests.fakes import out_of_order
-from tests.fakes.out_of_order import COUNT, STRAGGLERS
-from tests.fixtures.mysql_servers import MySQLSettings, fresh_database, in_thread
+from tests.fixtures.sql import out_of_order
+from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database, in_thread
+from tests.fixtures.sql.out_of_order import COUNT, STRAGGLERS
 
 SCRIPTS = load_scripts("pixyproxy.adapters.mysql")
 

@@ -17,7 +17,7 @@ from pixyproxy.domain.errors import DataValidationError, DBConnectionError, Imag
 from pixyproxy.domain.image import new_guid
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.image_repository import add_ready
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 
 class Watch:

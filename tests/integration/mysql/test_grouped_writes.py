@@ -23,7 +23,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.image import IdempotencyClaim, Image, ImageChanges, ImageDraft, Status, new_guid
 from pixyproxy.domain.query import ImageQuery
 from tests.conformance.contracts.image_repository import LATER, NOW, make_batch, make_draft, make_result
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LOST = pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
 

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.errors import DBConnectionError
 from tests.conformance.contracts.image_repository import make_draft
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database, missing
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database, missing
 
 SECRET = "correct horse ' battery \\ stäple 🦆"
 

@@ -18,8 +18,8 @@ from pixyproxy.adapters.mysql.migrations import migrate
 from pixyproxy.adapters.sql.migrations import Script, load_scripts, split_statements
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 from tests.conformance.contracts.image_repository import make_batch, make_draft
-from tests.fakes import first_tables
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
+from tests.fixtures.sql import first_tables
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SCRIPTS = [script.name for script in load_scripts("pixyproxy.adapters.mysql")]
 

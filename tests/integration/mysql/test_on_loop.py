@@ -12,7 +12,7 @@ import pytest
 from pixyproxy.adapters.mysql.connection import Server, ServerLink
 from pixyproxy.adapters.mysql.greenlet_bridge import ConnectionOnLoop, LoopStream, connect_on_loop, run_on_loop
 from pixyproxy.domain.errors import DBConnectionError
-from tests.fixtures.mysql_servers import MySQLSettings
+from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.api_key_repository import make_key
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft, make_result
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, free_port, fresh_database
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, free_port, fresh_database
 
 PATIENCE_SECONDS = 6
 """What is promised is 5; the rest is for a busy machine."""

@@ -25,7 +25,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.image import IdempotencyClaim, ImageChanges, new_guid
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SET_KEY = "UPDATE roster SET class_key = CONCAT(class_key, :mark) WHERE `user` = :user"
 

@@ -23,10 +23,10 @@ from pixyproxy.domain.errors import (
     PromptRejectedError,
 )
 from pixyproxy.domain.image import EditSource, GenerationRequest, PartialImage, Picture
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_pictures import picture
-from tests.fakes.openai_streams import view_of
-from tests.fakes.openai_upstream import EDITS, FakeUpstream, RefusingPort
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.upstream import EDITS, FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
 PATIENCE_S = 20.0

@@ -25,10 +25,10 @@ from pixyproxy.domain.errors import (
     PromptRejectedError,
 )
 from pixyproxy.domain.image import GenerationRequest, GeneratorModel
-from tests.fakes.certificates import certificate
-from tests.fakes.openai_nonsense import NONSENSE
-from tests.fakes.openai_refusals import REFUSALS
-from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+from tests.fixtures.certificates import certificate
+from tests.fixtures.openai.nonsense import NONSENSE
+from tests.fixtures.openai.refusals import REFUSALS
+from tests.fixtures.openai.upstream import FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
 TIMEOUT_S = 2.0

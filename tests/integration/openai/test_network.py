@@ -12,9 +12,9 @@ import pytest
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, GeneratorUnavailableError
 from pixyproxy.domain.image import GenerationRequest
-from tests.fakes.certificates import certificate
-from tests.fakes.openai_pictures import picture
-from tests.fakes.openai_upstream import FakeUpstream, RefusingPort
+from tests.fixtures.certificates import certificate
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.openai.upstream import FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
 REQUEST = GenerationRequest(prompt="a duck")

@@ -19,9 +19,9 @@ from pixyproxy.application.generation.admission import ByteBudget
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from pixyproxy.domain.usage import sum_usage
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_pictures import picture
-from tests.fakes.openai_upstream import FakeUpstream
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.openai.upstream import FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
 PATIENCE_S = 20.0

@@ -25,7 +25,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.image import EditSource, GenerationRequest, Picture
-from tests.fakes.openai_upstream import FakeUpstream
+from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.service import Service
 
 KEY = "sk-test-0123456789abcdef"

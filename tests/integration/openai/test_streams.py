@@ -30,10 +30,10 @@ from pixyproxy.domain.errors import (
     PromptRejectedError,
 )
 from pixyproxy.domain.image import GenerationRequest, PartialImage
-from tests.fakes.openai_behaviours import picture_of, tokens
-from tests.fakes.openai_nonsense import NONSENSE
-from tests.fakes.openai_streams import view_of
-from tests.fakes.openai_upstream import GENERATIONS, FakeUpstream
+from tests.fixtures.openai.behaviours import picture_of, tokens
+from tests.fixtures.openai.nonsense import NONSENSE
+from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.upstream import GENERATIONS, FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
 PATIENCE_S = 20.0
@@ -185,7 +185,7 @@ async def test_an_early_view_that_cannot_be_read_is_dropped(
 async def test_an_answer_in_one_piece_is_taken_too(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.fakes.openai_exchange.Received.streamed", False)
+    monkeypatch.setattr("tests.fixtures.openai.exchange.Received.streamed", False)
     upstream.script(spec)
     partials: list[PartialImage] = []
     [image] = await generator.generate(GenerationRequest("x", options={"partial_images": 3}), partials.append)
@@ -333,7 +333,7 @@ async def test_a_stream_that_says_it_is_done_is_believed(upstream: FakeUpstream)
 async def test_a_spoilt_picture_is_kept_beside_the_good_ones(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = "tests.fakes.openai_streams.picture_of"
+    good = "tests.fixtures.openai.streams.picture_of"
     monkeypatch.setattr(good, lambda prompt, number=0, *rest: b"" if number == 1 else picture_of(prompt, number))
     images = await generator.generate(GenerationRequest("ducks", n=3), ignore)
     assert [images[0].data, images[2].data] == [picture_of("ducks", 0), picture_of("ducks", 2)]

@@ -15,8 +15,8 @@ from pixyproxy.adapters.openai.network import new_ssl_context
 from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import GeneratorResponseError
 from pixyproxy.domain.image import GenerationRequest
-from tests.fakes.openai_pictures import picture
-from tests.fakes.openai_upstream import PICTURES, FakeUpstream
+from tests.fixtures.openai.pictures import picture
+from tests.fixtures.openai.upstream import PICTURES, FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
 REQUEST = GenerationRequest(prompt="a duck")

@@ -16,8 +16,8 @@ from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
 from pixyproxy.entrypoints.cli.main import app
-from tests.fakes import out_of_order
-from tests.fakes.out_of_order import COUNT, STRAGGLERS
+from tests.fixtures.sql import out_of_order
+from tests.fixtures.sql.out_of_order import COUNT, STRAGGLERS
 
 SCRIPTS = load_scripts("pixyproxy.adapters.sqlite")
 

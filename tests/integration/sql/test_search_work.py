@@ -20,9 +20,9 @@ from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
 from pixyproxy.domain.query import ImageQuery
 from tests.conformance.contracts.image_repository import add_ready
-from tests.fakes.many_images import chunks, fill_mysql, fill_sqlite
-from tests.fakes.search_shapes import shapes
-from tests.fixtures.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database, in_thread
+from tests.fixtures.sql.many_images import chunks, fill_mysql, fill_sqlite
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database, in_thread
+from tests.fixtures.sql.search_shapes import shapes
 
 IMAGES = 20_000
 SHAPES = shapes(IMAGES, limit=10)

@@ -31,7 +31,7 @@ from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.api_key_repository import make_key
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft, make_result
-from tests.fakes import first_tables
+from tests.fixtures.sql import first_tables
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.domain import errors
 from pixyproxy.domain.derived_key import derive_key
 from pixyproxy.domain.user import User
-from tests.fakes.core import SteppingClock
+from tests.fixtures.core import SteppingClock
 
 SECRET = b"s" * 32
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.application.accounts.user_service import UserService
 from pixyproxy.domain import errors
-from tests.fakes.core import PlainHasher, SteppingClock
+from tests.fixtures.core import PlainHasher, SteppingClock
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pixyproxy.application.generation.admission import UNKNOWN_BYTES, ByteBudget
 from pixyproxy.domain.errors import GeneratorResponseError, PixyProxyException
 from pixyproxy.domain.image import GeneratedImage, GenerationRequest
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
-from tests.fakes.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
+from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
 
 FAR_S = 3600.0
 

@@ -12,7 +12,7 @@ from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import Image, ImageDraft, ImageResult, Status
-from tests.fakes import core
+from tests.fixtures import core
 from tests.unit.application.images.test_image_service import House, content_of, house, only_image
 from tests.unit.application.maintenance.test_reconciler import Ruin, ruin
 

@@ -15,7 +15,7 @@ from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, Image, Status, Visibility, new_guid
-from tests.fakes.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
+from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
 
 
 class FlakyRepository(MemoryImageRepository):

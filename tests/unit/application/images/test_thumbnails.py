@@ -16,8 +16,8 @@ from pixyproxy.application.images.placeholders import MAX_QUEUED, Placeholders
 from pixyproxy.application.images.thumbnails import Thumbnails
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, Image
-from tests.fakes.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
-from tests.fakes.scaler import ScriptedScaler
+from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
+from tests.fixtures.scaler import ScriptedScaler
 
 
 class Blobs(FailingBlobStore):

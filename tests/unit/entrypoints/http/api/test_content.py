@@ -15,7 +15,7 @@ from pixyproxy.domain.filename import filename_problem
 from pixyproxy.domain.image import GeneratedImage
 from pixyproxy.entrypoints.http.representation.content_response import content_disposition
 from pixyproxy.ports.blob_store import BlobReader
-from tests.fakes.core import PNG
+from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, HttpHouse, basic, http_house, log_lines
 
 ETAG = f'"{hashlib.sha256(PNG).hexdigest()}"'

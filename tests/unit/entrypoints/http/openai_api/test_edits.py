@@ -13,7 +13,7 @@ import pytest
 
 from pixyproxy.application.generation import edit_sources as inputs
 from pixyproxy.domain.image import EditSource, GeneratedImage, Visibility
-from tests.fakes.core import PNG
+from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house
 
 EDITS = "/v1/images/edits"

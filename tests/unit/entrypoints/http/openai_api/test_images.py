@@ -11,7 +11,7 @@ import pytest
 
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, Status
-from tests.fakes.core import PNG
+from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, HttpHouse, basic, http_house
 
 GENERATIONS = "/v1/images/generations"

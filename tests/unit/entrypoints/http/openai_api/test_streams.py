@@ -12,7 +12,7 @@ from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, PartialImage
 from pixyproxy.entrypoints.http.openai_api import event_stream
 from pixyproxy.entrypoints.http.openai_api.event_stream import Patience
-from tests.fakes.core import PNG
+from tests.fixtures.core import PNG
 from tests.fixtures.http_app import HttpHouse, http_house
 
 IMPATIENT = Patience(first_event_s=0.02, keep_alive_s=0.02)

@@ -1,1 +1,0 @@
-"""Stand-ins for what the tests cannot have for real, on real sockets."""
