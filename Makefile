@@ -5,7 +5,7 @@ NODE_CLIENT := tests/integration/clients/node
 LITELLM := benchmarks/.litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults mutations check format bench bench-scale bench-gateway lock clean
+.PHONY: help run test test-slow test-last faults mutations check format bench bench-scale bench-gateway lock clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -13,8 +13,16 @@ help: ## List these commands
 run: .venv/runtime ## Start the service (embedded default; settings from the environment or .env)
 	@$(BIN)/pixyproxy serve
 
-test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run all tests; those that need a MySQL server or Node skip where there is none
-	$(BIN)/python -m pytest
+WORKERS ?= 4
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run the tests (some minutes); those that need a MySQL server, a browser, nginx or Node skip where there is none
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-slow: .venv/dev ## Run the long tests that `make test` leaves out (up to half an hour)
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
+
+test-last: .venv/dev ## Run the tests again that failed last
+	$(BIN)/python -m pytest -m "" --last-failed --last-failed-no-failures none
 
 ROUNDS ?= 60
 DATABASE ?= sqlite

@@ -1,3 +1,27 @@
-"""Make the shared fixtures known to all tests."""
+"""Make the shared fixtures known to all tests, and mark the tests that need a program or a server."""
+
+import pytest
 
 pytest_plugins = ("tests.fixtures.sql.databases", "tests.fixtures.services")
+
+MARKS = {
+    "mysql_server": "mysql",
+    "private_mariadb": "mysql",
+    "mariadb": "mysql",
+    "tls_mysql": "mysql",
+    "browser": "browser",
+    "nginx_binary": "nginx",
+    "node": "node",
+}
+"""Fixtures, and the marker of every test that uses one."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by its fixtures, and as `mysql` if that is one of its parameters."""
+    if not isinstance(item, pytest.Function):
+        return
+    marks = {MARKS[name] for name in item.fixturenames if name in MARKS}
+    if hasattr(item, "callspec") and "mysql" in map(str, item.callspec.params.values()):
+        marks.add("mysql")
+    for mark in marks:
+        item.add_marker(mark)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.requirements import missing
 from tests.fixtures.service import Service
 from tests.fixtures.services import ALICE
 
@@ -36,10 +37,7 @@ OPERATIONS = [
 def browser() -> str:
     found = shutil.which("chromium")
     if found is None:
-        reason = "no browser is installed here (chromium)"
-        if os.environ.get("PIXYPROXY_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"PIXYPROXY_REQUIRE_BROWSER=1, but {reason}", pytrace=False)
-        pytest.skip(reason)
+        missing("BROWSER", "no browser is installed here (chromium)")
     return found
 
 

@@ -12,6 +12,7 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx
+import pytest
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
@@ -84,6 +85,7 @@ class Noise(ScriptedGenerator):
         return (GeneratedImage(picture(request.prompt, "png", size)),)
 
 
+@pytest.mark.slow
 def test_every_damaged_file_is_found_and_none_is_delivered(tmp_path: Path) -> None:
     service = Service(tmp_path)
     images = in_thread(lambda: _make(service))

@@ -543,9 +543,11 @@ def test_in_memory() -> None:
     explore(Backend(), 150, 40)
 
 
+@pytest.mark.slow
 def test_on_sqlite_and_files() -> None:
     explore(SQLiteBackend(), 50)
 
 
+@pytest.mark.slow
 def test_on_mysql(module_mysql: MySQLSettings) -> None:
     explore(MySQLBackend(module_mysql), 10)

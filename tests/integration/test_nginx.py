@@ -16,6 +16,7 @@ import pytest
 from tests.fixtures.nginx_server import PREFIX, Nginx, binary
 from tests.fixtures.openai.behaviours import picture_of
 from tests.fixtures.openai.gateway import Gateway, running_gateway
+from tests.fixtures.requirements import missing
 from tests.fixtures.service import PATIENCE_S, problem
 from tests.fixtures.services import ALICE
 from tests.fixtures.sql.mysql_servers import free_port
@@ -52,11 +53,13 @@ class Behind:
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+def nginx_binary() -> None:
     if binary() is None:
-        if os.environ.get("PIXYPROXY_REQUIRE_NGINX") == "1":
-            pytest.fail("PIXYPROXY_REQUIRE_NGINX=1, but no nginx is installed here", pytrace=False)
-        pytest.skip("no nginx is installed here")
+        missing("NGINX", "no nginx is installed here")
+
+
+@pytest.fixture(scope="module")
+def behind(nginx_binary: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     with (
         running_gateway(
             tmp_path_factory.mktemp("nginx"), PIXYPROXY_ACCEL_PREFIX=PREFIX, PIXYPROXY_CORS_ORIGINS=GALLERY

@@ -54,6 +54,7 @@ def test_on_sqlite(mode: str, scenario: str, folder: Path) -> None:
     break_everywhere(mode, scenario, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("mode", ["kills", "errors"])
 def test_on_mysql(mode: str, scenario: str, folder: Path, module_mysql: MySQLSettings) -> None:

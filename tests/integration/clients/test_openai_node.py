@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import pytest
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.gateway import EDITS, Gateway, gateways, refusal
 from tests.fixtures.openai.streams import view_of
+from tests.fixtures.requirements import missing
 from tests.fixtures.service import PATIENCE_S
 
 FOLDER = Path(__file__).parent / "node"
@@ -26,14 +26,10 @@ SHORT_MS = 1000
 @pytest.fixture(scope="module")
 def node() -> str:
     found = shutil.which("node")
-    lacking = "no Node is installed here (node)" if found is None else None
-    if found is not None and not (FOLDER / "node_modules" / "openai").is_dir():
-        lacking = f"OpenAI's client for Node is not installed (npm ci in {FOLDER}; make test does it)"
-    if lacking is not None:
-        if os.environ.get("PIXYPROXY_REQUIRE_NODE") == "1":
-            pytest.fail(f"PIXYPROXY_REQUIRE_NODE=1, but {lacking}", pytrace=False)
-        pytest.skip(lacking)
-    assert found is not None
+    if found is None:
+        missing("NODE", "no Node is installed here (node)")
+    if not (FOLDER / "node_modules" / "openai").is_dir():
+        missing("NODE", f"OpenAI's client for Node is not installed (npm ci in {FOLDER}; make test does it)")
     return found
 
 

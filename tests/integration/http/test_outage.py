@@ -13,6 +13,8 @@ from tests.fixtures.service import Deadline, Service, lasting, problem
 from tests.fixtures.services import ALICE
 from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
+pytestmark = pytest.mark.mysql
+
 # Five seconds is what a caller is promised; the rest is for a machine with other things to do. A hang takes longer.
 NO_HANG_S = 8
 

@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.errors import DBConnectionError
 from tests.conformance.contracts.image_repository import make_draft
-from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database, missing
+from tests.fixtures.requirements import missing
+from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
 
 SECRET = "correct horse ' battery \\ stäple 🦆"
 
@@ -169,7 +170,7 @@ def tls_mysql(authority: Authority) -> Iterator[MySQLSettings]:
     options = authority.server(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     with PrivateMariaDB(*options) as server:
         if server.settings.query("SELECT @@have_ssl") != (("YES",),):
-            missing("the installed MariaDB server cannot do TLS")
+            missing("MYSQL", "the installed MariaDB server cannot do TLS")
         server.settings.query("CREATE USER secure IDENTIFIED BY 'secure' REQUIRE SSL")
         with fresh_database(server.settings) as settings:
             server.settings.query(f"GRANT ALL ON {settings.name}.* TO secure")

@@ -214,6 +214,7 @@ def test_what_a_server_knows_of_its_tables_changes_nothing(file: Path, database:
         assert mysql_reads(database, query) <= READS, shape
 
 
+@pytest.mark.mysql
 def test_a_server_that_takes_its_tables_for_empty_reads_no_more() -> None:
     with PrivateMariaDB() as server, fresh_database(server.settings) as settings:
         for table in ("images", "image_tags", "image_terms", "image_stragglers"):
