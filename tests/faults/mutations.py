@@ -61,8 +61,7 @@ RECORDS = {
 STEPS = FLUSHES | FILES | ROWS | RECORDS
 
 UNIT, CONFORMANCE, FILESYSTEM = "tests/unit", "tests/conformance", "tests/integration/filesystem"
-WRITING = [f"{FILESYSTEM}/test_{name}.py" for name in ("sidecar", "durability", "room")]
-BY_PROCESS = [f"{FILESYSTEM}/test_writer_process.py"]
+WRITING = [f"{FILESYSTEM}/test_{name}.py" for name in ("sidecar", "durability", "room", "writes")]
 ORDERING = [f"{FILESYSTEM}/test_recovery.py", f"{FILESYSTEM}/test_recovery_faults.py"]
 ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_maintenance.py")
 SQLITE = ["tests/integration/sql/test_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
@@ -76,9 +75,8 @@ TESTS = {
     "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
     "adapters/filesystem/syscalls.py": WRITING,
     "adapters/filesystem/writer.py": WRITING,
-    "adapters/filesystem/writer_main.py": BY_PROCESS,
-    "adapters/filesystem/writes.py": BY_PROCESS + WRITING,
-    "adapters/filesystem/blob_store.py": [*BY_PROCESS, f"{FILESYSTEM}/test_derivatives.py", *WRITING],
+    "adapters/filesystem/writes.py": WRITING,
+    "adapters/filesystem/blob_store.py": [f"{FILESYSTEM}/test_derivatives.py", *WRITING],
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/rescue.py": ORDERING,
     "adapters/filesystem/blob_maintenance.py": ORDERING,

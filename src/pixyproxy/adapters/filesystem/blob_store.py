@@ -59,8 +59,7 @@ class FilesystemBlobStore(BlobStore):
         self._layout = Layout(self._root)
         self._mount = Mount(self._root, self._calls)
         self._writer = Writer(self._layout, self._calls)
-        # A process would not make the calls that a test has replaced.
-        self._writes = Writes(self._writer, self._mount, alone=calls is not None)
+        self._writes = Writes()
         self._derivatives = Derivatives(self._layout, self._calls)
         self._reads: ThreadPoolExecutor | None = None
         self._cached_reads = bool(NOWAIT)
@@ -97,7 +96,7 @@ class FilesystemBlobStore(BlobStore):
         check_guid(guid)
         text = encode(sidecar)
         with _naming("store a picture"):
-            await self._writes.put(guid, data, text)
+            await self._writes.run(guid, self._put, guid, data, text)
 
     async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Keep the bytes in `aside` below the root, or in the first of the rescue folders that takes them.
@@ -205,6 +204,10 @@ class FilesystemBlobStore(BlobStore):
         # Some file systems (btrfs) make inodes as they are needed and report none at all.
         if room.f_bavail * room.f_frsize < self._min_free_bytes or (room.f_files and not room.f_favail):
             raise BlobStoreFullError("Not enough space is left in the blob store.")
+
+    def _put(self, guid: str, data: bytes, sidecar: bytes) -> None:
+        self._mount.require()
+        self._writer.put(guid, data, sidecar)
 
     def _replace_sidecar(self, guid: str, sidecar: bytes) -> None:
         self._mount.require()

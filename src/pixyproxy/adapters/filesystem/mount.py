@@ -12,20 +12,20 @@ _log = logging.getLogger(__name__)
 class Mount:
     """Remembers of a folder whether a disk was mounted at it."""
 
-    def __init__(self, root: Path, calls: SystemCalls, *, was_mount: bool = False) -> None:
+    def __init__(self, root: Path, calls: SystemCalls) -> None:
         self.root = root
         self._calls = calls
-        self.was_mount = was_mount
+        self._was_mount = False
 
     def remember(self) -> None:
         """Note how things are now."""
-        self.was_mount = self._calls.is_mount(self.root)
+        self._was_mount = self._calls.is_mount(self.root)
 
     def require(self) -> None:
         """Raise BlobStoreError if the folder is gone, or was a mounted disk and is now the bare mount point."""
         if not self._calls.is_dir(self.root):
             raise unusable("its folder is not there")
-        if self.was_mount and not self._calls.is_mount(self.root):
+        if self._was_mount and not self._calls.is_mount(self.root):
             raise unusable("the disk of its folder is no more mounted")
 
 

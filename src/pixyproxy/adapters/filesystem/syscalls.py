@@ -1,6 +1,5 @@
 """The system calls the filesystem store makes, in one object, so that a test can make each of them fail."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -71,13 +70,9 @@ class SystemCalls:
 
         `OSError` with EOPNOTSUPP where the file system cannot tell.
         """
-        from pixyproxy.adapters.filesystem.raw_bytes import raw_bytes  # with memory that who only writes can do without
-
-        # A BytesIO over bytes that nobody else refers to is written in place and handed out without a copy.
-        buffer = io.BytesIO(raw_bytes(None, length))
-        with buffer.getbuffer() as view:
-            got = os.preadv(fd, [view], offset, NOWAIT)
-        return buffer.getvalue() if got == length else buffer.getvalue()[:got]
+        buffer = bytearray(length)
+        got = os.preadv(fd, [buffer], offset, NOWAIT)
+        return bytes(memoryview(buffer)[:got])
 
     def statvfs(self, path: Path) -> os.statvfs_result:
         """statvfs(2): free blocks and inodes."""
