@@ -13,7 +13,7 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobStoreError
 from pixyproxy.domain.image import new_guid
 from tests.conformance.contracts.blob_store import read_all
-from tests.fakes.filesystem_calls import Call, FaultyCalls
+from tests.fixtures.filesystem.calls import Call, FaultyCalls
 
 SIDECAR = {"text": "ä\udcff"}
 TIMEOUT_S = 30.0
