@@ -15,21 +15,22 @@ from starlette.types import ASGIApp
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.containers import Container, opened
-from pixyproxy.entrypoints.http.api import openapi
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.docs_routes import add_docs
 from pixyproxy.entrypoints.http.api.read_routes import build_read_router
 from pixyproxy.entrypoints.http.api.service_routes import build_service_router
 from pixyproxy.entrypoints.http.api.thumbnail_routes import build_thumbnail_router
 from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.application import Application, Dispatcher
-from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware, Gate
+from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
 from pixyproxy.entrypoints.http.openai_api import documentation as v1_documentation
 from pixyproxy.entrypoints.http.openai_api.error_body import OpenAIErrorHandler, is_below
-from pixyproxy.entrypoints.http.openai_api.event_stream import Patience
+from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
+from pixyproxy.entrypoints.http.representation import openapi
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.problems import ProblemHandler, ProblemMiddleware
 from pixyproxy.entrypoints.http.route_table import RouteTable
@@ -95,16 +96,16 @@ def create_app(container: Container) -> FastAPI:
         # Else the environment is searched for exporters of traces, at the start and again at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    gate = Gate(container.config.anonymous())
+    policy = AccessPolicy(container.config.anonymous())
     links = Links(container.config.public_url())
     images, models, signed_urls = container.image_service(), container.model_catalog(), container.signed_urls()
     thumbnails = container.thumbnails()
     routers = [
-        build_read_router(images, gate, links, signed_urls, container.config.accel_prefix()),
-        build_thumbnail_router(thumbnails, gate, signed_urls),
-        build_write_router(images, gate, links),
-        build_service_router(container.readiness(), gate),
-        build_v1_router(images, models, gate, ImagesPresenter(images, links, signed_urls, gate), Patience()),
+        build_read_router(images, policy, links, signed_urls, container.config.accel_prefix()),
+        build_thumbnail_router(thumbnails, policy, signed_urls),
+        build_write_router(images, policy, links),
+        build_service_router(container.readiness(), policy),
+        build_v1_router(images, models, policy, ImagesPresenter(images, links, signed_urls, policy), StreamTimeouts()),
         add_docs(app, links),
     ]
     for router in routers:

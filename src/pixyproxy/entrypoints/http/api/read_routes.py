@@ -6,12 +6,12 @@ from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
-from pixyproxy.entrypoints.http.api.openapi import SECURITY, problems, search_parameters
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.query_string import read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
 from pixyproxy.entrypoints.http.representation.content_response import content_response
 from pixyproxy.entrypoints.http.representation.image_detail import Links, json_response, present_image, present_images
+from pixyproxy.entrypoints.http.representation.openapi import SECURITY, problems, search_parameters
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 
 Guid = Annotated[str, Path(description="The GUID of an image.", json_schema_extra={"format": "uuid"})]
@@ -36,7 +36,7 @@ SIGNATURE = [
 
 
 def build_read_router(
-    images: ImageService, gate: Gate, links: Links, signed_urls: SignedUrls, accel_prefix: str | None
+    images: ImageService, policy: AccessPolicy, links: Links, signed_urls: SignedUrls, accel_prefix: str | None
 ) -> APIRouter:
     """Routes for whoever may read; for `accel_prefix` see `content_response`."""
     router = direct_router("images")
@@ -61,7 +61,7 @@ def build_read_router(
         openapi_extra={"security": SECURITY, **search_parameters()},
     )
     async def list_images(request: Request) -> Response:
-        viewer = gate.reader(request)
+        viewer = policy.require_reader(request)
         query = read_query(request, repeatable={"tag"}, numbers={"limit"})
         page = await images.search(viewer, query)
         headers = {}
@@ -78,7 +78,7 @@ def build_read_router(
         openapi_extra={"security": SECURITY},
     )
     async def get_image(request: Request, guid: Guid) -> Response:
-        image = await images.get(gate.reader(request), guid)
+        image = await images.get(policy.require_reader(request), guid)
         return json_response(present_image(image, links))
 
     @router.get(
@@ -97,7 +97,7 @@ def build_read_router(
         if request.scope["query_string"] and _is_signed(request, guid):
             content = await images.open_content(None, guid, by_link=True)
         else:
-            content = await images.open_content(gate.reader(request), guid)
+            content = await images.open_content(policy.require_reader(request), guid)
         return await content_response(request, content, accel_prefix)
 
     def _is_signed(request: Request, guid: str) -> bool:

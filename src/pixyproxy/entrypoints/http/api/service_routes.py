@@ -3,14 +3,14 @@
 from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.maintenance.readiness import Readiness
-from pixyproxy.entrypoints.http.api.openapi import LOGIN, SECURITY, problems
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
 from pixyproxy.entrypoints.http.representation.image_detail import json_response
+from pixyproxy.entrypoints.http.representation.openapi import LOGIN, SECURITY, problems
 from pixyproxy.entrypoints.http.representation.schemas import Alive, Me, Ready
 
 
-def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
+def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRouter:
     """Who am I, are you alive, are you ready."""
     router = direct_router("service")
 
@@ -23,7 +23,7 @@ def build_service_router(readiness: Readiness, gate: Gate) -> APIRouter:
         openapi_extra={"security": LOGIN},
     )
     async def get_me(request: Request) -> Response:
-        user = gate.user(request)
+        user = policy.require_user(request)
         return json_response({"username": user.username, "class_key": user.class_key})
 
     @router.get(

@@ -8,14 +8,14 @@ from pixyproxy.application.commands import GetThumbnail
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.application.images.thumbnails import Thumbnail, Thumbnails
 from pixyproxy.domain.image import Visibility
-from pixyproxy.entrypoints.http.api.openapi import SECURITY, problems, query_parameters
-from pixyproxy.entrypoints.http.api.preferences import accepts
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.query_string import read_query
 from pixyproxy.entrypoints.http.api.read_routes import SIGNATURE, Guid
+from pixyproxy.entrypoints.http.api.request_headers import accepts
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
 from pixyproxy.entrypoints.http.representation.conditional import Representation, failed_precondition
 from pixyproxy.entrypoints.http.representation.content_response import content_disposition, joined_fields
+from pixyproxy.entrypoints.http.representation.openapi import SECURITY, problems, query_parameters
 from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
 
 _HEADERS = {
@@ -27,7 +27,7 @@ _HEADERS = {
 _CONTENT: dict[str, dict[str, Any]] = {"image/webp": {}, "image/jpeg": {}}
 
 
-def build_thumbnail_router(thumbnails: Thumbnails, gate: Gate, signed_urls: SignedUrls) -> APIRouter:
+def build_thumbnail_router(thumbnails: Thumbnails, policy: AccessPolicy, signed_urls: SignedUrls) -> APIRouter:
     """The route for whoever may read."""
     router = direct_router("images")
 
@@ -47,7 +47,7 @@ def build_thumbnail_router(thumbnails: Thumbnails, gate: Gate, signed_urls: Sign
         query = read_query(request, numbers={"size"})
         expires, signature = query.pop("expires", None), query.pop("signature", None)
         by_link = bool(expires and signature) and signed_urls.opens(guid, str(expires), str(signature))
-        viewer = None if by_link else gate.reader(request)
+        viewer = None if by_link else policy.require_reader(request)
         media_type = "image/webp" if accepts(request, "image/webp") else "image/jpeg"
         return await _response(request, await thumbnails.open(viewer, guid, query, media_type, by_link=by_link))
 

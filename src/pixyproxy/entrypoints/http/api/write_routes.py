@@ -5,13 +5,13 @@ from fastapi import APIRouter, Request, Response
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.image import Status
-from pixyproxy.entrypoints.http.api.json_body import read_json
-from pixyproxy.entrypoints.http.api.openapi import LOGIN, RETRY_AFTER, SECURITY, body_of, problems
-from pixyproxy.entrypoints.http.api.preferences import idempotency_key, prefers_async
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.read_routes import Guid
+from pixyproxy.entrypoints.http.api.request_body import read_json
+from pixyproxy.entrypoints.http.api.request_headers import idempotency_key, prefers_async
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
 from pixyproxy.entrypoints.http.representation.image_detail import Links, json_response, present_image
+from pixyproxy.entrypoints.http.representation.openapi import LOGIN, RETRY_AFTER, SECURITY, body_of, problems
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 
 POLL_AFTER_S = "2"
@@ -42,7 +42,7 @@ _CREATE_PARAMETERS = [
 ]
 
 
-def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRouter:
+def build_write_router(images: ImageService, policy: AccessPolicy, links: Links) -> APIRouter:
     """Routes for whoever may write; changing and deleting is the author's alone."""
     router = direct_router("images")
 
@@ -65,7 +65,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         openapi_extra={"security": SECURITY, **body_of(CreateImage), "parameters": _CREATE_PARAMETERS},
     )
     async def create_image(request: Request) -> Response:
-        viewer = gate.writer(request)
+        viewer = policy.require_writer(request)
         body = await read_json(request)
         respond_async = prefers_async(request)
         created = await images.create(viewer, body, idempotency_key=idempotency_key(request), wait=not respond_async)
@@ -89,7 +89,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         openapi_extra={"security": LOGIN, **body_of(UpdateImage)},
     )
     async def update_image(request: Request, guid: Guid) -> Response:
-        user = gate.user(request)
+        user = policy.require_user(request)
         image = await images.update(user.username, guid, await read_json(request))
         return json_response(present_image(image, links))
 
@@ -103,7 +103,7 @@ def build_write_router(images: ImageService, gate: Gate, links: Links) -> APIRou
         openapi_extra={"security": LOGIN},
     )
     async def delete_image(request: Request, guid: Guid) -> Response:
-        await images.delete(gate.user(request).username, guid)
+        await images.delete(policy.require_user(request).username, guid)
         return Response(status_code=204)
 
     return router

@@ -3,14 +3,12 @@
 import base64
 import binascii
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.application.accounts.user_service import UserService
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
-from pixyproxy.settings import Anonymous
 
 
 class AuthenticationMiddleware:
@@ -40,42 +38,6 @@ class AuthenticationMiddleware:
             "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
             "or Bearer with an API key (pxy_…)."
         )
-
-
-class Gate:
-    """The rule what an anonymous caller may do; who is logged in may do all of it.
-
-    `anonymous_may_read`: whether public images are seen without a login.
-    """
-
-    def __init__(self, anonymous: Anonymous) -> None:
-        self.anonymous_may_read = anonymous in {"read", "write"}
-        self._may_write = anonymous == "write"
-
-    def reader(self, request: Request) -> str | None:
-        """The username on whose behalf to read, None for anonymous; raises AuthenticationError if that may not."""
-        return self._viewer(request, self.anonymous_may_read, "see images")
-
-    def writer(self, request: Request) -> str | None:
-        """The username on whose behalf to create, None for anonymous; raises AuthenticationError if that may not."""
-        return self._viewer(request, self._may_write, "create images")
-
-    @staticmethod
-    def user(request: Request) -> User:
-        """The user who is logged in; raises AuthenticationError if nobody is."""
-        user: User | None = request.scope["state"]["user"]
-        if user is None:
-            raise AuthenticationError("Log in to do this.")
-        return user
-
-    @staticmethod
-    def _viewer(request: Request, anonymous_may: bool, what: str) -> str | None:
-        user: User | None = request.scope["state"]["user"]
-        if user is not None:
-            return user.username
-        if not anonymous_may:
-            raise AuthenticationError(f"Log in to {what}.")
-        return None
 
 
 def _basic(credentials: bytes) -> tuple[str, str] | None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from pixyproxy.application.commands import GenerateImages
-from pixyproxy.entrypoints.http.api.openapi import SECURITY
 from pixyproxy.entrypoints.http.openai_api.schemas import (
     GenerationForm,
     ImageReference,
@@ -12,6 +11,7 @@ from pixyproxy.entrypoints.http.openai_api.schemas import (
     OfferedModels,
     OpenAIError,
 )
+from pixyproxy.entrypoints.http.representation.openapi import SECURITY
 
 _STORED = {"file_id": "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"}
 Documented = dict[int | str, dict[str, Any]]

@@ -20,7 +20,7 @@ from pixyproxy.application.generation.edit_sources import (
     UploadedSource,
 )
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.entrypoints.http.api.json_body import MAX_BODY_BYTES, bounded, ensure_json, media_type_of, parse_json
+from pixyproxy.entrypoints.http.api.request_body import MAX_BODY_BYTES, bounded, ensure_json, media_type_of, parse_json
 from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
 
 _MULTIPART = "multipart/form-data"

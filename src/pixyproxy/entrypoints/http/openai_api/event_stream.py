@@ -25,7 +25,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamTimeouts:
     """How long, in seconds, the first event is awaited before the status line, and then each between comments.
 
     While no status line was sent an error can still be an answer of its own. It has to leave before the proxies
@@ -82,7 +82,7 @@ class EventStream(Response):
         kind: str,
         options: Mapping[str, Any],
         presenter: ImagesPresenter,
-        patience: Patience,
+        timeouts: StreamTimeouts,
     ) -> None:
         super().__init__(None, 200, _HEADERS)
         del self.headers["content-length"]
@@ -91,7 +91,7 @@ class EventStream(Response):
         self._kind = kind
         self._options = options
         self._presenter = presenter
-        self._patience = patience
+        self._timeouts = timeouts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until all is told or the client has gone; the generation goes on either way."""
@@ -115,7 +115,7 @@ class EventStream(Response):
                 break
             else:
                 yield KEEP_ALIVE
-            partial = await progress.wait(self._patience.keep_alive_s)
+            partial = await progress.wait(self._timeouts.keep_alive_s)
         try:
             created = await progress.outcome
             for image in created.images:
@@ -136,14 +136,14 @@ async def begin_stream(
     kind: str,
     options: Mapping[str, Any],
     presenter: ImagesPresenter,
-    patience: Patience,
+    timeouts: StreamTimeouts,
 ) -> EventStream:
     """Make something and wait for its first sign of life; raises what it failed with if it failed before."""
     progress = Progress.of(make)
-    first = await progress.wait(patience.first_event_s)
+    first = await progress.wait(timeouts.first_event_s)
     if first is None and progress.outcome.done():
         await progress.outcome
-    return EventStream(progress, first, kind, options, presenter, patience)
+    return EventStream(progress, first, kind, options, presenter, timeouts)
 
 
 async def _until_gone(receive: Receive) -> None:

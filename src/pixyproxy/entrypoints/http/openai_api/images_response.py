@@ -15,7 +15,7 @@ from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import GeneratorModel, Image, PartialImage, Visibility
 from pixyproxy.domain.usage import sum_usage
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, Base64Response
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 
@@ -35,11 +35,11 @@ class ImagesPresenter:
     https://platform.openai.com/docs/api-reference/images/object and …/images-streaming
     """
 
-    def __init__(self, images: ImageService, links: Links, signed_urls: SignedUrls, gate: Gate) -> None:
+    def __init__(self, images: ImageService, links: Links, signed_urls: SignedUrls, policy: AccessPolicy) -> None:
         self._images = images
         self._links = links
         self._content_links = signed_urls
-        self._gate = gate
+        self._policy = policy
 
     async def response(self, request: Request, created: GenerationOutcome, *, by_url: bool) -> Response:
         """The whole answer, with the bytes of every picture in base64 or with its address."""
@@ -79,7 +79,7 @@ class ImagesPresenter:
     def _url(self, request: Request, image: Image) -> str:
         """An address of this service: for good where anybody may see the image, else signed and for a while."""
         path = f"/image/{image.guid}/content"
-        if image.visibility is Visibility.PRIVATE or not self._gate.anonymous_may_read:
+        if image.visibility is Visibility.PRIVATE or not self._policy.anonymous_may_read:
             path = f"{path}?{self._content_links.query_for(image.guid)}"
         return self._links.absolute(request, path)
 

@@ -5,14 +5,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-
-class Answer(BaseModel):
-    """Base of the answers: nothing in them is undocumented."""
-
-    model_config = ConfigDict(extra="forbid")
+from pixyproxy.entrypoints.http.representation.schemas import ResponseSchema
 
 
-class GeneratedPicture(Answer):
+class GeneratedPicture(ResponseSchema):
     """One picture of several, with its bytes or its address."""
 
     guid: str = Field(description="Under which it is found from now on.", json_schema_extra={"format": "uuid"})
@@ -23,7 +19,7 @@ class GeneratedPicture(Answer):
     revised_prompt: str | SkipJsonSchema[None] = Field(None, description="Where the generator reports one.")
 
 
-class ImagesResponse(Answer):
+class ImagesResponse(ResponseSchema):
     """The pictures that were made."""
 
     created: int = Field(description="Seconds since 1970.")
@@ -35,7 +31,7 @@ class ImagesResponse(Answer):
     usage: dict[str, Any] | SkipJsonSchema[None] = Field(None, description="As the generator reports it.")
 
 
-class OfferedModel(Answer):
+class OfferedModel(ResponseSchema):
     """A model that makes images."""
 
     id: str
@@ -45,7 +41,7 @@ class OfferedModel(Answer):
     shutdown_date: str | SkipJsonSchema[None] = Field(None, description="Where its end was announced.")
 
 
-class OfferedModels(Answer):
+class OfferedModels(ResponseSchema):
     """All models that make images."""
 
     object: Literal["list"]

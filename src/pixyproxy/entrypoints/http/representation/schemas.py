@@ -37,20 +37,20 @@ _IMAGE: dict[str, Any] = {
 }
 
 
-class Answer(BaseModel):
-    """Base of the answers: nothing in them is undocumented."""
+class ResponseSchema(BaseModel):
+    """Base of response bodies: they have no undocumented fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ImageError(Answer):
+class ImageError(ResponseSchema):
     """Why there is no picture."""
 
     code: str = Field(description="A stable slug.", examples=["prompt-rejected"])
     message: str = Field(description="The generator's own words, where it gave any.")
 
 
-class ImageDetail(Answer):
+class ImageDetail(ResponseSchema):
     """All that is known of an image; what the generator does not report is null."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_IMAGE]})
@@ -83,14 +83,14 @@ class ImageDetail(Answer):
     error: ImageError | SkipJsonSchema[None] = Field(None, description="Only where no picture was made.")
 
 
-class FieldProblem(Answer):
+class FieldProblem(ResponseSchema):
     """One thing that is wrong with the input."""
 
     loc: list[str | int] = Field(examples=[["prompt"]])
     msg: str = Field(examples=["must not be blank: describe the picture"])
 
 
-class Problem(Answer):
+class Problem(ResponseSchema):
     """An error (RFC 9457)."""
 
     type: str = Field(examples=["urn:pixyproxy:problem:validation-failed"])
@@ -104,20 +104,20 @@ class Problem(Answer):
     guid: str = Field("", description="Only where the error concerns an image that is recorded.")
 
 
-class Me(Answer):
+class Me(ResponseSchema):
     """Who is logged in."""
 
     username: str = Field(examples=["alice"])
     class_key: str | None = Field(examples=["cs101"])
 
 
-class Alive(Answer):
+class Alive(ResponseSchema):
     """The process is alive."""
 
     status: Literal["ok"]
 
 
-class Ready(Answer):
+class Ready(ResponseSchema):
     """Each part that is needed to serve, with `ok` or the code of what is wrong with it."""
 
     status: Literal["ok", "unavailable"]

@@ -16,22 +16,22 @@ from pixyproxy.domain.image import GeneratedImage
 from pixyproxy.entrypoints.http.representation.content_response import content_disposition
 from pixyproxy.ports.blob_store import BlobReader
 from tests.fixtures.core import PNG
-from tests.fixtures.http_app import ALICE, HttpHouse, basic, http_house, log_lines
+from tests.fixtures.http_app import ALICE, HttpApp, basic, http_app, log_lines
 
 ETAG = f'"{hashlib.sha256(PNG).hexdigest()}"'
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         yield opened
 
 
-async def test_the_whole_image_with_all_its_headers(house: HttpHouse) -> None:
-    detail = await house.create(prompt="Ente 🦆 ÖÄ")
-    answer = await house.client.get(detail["content_url"])
-    assert (answer.status_code, answer.content) == (200, PNG)
-    headers = answer.headers
+async def test_the_whole_image_with_all_its_headers(app: HttpApp) -> None:
+    detail = await app.create(prompt="Ente 🦆 ÖÄ")
+    response = await app.client.get(detail["content_url"])
+    assert (response.status_code, response.content) == (200, PNG)
+    headers = response.headers
     assert headers["content-type"] == "image/png"
     assert headers["content-length"] == str(len(PNG))
     assert headers["etag"] == ETAG
@@ -42,103 +42,103 @@ async def test_the_whole_image_with_all_its_headers(house: HttpHouse) -> None:
     assert re.fullmatch(r"Sat, 21 Nov 2026 10:00:\d\d GMT", headers["last-modified"])
 
 
-async def test_a_private_image_is_kept_by_no_cache(house: HttpHouse) -> None:
-    detail = await house.create(visibility="private")
+async def test_a_private_image_is_kept_by_no_cache(app: HttpApp) -> None:
+    detail = await app.create(visibility="private")
     for headers in ({}, {"If-None-Match": ETAG}, {"Range": "bytes=0-1"}):
-        answer = await house.client.get(detail["content_url"], headers=headers, auth=basic(ALICE))
-        assert answer.headers["cache-control"] == "private, no-store"
+        response = await app.client.get(detail["content_url"], headers=headers, auth=basic(ALICE))
+        assert response.headers["cache-control"] == "private, no-store"
 
 
-async def test_a_drawing_cannot_act_as_a_page_of_the_service(house: HttpHouse) -> None:
+async def test_a_drawing_cannot_act_as_a_page_of_the_service(app: HttpApp) -> None:
     drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>1</script></svg>'
-    house.generator.outcome = GeneratedImage(drawing)
-    image = await house.create()
+    app.generator.outcome = GeneratedImage(drawing)
+    image = await app.create()
     assert (image["media_type"], image["filename"][-4:]) == ("image/svg+xml", ".svg")
-    answer = await house.client.get(image["content_url"])
-    assert "sandbox" in answer.headers["content-security-policy"]
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    response = await app.client.get(image["content_url"])
+    assert "sandbox" in response.headers["content-security-policy"]
+    assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-async def test_what_the_client_has_is_not_read(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    detail = await house.create()
+async def test_what_the_client_has_is_not_read(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await app.create()
 
     async def read(*_: object, **__: object) -> BlobReader:
         raise AssertionError("the store was asked")
 
-    monkeypatch.setattr(house.blobs, "read", read)
-    answer = await house.client.get(detail["content_url"], headers={"If-None-Match": f'"x", W/{ETAG}'})
-    assert (answer.status_code, answer.content) == (304, b"")
-    assert (answer.headers["etag"], answer.headers["cache-control"]) == (ETAG, "public, max-age=3600")
-    assert "content-type" not in answer.headers
-    answer = await house.client.head(detail["content_url"])
-    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(PNG)))
-    answer = await house.client.head(detail["content_url"], headers={"If-None-Match": ETAG})
-    assert answer.status_code == 304
+    monkeypatch.setattr(app.blobs, "read", read)
+    response = await app.client.get(detail["content_url"], headers={"If-None-Match": f'"x", W/{ETAG}'})
+    assert (response.status_code, response.content) == (304, b"")
+    assert (response.headers["etag"], response.headers["cache-control"]) == (ETAG, "public, max-age=3600")
+    assert "content-type" not in response.headers
+    response = await app.client.head(detail["content_url"])
+    assert (response.status_code, response.headers["content-length"]) == (200, str(len(PNG)))
+    response = await app.client.head(detail["content_url"], headers={"If-None-Match": ETAG})
+    assert response.status_code == 304
 
 
-async def test_conditions_in_several_lines_are_one_list(house: HttpHouse) -> None:
-    detail = await house.create()
+async def test_conditions_in_several_lines_are_one_list(app: HttpApp) -> None:
+    detail = await app.create()
     headers = [(b"if-none-match", b'"x"'), (b"if-none-match", ETAG.encode())]
-    answer = await house.raw("GET", detail["content_url"], headers=headers)
-    assert answer.status == 304
+    response = await app.raw("GET", detail["content_url"], headers=headers)
+    assert response.status == 304
 
 
-async def test_a_part_of_the_image(house: HttpHouse) -> None:
-    detail = await house.create()
-    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=1-3"})
-    assert (answer.status_code, answer.content) == (206, PNG[1:4])
-    assert answer.headers["content-range"] == f"bytes 1-3/{len(PNG)}"
-    assert answer.headers["content-length"] == "3"
-    assert answer.headers["etag"] == ETAG
-    assert answer.headers["content-type"] == "image/png"
+async def test_a_part_of_the_image(app: HttpApp) -> None:
+    detail = await app.create()
+    response = await app.client.get(detail["content_url"], headers={"Range": "bytes=1-3"})
+    assert (response.status_code, response.content) == (206, PNG[1:4])
+    assert response.headers["content-range"] == f"bytes 1-3/{len(PNG)}"
+    assert response.headers["content-length"] == "3"
+    assert response.headers["etag"] == ETAG
+    assert response.headers["content-type"] == "image/png"
 
 
-async def test_ranges_are_for_get_only(house: HttpHouse) -> None:
+async def test_ranges_are_for_get_only(app: HttpApp) -> None:
     """RFC 9110, section 14.2."""
-    detail = await house.create()
+    detail = await app.create()
     for wanted in ("bytes=1-3", "bytes=5000-"):
-        answer = await house.client.head(detail["content_url"], headers={"Range": wanted})
-        assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(PNG)))
-        assert "content-range" not in answer.headers
+        response = await app.client.head(detail["content_url"], headers={"Range": wanted})
+        assert (response.status_code, response.headers["content-length"]) == (200, str(len(PNG)))
+        assert "content-range" not in response.headers
 
 
-async def test_a_range_beyond_the_image_is_a_problem_that_names_its_size(house: HttpHouse) -> None:
-    detail = await house.create()
-    answer = await house.client.get(detail["content_url"], headers={"Range": f"bytes={len(PNG)}-"})
-    assert (answer.status_code, answer.json()["code"]) == (416, "range-not-satisfiable")
-    assert answer.headers["content-range"] == f"bytes */{len(PNG)}"
-    assert answer.headers["content-type"] == "application/problem+json"
+async def test_a_range_beyond_the_image_is_a_problem_that_names_its_size(app: HttpApp) -> None:
+    detail = await app.create()
+    response = await app.client.get(detail["content_url"], headers={"Range": f"bytes={len(PNG)}-"})
+    assert (response.status_code, response.json()["code"]) == (416, "range-not-satisfiable")
+    assert response.headers["content-range"] == f"bytes */{len(PNG)}"
+    assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_failed_precondition_is_a_problem(house: HttpHouse) -> None:
-    detail = await house.create()
-    answer = await house.client.get(detail["content_url"], headers={"If-Match": '"other"'})
-    assert (answer.status_code, answer.json()["code"]) == (412, "precondition-failed")
+async def test_a_failed_precondition_is_a_problem(app: HttpApp) -> None:
+    detail = await app.create()
+    response = await app.client.get(detail["content_url"], headers={"If-Match": '"other"'})
+    assert (response.status_code, response.json()["code"]) == (412, "precondition-failed")
 
 
 async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images/") as house:
-        detail = await house.create()
+    async with http_app(PIXYPROXY_ACCEL_PREFIX="/_images/") as app:
+        detail = await app.create()
         location = f"ab/cd/{detail['guid']}.bin"
 
         async def named(guid: str, *, size: int) -> str:
             assert (guid, size) == (detail["guid"], len(PNG))
             return location
 
-        # The store of this house has no files: what it cannot name is sent.
-        answer = await house.client.get(detail["content_url"])
-        assert (answer.status_code, answer.content) == (200, PNG)
-        monkeypatch.setattr(house.blobs, "location", named)
+        # The store of this app has no files: what it cannot name is sent.
+        response = await app.client.get(detail["content_url"])
+        assert (response.status_code, response.content) == (200, PNG)
+        monkeypatch.setattr(app.blobs, "location", named)
         for headers in ({}, {"Range": "bytes=1-3"}, {"If-None-Match": '"other"'}):
-            answer = await house.client.get(detail["content_url"], headers=headers)
-            assert (answer.status_code, answer.content) == (200, b""), headers
-            assert answer.headers["x-accel-redirect"] == f"/_images/{location}"
-            assert (answer.headers["etag"], answer.headers["content-type"]) == (ETAG, "image/png")
-            assert answer.headers["cache-control"] == "public, max-age=3600"
-            assert answer.headers["x-accel-expires"] == "1"
-            assert answer.headers["content-disposition"] == content_disposition(detail["filename"])
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert "content-range" not in answer.headers
+            response = await app.client.get(detail["content_url"], headers=headers)
+            assert (response.status_code, response.content) == (200, b""), headers
+            assert response.headers["x-accel-redirect"] == f"/_images/{location}"
+            assert (response.headers["etag"], response.headers["content-type"]) == (ETAG, "image/png")
+            assert response.headers["cache-control"] == "public, max-age=3600"
+            assert response.headers["x-accel-expires"] == "1"
+            assert response.headers["content-disposition"] == content_disposition(detail["filename"])
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert "content-range" not in response.headers
         # nginx would judge these by the date of the file, or sends several ranges.
         for headers, status, content in (
             ({"If-Match": ETAG}, 200, PNG),
@@ -147,64 +147,64 @@ async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.M
             ({"Range": "bytes=1-3", "If-Range": '"other"'}, 200, PNG),
             ({"Range": "bytes=0-0,2-3"}, 200, PNG),
         ):
-            answer = await house.client.get(detail["content_url"], headers=headers)
-            assert (answer.status_code, answer.content) == (status, content), headers
-            assert not {"x-accel-redirect", "x-accel-expires"} & set(answer.headers)
-        answer = await house.client.get(detail["content_url"], headers={"If-None-Match": ETAG})
-        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (304, False)
-        answer = await house.client.head(detail["content_url"])
-        assert (answer.headers["content-length"], "x-accel-redirect" in answer.headers) == (str(len(PNG)), False)
-        private = await house.create(visibility="private")
-        answer = await house.client.get(private["content_url"])
-        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (404, False)
+            response = await app.client.get(detail["content_url"], headers=headers)
+            assert (response.status_code, response.content) == (status, content), headers
+            assert not {"x-accel-redirect", "x-accel-expires"} & set(response.headers)
+        response = await app.client.get(detail["content_url"], headers={"If-None-Match": ETAG})
+        assert (response.status_code, "x-accel-redirect" in response.headers) == (304, False)
+        response = await app.client.head(detail["content_url"])
+        assert (response.headers["content-length"], "x-accel-redirect" in response.headers) == (str(len(PNG)), False)
+        private = await app.create(visibility="private")
+        response = await app.client.get(private["content_url"])
+        assert (response.status_code, "x-accel-redirect" in response.headers) == (404, False)
 
         async def named_too(guid: str, *, size: int) -> str:
             return f"ab/cd/{guid}.bin"
 
         # What its author sees is for nobody else.
-        monkeypatch.setattr(house.blobs, "location", named_too)
-        answer = await house.client.get(private["content_url"], auth=basic(ALICE))
-        assert (answer.status_code, "x-accel-redirect" in answer.headers) == (200, True)
-        assert "x-accel-expires" not in answer.headers
+        monkeypatch.setattr(app.blobs, "location", named_too)
+        response = await app.client.get(private["content_url"], auth=basic(ALICE))
+        assert (response.status_code, "x-accel-redirect" in response.headers) == (200, True)
+        assert "x-accel-expires" not in response.headers
 
 
 async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with http_house(PIXYPROXY_ACCEL_PREFIX="/_images") as house:
-        detail = await house.create()
+    async with http_app(PIXYPROXY_ACCEL_PREFIX="/_images") as app:
+        detail = await app.create()
 
         async def named(guid: str, *, size: int) -> str:
             raise errors.BlobMissingError("gone", guid=guid)
 
-        monkeypatch.setattr(house.blobs, "location", named)
-        answer = await house.client.get(detail["content_url"])
-        assert (answer.status_code, answer.json()["code"]) == (500, "blob-missing")
-        assert "x-accel-redirect" not in answer.headers
+        monkeypatch.setattr(app.blobs, "location", named)
+        response = await app.client.get(detail["content_url"])
+        assert (response.status_code, response.json()["code"]) == (500, "blob-missing")
+        assert "x-accel-redirect" not in response.headers
 
 
-async def test_access_goes_before_conditions_and_ranges(house: HttpHouse) -> None:
-    detail = await house.create(visibility="private")
+async def test_access_goes_before_conditions_and_ranges(app: HttpApp) -> None:
+    detail = await app.create(visibility="private")
     for headers in ({"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=0-0"}, {"Range": "bytes=99999-"}):
-        answer = await house.client.get(detail["content_url"], headers=headers)
-        assert answer.status_code == 404, headers
+        response = await app.client.get(detail["content_url"], headers=headers)
+        assert response.status_code == 404, headers
 
 
-async def test_an_image_without_bytes_is_not_ready(house: HttpHouse) -> None:
-    house.generator.outcome = errors.PromptRejectedError("no")
-    refused = await house.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
-    answer = await house.client.get(f"/image/{refused.json()['guid']}/content")
-    assert (answer.status_code, answer.json()["code"]) == (409, "image-not-ready")
-    assert int(answer.headers["retry-after"]) > 0
+async def test_an_image_without_bytes_is_not_ready(app: HttpApp) -> None:
+    app.generator.outcome = errors.PromptRejectedError("no")
+    refused = await app.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
+    response = await app.client.get(f"/image/{refused.json()['guid']}/content")
+    assert (response.status_code, response.json()["code"]) == (409, "image-not-ready")
+    assert int(response.headers["retry-after"]) > 0
 
 
-async def test_bytes_that_are_gone_or_changed_are_a_fault_of_the_service(house: HttpHouse) -> None:
-    detail = await house.create()
-    await house.blobs.put(detail["guid"], b"other", {})
-    answer = await house.client.get(detail["content_url"])
-    assert (answer.status_code, answer.json()["code"]) == (500, "blob-corrupt")
-    assert {"etag", "content-disposition"}.isdisjoint(answer.headers)
-    await house.blobs.delete(detail["guid"])
-    answer = await house.client.get(detail["content_url"])
-    assert (answer.status_code, answer.json()["code"]) == (500, "blob-missing")
+async def test_bytes_that_are_gone_or_changed_are_a_fault_of_the_service(app: HttpApp) -> None:
+    detail = await app.create()
+    await app.blobs.put(detail["guid"], b"other", {})
+    response = await app.client.get(detail["content_url"])
+    assert (response.status_code, response.json()["code"]) == (500, "blob-corrupt")
+    assert {"etag", "content-disposition"}.isdisjoint(response.headers)
+    await app.blobs.delete(detail["guid"])
+    response = await app.client.get(detail["content_url"])
+    assert (response.status_code, response.json()["code"]) == (500, "blob-missing")
 
 
 class PiecesReader(BlobReader):
@@ -229,40 +229,40 @@ class PiecesReader(BlobReader):
         self.closed += 1
 
 
-async def read_in_pieces(house: HttpHouse, monkeypatch: pytest.MonkeyPatch, good: int = 1000) -> list[PiecesReader]:
+async def read_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch, good: int = 1000) -> list[PiecesReader]:
     readers: list[PiecesReader] = []
     original = MemoryBlobStore.read
 
     async def read(guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
-        async with await original(house.blobs, guid, size=size, start=start, stop=stop) as whole:
+        async with await original(app.blobs, guid, size=size, start=start, stop=stop) as whole:
             readers.append(PiecesReader(whole.first, good))
         return readers[-1]
 
-    monkeypatch.setattr(house.blobs, "read", read)
+    monkeypatch.setattr(app.blobs, "read", read)
     return readers
 
 
-async def test_a_large_image_goes_out_in_pieces(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_image_goes_out_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PNG + bytes(range(100))
-    house.generator.outcome = GeneratedImage(data)
-    detail = await house.create()
-    readers = await read_in_pieces(house, monkeypatch)
-    answer = await house.client.get(detail["content_url"])
-    assert (answer.content, answer.headers["content-length"]) == (data, str(len(data)))
-    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=10-99"})
-    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (206, data[10:100], "90")
-    answer = await house.client.get(detail["content_url"], headers={"Range": "bytes=0-1"})
-    assert answer.content == data[:2]
+    app.generator.outcome = GeneratedImage(data)
+    detail = await app.create()
+    readers = await read_in_pieces(app, monkeypatch)
+    response = await app.client.get(detail["content_url"])
+    assert (response.content, response.headers["content-length"]) == (data, str(len(data)))
+    response = await app.client.get(detail["content_url"], headers={"Range": "bytes=10-99"})
+    assert (response.status_code, response.content, response.headers["content-length"]) == (206, data[10:100], "90")
+    response = await app.client.get(detail["content_url"], headers={"Range": "bytes=0-1"})
+    assert response.content == data[:2]
     assert [reader.closed for reader in readers] == [1, 1, 1]
 
 
-async def test_a_stream_that_breaks_off_is_left_short(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    detail = await house.create()
-    readers = await read_in_pieces(house, monkeypatch, good=2)
+async def test_a_stream_that_breaks_off_is_left_short(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await app.create()
+    readers = await read_in_pieces(app, monkeypatch, good=2)
     with log_lines() as lines:
-        answer = await house.raw("GET", detail["content_url"])
-    assert (answer.status, answer.body, answer.complete) == (200, PNG[:8], False)
-    assert answer.header("content-length") == str(len(PNG))
+        response = await app.raw("GET", detail["content_url"])
+    assert (response.status, response.body, response.complete) == (200, PNG[:8], False)
+    assert response.header("content-length") == str(len(PNG))
     assert readers[0].closed == 1
     [start, broken, end] = lines
     assert "REQUEST START" in start

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.http_app import ALICE, MISSING, HttpHouse, basic, http_house, log_lines
+from tests.fixtures.http_app import ALICE, MISSING, HttpApp, basic, http_app, log_lines
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         yield opened
 
 
-async def nothing_was_made(house: HttpHouse) -> bool:
+async def nothing_was_made(app: HttpApp) -> bool:
     for status in ("ready", "failed", "generating", "unknown"):
         for auth in (None, ALICE):
-            if (await house.client.get(f"/image?status={status}", auth=basic(auth))).json() != []:
+            if (await app.client.get(f"/image?status={status}", auth=basic(auth))).json() != []:
                 return False
-    return not house.generator.requests
+    return not app.generator.requests
 
 
 # --- the query string -----------------------------------------------------------------------------------------
@@ -74,53 +74,53 @@ async def nothing_was_made(house: HttpHouse) -> bool:
         ("&".join("tag=a" for _ in range(201)), "query"),
     ],
 )
-async def test_an_unknown_or_malformed_parameter_is_named(query: str, loc: str, house: HttpHouse) -> None:
-    answer = await house.raw("GET", "/image", query=query.encode("ascii", "replace"))
-    assert answer.status == 422, answer.body
-    assert loc in {str(error["loc"][0]) for error in json.loads(answer.body)["errors"]}
+async def test_an_unknown_or_malformed_parameter_is_named(query: str, loc: str, app: HttpApp) -> None:
+    response = await app.raw("GET", "/image", query=query.encode("ascii", "replace"))
+    assert response.status == 422, response.body
+    assert loc in {str(error["loc"][0]) for error in json.loads(response.body)["errors"]}
 
 
-async def test_bytes_in_a_query_string_that_are_no_text_are_refused(house: HttpHouse) -> None:
-    answer = await house.raw("GET", "/image", query=b"prompt=\xff")
-    assert (answer.status, json.loads(answer.body)["errors"][0]["loc"]) == (422, ["query"])
+async def test_bytes_in_a_query_string_that_are_no_text_are_refused(app: HttpApp) -> None:
+    response = await app.raw("GET", "/image", query=b"prompt=\xff")
+    assert (response.status, json.loads(response.body)["errors"][0]["loc"]) == (422, ["query"])
 
 
 @pytest.mark.parametrize(
     "query", ["", "?", "?limit=1", "?limit=0200", "?tag=a&tag=b", "?prompt=%2B+x", "?filename=%00"]
 )
-async def test_a_good_query_string_is_taken(query: str, house: HttpHouse) -> None:
-    answer = await house.client.get(f"/image{query}")
-    assert (answer.status_code, answer.json()) == (200, [])
-    assert "link" not in answer.headers
+async def test_a_good_query_string_is_taken(query: str, app: HttpApp) -> None:
+    response = await app.client.get(f"/image{query}")
+    assert (response.status_code, response.json()) == (200, [])
+    assert "link" not in response.headers
 
 
-async def test_the_next_page_keeps_the_filters(house: HttpHouse) -> None:
-    made = [await house.create(prompt=f"ente & söhne {i}", tags=["a b", "c&d"]) for i in range(3)]
+async def test_the_next_page_keeps_the_filters(app: HttpApp) -> None:
+    made = [await app.create(prompt=f"ente & söhne {i}", tags=["a b", "c&d"]) for i in range(3)]
     url: str | None = "/image/?limit=1&prompt=ente+s%C3%B6h&tag=a+b&tag=c%26d&author=alice"
     found: list[Any] = []
     while url is not None:
-        answer = await house.client.get(url)
-        assert answer.status_code == 200, url
-        found += answer.json()
-        url = answer.links["next"]["url"] if "link" in answer.headers else None
+        response = await app.client.get(url)
+        assert response.status_code == 200, url
+        found += response.json()
+        url = response.links["next"]["url"] if "link" in response.headers else None
         assert url is None or url.startswith("http://test.example/image?")
     assert found == made[::-1]
 
 
 @pytest.mark.parametrize("base", ["https://img.example", "https://img.example:8443/pictures"])
 async def test_addresses_are_those_of_the_public_url(base: str) -> None:
-    async with http_house(PIXYPROXY_PUBLIC_URL=base + "/") as house:
+    async with http_app(PIXYPROXY_PUBLIC_URL=base + "/") as app:
         for _ in range(2):
-            answer = await house.client.post("/image", json={"prompt": "x"})
-        detail = answer.json()
-        assert answer.headers["location"] == f"{base}/image/{detail['guid']}"
+            response = await app.client.post("/image", json={"prompt": "x"})
+        detail = response.json()
+        assert response.headers["location"] == f"{base}/image/{detail['guid']}"
         path = base.removeprefix("https://").partition("/")[2]
         assert detail["content_url"] == f"/{path}/image/{detail['guid']}/content".replace("//", "/")
-        answer = await house.client.get("/image?limit=1")
-        assert answer.links["next"]["url"].startswith(f"{base}/image?limit=1&cursor=")
+        response = await app.client.get("/image?limit=1")
+        assert response.links["next"]["url"].startswith(f"{base}/image?limit=1&cursor=")
         prefix = f"/{path}" if path else ""
-        assert (await house.client.get("/")).headers["location"] == f"{prefix}/docs"
-        assert f"'{prefix}/openapi.json'" in (await house.client.get("/docs")).text
+        assert (await app.client.get("/")).headers["location"] == f"{prefix}/docs"
+        assert f"'{prefix}/openapi.json'" in (await app.client.get("/docs")).text
 
 
 # --- the JSON body --------------------------------------------------------------------------------------------
@@ -150,19 +150,19 @@ async def test_addresses_are_those_of_the_public_url(base: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_a_body_that_is_no_json(method: str, body: bytes, part: str, house: HttpHouse) -> None:
+async def test_a_body_that_is_no_json(method: str, body: bytes, part: str, app: HttpApp) -> None:
     path = "/image" if method == "POST" else f"/image/{MISSING}"
-    answer = await house.client.request(method, path, content=body, headers=JSON, auth=basic(ALICE))
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
-    assert part in answer.json()["detail"]
-    assert await nothing_was_made(house)
+    response = await app.client.request(method, path, content=body, headers=JSON, auth=basic(ALICE))
+    assert (response.status_code, response.json()["code"]) == (400, "malformed-request")
+    assert part in response.json()["detail"]
+    assert await nothing_was_made(app)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"5", b'"prompt"', b"1e999", b"true"])
-async def test_json_that_is_no_object_is_invalid(body: bytes, house: HttpHouse) -> None:
-    answer = await house.client.post("/image", content=body, headers=JSON)
-    assert (answer.status_code, answer.json()["detail"]) == (422, "The body must be a JSON object.")
-    assert await nothing_was_made(house)
+async def test_json_that_is_no_object_is_invalid(body: bytes, app: HttpApp) -> None:
+    response = await app.client.post("/image", content=body, headers=JSON)
+    assert (response.status_code, response.json()["detail"]) == (422, "The body must be a JSON object.")
+    assert await nothing_was_made(app)
 
 
 @pytest.mark.parametrize(
@@ -170,21 +170,21 @@ async def test_json_that_is_no_object_is_invalid(body: bytes, house: HttpHouse) 
     [None, b"", b"text/plain", b"text/json", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x",
      b"application/jsonp", b"application", b"json", b"application/xml, application/json", b"\xff", b"text/x+json"],
 )  # fmt: skip
-async def test_a_body_that_is_not_declared_as_json(value: bytes | None, house: HttpHouse) -> None:
+async def test_a_body_that_is_not_declared_as_json(value: bytes | None, app: HttpApp) -> None:
     headers = [] if value is None else [(b"content-type", value)]
     body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
-    answer = await house.raw("POST", "/image", headers=headers, messages=body)
-    assert (answer.status, json.loads(answer.body)["code"]) == (415, "unsupported-media-type")
-    assert await nothing_was_made(house)
+    response = await app.raw("POST", "/image", headers=headers, messages=body)
+    assert (response.status, json.loads(response.body)["code"]) == (415, "unsupported-media-type")
+    assert await nothing_was_made(app)
 
 
 @pytest.mark.parametrize(
     "value",
     ["application/json", "Application/JSON;charset=utf-8", "application/json ; x=y", "application/merge-patch+json"],
 )
-async def test_a_body_that_is_declared_as_json(value: str, house: HttpHouse) -> None:
-    answer = await house.client.post("/image", content=b' {"prompt": "x"}\n', headers={"Content-Type": value})
-    assert answer.status_code == 200
+async def test_a_body_that_is_declared_as_json(value: str, app: HttpApp) -> None:
+    response = await app.client.post("/image", content=b' {"prompt": "x"}\n', headers={"Content-Type": value})
+    assert response.status_code == 200
 
 
 def _padded(length: int) -> bytes:
@@ -192,37 +192,37 @@ def _padded(length: int) -> bytes:
     return body + b" " * (length - len(body))
 
 
-async def test_a_body_of_exactly_one_mebibyte_is_read(house: HttpHouse) -> None:
-    assert (await house.client.post("/image", content=_padded(MIB), headers=JSON)).status_code == 200
+async def test_a_body_of_exactly_one_mebibyte_is_read(app: HttpApp) -> None:
+    assert (await app.client.post("/image", content=_padded(MIB), headers=JSON)).status_code == 200
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_read(house: HttpHouse) -> None:
+async def test_a_body_that_says_it_is_too_large_is_not_read(app: HttpApp) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % (MIB + 1))]
-    answer = await house.raw("POST", "/image", headers=headers, messages=[])
-    assert (answer.status, json.loads(answer.body)["code"]) == (413, "body-too-large")
+    response = await app.raw("POST", "/image", headers=headers, messages=[])
+    assert (response.status, json.loads(response.body)["code"]) == (413, "body-too-large")
 
 
 @pytest.mark.parametrize("length", [None, b"5", b"-1", b"x"])
-async def test_a_body_is_counted_whatever_length_it_declares(length: bytes | None, house: HttpHouse) -> None:
+async def test_a_body_is_counted_whatever_length_it_declares(length: bytes | None, app: HttpApp) -> None:
     headers = [(b"content-type", b"application/json")]
     headers += [] if length is None else [(b"content-length", length)]
     body = _padded(MIB + 1)
     pieces = [
         {"type": "http.request", "body": body[i : i + 65536], "more_body": True} for i in range(0, MIB + 1, 65536)
     ]
-    answer = await house.raw("POST", "/image", headers=headers, messages=pieces)
-    assert (answer.status, json.loads(answer.body)["code"]) == (413, "body-too-large")
-    assert await nothing_was_made(house)
+    response = await app.raw("POST", "/image", headers=headers, messages=pieces)
+    assert (response.status, json.loads(response.body)["code"]) == (413, "body-too-large")
+    assert await nothing_was_made(app)
 
 
-async def test_a_client_that_hangs_up_while_it_sends_is_nobodys_fault(house: HttpHouse) -> None:
+async def test_a_client_that_hangs_up_while_it_sends_is_nobodys_fault(app: HttpApp) -> None:
     body = [{"type": "http.request", "body": b'{"prompt"', "more_body": True}]
     with log_lines() as lines:
-        answer = await house.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
-    assert answer.status is None
+        response = await app.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
+    assert response.status is None
     assert len(lines) == 2
     assert "REQUEST END POST /image 499 0B" in lines[1]
-    assert await nothing_was_made(house)
+    assert await nothing_was_made(app)
 
 
 @pytest.mark.parametrize(
@@ -267,48 +267,48 @@ async def test_a_client_that_hangs_up_while_it_sends_is_nobodys_fault(house: Htt
         ({"prompt": "x", "\ud800": 2}, []),
     ],
 )
-async def test_bad_input_is_named_and_nothing_is_made(fields: dict[str, Any], loc: list[Any], house: HttpHouse) -> None:
-    answer = await house.client.post("/image", content=json.dumps(fields), headers=JSON)
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
-    assert loc in [error["loc"] for error in answer.json()["errors"]]
-    assert await nothing_was_made(house)
+async def test_bad_input_is_named_and_nothing_is_made(fields: dict[str, Any], loc: list[Any], app: HttpApp) -> None:
+    response = await app.client.post("/image", content=json.dumps(fields), headers=JSON)
+    assert (response.status_code, response.json()["code"]) == (422, "validation-failed")
+    assert loc in [error["loc"] for error in response.json()["errors"]]
+    assert await nothing_was_made(app)
 
 
 @pytest.mark.parametrize(
     "prompt",
     ["🦆", "a\nb\r\n\tc", " leading and trailing ", "x" * 32_000, "\u202e", "0", "e\u0301", "\ufeffx", "𠜎" * 100],
 )
-async def test_a_prompt_is_kept_exactly(prompt: str, house: HttpHouse) -> None:
-    detail = await house.create(prompt=prompt)
-    assert detail["prompt"] == prompt == house.generator.requests[0].prompt
-    assert (await house.client.get(f"/image/{detail['guid']}")).json() == detail
+async def test_a_prompt_is_kept_exactly(prompt: str, app: HttpApp) -> None:
+    detail = await app.create(prompt=prompt)
+    assert detail["prompt"] == prompt == app.generator.requests[0].prompt
+    assert (await app.client.get(f"/image/{detail['guid']}")).json() == detail
 
 
 # --- paths and methods ----------------------------------------------------------------------------------------
 
 
-async def test_both_slash_forms_answer_the_same_without_a_redirect(house: HttpHouse) -> None:
-    guid = (await house.create())["guid"]
+async def test_both_slash_forms_answer_the_same_without_a_redirect(app: HttpApp) -> None:
+    guid = (await app.create())["guid"]
     for path in ("/image", f"/image/{guid}", f"/image/{guid}/content", "/user/me", "/healthz", "/readyz", "/docs",
                  "/openapi.json"):  # fmt: skip
-        plain, slashed = [await house.client.get(p, auth=basic(ALICE)) for p in (path, path + "/")]
+        plain, slashed = [await app.client.get(p, auth=basic(ALICE)) for p in (path, path + "/")]
         assert (plain.status_code, plain.content) == (slashed.status_code, slashed.content)
         assert plain.status_code == 200
     for path in (f"/image/{guid}", f"/image/{guid}/"):
-        answer = await house.client.patch(path, json={"tags": ["x"]}, auth=basic(ALICE))
-        assert (answer.status_code, answer.json()["tags"]) == (200, ["x"])
-    assert (await house.client.post("/image/", json={"prompt": "x"})).status_code == 200
-    assert (await house.client.delete(f"/image/{guid}/", auth=basic(ALICE))).status_code == 204
+        response = await app.client.patch(path, json={"tags": ["x"]}, auth=basic(ALICE))
+        assert (response.status_code, response.json()["tags"]) == (200, ["x"])
+    assert (await app.client.post("/image/", json={"prompt": "x"})).status_code == 200
+    assert (await app.client.delete(f"/image/{guid}/", auth=basic(ALICE))).status_code == 204
 
 
-async def test_head_is_get_without_the_body(house: HttpHouse) -> None:
-    guid = (await house.create())["guid"]
+async def test_head_is_get_without_the_body(app: HttpApp) -> None:
+    guid = (await app.create())["guid"]
     volatile = {"x-request-id"}
     images = ("/image", "/image/?limit=1", f"/image/{guid}", f"/image/{guid}/content", f"/image/{MISSING}")
     others = ("/user/me", "/healthz", "/readyz", "/docs/", "/openapi.json", "/", "/docs/assets/swagger-ui.css", "/no")
     for path in images + others:
         for auth in (None, ALICE):
-            get, head = [await house.client.request(m, path, auth=basic(auth)) for m in ("GET", "HEAD")]
+            get, head = [await app.client.request(m, path, auth=basic(auth)) for m in ("GET", "HEAD")]
             assert head.status_code == get.status_code
             assert head.content == b""
             given, expected = ({k: v for k, v in a.headers.items() if k not in volatile} for a in (head, get))
@@ -318,9 +318,9 @@ async def test_head_is_get_without_the_body(house: HttpHouse) -> None:
                 assert given == expected, path
 
 
-async def test_the_guid_of_a_path_is_blind_to_case_and_strict_otherwise(house: HttpHouse) -> None:
-    guid = (await house.create())["guid"]
-    assert (await house.client.get(f"/image/{guid.upper()}")).json()["guid"] == guid
+async def test_the_guid_of_a_path_is_blind_to_case_and_strict_otherwise(app: HttpApp) -> None:
+    guid = (await app.create())["guid"]
+    assert (await app.client.get(f"/image/{guid.upper()}")).json()["guid"] == guid
     for wrong in (
         guid.replace("-", ""),
         "{" + guid + "}",
@@ -332,24 +332,24 @@ async def test_the_guid_of_a_path_is_blind_to_case_and_strict_otherwise(house: H
         "🦆",
     ):
         for tail in ("", "/content"):
-            assert (await house.client.get(f"/image/{wrong}{tail}")).status_code == 404, wrong
+            assert (await app.client.get(f"/image/{wrong}{tail}")).status_code == 404, wrong
 
 
 async def test_cross_origin_calls_are_for_the_origins_named() -> None:
-    async with http_house(PIXYPROXY_CORS_ORIGINS="https://a.example") as house:
-        answer = await house.client.get("/image", headers={"Origin": "https://a.example"})
-        assert answer.headers["access-control-allow-origin"] == "https://a.example"
-        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
-        answer = await house.client.get("/image", headers={"Origin": "https://b.example"})
-        assert "access-control-allow-origin" not in answer.headers
-        answer = await house.client.get("/nowhere", headers={"Origin": "https://a.example"})
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (404, "https://a.example")
+    async with http_app(PIXYPROXY_CORS_ORIGINS="https://a.example") as app:
+        response = await app.client.get("/image", headers={"Origin": "https://a.example"})
+        assert response.headers["access-control-allow-origin"] == "https://a.example"
+        assert "X-Request-ID" in response.headers["access-control-expose-headers"]
+        response = await app.client.get("/image", headers={"Origin": "https://b.example"})
+        assert "access-control-allow-origin" not in response.headers
+        response = await app.client.get("/nowhere", headers={"Origin": "https://a.example"})
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (404, "https://a.example")
         preflight = {
             "Origin": "https://a.example",
             "Access-Control-Request-Method": "DELETE",
             "Access-Control-Request-Headers": "authorization",
         }
-        assert (await house.client.options("/image/x", headers=preflight)).status_code == 200
-    async with http_house() as house:
-        answer = await house.client.get("/image", headers={"Origin": "https://a.example"})
-        assert "access-control-allow-origin" not in answer.headers
+        assert (await app.client.options("/image/x", headers=preflight)).status_code == 200
+    async with http_app() as app:
+        response = await app.client.get("/image", headers={"Origin": "https://a.example"})
+        assert "access-control-allow-origin" not in response.headers

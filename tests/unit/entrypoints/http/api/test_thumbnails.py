@@ -11,8 +11,8 @@ from PIL import Image
 from starlette.requests import Request
 
 from pixyproxy.domain.image import GeneratedImage
-from pixyproxy.entrypoints.http.api.preferences import accepts
-from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
+from pixyproxy.entrypoints.http.api.request_headers import accepts
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app, log_lines
 
 
 def png(size: tuple[int, int] = (640, 480)) -> bytes:
@@ -22,59 +22,59 @@ def png(size: tuple[int, int] = (640, 480)) -> bytes:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         opened.generator.outcome = GeneratedImage(png())
         yield opened
 
 
-async def test_a_thumbnail_with_all_its_headers(house: HttpHouse) -> None:
-    detail = await house.create(prompt="Ente 🦆 ÖÄ", filename="Önt.png")
+async def test_a_thumbnail_with_all_its_headers(app: HttpApp) -> None:
+    detail = await app.create(prompt="Ente 🦆 ÖÄ", filename="Önt.png")
     assert detail["thumbnail_url"] == f"/image/{detail['guid']}/thumbnail"
     assert detail["placeholder"] is None
-    answer = await house.client.get(detail["thumbnail_url"])
-    found = Image.open(io.BytesIO(answer.content))
-    assert (answer.status_code, found.format, found.size) == (200, "WEBP", (256, 192))
-    headers = answer.headers
+    response = await app.client.get(detail["thumbnail_url"])
+    found = Image.open(io.BytesIO(response.content))
+    assert (response.status_code, found.format, found.size) == (200, "WEBP", (256, 192))
+    headers = response.headers
     assert headers["content-type"] == "image/webp"
-    assert headers["content-length"] == str(len(answer.content))
+    assert headers["content-length"] == str(len(response.content))
     assert headers["etag"] == f'"{detail["sha256"][:32]}-256.webp"'
     assert headers["vary"] == "Accept"
     assert headers["cache-control"] == "public, max-age=3600"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-disposition"] == "inline; filename=\"_nt.webp\"; filename*=UTF-8''%C3%96nt.webp"
-    content = await house.client.get(detail["content_url"])
+    content = await app.client.get(detail["content_url"])
     assert headers["last-modified"] == content.headers["last-modified"]
-    head = await house.client.head(detail["thumbnail_url"])
+    head = await app.client.head(detail["thumbnail_url"])
     assert (head.status_code, dict(head.headers) | {"x-request-id": ""}) == (200, dict(headers) | {"x-request-id": ""})
 
 
 @pytest.mark.parametrize(("size", "expected"), [(128, (128, 96)), (512, (512, 384)), (1024, (640, 480))])
-async def test_the_sizes(house: HttpHouse, size: int, expected: tuple[int, int]) -> None:
-    detail = await house.create()
-    answer = await house.client.get(detail["thumbnail_url"], params={"size": size})
-    assert Image.open(io.BytesIO(answer.content)).size == expected
-    assert f"-{size}." in answer.headers["etag"]
+async def test_the_sizes(app: HttpApp, size: int, expected: tuple[int, int]) -> None:
+    detail = await app.create()
+    response = await app.client.get(detail["thumbnail_url"], params={"size": size})
+    assert Image.open(io.BytesIO(response.content)).size == expected
+    assert f"-{size}." in response.headers["etag"]
 
 
 @pytest.mark.parametrize(
     "query", ["size=0", "size=300", "size=", "size=256.0", "size=%C3", "size=128&size=256", "width=3", "size=ten"]
 )
-async def test_another_size_or_parameter_is_refused(house: HttpHouse, query: str) -> None:
-    detail = await house.create()
-    answer = await house.client.get(f"{detail['thumbnail_url']}?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
-    assert answer.json()["errors"][0]["loc"][0] in {"size", "width", "query"}
+async def test_another_size_or_parameter_is_refused(app: HttpApp, query: str) -> None:
+    detail = await app.create()
+    response = await app.client.get(f"{detail['thumbnail_url']}?{query}")
+    assert (response.status_code, response.json()["code"]) == (422, "validation-failed")
+    assert response.json()["errors"][0]["loc"][0] in {"size", "width", "query"}
 
 
-async def test_jpeg_where_webp_is_excluded(house: HttpHouse) -> None:
-    detail = await house.create(filename="duck.png")
-    answer = await house.client.get(detail["thumbnail_url"], headers={"Accept": "image/png, image/jpeg"})
-    assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.headers["content-disposition"] == 'inline; filename="duck.jpg"'
-    assert answer.headers["vary"] == "Accept"
-    assert answer.headers["etag"].endswith('-256.jpg"')
-    assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
+async def test_jpeg_where_webp_is_excluded(app: HttpApp) -> None:
+    detail = await app.create(filename="duck.png")
+    response = await app.client.get(detail["thumbnail_url"], headers={"Accept": "image/png, image/jpeg"})
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["content-disposition"] == 'inline; filename="duck.jpg"'
+    assert response.headers["vary"] == "Accept"
+    assert response.headers["etag"].endswith('-256.jpg"')
+    assert Image.open(io.BytesIO(response.content)).format == "JPEG"
 
 
 @pytest.mark.parametrize(
@@ -106,90 +106,90 @@ def test_what_a_client_accepts(accept: list[str], expected: bool) -> None:
     assert accepts(Request({"type": "http", "headers": headers}), "image/webp") is expected
 
 
-async def test_what_the_client_has_is_neither_read_nor_made(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    detail = await house.create()
+async def test_what_the_client_has_is_neither_read_nor_made(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = await app.create()
     etag = f'"{detail["sha256"][:32]}-256.webp"'
 
     async def refuse(*_: object, **__: object) -> Any:
         raise AssertionError("the store or the scaler was asked")
 
     for name in ("read", "read_derivative", "put_derivative"):
-        monkeypatch.setattr(house.blobs, name, refuse)
-    monkeypatch.setattr(house.container.scaler(), "scale", refuse)
+        monkeypatch.setattr(app.blobs, name, refuse)
+    monkeypatch.setattr(app.container.scaler(), "scale", refuse)
     for condition in ({"If-None-Match": f'"x", W/{etag}'}, {"If-Modified-Since": "Sat, 21 Nov 2026 11:00:00 GMT"}):
-        answer = await house.client.get(detail["thumbnail_url"], headers=condition)
-        assert (answer.status_code, answer.content) == (304, b"")
-        assert answer.headers["etag"] == etag
-        assert answer.headers["vary"] == "Accept"
-        assert answer.headers["cache-control"] == "public, max-age=3600"
-        assert "content-type" not in answer.headers
-    answer = await house.client.get(detail["thumbnail_url"], headers={"If-Match": '"other"'})
-    assert answer.status_code == 412
+        response = await app.client.get(detail["thumbnail_url"], headers=condition)
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == etag
+        assert response.headers["vary"] == "Accept"
+        assert response.headers["cache-control"] == "public, max-age=3600"
+        assert "content-type" not in response.headers
+    response = await app.client.get(detail["thumbnail_url"], headers={"If-Match": '"other"'})
+    assert response.status_code == 412
 
 
-async def test_the_tag_of_another_size_or_format_is_not_what_the_client_has(house: HttpHouse) -> None:
-    detail = await house.create()
+async def test_the_tag_of_another_size_or_format_is_not_what_the_client_has(app: HttpApp) -> None:
+    detail = await app.create()
     etag = f'"{detail["sha256"][:32]}-256.webp"'
     for url, accept in (("?size=128", "*/*"), ("", "image/jpeg")):
         headers = {"If-None-Match": etag, "Accept": accept}
-        assert (await house.client.get(detail["thumbnail_url"] + url, headers=headers)).status_code == 200
+        assert (await app.client.get(detail["thumbnail_url"] + url, headers=headers)).status_code == 200
 
 
-async def test_who_may_see_it(house: HttpHouse) -> None:
-    detail = await house.create(visibility="private")
+async def test_who_may_see_it(app: HttpApp) -> None:
+    detail = await app.create(visibility="private")
     etag = f'"{detail["sha256"][:32]}-256.webp"'
-    own = await house.client.get(detail["thumbnail_url"], auth=basic(ALICE))
+    own = await app.client.get(detail["thumbnail_url"], auth=basic(ALICE))
     assert (own.status_code, own.headers["cache-control"]) == (200, "private, no-store")
-    missing = await house.client.get(f"/image/{MISSING}/thumbnail")
+    missing = await app.client.get(f"/image/{MISSING}/thumbnail")
     for auth in (None, BOB):
-        refused = await house.client.get(detail["thumbnail_url"], auth=basic(auth), headers={"If-None-Match": etag})
+        refused = await app.client.get(detail["thumbnail_url"], auth=basic(auth), headers={"If-None-Match": etag})
         assert refused.status_code == missing.status_code == 404
         assert refused.json()["detail"] == missing.json()["detail"]
-    assert (await house.client.get("/image/nonsense/thumbnail")).status_code == 404
+    assert (await app.client.get("/image/nonsense/thumbnail")).status_code == 404
 
 
-async def test_a_signed_address_opens_it(house: HttpHouse) -> None:
-    detail = await house.create(visibility="private")
-    signed = dict(parse_qsl(house.container.signed_urls().query_for(detail["guid"])))
-    answer = await house.client.get(detail["thumbnail_url"], params=signed | {"size": "128"})
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-store")
+async def test_a_signed_address_opens_it(app: HttpApp) -> None:
+    detail = await app.create(visibility="private")
+    signed = dict(parse_qsl(app.container.signed_urls().query_for(detail["guid"])))
+    response = await app.client.get(detail["thumbnail_url"], params=signed | {"size": "128"})
+    assert (response.status_code, response.headers["cache-control"]) == (200, "private, no-store")
     for wrong in ({"expires": signed["expires"]}, signed | {"signature": "x"}, signed | {"expires": "1"}):
-        assert (await house.client.get(detail["thumbnail_url"], params=wrong)).status_code == 404
+        assert (await app.client.get(detail["thumbnail_url"], params=wrong)).status_code == 404
 
 
-async def test_there_is_none_of_a_drawing_or_of_a_damaged_picture(house: HttpHouse) -> None:
+async def test_there_is_none_of_a_drawing_or_of_a_damaged_picture(app: HttpApp) -> None:
     for data in (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', png()[:60]):
-        house.generator.outcome = GeneratedImage(data)
-        detail = await house.create()
-        answer = await house.client.get(detail["thumbnail_url"])
-        assert (answer.status_code, answer.json()["code"]) == (422, "validation-failed")
-        assert (await house.client.get(detail["content_url"])).status_code == 200
+        app.generator.outcome = GeneratedImage(data)
+        detail = await app.create()
+        response = await app.client.get(detail["thumbnail_url"])
+        assert (response.status_code, response.json()["code"]) == (422, "validation-failed")
+        assert (await app.client.get(detail["content_url"])).status_code == 200
 
 
-async def test_there_is_none_before_the_image_is_ready(house: HttpHouse) -> None:
-    house.generator.gate = asyncio.Event()
-    begun = await house.client.post("/image", json={"prompt": "x"}, headers={"Prefer": "respond-async"})
+async def test_there_is_none_before_the_image_is_ready(app: HttpApp) -> None:
+    app.generator.gate = asyncio.Event()
+    begun = await app.client.post("/image", json={"prompt": "x"}, headers={"Prefer": "respond-async"})
     url = begun.json()["thumbnail_url"]
-    answer = await house.client.get(url)
-    assert (answer.status_code, answer.headers["retry-after"]) == (409, "2")
-    house.generator.gate.set()
-    await house.container.generation_runner().drain(60)
-    assert (await house.client.get(f"{url}/")).status_code == 200
+    response = await app.client.get(url)
+    assert (response.status_code, response.headers["retry-after"]) == (409, "2")
+    app.generator.gate.set()
+    await app.container.generation_runner().drain(60)
+    assert (await app.client.get(f"{url}/")).status_code == 200
 
 
-async def test_it_is_made_once_and_brings_the_placeholder(house: HttpHouse) -> None:
-    detail = await house.create()
+async def test_it_is_made_once_and_brings_the_placeholder(app: HttpApp) -> None:
+    detail = await app.create()
     with log_lines() as lines:
         for _ in range(3):
-            await house.client.get(detail["thumbnail_url"])
+            await app.client.get(detail["thumbnail_url"])
     assert sum("a thumbnail of image" in line for line in lines) == 1
-    found = (await house.client.get(f"/image/{detail['guid']}")).json()
+    found = (await app.client.get(f"/image/{detail['guid']}")).json()
     assert found["placeholder"].startswith("data:image/webp;base64,")
     assert found["updated_at"] == detail["updated_at"]
 
 
-async def test_it_is_documented(house: HttpHouse) -> None:
-    document = (await house.client.get("/openapi.json")).json()
+async def test_it_is_documented(app: HttpApp) -> None:
+    document = (await app.client.get("/openapi.json")).json()
     route = document["paths"]["/image/{guid}/thumbnail"]["get"]
     assert [(one["name"], one["in"]) for one in route["parameters"]] == [
         ("guid", "path"), ("size", "query"), ("expires", "query"), ("signature", "query"),

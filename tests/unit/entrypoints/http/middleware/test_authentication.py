@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
-from pixyproxy.entrypoints.http.middleware.authentication import Gate
-from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app, log_lines
 
 ROUTES = [
     ("GET", "/image"),
@@ -35,8 +35,8 @@ def encoded(text: str | bytes) -> bytes:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         yield opened
 
 
@@ -81,92 +81,92 @@ async def house() -> AsyncIterator[HttpHouse]:
         b"Basic " + encoded("🦆" * 2000 + ":" + "x" * 20_000),
     ],
 )
-async def test_wrong_and_malformed_credentials_are_refused_everywhere(value: bytes, house: HttpHouse) -> None:
+async def test_wrong_and_malformed_credentials_are_refused_everywhere(value: bytes, app: HttpApp) -> None:
     for method, path in ROUTES:
-        answer = await house.raw(method, path, headers=[(b"authorization", value)])
-        assert answer.status == 401, (method, path)
-        assert answer.header("www-authenticate") == 'Basic realm="pixyproxy", charset="UTF-8"'
-        assert answer.header("content-type") == "application/problem+json"
-        assert b"authentication-required" in answer.body
+        response = await app.raw(method, path, headers=[(b"authorization", value)])
+        assert response.status == 401, (method, path)
+        assert response.header("www-authenticate") == 'Basic realm="pixyproxy", charset="UTF-8"'
+        assert response.header("content-type") == "application/problem+json"
+        assert b"authentication-required" in response.body
 
 
-async def test_two_headers_are_one_too_many(house: HttpHouse) -> None:
+async def test_two_headers_are_one_too_many(app: HttpApp) -> None:
     good = (b"authorization", b"Basic " + encoded("alice:" + ALICE[1]))
-    assert (await house.raw("GET", "/user/me", headers=[good])).status == 200
-    assert (await house.raw("GET", "/user/me", headers=[good, good])).status == 401
+    assert (await app.raw("GET", "/user/me", headers=[good])).status == 200
+    assert (await app.raw("GET", "/user/me", headers=[good, good])).status == 401
 
 
 def bearer(token: str, scheme: str = "Bearer ") -> list[tuple[bytes, bytes]]:
     return [(b"authorization", (scheme + token).encode())]
 
 
-async def test_an_api_key_is_its_user_on_every_route(house: HttpHouse) -> None:
-    token, _ = await house.container.key_service().add("alice")
+async def test_an_api_key_is_its_user_on_every_route(app: HttpApp) -> None:
+    token, _ = await app.container.key_service().add("alice")
     for method, path in ROUTES:
-        assert (await house.raw(method, path, headers=bearer(token))).status != 401, (method, path)
-    answer = await house.raw("GET", "/user/me", headers=bearer(token))
-    assert (answer.status, answer.body) == (200, b'{"username":"alice","class_key":"cs101"}')
-    assert (await house.raw("GET", "/user/me", headers=bearer(token) * 2)).status == 401
+        assert (await app.raw(method, path, headers=bearer(token))).status != 401, (method, path)
+    response = await app.raw("GET", "/user/me", headers=bearer(token))
+    assert (response.status, response.body) == (200, b'{"username":"alice","class_key":"cs101"}')
+    assert (await app.raw("GET", "/user/me", headers=bearer(token) * 2)).status == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", " Bearer   "])
-async def test_the_scheme_of_a_key_is_blind_to_case(scheme: str, house: HttpHouse) -> None:
-    token, _ = await house.container.key_service().add("bob")
-    assert (await house.raw("GET", "/user/me", headers=bearer(token, scheme))).status == 200
+async def test_the_scheme_of_a_key_is_blind_to_case(scheme: str, app: HttpApp) -> None:
+    token, _ = await app.container.key_service().add("bob")
+    assert (await app.raw("GET", "/user/me", headers=bearer(token, scheme))).status == 200
     for damaged in (token + " x", token.upper(), token[4:], "sk-" + token[4:]):
-        assert (await house.raw("GET", "/user/me", headers=bearer(damaged, scheme))).status == 401
+        assert (await app.raw("GET", "/user/me", headers=bearer(damaged, scheme))).status == 401
 
 
-async def test_an_api_key_acts_for_its_user(house: HttpHouse) -> None:
-    keys = house.container.key_service()
+async def test_an_api_key_acts_for_its_user(app: HttpApp) -> None:
+    keys = app.container.key_service()
     alice, bob = [{"Authorization": f"Bearer {(await keys.add(name))[0]}"} for name in ("alice", "bob")]
-    made = await house.client.post("/image", json={"prompt": "a duck", "visibility": "private"}, headers=alice)
+    made = await app.client.post("/image", json={"prompt": "a duck", "visibility": "private"}, headers=alice)
     assert (made.status_code, made.json()["author"]) == (200, "alice")
     path = f"/image/{made.json()['guid']}"
-    assert (await house.client.get(path, headers=alice)).status_code == 200
-    assert (await house.client.get(path, auth=basic(ALICE))).status_code == 200
-    assert (await house.client.get(path, headers=bob)).status_code == 404
-    assert (await house.client.delete(path, headers=alice)).status_code == 204
+    assert (await app.client.get(path, headers=alice)).status_code == 200
+    assert (await app.client.get(path, auth=basic(ALICE))).status_code == 200
+    assert (await app.client.get(path, headers=bob)).status_code == 404
+    assert (await app.client.delete(path, headers=alice)).status_code == 204
 
 
-async def test_a_key_that_is_revoked_expired_or_of_nobody_is_refused_at_once(house: HttpHouse) -> None:
-    keys = house.container.key_service()
+async def test_a_key_that_is_revoked_expired_or_of_nobody_is_refused_at_once(app: HttpApp) -> None:
+    keys = app.container.key_service()
     revoked, key = await keys.add("alice")
-    expired, _ = await keys.add("alice", expires_at=house.container.clock().now() + timedelta(hours=1))
+    expired, _ = await keys.add("alice", expires_at=app.container.clock().now() + timedelta(hours=1))
     orphaned, _ = await keys.add("bob")
     for token in (revoked, expired, orphaned):
-        assert (await house.raw("GET", "/user/me", headers=bearer(token))).status == 200
+        assert (await app.raw("GET", "/user/me", headers=bearer(token))).status == 200
     await keys.revoke(key.key_id)
-    house.container.clock().advance(timedelta(hours=1))
-    await house.container.user_service().remove("bob")
+    app.container.clock().advance(timedelta(hours=1))
+    await app.container.user_service().remove("bob")
     bodies = set()
     for token in (revoked, expired, orphaned, "pxy_" + "a" * 43):
-        answer = await house.raw("GET", "/user/me", headers=bearer(token))
-        assert answer.status == 401
-        assert answer.header("www-authenticate") == 'Basic realm="pixyproxy", charset="UTF-8"'
-        problem = json.loads(answer.body)
+        response = await app.raw("GET", "/user/me", headers=bearer(token))
+        assert response.status == 401
+        assert response.header("www-authenticate") == 'Basic realm="pixyproxy", charset="UTF-8"'
+        problem = json.loads(response.body)
         bodies.add((problem["title"], problem["detail"], problem["code"]))
     assert len(bodies) == 1
 
 
-async def test_what_was_sent_wrongly_is_told_what_to_send(house: HttpHouse) -> None:
-    answer = await house.raw("GET", "/healthz", headers=[(b"authorization", b"Digest x")])
-    assert json.loads(answer.body)["detail"] == (
+async def test_what_was_sent_wrongly_is_told_what_to_send(app: HttpApp) -> None:
+    response = await app.raw("GET", "/healthz", headers=[(b"authorization", b"Digest x")])
+    assert json.loads(response.body)["detail"] == (
         "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
         "or Bearer with an API key (pxy_…)."
     )
 
 
-async def test_a_key_shows_nowhere(house: HttpHouse) -> None:
-    keys = house.container.key_service()
+async def test_a_key_shows_nowhere(app: HttpApp) -> None:
+    keys = app.container.key_service()
     with log_lines() as lines:
         token, key = await keys.add("alice")
         wrong = token[:-1] + ("a" if token[-1] != "a" else "b")
         await keys.revoke((await keys.add("bob"))[1].key_id)
         for sent in (token, wrong, token + "x"):
             for method, path in ROUTES:
-                answer = await house.raw(method, path, headers=bearer(sent))
-                shown = answer.body + repr(answer.headers).encode()
+                response = await app.raw(method, path, headers=bearer(sent))
+                shown = response.body + repr(response.headers).encode()
                 assert token[12:-1].encode() not in shown
     assert lines
     for secret in (token[12:-1], key.digest, "Bearer"):
@@ -174,48 +174,48 @@ async def test_a_key_shows_nowhere(house: HttpHouse) -> None:
 
 
 @pytest.mark.parametrize("scheme", [b"Basic ", b"basic ", b"BASIC ", b" Basic   "])
-async def test_the_scheme_is_blind_to_case(scheme: bytes, house: HttpHouse) -> None:
-    answer = await house.raw("GET", "/user/me", headers=[(b"authorization", scheme + encoded("bob:" + BOB[1]))])
-    assert (answer.status, answer.body) == (200, b'{"username":"bob","class_key":null}')
+async def test_the_scheme_is_blind_to_case(scheme: bytes, app: HttpApp) -> None:
+    response = await app.raw("GET", "/user/me", headers=[(b"authorization", scheme + encoded("bob:" + BOB[1]))])
+    assert (response.status, response.body) == (200, b'{"username":"bob","class_key":null}')
 
 
-async def test_a_password_may_hold_colons_and_any_script(house: HttpHouse) -> None:
-    answer = await house.client.get("/user/me/", auth=basic(ALICE))
-    assert (answer.status_code, answer.json()) == (200, {"username": "alice", "class_key": "cs101"})
+async def test_a_password_may_hold_colons_and_any_script(app: HttpApp) -> None:
+    response = await app.client.get("/user/me/", auth=basic(ALICE))
+    assert (response.status_code, response.json()) == (200, {"username": "alice", "class_key": "cs101"})
 
 
-async def test_a_name_and_password_are_the_same_in_either_unicode_form(house: HttpHouse) -> None:
+async def test_a_name_and_password_are_the_same_in_either_unicode_form(app: HttpApp) -> None:
     decomposed = ALICE[1].replace("ä", "a\u0308")
-    assert (await house.client.get("/user/me", auth=basic(("alice", decomposed)))).status_code == 200
+    assert (await app.client.get("/user/me", auth=basic(("alice", decomposed)))).status_code == 200
 
 
-async def test_who_is_not_logged_in_is_nobody(house: HttpHouse) -> None:
-    answer = await house.client.get("/user/me")
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
+async def test_who_is_not_logged_in_is_nobody(app: HttpApp) -> None:
+    response = await app.client.get("/user/me")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
 
 
-async def test_a_removed_user_is_refused_at_once(house: HttpHouse) -> None:
-    assert (await house.client.get("/user/me", auth=basic(BOB))).status_code == 200
-    await house.container.user_service().remove("bob")
-    assert (await house.client.get("/user/me", auth=basic(BOB))).status_code == 401
+async def test_a_removed_user_is_refused_at_once(app: HttpApp) -> None:
+    assert (await app.client.get("/user/me", auth=basic(BOB))).status_code == 200
+    await app.container.user_service().remove("bob")
+    assert (await app.client.get("/user/me", auth=basic(BOB))).status_code == 401
 
 
 @pytest.mark.parametrize(("anonymous", "read", "write"), [("none", 401, 401), ("read", 200, 401), ("write", 200, 200)])
 async def test_what_an_anonymous_caller_may_do(anonymous: str, read: int, write: int) -> None:
-    async with http_house(PIXYPROXY_ANONYMOUS=anonymous) as house:
-        detail = await house.create()
+    async with http_app(PIXYPROXY_ANONYMOUS=anonymous) as app:
+        detail = await app.create()
         for method in ("GET", "HEAD"):
             for path in ("/image", f"/image/{detail['guid']}", detail["content_url"]):
-                assert (await house.client.request(method, path)).status_code == read, path
-        assert (await house.client.get(f"/image/{MISSING}")).status_code == (404 if read == 200 else 401)
-        assert (await house.client.get("/image?nonsense=1")).status_code == (422 if read == 200 else 401)
-        assert (await house.client.post("/image", json={"prompt": "x"})).status_code == write
+                assert (await app.client.request(method, path)).status_code == read, path
+        assert (await app.client.get(f"/image/{MISSING}")).status_code == (404 if read == 200 else 401)
+        assert (await app.client.get("/image?nonsense=1")).status_code == (422 if read == 200 else 401)
+        assert (await app.client.post("/image", json={"prompt": "x"})).status_code == write
         # A body is not even looked at.
-        assert (await house.client.post("/image", content=b"{")).status_code == (415 if write == 200 else 401)
+        assert (await app.client.post("/image", content=b"{")).status_code == (415 if write == 200 else 401)
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"):
-            assert (await house.client.get(path)).status_code == 200, path
-        assert len(house.generator.requests) == (2 if write == 200 else 1)
+            assert (await app.client.get(path)).status_code == 200, path
+        assert len(app.generator.requests) == (2 if write == 200 else 1)
 
 
 def _request(user: User | None) -> Request:
@@ -224,19 +224,24 @@ def _request(user: User | None) -> Request:
 
 @pytest.mark.parametrize("anonymous", ["none", "read", "write"])
 def test_who_is_logged_in_may_do_it_all(anonymous: str) -> None:
-    gate = Gate(anonymous)  # type: ignore[arg-type]
+    policy = AccessPolicy(anonymous)  # type: ignore[arg-type]
     request = _request(User("alice"))
-    assert gate.reader(request) == gate.writer(request) == gate.user(request).username == "alice"
+    assert (
+        policy.require_reader(request)
+        == policy.require_writer(request)
+        == policy.require_user(request).username
+        == "alice"
+    )
 
 
 @pytest.mark.parametrize(("anonymous", "allowed"), [("none", ""), ("read", "r"), ("write", "rw")])
 def test_the_rule_for_anonymous_callers(anonymous: str, allowed: str) -> None:
-    gate, request = Gate(anonymous), _request(None)  # type: ignore[arg-type]
-    for letter, ask in (("r", gate.reader), ("w", gate.writer)):
+    policy, request = AccessPolicy(anonymous), _request(None)  # type: ignore[arg-type]
+    for letter, ask in (("r", policy.require_reader), ("w", policy.require_writer)):
         if letter in allowed:
             assert ask(request) is None
         else:
             with pytest.raises(AuthenticationError):
                 ask(request)
     with pytest.raises(AuthenticationError):
-        gate.user(request)
+        policy.require_user(request)

@@ -11,7 +11,7 @@ import pytest
 
 from pixyproxy.domain.errors import GeneratorRequestError, PromptRejectedError
 from pixyproxy.entrypoints.http.middleware.request_log import RequestIds
-from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house, log_lines
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app, log_lines
 
 ID = r"[^\s\[\]]+-\d{8}T\d{12}-\d+"
 HEAD = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} INFO (?P<id>{ID}) \[\d+\] \[(?P<where>[\w<>-]+:\d+)\] "
@@ -20,8 +20,8 @@ END = re.compile(HEAD + r"REQUEST END (?P<what>\S+ .*) (?P<status>\d{3}) (?P<byt
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         yield opened
 
 
@@ -59,25 +59,25 @@ def pair(lines: list[str]) -> tuple[re.Match[str], re.Match[str]]:
     ],
 )
 async def test_every_request_writes_two_lines(
-    method: str, path: str, extra: dict[str, Any], status: int, name: str, house: HttpHouse
+    method: str, path: str, extra: dict[str, Any], status: int, name: str, app: HttpApp
 ) -> None:
     with log_lines() as lines:
-        answer = await house.client.request(method, path, **extra)
+        response = await app.client.request(method, path, **extra)
     start, end = pair(lines)
-    assert answer.status_code == status == int(end["status"])
+    assert response.status_code == status == int(end["status"])
     assert start["what"] == f"{method} {path.partition('?')[0]}"
     assert start["where"].partition(":")[0] == name
-    assert int(end["bytes"]) == len(answer.content)
-    assert answer.headers["x-request-id"] == start["id"]
+    assert int(end["bytes"]) == len(response.content)
+    assert response.headers["x-request-id"] == start["id"]
 
 
-async def test_an_error_in_a_handler_writes_two_lines(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_in_a_handler_writes_two_lines(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(house.container.image_service(), "get", fail)
+    monkeypatch.setattr(app.container.image_service(), "get", fail)
     with log_lines() as lines:
-        await house.client.get(f"/image/{MISSING}")
+        await app.client.get(f"/image/{MISSING}")
     start, end = pair(lines)
     assert end["status"] == "500"
     [error] = [line for line in lines if " ERROR " in line]
@@ -85,13 +85,13 @@ async def test_an_error_in_a_handler_writes_two_lines(house: HttpHouse, monkeypa
     assert lines[-1] == end.string
 
 
-async def test_a_client_that_hangs_up_before_the_answer_writes_two_lines(house: HttpHouse) -> None:
-    house.generator.gate = asyncio.Event()
+async def test_a_client_that_hangs_up_before_the_answer_writes_two_lines(app: HttpApp) -> None:
+    app.generator.gate = asyncio.Event()
     body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
     with log_lines() as lines:
-        request = house.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
+        request = app.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
         task = asyncio.create_task(request)
-        while not house.generator.requests:
+        while not app.generator.requests:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -99,19 +99,19 @@ async def test_a_client_that_hangs_up_before_the_answer_writes_two_lines(house: 
     _, end = pair(lines)
     assert end.group("status", "bytes") == ("499", "0")
     with log_lines() as lines:
-        house.generator.gate.set()
-        assert await house.container.generation_runner().drain(10) == 0
-    assert len((await house.client.get("/image")).json()) == 1
+        app.generator.gate.set()
+        assert await app.container.generation_runner().drain(10) == 0
+    assert len((await app.client.get("/image")).json()) == 1
     assert not any("REQUEST" in line for line in lines[:-2])
 
 
-async def test_the_end_comes_after_the_last_byte(house: HttpHouse) -> None:
-    detail = await house.create()
+async def test_the_end_comes_after_the_last_byte(app: HttpApp) -> None:
+    detail = await app.create()
     with log_lines() as lines:
-        answer = await house.raw("GET", detail["content_url"])
-        assert answer.complete
+        response = await app.raw("GET", detail["content_url"])
+        assert response.complete
     _, end = pair(lines)
-    assert int(end["bytes"]) == len(answer.body)
+    assert int(end["bytes"]) == len(response.body)
 
 
 @pytest.mark.parametrize(
@@ -127,55 +127,53 @@ async def test_the_end_comes_after_the_last_byte(house: HttpHouse) -> None:
         "/%FF%FE",
     ],
 )
-async def test_a_path_cannot_break_or_forge_a_line(path: str, house: HttpHouse) -> None:
+async def test_a_path_cannot_break_or_forge_a_line(path: str, app: HttpApp) -> None:
     with log_lines() as lines:
-        answer = await house.client.get(path)
-    assert answer.status_code == 404
+        response = await app.client.get(path)
+    assert response.status_code == 404
     assert len(lines) == 2
     start, end = pair(lines)
     assert end["status"] == "404"
     assert start["what"].isprintable()
 
 
-async def test_a_method_is_text_from_outside_too(house: HttpHouse) -> None:
+async def test_a_method_is_text_from_outside_too(app: HttpApp) -> None:
     with log_lines() as lines:
-        await house.raw("GET\nforged", "/")
+        await app.raw("GET\nforged", "/")
     assert len(lines) == 2
 
 
-async def test_what_is_private_never_reaches_the_log(house: HttpHouse) -> None:
+async def test_what_is_private_never_reaches_the_log(app: HttpApp) -> None:
     prompt, query = "velvet-prompt-words", "velvet-query-words"
     password = ALICE[1]
     token = basic(ALICE)._auth_header if basic(ALICE) else ""  # type: ignore[union-attr]
     with log_lines() as lines:
-        detail = await house.create(prompt=prompt, filename="velvet-name.png", tags=["velvet-tag"])
-        await house.client.get("/image", params={"prompt": query}, auth=basic(ALICE))
-        await house.client.get("/image", params={"nonsense": query})
-        await house.client.post(
-            "/image", content=f'{{"prompt": "{prompt}"', headers={"Content-Type": "application/json"}
-        )
-        await house.client.post("/image", json={"prompt": prompt, prompt: 1, "visibility": prompt})
-        await house.client.get("/image", auth=basic(("alice", password + "!")))
+        detail = await app.create(prompt=prompt, filename="velvet-name.png", tags=["velvet-tag"])
+        await app.client.get("/image", params={"prompt": query}, auth=basic(ALICE))
+        await app.client.get("/image", params={"nonsense": query})
+        await app.client.post("/image", content=f'{{"prompt": "{prompt}"', headers={"Content-Type": "application/json"})
+        await app.client.post("/image", json={"prompt": prompt, prompt: 1, "visibility": prompt})
+        await app.client.get("/image", auth=basic(("alice", password + "!")))
         for refusal in (PromptRejectedError, GeneratorRequestError):
-            house.generator.outcome = refusal(f"Your prompt {prompt!r} is refused.")
-            assert prompt in (await house.client.post("/image", json={"prompt": prompt})).text
-        await house.client.delete(f"/image/{detail['guid']}", auth=basic(ALICE))
+            app.generator.outcome = refusal(f"Your prompt {prompt!r} is refused.")
+            assert prompt in (await app.client.post("/image", json={"prompt": prompt})).text
+        await app.client.delete(f"/image/{detail['guid']}", auth=basic(ALICE))
     text = "\n".join(lines)
     for secret in ("velvet", password, password.split()[-1], token, token.split()[-1]):
         assert secret not in text
     assert text.count("REQUEST START") == text.count("REQUEST END") == 9
 
 
-async def test_other_lines_carry_the_id_of_their_request(house: HttpHouse) -> None:
+async def test_other_lines_carry_the_id_of_their_request(app: HttpApp) -> None:
     made: list[str] = []
 
     def log_something() -> None:
         logging.getLogger("any").info("generating")
 
-    house.generator.on_call = log_something
+    app.generator.on_call = log_something
     with log_lines() as lines:
-        answers = await asyncio.gather(*(house.client.post("/image", json={"prompt": str(i)}) for i in range(5)))
-        made = [answer.headers["x-request-id"] for answer in answers]
+        responses = await asyncio.gather(*(app.client.post("/image", json={"prompt": str(i)}) for i in range(5)))
+        made = [response.headers["x-request-id"] for response in responses]
     assert len(set(made)) == 5
     for id_ in made:
         assert sum(f" {id_} [" in line for line in lines) == 3
@@ -183,10 +181,10 @@ async def test_other_lines_carry_the_id_of_their_request(house: HttpHouse) -> No
         assert other.endswith("generating")
 
 
-async def test_requests_side_by_side_keep_their_lines_apart(house: HttpHouse) -> None:
+async def test_requests_side_by_side_keep_their_lines_apart(app: HttpApp) -> None:
     with log_lines() as lines:
-        answers = await asyncio.gather(*(house.client.get(f"/nowhere/{i}") for i in range(50)))
-    ids = [answer.headers["x-request-id"] for answer in answers]
+        responses = await asyncio.gather(*(app.client.get(f"/nowhere/{i}") for i in range(50)))
+    ids = [response.headers["x-request-id"] for response in responses]
     assert len(set(ids)) == 50
     for i, id_ in enumerate(ids):
         pair([line for line in lines if f" {id_} " in line])

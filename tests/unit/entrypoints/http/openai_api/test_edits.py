@@ -14,23 +14,23 @@ import pytest
 from pixyproxy.application.generation import edit_sources as inputs
 from pixyproxy.domain.image import EditSource, GeneratedImage, Visibility
 from tests.fixtures.core import PNG
-from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpHouse, basic, http_house
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
 
 EDITS = "/v1/images/edits"
 OTHER = PNG + b" of a cat"
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as house:
-        keep_inputs(house)
-        yield house
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as app:
+        keep_inputs(app)
+        yield app
 
 
 SEEN: list[tuple[list[bytes], dict[str, bytes]]] = []
 
 
-def keep_inputs(house: HttpHouse) -> None:
+def keep_inputs(app: HttpApp) -> None:
     """Have the generator read what it is given, as one that sends it does."""
     SEEN.clear()
 
@@ -41,57 +41,57 @@ def keep_inputs(house: HttpHouse) -> None:
         return data
 
     def look() -> None:
-        request = house.generator.requests[-1]
+        request = app.generator.requests[-1]
         attachments = {name: read(image) for name, image in request.attachments.items()}
         SEEN.append(([read(image) for image in request.images], attachments))
 
-    house.generator.on_call = look
+    app.generator.on_call = look
 
 
 def data_url(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-async def edit(house: HttpHouse, auth: tuple[str, str] | None = ALICE, **arguments: Any) -> httpx.Response:
-    return await house.client.post(EDITS, auth=basic(auth), **arguments)
+async def edit(app: HttpApp, auth: tuple[str, str] | None = ALICE, **arguments: Any) -> httpx.Response:
+    return await app.client.post(EDITS, auth=basic(auth), **arguments)
 
 
-def message_of(answer: httpx.Response) -> str:
-    return str(answer.json()["error"]["message"])
+def message_of(response: httpx.Response) -> str:
+    return str(response.json()["error"]["message"])
 
 
-def closed(house: HttpHouse) -> bool:
-    request = house.generator.requests[-1]
+def closed(app: HttpApp) -> bool:
+    request = app.generator.requests[-1]
     return all(image.file.closed for image in (*request.images, *request.attachments.values()))
 
 
-async def test_files_are_edited(house: HttpHouse) -> None:
-    answer = await edit(
-        house,
+async def test_files_are_edited(app: HttpApp) -> None:
+    response = await edit(
+        app,
         files=[("image[]", ("a.png", PNG)), ("image[]", ("b.png", OTHER)), ("mask", ("m.png", PNG))],
         data={"prompt": "more ducks", "n": "2", "quality": "low", "stream": "false", "tags[]": ["a", "b"]},
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
     assert SEEN == [([PNG, OTHER], {"mask": PNG})]
-    first, second = answer.json()["data"]
-    detail = (await house.client.get(f"/image/{second['guid']}")).json()
+    first, second = response.json()["data"]
+    detail = (await app.client.get(f"/image/{second['guid']}")).json()
     assert (detail["prompt"], detail["tags"], detail["derived_from"]) == ("more ducks", ["a", "b"], [])
     assert detail["parameters"] == {"quality": "low", "n": 2}
     assert first["guid"] != second["guid"]
-    assert closed(house)
+    assert closed(app)
 
 
-async def test_a_single_file_under_its_plain_name_is_edited(house: HttpHouse) -> None:
-    assert (await edit(house, files={"image": OTHER}, data={"prompt": "x"})).status_code == 200
+async def test_a_single_file_under_its_plain_name_is_edited(app: HttpApp) -> None:
+    assert (await edit(app, files={"image": OTHER}, data={"prompt": "x"})).status_code == 200
     assert SEEN == [([OTHER], {})]
 
 
-async def test_stored_and_inlined_pictures_are_edited_and_the_stored_ones_found_again(house: HttpHouse) -> None:
-    house.generator.outcome = GeneratedImage(OTHER)
-    parent = await house.create()
-    house.generator.outcome = GeneratedImage(PNG)
-    answer = await edit(
-        house,
+async def test_stored_and_inlined_pictures_are_edited_and_the_stored_ones_found_again(app: HttpApp) -> None:
+    app.generator.outcome = GeneratedImage(OTHER)
+    parent = await app.create()
+    app.generator.outcome = GeneratedImage(PNG)
+    response = await edit(
+        app,
         json={
             "prompt": "both",
             "images": [{"file_id": parent["guid"].upper()}, {"image_url": data_url(PNG)}],
@@ -99,62 +99,62 @@ async def test_stored_and_inlined_pictures_are_edited_and_the_stored_ones_found_
             "output_format": "png",
         },
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
     assert SEEN[-1] == ([OTHER, PNG], {"mask": OTHER})
-    [entry] = answer.json()["data"]
-    child = (await house.client.get(f"/image/{entry['guid']}")).json()
+    [entry] = response.json()["data"]
+    child = (await app.client.get(f"/image/{entry['guid']}")).json()
     assert child["derived_from"] == [parent["guid"]]
-    children = await house.client.get("/image", params={"derived_from": parent["guid"].upper()})
+    children = await app.client.get("/image", params={"derived_from": parent["guid"].upper()})
     assert [image["guid"] for image in children.json()] == [entry["guid"]]
-    none = await house.client.get("/image", params={"derived_from": entry["guid"]})
+    none = await app.client.get("/image", params={"derived_from": entry["guid"]})
     assert none.json() == []
-    assert (await house.client.get("/image?derived_from=x")).status_code == 422
+    assert (await app.client.get("/image?derived_from=x")).status_code == 422
 
 
 @pytest.mark.parametrize("several", [True, False])
-async def test_the_native_route_edits_stored_images(house: HttpHouse, several: bool) -> None:
-    parent = await house.create()
+async def test_the_native_route_edits_stored_images(app: HttpApp, several: bool) -> None:
+    parent = await app.create()
     edit_of = [parent["guid"]] if several else parent["guid"]
-    child = await house.create(edit_of=edit_of, size="1x1")
+    child = await app.create(edit_of=edit_of, size="1x1")
     assert (child["derived_from"], child["parameters"]) == ([parent["guid"]], {"size": "1x1"})
     assert SEEN[-1] == ([PNG], {})
 
 
 @pytest.mark.parametrize("edit_of", ["x", [], ["x"], 5, [MISSING] * 17])
-async def test_the_native_route_says_what_edit_of_should_be(house: HttpHouse, edit_of: object) -> None:
-    answer = await house.client.post("/image", json={"prompt": "x", "edit_of": edit_of})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["loc"][0] == "edit_of"
+async def test_the_native_route_says_what_edit_of_should_be(app: HttpApp, edit_of: object) -> None:
+    response = await app.client.post("/image", json={"prompt": "x", "edit_of": edit_of})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["loc"][0] == "edit_of"
 
 
-async def test_what_the_caller_may_not_see_cannot_be_edited(house: HttpHouse) -> None:
-    private = await house.create(visibility="private")
+async def test_what_the_caller_may_not_see_cannot_be_edited(app: HttpApp) -> None:
+    private = await app.create(visibility="private")
     body = {"prompt": "x", "images": [{"file_id": private["guid"]}]}
-    assert (await edit(house, json=body)).status_code == 200
+    assert (await edit(app, json=body)).status_code == 200
     for guid, auth in ((private["guid"], BOB), (private["guid"], None), (MISSING, ALICE), ("../x", ALICE)):
-        answer = await edit(house, auth, json=body | {"images": [{"file_id": guid}]})
-        assert (answer.status_code, "There is no image" in message_of(answer)) == (404, True)
-        native = await house.client.post("/image", json={"prompt": "x", "edit_of": private["guid"]}, auth=basic(BOB))
+        response = await edit(app, auth, json=body | {"images": [{"file_id": guid}]})
+        assert (response.status_code, "There is no image" in message_of(response)) == (404, True)
+        native = await app.client.post("/image", json={"prompt": "x", "edit_of": private["guid"]}, auth=basic(BOB))
         assert native.status_code == 404
-    assert len(house.generator.requests) == 2
+    assert len(app.generator.requests) == 2
 
 
-async def test_an_image_without_bytes_cannot_be_edited(house: HttpHouse) -> None:
-    house.generator.outcome = GeneratedImage(b"no picture")
-    failed = await house.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
-    answer = await edit(house, json={"prompt": "x", "images": [{"file_id": failed.json()["guid"]}]})
-    assert answer.status_code == 409
+async def test_an_image_without_bytes_cannot_be_edited(app: HttpApp) -> None:
+    app.generator.outcome = GeneratedImage(b"no picture")
+    failed = await app.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
+    response = await edit(app, json={"prompt": "x", "images": [{"file_id": failed.json()["guid"]}]})
+    assert response.status_code == 409
 
 
-async def test_a_generator_that_cannot_edit_says_so(house: HttpHouse) -> None:
-    house.generator.edits = False
-    answer = await edit(house, files={"image": PNG}, data={"prompt": "x"})
-    assert answer.status_code == 400
-    assert "cannot edit" in message_of(answer)
-    parent = await house.create()
-    native = await house.client.post("/image", json={"prompt": "x", "edit_of": parent["guid"]})
+async def test_a_generator_that_cannot_edit_says_so(app: HttpApp) -> None:
+    app.generator.edits = False
+    response = await edit(app, files={"image": PNG}, data={"prompt": "x"})
+    assert response.status_code == 400
+    assert "cannot edit" in message_of(response)
+    parent = await app.create()
+    native = await app.client.post("/image", json={"prompt": "x", "edit_of": parent["guid"]})
     assert (native.status_code, native.json()["code"]) == (400, "editing-unsupported")
-    assert len(house.generator.requests) == 1
+    assert len(app.generator.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,16 +178,16 @@ async def test_a_generator_that_cannot_edit_says_so(house: HttpHouse) -> None:
         ([{"image_url": data_url(PNG)}] * 17, "at most 16"),
     ],
 )
-async def test_what_is_wrong_with_the_pictures_is_said(house: HttpHouse, images: object, words: str) -> None:
-    answer = await edit(house, json={"prompt": "x", "images": images})
-    assert (answer.status_code, words in message_of(answer)) == (400, True), answer.text
-    assert house.generator.requests == []
+async def test_what_is_wrong_with_the_pictures_is_said(app: HttpApp, images: object, words: str) -> None:
+    response = await edit(app, json={"prompt": "x", "images": images})
+    assert (response.status_code, words in message_of(response)) == (400, True), response.text
+    assert app.generator.requests == []
 
 
-async def test_a_mask_alone_or_no_picture_at_all_is_refused(house: HttpHouse) -> None:
+async def test_a_mask_alone_or_no_picture_at_all_is_refused(app: HttpApp) -> None:
     for arguments in ({"files": {"mask": PNG}, "data": {"prompt": "x"}}, {"files": {"n": (None, "1")}}):
-        answer = await edit(house, **arguments)
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "image")
+        response = await edit(app, **arguments)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "image")
 
 
 @pytest.mark.parametrize(
@@ -200,91 +200,87 @@ async def test_a_mask_alone_or_no_picture_at_all_is_refused(house: HttpHouse) ->
         (b"nonsense", "multipart/form-data", 400),
     ],
 )
-async def test_a_body_that_cannot_be_read_is_refused(
-    house: HttpHouse, body: bytes, content_type: str, status: int
-) -> None:
-    answer = await edit(house, content=body, headers={"Content-Type": content_type})
-    assert (answer.status_code, answer.json()["error"]["type"]) == (status, "invalid_request_error")
+async def test_a_body_that_cannot_be_read_is_refused(app: HttpApp, body: bytes, content_type: str, status: int) -> None:
+    response = await edit(app, content=body, headers={"Content-Type": content_type})
+    assert (response.status_code, response.json()["error"]["type"]) == (status, "invalid_request_error")
 
 
-async def test_a_field_given_twice_is_refused(house: HttpHouse) -> None:
-    answer = await edit(house, files={"image": PNG}, data={"prompt": ["x", "y"]})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+async def test_a_field_given_twice_is_refused(app: HttpApp) -> None:
+    response = await edit(app, files={"image": PNG}, data={"prompt": ["x", "y"]})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt")
 
 
-async def test_what_is_too_large_is_refused(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_too_large_is_refused(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "MAX_INPUT_BYTES", len(PNG))
-    single = await edit(house, files={"image": OTHER}, data={"prompt": "x"})
+    single = await edit(app, files={"image": OTHER}, data={"prompt": "x"})
     assert (single.status_code, "must be at most" in message_of(single)) == (400, True)
     monkeypatch.setattr(inputs, "MAX_INPUTS_BYTES", 2 * len(PNG))
     files = [("image", PNG), ("image", PNG), ("mask", PNG)]
-    together = await edit(house, files=files, data={"prompt": "x"})
+    together = await edit(app, files=files, data={"prompt": "x"})
     assert (together.status_code, "together" in message_of(together)) == (400, True)
-    declared = await edit(
-        house, content=b"{}", headers={"Content-Type": "application/json", "Content-Length": "1" * 10}
-    )
+    declared = await edit(app, content=b"{}", headers={"Content-Type": "application/json", "Content-Length": "1" * 10})
     assert declared.status_code == 413
-    stored = await house.create()
+    stored = await app.create()
     monkeypatch.setattr(inputs, "MAX_INPUT_BYTES", len(PNG) - 1)
-    answer = await edit(house, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})
-    assert answer.status_code == 400
-    assert len(house.generator.requests) == 1
+    response = await edit(app, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})
+    assert response.status_code == 400
+    assert len(app.generator.requests) == 1
 
 
-async def test_a_large_picture_goes_through_the_disk(house: HttpHouse) -> None:
+async def test_a_large_picture_goes_through_the_disk(app: HttpApp) -> None:
     large = PNG + bytes(3_000_000)
-    assert (await edit(house, files={"image": large}, data={"prompt": "x"})).status_code == 200
-    assert (await edit(house, json={"prompt": "x", "images": [{"image_url": data_url(large)}]})).status_code == 200
-    house.generator.outcome = GeneratedImage(large)
-    stored = await house.create()
-    assert (await edit(house, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})).status_code == 200
+    assert (await edit(app, files={"image": large}, data={"prompt": "x"})).status_code == 200
+    assert (await edit(app, json={"prompt": "x", "images": [{"image_url": data_url(large)}]})).status_code == 200
+    app.generator.outcome = GeneratedImage(large)
+    stored = await app.create()
+    assert (await edit(app, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})).status_code == 200
     assert [images for images, _ in SEEN if images] == [[large]] * 3
-    assert closed(house)
+    assert closed(app)
 
 
-async def test_the_pictures_are_a_part_of_what_a_key_stands_for(house: HttpHouse) -> None:
+async def test_the_pictures_are_a_part_of_what_a_key_stands_for(app: HttpApp) -> None:
     async def keyed(data: bytes) -> httpx.Response:
         return await edit(
-            house, files={"image": io.BytesIO(data)}, data={"prompt": "x"}, headers={"Idempotency-Key": "k"}
+            app, files={"image": io.BytesIO(data)}, data={"prompt": "x"}, headers={"Idempotency-Key": "k"}
         )
 
     first, second = await keyed(PNG), await keyed(PNG)
     assert first.json()["data"][0]["guid"] == second.json()["data"][0]["guid"]
     assert (await keyed(OTHER)).status_code == 422
-    assert len(house.generator.requests) == 1
+    assert len(app.generator.requests) == 1
 
 
-async def test_an_edit_is_streamed_under_names_of_its_own(house: HttpHouse) -> None:
-    answer = await edit(house, files={"image": PNG}, data={"prompt": "x", "stream": "true"})
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.text.startswith("event: image_edit.completed\n")
-    assert json.loads(answer.text.split("\n")[1].removeprefix("data: "))["type"] == "image_edit.completed"
+async def test_an_edit_is_streamed_under_names_of_its_own(app: HttpApp) -> None:
+    response = await edit(app, files={"image": PNG}, data={"prompt": "x", "stream": "true"})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.text.startswith("event: image_edit.completed\n")
+    assert json.loads(response.text.split("\n")[1].removeprefix("data: "))["type"] == "image_edit.completed"
 
 
-async def test_a_private_edit_is_for_its_author(house: HttpHouse) -> None:
-    answer = await edit(house, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
-    image = await house.container.image_repository().get(answer.json()["data"][0]["guid"])
+async def test_a_private_edit_is_for_its_author(app: HttpApp) -> None:
+    response = await edit(app, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
+    image = await app.container.image_repository().get(response.json()["data"][0]["guid"])
     assert (image.visibility, image.author) == (Visibility.PRIVATE, "alice")
 
 
-async def test_a_further_picture_given_twice_is_refused(house: HttpHouse) -> None:
+async def test_a_further_picture_given_twice_is_refused(app: HttpApp) -> None:
     files = [("image", PNG), ("mask", PNG), ("mask", PNG)]
-    answer = await edit(house, files=files, data={"prompt": "x"})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mask")
+    response = await edit(app, files=files, data={"prompt": "x"})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "mask")
 
 
-async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(house: HttpHouse) -> None:
-    answer = await edit(house, json={"prompt": "x", "images": [{}] * 60_000})
-    assert (answer.status_code, "values" in message_of(answer)) == (413, True)
+async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(app: HttpApp) -> None:
+    response = await edit(app, json={"prompt": "x", "images": [{}] * 60_000})
+    assert (response.status_code, "values" in message_of(response)) == (413, True)
     many = {f"picture{number}": {"file_id": MISSING} for number in range(17)}
-    answer = await edit(house, json={"prompt": "x", "images": [{"file_id": MISSING}], **many})
-    assert (answer.status_code, "further pictures" in message_of(answer)) == (400, True)
+    response = await edit(app, json={"prompt": "x", "images": [{"file_id": MISSING}], **many})
+    assert (response.status_code, "further pictures" in message_of(response)) == (400, True)
 
 
 async def test_a_call_that_is_cancelled_as_it_begins_leaves_the_inputs_open(
-    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, images = house.container.image_service(), house.container.image_repository()
+    service, images = app.container.image_service(), app.container.image_repository()
     add_batch, reached, go_on = images.add_batch, asyncio.Event(), asyncio.Event()
 
     async def slow(drafts: Any) -> Any:
@@ -303,4 +299,4 @@ async def test_a_call_that_is_cancelled_as_it_begins_leaves_the_inputs_open(
         await asyncio.sleep(0)
     assert SEEN == [([PNG], {})]
     await asyncio.sleep(0)
-    assert closed(house)
+    assert closed(app)

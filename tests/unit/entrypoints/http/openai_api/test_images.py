@@ -12,7 +12,7 @@ import pytest
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, Status
 from tests.fixtures.core import PNG
-from tests.fixtures.http_app import ALICE, BOB, HttpHouse, basic, http_house
+from tests.fixtures.http_app import ALICE, BOB, HttpApp, basic, http_app
 
 GENERATIONS = "/v1/images/generations"
 RATE = "rate_limit_exceeded"
@@ -20,112 +20,112 @@ USAGE = {"total_tokens": 1068, "input_tokens": 12, "output_tokens": 1056, "input
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as house:
-        house.generator.outcome = GeneratedImage(PNG, model="m-1", usage=USAGE, reported={"quality": "high"})
-        yield house
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as app:
+        app.generator.outcome = GeneratedImage(PNG, model="m-1", usage=USAGE, reported={"quality": "high"})
+        yield app
 
 
-async def generate(house: HttpHouse, *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
-    return await house.client.post(GENERATIONS, json={"prompt": "a duck"} | body, auth=basic(ALICE), headers=headers)
+async def generate(app: HttpApp, *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
+    return await app.client.post(GENERATIONS, json={"prompt": "a duck"} | body, auth=basic(ALICE), headers=headers)
 
 
-def recreate_error(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-request-id"]
-    body = answer.json()
+def recreate_error(response: httpx.Response) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"]
+    body = response.json()
     assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
     assert {"message", "type", "param", "code"} <= set(error)
     return error
 
 
-async def test_a_picture_comes_in_base64_and_is_remembered(house: HttpHouse) -> None:
-    answer = await generate(house, model="wanted", size="640x480", tags=["Duck"])
-    assert answer.status_code == 200
-    body = answer.json()
+async def test_a_picture_comes_in_base64_and_is_remembered(app: HttpApp) -> None:
+    response = await generate(app, model="wanted", size="640x480", tags=["Duck"])
+    assert response.status_code == 200
+    body = response.json()
     [entry] = body["data"]
     assert base64.b64decode(entry["b64_json"]) == PNG
     assert (body["size"], body["output_format"], body["quality"], body["usage"]) == ("640x480", "png", "high", USAGE)
     assert "background" not in body
-    detail = (await house.client.get(f"/image/{entry['guid']}")).json()
+    detail = (await app.client.get(f"/image/{entry['guid']}")).json()
     assert (detail["prompt"], detail["author"], detail["tags"]) == ("a duck", "alice", ["duck"])
     assert (detail["model"], detail["parameters"], detail["usage"]) == ("m-1", {"size": "640x480"}, USAGE)
-    [request] = house.generator.requests
+    [request] = app.generator.requests
     assert (request.model, request.options, request.n) == ("wanted", {"size": "640x480"}, 1)
 
 
-async def test_the_bytes_just_made_are_not_read_again(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_bytes_just_made_are_not_read_again(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise errors.BlobMissingError("gone")
 
-    monkeypatch.setattr(house.blobs, "read", fail)
+    monkeypatch.setattr(app.blobs, "read", fail)
     key = {"Idempotency-Key": "k-1"}
-    answer = await generate(house, headers=key)
-    assert base64.b64decode(answer.json()["data"][0]["b64_json"]) == PNG
-    replay = await generate(house, headers=key)
+    response = await generate(app, headers=key)
+    assert base64.b64decode(response.json()["data"][0]["b64_json"]) == PNG
+    replay = await generate(app, headers=key)
     assert replay.status_code == 500
-    assert recreate_error(replay)["guid"] == answer.json()["data"][0]["guid"]
+    assert recreate_error(replay)["guid"] == response.json()["data"][0]["guid"]
 
 
-async def test_what_is_not_known_is_passed_on_and_recorded(house: HttpHouse) -> None:
+async def test_what_is_not_known_is_passed_on_and_recorded(app: HttpApp) -> None:
     options = {"moderation": "low", "svg": {"model": "x", "reasoning": {"effort": "low"}}, "tomorrow": [1, None]}
-    answer = await generate(house, **options, size=None, user="someone@example.org", safety_identifier="s-1")
-    detail = (await house.client.get(f"/image/{answer.json()['data'][0]['guid']}")).json()
+    response = await generate(app, **options, size=None, user="someone@example.org", safety_identifier="s-1")
+    detail = (await app.client.get(f"/image/{response.json()['data'][0]['guid']}")).json()
     assert detail["parameters"] == options
-    assert house.generator.requests[0].options == {
+    assert app.generator.requests[0].options == {
         **options,
         "user": "someone@example.org",
         "safety_identifier": "s-1",
     }
 
 
-async def test_several_pictures_are_records_of_their_own_and_share_the_usage(house: HttpHouse) -> None:
+async def test_several_pictures_are_records_of_their_own_and_share_the_usage(app: HttpApp) -> None:
     pictures = [PNG + bytes([number]) for number in range(3)]
     shares = [{"total_tokens": share} for share in (4, 3, 3)]
-    house.generator.outcome = tuple(
+    app.generator.outcome = tuple(
         GeneratedImage(data, usage=usage, revised_prompt=f"{usage}")
         for data, usage in zip(pictures, shares, strict=True)
     )
-    body = (await generate(house, n=3)).json()
+    body = (await generate(app, n=3)).json()
     assert [base64.b64decode(entry["b64_json"]) for entry in body["data"]] == pictures
     assert body["usage"] == {"total_tokens": 10}
     assert len({entry["guid"] for entry in body["data"]}) == 3
     for entry, usage in zip(body["data"], shares, strict=True):
-        detail = (await house.client.get(f"/image/{entry['guid']}")).json()
+        detail = (await app.client.get(f"/image/{entry['guid']}")).json()
         assert (detail["usage"], detail["parameters"]) == (usage, {"n": 3})
         assert entry["revised_prompt"] == detail["revised_prompt"]
-    assert [request.n for request in house.generator.requests] == [3]
+    assert [request.n for request in app.generator.requests] == [3]
 
 
-async def test_fewer_pictures_than_asked_for_are_handed_out_and_the_rest_has_failed(house: HttpHouse) -> None:
-    house.generator.outcome = (GeneratedImage(PNG), GeneratedImage(b"no picture"))
-    body = (await generate(house, n=3)).json()
+async def test_fewer_pictures_than_asked_for_are_handed_out_and_the_rest_has_failed(app: HttpApp) -> None:
+    app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(b"no picture"))
+    body = (await generate(app, n=3)).json()
     assert len(body["data"]) == 1
-    failed = await house.client.get("/image?status=failed", auth=basic(ALICE))
+    failed = await app.client.get("/image?status=failed", auth=basic(ALICE))
     assert [image["error"]["code"] for image in failed.json()] == ["generator-answer"] * 2
-    assert [data for _, data, _ in house.blobs.aside] == [b"no picture"]
+    assert [data for _, data, _ in app.blobs.aside] == [b"no picture"]
 
 
-async def test_more_pictures_than_asked_for_are_kept(house: HttpHouse) -> None:
-    house.generator.outcome = (GeneratedImage(PNG), GeneratedImage(PNG + b"2"))
-    assert len((await generate(house)).json()["data"]) == 1
-    assert [data for _, data, _ in house.blobs.aside] == [PNG + b"2"]
+async def test_more_pictures_than_asked_for_are_kept(app: HttpApp) -> None:
+    app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(PNG + b"2"))
+    assert len((await generate(app)).json()["data"]) == 1
+    assert [data for _, data, _ in app.blobs.aside] == [PNG + b"2"]
 
 
-async def test_an_address_is_of_this_service_and_for_good(house: HttpHouse) -> None:
-    [entry] = (await generate(house, response_format="url")).json()["data"]
+async def test_an_address_is_of_this_service_and_for_good(app: HttpApp) -> None:
+    [entry] = (await generate(app, response_format="url")).json()["data"]
     assert "b64_json" not in entry
     assert entry["url"] == f"http://test.example/image/{entry['guid']}/content"
-    assert (await house.client.get(entry["url"])).content == PNG
+    assert (await app.client.get(entry["url"])).content == PNG
 
 
-async def test_the_address_of_a_private_picture_is_signed_and_ends(house: HttpHouse) -> None:
-    [entry] = (await generate(house, response_format="url", visibility="private")).json()["data"]
+async def test_the_address_of_a_private_picture_is_signed_and_ends(app: HttpApp) -> None:
+    [entry] = (await generate(app, response_format="url", visibility="private")).json()["data"]
     url = httpx.URL(entry["url"])
-    assert (await house.client.get(url)).content == PNG
-    assert (await house.client.get(url, auth=basic(BOB))).content == PNG
-    [other] = (await generate(house, visibility="private")).json()["data"]
+    assert (await app.client.get(url)).content == PNG
+    assert (await app.client.get(url, auth=basic(BOB))).content == PNG
+    [other] = (await generate(app, visibility="private")).json()["data"]
     for wrong in (
         url.copy_remove_param("signature"),
         url.copy_set_param("signature", "A" * 22),
@@ -134,18 +134,18 @@ async def test_the_address_of_a_private_picture_is_signed_and_ends(house: HttpHo
         url.copy_with(path=f"/image/{other['guid']}/content"),
         url.copy_with(path=f"/image/{entry['guid']}"),
     ):
-        assert (await house.client.get(wrong)).status_code == 404
-    clock: Any = house.container.clock()
+        assert (await app.client.get(wrong)).status_code == 404
+    clock: Any = app.container.clock()
     clock.advance(timedelta(hours=25))
-    assert (await house.client.get(url)).status_code == 404
-    assert (await house.client.get(url, auth=basic(ALICE))).status_code == 200
+    assert (await app.client.get(url)).status_code == 404
+    assert (await app.client.get(url, auth=basic(ALICE))).status_code == 200
 
 
 async def test_where_nobody_sees_anything_without_a_login_every_address_is_signed() -> None:
-    async with http_house(PIXYPROXY_ANONYMOUS="none") as house:
-        [entry] = (await generate(house, response_format="url")).json()["data"]
-        assert (await house.client.get(entry["url"])).content == PNG
-        assert (await house.client.get(f"/image/{entry['guid']}/content")).status_code == 401
+    async with http_app(PIXYPROXY_ANONYMOUS="none") as app:
+        [entry] = (await generate(app, response_format="url")).json()["data"]
+        assert (await app.client.get(entry["url"])).content == PNG
+        assert (await app.client.get(f"/image/{entry['guid']}/content")).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -162,26 +162,24 @@ async def test_where_nobody_sees_anything_without_a_login_every_address_is_signe
     ],
 )
 async def test_what_is_wrong_is_said_in_openais_form(
-    house: HttpHouse, body: dict[str, Any], param: str, words: str
+    app: HttpApp, body: dict[str, Any], param: str, words: str
 ) -> None:
-    answer = await generate(house, **body)
-    assert answer.status_code == 400
-    error = recreate_error(answer)
+    response = await generate(app, **body)
+    assert response.status_code == 400
+    error = recreate_error(response)
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, "invalid_value")
     assert words in error["message"]
-    assert house.generator.requests == []
+    assert app.generator.requests == []
 
 
 @pytest.mark.parametrize(
     ("raw", "content_type", "status"),
     [(b"[]", "application/json", 400), (b"{", "application/json", 400), (b"{}", "text/plain", 415)],
 )
-async def test_a_body_that_is_no_object_is_refused(
-    house: HttpHouse, raw: bytes, content_type: str, status: int
-) -> None:
-    answer = await house.client.post(GENERATIONS, content=raw, headers={"Content-Type": content_type})
-    assert answer.status_code == status
-    assert recreate_error(answer)["type"] == "invalid_request_error"
+async def test_a_body_that_is_no_object_is_refused(app: HttpApp, raw: bytes, content_type: str, status: int) -> None:
+    response = await app.client.post(GENERATIONS, content=raw, headers={"Content-Type": content_type})
+    assert response.status_code == status
+    assert recreate_error(response)["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +198,7 @@ async def test_a_body_that_is_no_object_is_refused(
     ],
 )  # fmt: skip
 async def test_what_went_wrong_upstream_is_told_and_whether_to_try_again(
-    house: HttpHouse,
+    app: HttpApp,
     error: errors.GeneratorError,
     status: int,
     kind: str,
@@ -208,62 +206,62 @@ async def test_what_went_wrong_upstream_is_told_and_whether_to_try_again(
     should_retry: str | None,
     retry_after: str | None,
 ) -> None:
-    house.generator.outcome = error
-    answer = await generate(house)
-    assert answer.status_code == status
-    told = recreate_error(answer)
+    app.generator.outcome = error
+    response = await generate(app)
+    assert response.status_code == status
+    told = recreate_error(response)
     assert (told["type"], told["code"], told["message"]) == (kind, code, "no")
-    assert answer.headers.get("x-should-retry") == should_retry
-    assert answer.headers.get("retry-after") == retry_after
+    assert response.headers.get("x-should-retry") == should_retry
+    assert response.headers.get("retry-after") == retry_after
 
 
 @pytest.mark.parametrize(("code", "status"), [("moderation_blocked", 400), ("model_not_found", 404)])
-async def test_the_generators_own_document_is_passed_on_as_it_is(house: HttpHouse, code: str, status: int) -> None:
+async def test_the_generators_own_document_is_passed_on_as_it_is(app: HttpApp, code: str, status: int) -> None:
     document = {"error": {"message": "words", "type": "t", "param": None, "code": code, "more": {"a": 1}}}
     refusal = errors.GeneratorRequestError("words")
     refusal.document = document
-    house.generator.outcome = refusal
-    answer = await generate(house)
-    assert (answer.status_code, answer.json()) == (status, document)
+    app.generator.outcome = refusal
+    response = await generate(app)
+    assert (response.status_code, response.json()) == (status, document)
 
 
-async def test_a_paid_picture_that_cannot_be_stored_is_not_asked_for_again(house: HttpHouse) -> None:
-    house.blobs.failures["put"] = errors.BlobStoreFullError("No space is left.")
-    answer = await generate(house)
-    assert (answer.status_code, answer.headers["x-should-retry"]) == (507, "false")
-    assert recreate_error(answer)["guid"]
-    house.blobs.failures = {"check_writable": errors.BlobStoreError("away")}
-    before = await generate(house)
+async def test_a_paid_picture_that_cannot_be_stored_is_not_asked_for_again(app: HttpApp) -> None:
+    app.blobs.failures["put"] = errors.BlobStoreFullError("No space is left.")
+    response = await generate(app)
+    assert (response.status_code, response.headers["x-should-retry"]) == (507, "false")
+    assert recreate_error(response)["guid"]
+    app.blobs.failures = {"check_writable": errors.BlobStoreError("away")}
+    before = await generate(app)
     assert (before.status_code, before.headers["retry-after"]) == (503, "5")
     assert "x-should-retry" not in before.headers
 
 
-async def test_an_unexpected_fault_is_not_told(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_fault_is_not_told(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a secret of the service")
 
-    monkeypatch.setattr(house.container.image_service(), "generate", fail)
-    answer = await generate(house)
-    assert (answer.status_code, recreate_error(answer)["type"]) == (500, "server_error")
-    assert "secret" not in answer.text
+    monkeypatch.setattr(app.container.image_service(), "generate", fail)
+    response = await generate(app)
+    assert (response.status_code, recreate_error(response)["type"]) == (500, "server_error")
+    assert "secret" not in response.text
 
 
 @pytest.mark.parametrize("authorization", ["Bearer sk-wrong", "Basic Zm9vOmJhcg==", "Digest x", "Bearer"])
-async def test_a_wrong_key_is_refused_in_openais_words(house: HttpHouse, authorization: str) -> None:
-    answer = await house.client.post(GENERATIONS, json={"prompt": "x"}, headers={"Authorization": authorization})
-    assert answer.status_code == 401
-    error = recreate_error(answer)
+async def test_a_wrong_key_is_refused_in_openais_words(app: HttpApp, authorization: str) -> None:
+    response = await app.client.post(GENERATIONS, json={"prompt": "x"}, headers={"Authorization": authorization})
+    assert response.status_code == 401
+    error = recreate_error(response)
     assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
-    assert "sk-wrong" not in answer.text
-    assert "Basic" in answer.headers["www-authenticate"]
-    assert "Bearer" in answer.headers["www-authenticate"]
+    assert "sk-wrong" not in response.text
+    assert "Basic" in response.headers["www-authenticate"]
+    assert "Bearer" in response.headers["www-authenticate"]
 
 
 async def test_nobody_spends_money_without_a_login() -> None:
-    async with http_house(PIXYPROXY_ANONYMOUS="read") as house:
-        answer = await house.client.post(GENERATIONS, json={"prompt": "x"})
-        assert (answer.status_code, recreate_error(answer)["code"]) == (401, "invalid_api_key")
-        assert (await house.client.get("/v1/models")).status_code == 200
+    async with http_app(PIXYPROXY_ANONYMOUS="read") as app:
+        response = await app.client.post(GENERATIONS, json={"prompt": "x"})
+        assert (response.status_code, recreate_error(response)["code"]) == (401, "invalid_api_key")
+        assert (await app.client.get("/v1/models")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -276,87 +274,85 @@ async def test_nobody_spends_money_without_a_login() -> None:
     ],
 )
 async def test_other_paths_are_refused_in_openais_words(
-    house: HttpHouse, method: str, path: str, status: int, message: str
+    app: HttpApp, method: str, path: str, status: int, message: str
 ) -> None:
-    answer = await house.client.request(method, path)
-    assert (answer.status_code, recreate_error(answer)["message"]) == (status, message)
-    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+    response = await app.client.request(method, path)
+    assert (response.status_code, recreate_error(response)["message"]) == (status, message)
+    assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-async def test_an_idempotency_key_replays_all_pictures_in_whatever_form(house: HttpHouse) -> None:
-    first = await generate(house, headers={"Idempotency-Key": "k"}, n=2)
-    second = await generate(house, headers={"Idempotency-Key": "k"}, n=2, response_format="url")
+async def test_an_idempotency_key_replays_all_pictures_in_whatever_form(app: HttpApp) -> None:
+    first = await generate(app, headers={"Idempotency-Key": "k"}, n=2)
+    second = await generate(app, headers={"Idempotency-Key": "k"}, n=2, response_format="url")
     assert [entry["guid"] for entry in first.json()["data"]] == [entry["guid"] for entry in second.json()["data"]]
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
-    other = await generate(house, headers={"Idempotency-Key": "k"}, n=3)
+    other = await generate(app, headers={"Idempotency-Key": "k"}, n=3)
     assert (other.status_code, recreate_error(other)["code"]) == (422, "idempotency-key-reused")
-    assert len(house.generator.requests) == 1
+    assert len(app.generator.requests) == 1
 
 
 RETRY = {"X-Stainless-Retry-Count": "1"}
 
 
-async def test_a_retry_of_the_sdk_gets_what_the_first_try_made(house: HttpHouse) -> None:
-    first = await generate(house, headers={"X-Stainless-Retry-Count": "0"})
-    again = await generate(house, headers=RETRY)
+async def test_a_retry_of_the_sdk_gets_what_the_first_try_made(app: HttpApp) -> None:
+    first = await generate(app, headers={"X-Stainless-Retry-Count": "0"})
+    again = await generate(app, headers=RETRY)
     assert again.json()["data"][0]["guid"] == first.json()["data"][0]["guid"]
     assert again.headers["idempotent-replayed"] == "true"
-    assert len(house.generator.requests) == 1
+    assert len(app.generator.requests) == 1
 
 
 @pytest.mark.parametrize("count", ["0", "", "-1", "x", "²"])
-async def test_the_same_request_without_a_retry_is_another_picture(house: HttpHouse, count: str) -> None:
-    await generate(house)
-    await house.client.post(
+async def test_the_same_request_without_a_retry_is_another_picture(app: HttpApp, count: str) -> None:
+    await generate(app)
+    await app.client.post(
         GENERATIONS,
         json={"prompt": "a duck"},
         auth=basic(ALICE),
         headers=[(b"x-stainless-retry-count", count.encode("latin-1"))],
     )
-    assert len(house.generator.requests) == 2
+    assert len(app.generator.requests) == 2
 
 
-async def test_a_retry_of_another_caller_or_another_body_or_much_later_is_another_picture(house: HttpHouse) -> None:
-    await generate(house)
-    await house.client.post(GENERATIONS, json={"prompt": "a duck"}, auth=basic(BOB), headers=RETRY)
-    await generate(house, headers=RETRY, size="1x1")
-    clock: Any = house.container.clock()
+async def test_a_retry_of_another_caller_or_another_body_or_much_later_is_another_picture(app: HttpApp) -> None:
+    await generate(app)
+    await app.client.post(GENERATIONS, json={"prompt": "a duck"}, auth=basic(BOB), headers=RETRY)
+    await generate(app, headers=RETRY, size="1x1")
+    clock: Any = app.container.clock()
     clock.advance(timedelta(minutes=16))
-    await generate(house, headers=RETRY)
-    assert len(house.generator.requests) == 4
+    await generate(app, headers=RETRY)
+    assert len(app.generator.requests) == 4
 
 
 @pytest.mark.parametrize(
     ("error", "calls"),
     [(errors.GeneratorUnavailableError("away"), 2), (errors.GeneratorTimeoutError("slow"), 1)],
 )
-async def test_a_retry_pays_only_where_nothing_was_paid(
-    house: HttpHouse, error: errors.GeneratorError, calls: int
-) -> None:
-    house.generator.outcome = error
-    await generate(house)
-    await generate(house, headers=RETRY)
-    assert len(house.generator.requests) == calls
+async def test_a_retry_pays_only_where_nothing_was_paid(app: HttpApp, error: errors.GeneratorError, calls: int) -> None:
+    app.generator.outcome = error
+    await generate(app)
+    await generate(app, headers=RETRY)
+    assert len(app.generator.requests) == calls
 
 
-async def test_a_picture_whose_bytes_cannot_be_read_is_not_asked_for_again(house: HttpHouse) -> None:
-    [entry] = (await generate(house, headers={"Idempotency-Key": "k"})).json()["data"]
-    await house.blobs.delete(entry["guid"])
-    answer = await generate(house, headers={"Idempotency-Key": "k"})
-    assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
-    assert recreate_error(answer)["guid"] == entry["guid"]
-    assert (await house.container.image_repository().get(entry["guid"])).status is Status.READY
+async def test_a_picture_whose_bytes_cannot_be_read_is_not_asked_for_again(app: HttpApp) -> None:
+    [entry] = (await generate(app, headers={"Idempotency-Key": "k"})).json()["data"]
+    await app.blobs.delete(entry["guid"])
+    response = await generate(app, headers={"Idempotency-Key": "k"})
+    assert (response.status_code, response.headers["x-should-retry"]) == (500, "false")
+    assert recreate_error(response)["guid"] == entry["guid"]
+    assert (await app.container.image_repository().get(entry["guid"])).status is Status.READY
 
 
-async def test_models_are_listed_and_looked_up(house: HttpHouse) -> None:
-    listed = (await house.client.get("/v1/models")).json()
+async def test_models_are_listed_and_looked_up(app: HttpApp) -> None:
+    listed = (await app.client.get("/v1/models")).json()
     assert listed == {
         "object": "list",
         "data": [{"id": "scripted-1", "object": "model", "created": 0, "owned_by": "unknown"}],
     }
-    assert (await house.client.get("/v1/models/scripted-1/")).json() == listed["data"][0]
-    missing = await house.client.get("/v1/models/org/none")
+    assert (await app.client.get("/v1/models/scripted-1/")).json() == listed["data"][0]
+    missing = await app.client.get("/v1/models/org/none")
     assert (missing.status_code, recreate_error(missing)["code"]) == (404, "model_not_found")
     assert json.dumps("org/none")[1:-1] in recreate_error(missing)["message"]
 
@@ -366,35 +362,35 @@ async def test_models_are_listed_and_looked_up(house: HttpHouse) -> None:
     [r'"\ud800"', '{"a": ["\\udfff"]}', "1e999", '{"a": -1e999}', f'"{"x" * 70_000}"'],
     ids=lambda option: option[:12],
 )
-async def test_what_cannot_be_written_as_json_is_not_passed_on(house: HttpHouse, option: str) -> None:
+async def test_what_cannot_be_written_as_json_is_not_passed_on(app: HttpApp, option: str) -> None:
     body = f'{{"prompt": "a duck", "tomorrow": {option}}}'
-    answer = await house.client.post(GENERATIONS, content=body, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, recreate_error(answer)["param"]) == (400, "tomorrow")
-    assert house.generator.requests == []
+    response = await app.client.post(GENERATIONS, content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, recreate_error(response)["param"]) == (400, "tomorrow")
+    assert app.generator.requests == []
 
 
 async def test_an_accident_with_one_picture_does_not_cost_the_others(
-    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.generator.outcome = (GeneratedImage(PNG + b"1"), GeneratedImage(PNG + b"2"))
-    put = house.blobs.put
+    app.generator.outcome = (GeneratedImage(PNG + b"1"), GeneratedImage(PNG + b"2"))
+    put = app.blobs.put
 
     async def stumble(guid: str, data: bytes, sidecar: Any) -> None:
         if data.endswith(b"1"):
             raise RuntimeError("a fault of our own")
         await put(guid, data, sidecar)
 
-    monkeypatch.setattr(house.blobs, "put", stumble)
-    [entry] = (await generate(house, n=2)).json()["data"]
+    monkeypatch.setattr(app.blobs, "put", stumble)
+    [entry] = (await generate(app, n=2)).json()["data"]
     assert base64.b64decode(entry["b64_json"]) == PNG + b"2"
-    assert [data for _, data, _ in house.blobs.aside] == [PNG + b"1"]
-    [lost] = (await house.client.get("/image?status=unknown", auth=basic(ALICE))).json()
+    assert [data for _, data, _ in app.blobs.aside] == [PNG + b"1"]
+    [lost] = (await app.client.get("/image?status=unknown", auth=basic(ALICE))).json()
     assert lost["error"]["code"] == "generation-interrupted"
 
 
-async def test_a_repeat_of_what_could_not_be_stored_says_that_it_was_paid_for(house: HttpHouse) -> None:
-    house.blobs.failures["put"] = errors.BlobStoreError("away")
+async def test_a_repeat_of_what_could_not_be_stored_says_that_it_was_paid_for(app: HttpApp) -> None:
+    app.blobs.failures["put"] = errors.BlobStoreError("away")
     for _ in range(2):
-        answer = await generate(house, headers={"Idempotency-Key": "k"})
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
-    assert len(house.generator.requests) == 1
+        response = await generate(app, headers={"Idempotency-Key": "k"})
+        assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
+    assert len(app.generator.requests) == 1

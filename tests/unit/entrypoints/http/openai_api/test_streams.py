@@ -11,31 +11,31 @@ import pytest
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import GeneratedImage, PartialImage
 from pixyproxy.entrypoints.http.openai_api import event_stream
-from pixyproxy.entrypoints.http.openai_api.event_stream import Patience
+from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from tests.fixtures.core import PNG
-from tests.fixtures.http_app import HttpHouse, http_house
+from tests.fixtures.http_app import HttpApp, http_app
 
-IMPATIENT = Patience(first_event_s=0.02, keep_alive_s=0.02)
+IMPATIENT = StreamTimeouts(first_event_s=0.02, keep_alive_s=0.02)
 PARTIALS = (PartialImage(b"early", 0, {"quality": "low"}), PartialImage(b"later" * 30_000, 1))
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as house:
-        yield house
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as app:
+        yield app
 
 
 @pytest.fixture
-async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpHouse]:
-    monkeypatch.setattr("pixyproxy.entrypoints.http.app.Patience", lambda: IMPATIENT)
-    async with http_house() as house:
-        yield house
+async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpApp]:
+    monkeypatch.setattr("pixyproxy.entrypoints.http.app.StreamTimeouts", lambda: IMPATIENT)
+    async with http_app() as app:
+        yield app
 
 
 class Client:
     """A client below any library: it sees each piece as it is sent, and leaves when it likes."""
 
-    def __init__(self, house: HttpHouse, **body: Any) -> None:
+    def __init__(self, app: HttpApp, **body: Any) -> None:
         self.pieces: list[bytes] = []
         self.status: int | None = None
         self.headers: dict[bytes, bytes] = {}
@@ -54,7 +54,7 @@ class Client:
             "headers": [(b"content-type", b"application/json")],
             "server": ("test", 80),
         }
-        self.task = asyncio.create_task(house.app(scope, self._receive, self._send))  # type: ignore[arg-type]
+        self.task = asyncio.create_task(app.asgi(scope, self._receive, self._send))  # type: ignore[arg-type]
 
     async def _receive(self) -> Mapping[str, Any]:
         if not self._asked:
@@ -79,11 +79,11 @@ class Client:
         return found
 
 
-async def test_early_views_and_then_the_picture(house: HttpHouse) -> None:
+async def test_early_views_and_then_the_picture(app: HttpApp) -> None:
     usage = {"total_tokens": 5}
-    house.generator.partials = PARTIALS
-    house.generator.outcome = GeneratedImage(PNG, usage=usage, reported={"background": "opaque"})
-    client = Client(house, partial_images=2, quality="medium", output_format="webp")
+    app.generator.partials = PARTIALS
+    app.generator.outcome = GeneratedImage(PNG, usage=usage, reported={"background": "opaque"})
+    client = Client(app, partial_images=2, quality="medium", output_format="webp")
     await client.task
     assert (client.status, client.complete) == (200, True)
     assert client.headers[b"content-type"].startswith(b"text/event-stream")
@@ -103,33 +103,33 @@ async def test_early_views_and_then_the_picture(house: HttpHouse) -> None:
     assert (final["type"], final["usage"], final["size"]) == (three, usage, "640x480")
     assert (final["quality"], final["background"], final["output_format"]) == ("medium", "opaque", "png")
     assert final["created_at"] > 0
-    detail = (await house.client.get(f"/image/{final['guid']}")).json()
+    detail = (await app.client.get(f"/image/{final['guid']}")).json()
     assert detail["parameters"] == {"partial_images": 2, "quality": "medium", "output_format": "webp"}
 
 
-async def test_a_generator_without_early_views_answers_with_the_picture_alone(house: HttpHouse) -> None:
-    house.generator.outcome = GeneratedImage(PNG)
-    client = Client(house, partial_images=3)
+async def test_a_generator_without_early_views_answers_with_the_picture_alone(app: HttpApp) -> None:
+    app.generator.outcome = GeneratedImage(PNG)
+    client = Client(app, partial_images=3)
     await client.task
     [(name, final)] = client.events()
     assert name == "image_generation.completed"
     assert final["usage"]["total_tokens"] == 0
 
 
-async def test_several_pictures_are_several_events(house: HttpHouse) -> None:
-    client = Client(house, n=2)
+async def test_several_pictures_are_several_events(app: HttpApp) -> None:
+    client = Client(app, n=2)
     await client.task
     assert [name for name, _ in client.events()] == ["image_generation.completed"] * 2
 
 
-async def test_early_views_leave_as_they_come(house: HttpHouse) -> None:
-    house.generator.partials = PARTIALS[:1]
-    house.generator.gate = asyncio.Event()
-    client = Client(house)
+async def test_early_views_leave_as_they_come(app: HttpApp) -> None:
+    app.generator.partials = PARTIALS[:1]
+    app.generator.gate = asyncio.Event()
+    client = Client(app)
     while not client.events():
         await asyncio.sleep(0)
     assert not client.complete
-    house.generator.gate.set()
+    app.generator.gate.set()
     await client.task
     assert [name for name, _ in client.events()] == ["image_generation.partial_image", "image_generation.completed"]
 
@@ -143,19 +143,19 @@ async def test_early_views_leave_as_they_come(house: HttpHouse) -> None:
     ],
 )
 async def test_an_error_before_the_first_event_is_an_answer_of_its_own(
-    house: HttpHouse, error: errors.GeneratorError, status: int
+    app: HttpApp, error: errors.GeneratorError, status: int
 ) -> None:
-    house.generator.outcome = error
-    client = Client(house)
+    app.generator.outcome = error
+    client = Client(app)
     await client.task
     assert (client.status, client.headers[b"content-type"]) == (status, b"application/json")
     assert json.loads(b"".join(client.pieces))["error"]["message"] == "no"
 
 
-async def test_an_error_after_the_first_event_is_an_event(house: HttpHouse) -> None:
-    house.generator.partials = PARTIALS[:1]
-    house.generator.outcome = errors.PromptRejectedError("no")
-    client = Client(house)
+async def test_an_error_after_the_first_event_is_an_event(app: HttpApp) -> None:
+    app.generator.partials = PARTIALS[:1]
+    app.generator.outcome = errors.PromptRejectedError("no")
+    client = Client(app)
     await client.task
     assert (client.status, client.complete) == (200, True)
     name, data = client.events()[-1]
@@ -163,7 +163,7 @@ async def test_an_error_after_the_first_event_is_an_event(house: HttpHouse) -> N
     assert (data["error"]["code"], data["error"]["message"]) == ("moderation_blocked", "no")
 
 
-async def test_comments_keep_the_connection_alive_while_there_is_nothing_to_tell(impatient: HttpHouse) -> None:
+async def test_comments_keep_the_connection_alive_while_there_is_nothing_to_tell(impatient: HttpApp) -> None:
     impatient.generator.gate = asyncio.Event()
     client = Client(impatient)
     while client.pieces.count(event_stream.KEEP_ALIVE) < 2:
@@ -175,7 +175,7 @@ async def test_comments_keep_the_connection_alive_while_there_is_nothing_to_tell
 
 
 async def test_an_unexpected_fault_after_the_first_event_is_not_told(
-    impatient: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    impatient: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = asyncio.Event()
 
@@ -194,7 +194,7 @@ async def test_an_unexpected_fault_after_the_first_event_is_not_told(
     assert b"secret" not in b"".join(client.pieces)
 
 
-async def test_the_picture_is_stored_though_the_client_has_left(impatient: HttpHouse) -> None:
+async def test_the_picture_is_stored_though_the_client_has_left(impatient: HttpApp) -> None:
     impatient.generator.gate = asyncio.Event()
     client = Client(impatient)
     while not client.pieces:
@@ -208,12 +208,12 @@ async def test_the_picture_is_stored_though_the_client_has_left(impatient: HttpH
     assert (await impatient.client.get(found[0]["content_url"])).content == PNG
 
 
-async def test_a_repeat_is_told_the_picture_alone(house: HttpHouse) -> None:
-    house.generator.partials = PARTIALS
+async def test_a_repeat_is_told_the_picture_alone(app: HttpApp) -> None:
+    app.generator.partials = PARTIALS
     body = {"json": {"prompt": "a duck", "stream": True}, "headers": {"Idempotency-Key": "k"}}
-    first = await house.client.post("/v1/images/generations", **body)
-    second = await house.client.post("/v1/images/generations", **body)
+    first = await app.client.post("/v1/images/generations", **body)
+    second = await app.client.post("/v1/images/generations", **body)
     assert first.text.count("event: ") == 3
     assert second.text.count("event: ") == 1
     assert second.text.split("\n\n")[0] == first.text.split("\n\n")[2]
-    assert len(house.generator.requests) == 1
+    assert len(app.generator.requests) == 1

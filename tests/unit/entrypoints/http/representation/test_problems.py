@@ -6,12 +6,12 @@ import pytest
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.representation.problems import CHALLENGE, STATUS_OF, status_of
-from tests.fixtures.http_app import ALICE, MISSING, HttpHouse, basic, http_house, log_lines
+from tests.fixtures.http_app import ALICE, MISSING, HttpApp, basic, http_app, log_lines
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[HttpHouse]:
-    async with http_house() as opened:
+async def app() -> AsyncIterator[HttpApp]:
+    async with http_app() as opened:
         yield opened
 
 
@@ -45,14 +45,14 @@ def _raised(kind: type[errors.PixyProxyException]) -> errors.PixyProxyException:
 
 @pytest.mark.parametrize("kind", sorted(STATUS_OF, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
 async def test_an_error_becomes_its_problem(
-    kind: type[errors.PixyProxyException], house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    kind: type[errors.PixyProxyException], app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise _raised(kind)
 
-    monkeypatch.setattr(house.container.image_service(), "create", fail)
-    answer = await house.client.post("/image/", json={"prompt": "secret words"})
-    body = answer.json()
+    monkeypatch.setattr(app.container.image_service(), "create", fail)
+    response = await app.client.post("/image/", json={"prompt": "secret words"})
+    body = response.json()
     expected = {
         "type": f"urn:pixyproxy:problem:{kind.code}",
         "title": body["title"],
@@ -60,72 +60,76 @@ async def test_an_error_becomes_its_problem(
         "detail": "words of the error",
         "instance": "/image",
         "code": kind.code,
-        "request_id": answer.headers["x-request-id"],
+        "request_id": response.headers["x-request-id"],
         "guid": MISSING,
     }
     if kind is errors.DataValidationError:
         expected["errors"] = []
     assert body == expected
     assert body["title"]
-    assert answer.status_code == STATUS_OF[kind]
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert (answer.headers.get("www-authenticate") == CHALLENGE) == (answer.status_code == 401)
-    if answer.status_code in {429, 503}:
-        assert int(answer.headers["retry-after"]) >= 1
+    assert response.status_code == STATUS_OF[kind]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert (response.headers.get("www-authenticate") == CHALLENGE) == (response.status_code == 401)
+    if response.status_code in {429, 503}:
+        assert int(response.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (0.2, "1"), (7.2, "8"), (3600.0, "3600")])
 async def test_the_delay_is_in_whole_seconds(
-    seconds: float, header: str, house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    seconds: float, header: str, app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.generator.outcome = errors.GeneratorRateLimitedError("slow down", retry_after_s=seconds)
-    answer = await house.client.post("/image", json={"prompt": "x"})
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, header)
+    app.generator.outcome = errors.GeneratorRateLimitedError("slow down", retry_after_s=seconds)
+    response = await app.client.post("/image", json={"prompt": "x"})
+    assert (response.status_code, response.headers["retry-after"]) == (429, header)
 
 
-async def test_a_refused_prompt_keeps_the_reason_and_the_guid(house: HttpHouse) -> None:
-    house.generator.outcome = errors.PromptRejectedError("The safety system says no.")
-    answer = await house.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
-    body = answer.json()
-    assert (answer.status_code, body["code"], body["detail"]) == (422, "prompt-rejected", "The safety system says no.")
-    failed = (await house.client.get(f"/image/{body['guid']}", auth=basic(ALICE))).json()
+async def test_a_refused_prompt_keeps_the_reason_and_the_guid(app: HttpApp) -> None:
+    app.generator.outcome = errors.PromptRejectedError("The safety system says no.")
+    response = await app.client.post("/image", json={"prompt": "x"}, auth=basic(ALICE))
+    body = response.json()
+    assert (response.status_code, body["code"], body["detail"]) == (
+        422,
+        "prompt-rejected",
+        "The safety system says no.",
+    )
+    failed = (await app.client.get(f"/image/{body['guid']}", auth=basic(ALICE))).json()
     assert failed["status"] == "failed"
     assert failed["error"] == {"code": "prompt-rejected", "message": "The safety system says no."}
 
 
-async def test_invalid_input_is_told_field_by_field(house: HttpHouse) -> None:
-    answer = await house.client.post("/image", json={"prompt": " ", "tags": [5], "x": 1})
-    body = answer.json()
-    assert (answer.status_code, body["code"], body["title"]) == (422, "validation-failed", "Unprocessable Content")
+async def test_invalid_input_is_told_field_by_field(app: HttpApp) -> None:
+    response = await app.client.post("/image", json={"prompt": " ", "tags": [5], "x": 1})
+    body = response.json()
+    assert (response.status_code, body["code"], body["title"]) == (422, "validation-failed", "Unprocessable Content")
     assert {tuple(error["loc"]) for error in body["errors"]} == {("prompt",), ("tags", 0), ("x",)}
     assert all(error["msg"] for error in body["errors"])
 
 
 async def test_an_unexpected_error_tells_nothing_and_logs_everything(
-    house: HttpHouse, monkeypatch: pytest.MonkeyPatch
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("SELECT secret FROM /srv/path")
 
-    monkeypatch.setattr(house.container.image_service(), "search", fail)
+    monkeypatch.setattr(app.container.image_service(), "search", fail)
     with log_lines() as lines:
-        answer = await house.client.get("/image")
-    body = answer.json()
-    assert (answer.status_code, body["code"]) == (500, "internal-error")
-    assert "SELECT" not in answer.text
-    assert "Traceback" not in answer.text
-    assert body["request_id"] == answer.headers["x-request-id"]
+        response = await app.client.get("/image")
+    body = response.json()
+    assert (response.status_code, body["code"]) == (500, "internal-error")
+    assert "SELECT" not in response.text
+    assert "Traceback" not in response.text
+    assert body["request_id"] == response.headers["x-request-id"]
     assert any("RuntimeError: SELECT secret" in line for line in lines)
     assert next(line for line in lines if "REQUEST END" in line).split()[-3] == "500"
 
 
-async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is_not(house: HttpHouse) -> None:
-    house.generator.outcome = errors.GeneratorCredentialsError("The generator refuses the credentials.")
+async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is_not(app: HttpApp) -> None:
+    app.generator.outcome = errors.GeneratorCredentialsError("The generator refuses the credentials.")
     with log_lines() as lines:
-        await house.client.post("/image", json={"prompt": "x"})
-        await house.client.post("/image", json={"prompt": ""})
-        await house.client.get("/nowhere")
+        await app.client.post("/image", json={"prompt": "x"})
+        await app.client.post("/image", json={"prompt": ""})
+        await app.client.get("/nowhere")
     [error] = [line for line in lines if " ERROR " in line]
     assert "answering 502: GeneratorCredentialsError" in error
 
@@ -133,14 +137,14 @@ async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/image/x/y/z", "/image//", "/IMAGE", "/image/%2e%2e/secret", "/docs/assets/none"]
 )
-async def test_an_unknown_path_is_a_problem(path: str, house: HttpHouse) -> None:
-    answer = await house.client.get(path)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+async def test_an_unknown_path_is_a_problem(path: str, app: HttpApp) -> None:
+    response = await app.client.get(path)
+    assert (response.status_code, response.json()["code"]) == (404, "not-found")
 
 
 @pytest.mark.parametrize("path", ["//image", "", "*", "image", "/image\x00"])
-async def test_a_path_that_no_client_would_send_is_unknown(path: str, house: HttpHouse) -> None:
-    assert (await house.raw("GET", path)).status == 404
+async def test_a_path_that_no_client_would_send_is_unknown(path: str, app: HttpApp) -> None:
+    assert (await app.raw("GET", path)).status == 404
 
 
 @pytest.mark.parametrize(
@@ -159,9 +163,13 @@ async def test_a_path_that_no_client_would_send_is_unknown(path: str, house: Htt
         ("BREW", "/image", "GET, HEAD, POST"),
     ],
 )
-async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allow: str, house: HttpHouse) -> None:
-    answer = await house.client.request(method, path)
-    assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method-not-allowed", allow)
+async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allow: str, app: HttpApp) -> None:
+    response = await app.client.request(method, path)
+    assert (response.status_code, response.json()["code"], response.headers["allow"]) == (
+        405,
+        "method-not-allowed",
+        allow,
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,22 +181,22 @@ async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, all
         ("/a%2Fb", "/a/b"),
     ],
 )
-async def test_the_instance_is_a_reference(path: str, instance: str, house: HttpHouse) -> None:
-    assert (await house.client.get(path)).json()["instance"] == instance
+async def test_the_instance_is_a_reference(path: str, instance: str, app: HttpApp) -> None:
+    assert (await app.client.get(path)).json()["instance"] == instance
 
 
 @pytest.mark.parametrize("host", [b"", b"a b", b"evil/path?", b"\xff", b"[", b"x:99999"])
-async def test_a_strange_host_does_no_harm(host: bytes, house: HttpHouse) -> None:
-    answer = await house.raw("GET", "/nowhere", headers=[(b"host", host)])
-    assert answer.status == 404
-    answer = await house.raw("POST", "/healthz", headers=[(b"host", host)])
-    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+async def test_a_strange_host_does_no_harm(host: bytes, app: HttpApp) -> None:
+    response = await app.raw("GET", "/nowhere", headers=[(b"host", host)])
+    assert response.status == 404
+    response = await app.raw("POST", "/healthz", headers=[(b"host", host)])
+    assert (response.status, response.header("allow")) == (405, "GET, HEAD")
 
 
-async def test_a_query_string_that_is_no_text_does_no_harm(house: HttpHouse) -> None:
-    assert (await house.raw("GET", "/nowhere", query=b"\xff")).status == 404
+async def test_a_query_string_that_is_no_text_does_no_harm(app: HttpApp) -> None:
+    assert (await app.raw("GET", "/nowhere", query=b"\xff")).status == 404
     json = [(b"content-type", b"application/json")]
     body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
-    answer = await house.raw("POST", "/image", headers=json, query=b"\xff", messages=body)
-    assert answer.status == 200
-    assert answer.header("location").startswith("http://127.0.0.1:8001/image/")
+    response = await app.raw("POST", "/image", headers=json, query=b"\xff", messages=body)
+    assert response.status == 200
+    assert response.header("location").startswith("http://127.0.0.1:8001/image/")
