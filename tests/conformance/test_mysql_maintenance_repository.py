@@ -230,6 +230,36 @@ class TestLostCommit:
         assert await repository.renew_leases("web1-1", NOW + LEASE) == 0
         assert cutter.cuts == 1
 
+    async def test_acquisition_that_took_effect(
+        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+    ) -> None:
+        for until in (NOW + LEASE, NOW + 2 * LEASE):  # inserted, then renewed
+            cutter.cut_after_commit()
+            assert await repository.acquire_lease("sweep", "web1-1", NOW, until) is True
+        assert cutter.cuts == 2
+        assert await other.acquire_lease("sweep", "web1-2", NOW + 2 * LEASE, NOW + 3 * LEASE) is False
+
+    async def test_acquisition_that_did_not(
+        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+    ) -> None:
+        for until in (NOW + LEASE, NOW + 2 * LEASE):
+            cutter.cut_before_commit()
+            with pytest.raises(DBConnectionError):
+                await repository.acquire_lease("sweep", "web1-1", NOW, until)
+            assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is True
+        assert cutter.cuts == 2
+        assert await other.acquire_lease("sweep", "web1-2", NOW + LEASE + TICK, NOW + 2 * LEASE) is True
+
+    async def test_acquisition_that_did_not_and_another_was_quicker(
+        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+    ) -> None:
+        async def acquire() -> None:
+            assert await other.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is True
+
+        cutter.cut_before_commit(acquire)
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is False
+        assert cutter.cuts == 1
+
     async def test_restore_that_took_effect(
         self, storage: MySQLRecords, cutter: CommitCutter, repository: MySQLMaintenanceRepository
     ) -> None:

@@ -24,7 +24,6 @@ from pixyproxy.application.fields import (
     Username,
 )
 from pixyproxy.domain.errors import DataValidationError, FieldError
-from pixyproxy.domain.image import Status
 
 MAX_OPTION_BYTES = 64 * 1024
 """How large an option may be that is passed on, as JSON."""
@@ -128,8 +127,9 @@ class SearchImages(Command):
     tag: Tags | None = Field(None, description="A tag the image must have; repeat it to ask for several.")
     author: Username | None = Field(None, description="The username of the author.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")
-    status: Annotated[Status, Field(strict=False)] = Field(
-        Status.READY, description="Any status but `ready` finds your own images only."
+    # Not `Status`, which also takes what a newer version may have written.
+    status: Literal["generating", "ready", "failed", "unknown"] = Field(
+        "ready", description="Any status but `ready` finds your own images only."
     )
     created_after: Time | None = Field(None, description="Only images created after this time (ISO 8601).")
     created_before: Time | None = Field(None, description="Only images created before this time (ISO 8601).")

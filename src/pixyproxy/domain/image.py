@@ -27,6 +27,15 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
     """Interrupted after the upstream call began: it may have been paid for and is never repeated by itself."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Status | None":
+        """Return a member for a status that a newer version wrote, so that its rows can be read and shown."""
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_, member._value_ = value.upper(), value
+        return member
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -39,6 +39,18 @@ class MaintenanceRepository(Resource):
         """
 
     @abstractmethod
+    async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Take the named lease until `until` if it is free or ended before `now`, or renew it if this owner has it.
+
+        Return whether this owner has it now; of several owners who try at once, one succeeds. A lease belongs to no
+        image: it lets one process at a time do a task. `name` is at most 64 ASCII letters, digits, `-` and `_`.
+        """
+
+    @abstractmethod
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Make the named lease free if this owner has it; else change nothing."""
+
+    @abstractmethod
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         """The status of each of these guids (at most 1,000) for which there is a row."""
 

@@ -316,6 +316,78 @@ class MaintenanceRepositoryContract:
             assert storage.lease(image.guid) == ("web1-2" if taken else "web1-1", NOW + LEASE)
             await images.delete(image.guid)
 
+    # acquire_lease, release_lease
+
+    async def test_acquire_lease_takes_a_free_one(self, repository: MaintenanceRepository) -> None:
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is True
+        assert await repository.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is False
+        assert await repository.acquire_lease("verify", "web1-2", NOW, NOW + LEASE) is True
+        assert await repository.acquire_lease("verify", "web1-1", NOW, NOW + LEASE) is False
+
+    async def test_acquire_lease_is_seen_by_other_processes(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is True
+        assert await others[0].acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is False
+        assert await others[0].acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is True
+
+    async def test_acquire_lease_takes_one_that_ended_before_now(self, repository: MaintenanceRepository) -> None:
+        assert await repository.acquire_lease("sweep", "web1-1", NOW - LEASE, NOW) is True
+        assert await repository.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is False
+        assert await repository.acquire_lease("sweep", "web1-2", NOW + TICK, NOW + LEASE) is True
+        assert await repository.acquire_lease("sweep", "web1-1", NOW + LEASE, NOW + 2 * LEASE) is False
+
+    async def test_acquire_lease_renews_its_own(self, repository: MaintenanceRepository) -> None:
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is True
+        for _ in range(2):
+            assert await repository.acquire_lease("sweep", "web1-1", NOW + TICK, NOW + 2 * LEASE) is True
+        assert await repository.acquire_lease("sweep", "web1-2", NOW + 2 * LEASE, NOW + 3 * LEASE) is False
+        # An owner that was late renews too, as long as no other has taken it.
+        assert await repository.acquire_lease("sweep", "web1-1", NOW + 3 * LEASE, NOW + 4 * LEASE) is True
+        for name in ("web1-11", "WEB1-1", "web1-1 ", "wéb1-1", "%", ""):
+            assert await repository.acquire_lease("sweep", name, NOW + 4 * LEASE, NOW + 5 * LEASE) is False
+
+    async def test_of_several_who_acquire_a_lease_one_succeeds(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        processes = [repository, *others]
+        for number in range(8):
+            for now in (NOW, NOW + LEASE + TICK):  # there is no row yet, and then one that ended
+                outcomes = await asyncio.gather(
+                    *(
+                        processes[i % 4].acquire_lease(f"task-{number}", f"owner-{i}", now, now + LEASE)
+                        for i in range(16)
+                    )
+                )
+                assert sorted(outcomes) == [False] * 15 + [True]
+                owner = f"owner-{outcomes.index(True)}"
+                assert await repository.acquire_lease(f"task-{number}", owner, now, now + LEASE) is True
+
+    async def test_release_lease_makes_it_free(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE)
+        await repository.acquire_lease("verify", "web1-1", NOW, NOW + LEASE)
+        await repository.release_lease("sweep", "web1-1")
+        assert await others[0].acquire_lease("verify", "web1-2", NOW, NOW + LEASE) is False
+        assert await others[0].acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is True
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE) is False
+
+    async def test_release_lease_of_another_owner_changes_nothing(self, repository: MaintenanceRepository) -> None:
+        await repository.release_lease("sweep", "web1-1")
+        await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE)
+        for name in ("web1-2", "WEB1-1", "web1-1 ", ""):
+            await repository.release_lease("sweep", name)
+        assert await repository.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is False
+
+    async def test_a_lease_belongs_to_no_image(
+        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        image = await add_leased(storage, images, "web1-1", NOW)
+        await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE)
+        await repository.release_lease("sweep", "web1-1")
+        assert storage.lease(image.guid) == ("web1-1", NOW)
+
     # statuses
 
     async def test_statuses_of_those_for_which_there_is_a_row(

@@ -354,6 +354,7 @@ async def test_what_is_recent_is_read_from_its_index(images: SQLiteImageReposito
 
     steps = await database.read(job)
     recent = [step for step in steps if "images_request" in step]
-    assert ["updated_at>" in step for step in recent] == [False, True], steps
-    assert all("status=?" in step for step in recent), steps
+    assert ["updated_at>" in step for step in recent if "status=?" in step] == [False, True], steps
+    # One part for each gap between the known statuses, where entries are found only if a newer version wrote them.
+    assert sum("status>" in step or "status<" in step for step in recent) == len(recent) - 2 == len(Status) + 1, steps
     assert not any(step.startswith("SCAN images") for step in steps), steps

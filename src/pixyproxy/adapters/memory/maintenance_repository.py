@@ -45,6 +45,19 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         self._storage.leases[guid] = (owner, until)
         return True
 
+    async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Replace the lease unless another owner has it."""
+        lease = self._storage.named_leases.get(name)
+        if lease is not None and lease[0] != owner and lease[1] >= now:
+            return False
+        self._storage.named_leases[name] = (owner, until)
+        return True
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Forget the lease."""
+        if self._storage.named_leases.get(name, ("",))[0] == owner:
+            del self._storage.named_leases[name]
+
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         """Look each of them up."""
         images = self._storage.images

@@ -26,6 +26,7 @@ class MemoryStorage:
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     claims: dict[str, IdempotencyClaim] = field(default_factory=dict)
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
 
 

@@ -27,16 +27,16 @@ from pixyproxy.adapters.mysql.session import MySQLSession
 from pixyproxy.adapters.sql.backfill import FILLS
 from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
 from pixyproxy.adapters.sql.migrations import (
-    APPLIED,
     PROBES,
-    RECORD,
     Script,
     ensure_current,
     load_scripts,
     pending,
+    read_applied,
+    record,
     split_statements,
 )
-from pixyproxy.adapters.sql.session import Session, pyformat
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ async def migrate(
 def check_schema(session: Session) -> None:
     """Raise SchemaVersionError unless the database is at exactly the version this program needs."""
     try:
-        applied = session.fetch(APPLIED, {})
+        applied = read_applied(lambda sql: session.fetch(sql, {}))
     except pymysql.MySQLError as error:
         if code_of(error) != NO_SUCH_TABLE:
             raise
         applied = []
-    ensure_current(load_scripts(_PACKAGE), [(version, name, checksum) for version, name, checksum in applied])
+    ensure_current(load_scripts(_PACKAGE), applied)
     for probe in _PROBES:
         session.fetch(probe, {})
 
@@ -151,19 +151,16 @@ def _apply(
         if cursor.fetchone() != (1,):
             raise DBConnectionError("Another process is still migrating the database: try again when it is done.")
         try:
-            applied: Any = ()
+            session = MySQLSession(connection, math.inf)
             cursor.execute("SHOW TABLES LIKE 'schema\\_migrations'")
-            if cursor.fetchone():
-                cursor.execute(APPLIED)
-                applied = cursor.fetchall()
+            applied = read_applied(lambda sql: session.fetch(sql, {})) if cursor.fetchone() else []
             done = []
             for script in pending(load_scripts(_PACKAGE), applied):
                 on_script(script.name)
                 _run(cursor, script)
                 if fill := FILLS.get(script.version):
-                    fill(MySQLSession(connection, math.inf), tell)
-                record = {"version": script.version, "name": script.name, "checksum": script.checksum}
-                cursor.execute(pyformat(RECORD), record)
+                    fill(session, tell)
+                session.change(*record(script))
                 done.append(script.name)
             for probe in _PROBES:
                 cursor.execute(probe)

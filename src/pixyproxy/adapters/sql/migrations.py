@@ -2,11 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any, NamedTuple
 
 from pixyproxy.adapters.sql.mapping import SELECT_IMAGE
+from pixyproxy.adapters.sql.session import Row
 from pixyproxy.domain.errors import SchemaVersionError
 
 PROBES = (
@@ -17,13 +19,20 @@ PROBES = (
     "SELECT key_id, digest, `user`, name, created_at, expires_at FROM api_keys WHERE 1 = 0",
     "SELECT image_id, position, source_guid FROM image_sources WHERE 1 = 0",
     "SELECT image_id FROM image_stragglers WHERE 1 = 0",
+    "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
 )
 """Queries that fail where tables of these names exist and are not ours."""
 
-APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
-RECORD = "INSERT INTO schema_migrations (version, name, checksum) VALUES (:version, :name, :checksum)"
+_APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
+_APPLIED_WITH_FLOOR = "SELECT version, name, checksum, floor FROM schema_migrations ORDER BY version"
+_RECORD = "INSERT INTO schema_migrations (version, name, checksum) VALUES (:version, :name, :checksum)"
+_RECORD_WITH_FLOOR = """INSERT INTO schema_migrations (version, name, checksum, floor)
+    VALUES (:version, :name, :checksum, :floor)"""
+_FIRST_WITH_FLOOR = 6
+"""Version of the script that adds the column `floor`."""
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
+_FLOOR = re.compile(r"^-- floor: (\d+)[ \t\r]*$", re.MULTILINE)
 _TRIGGER = re.compile(r"CREATE\s+(TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNORECASE)
 _TRIGGER_END = re.compile(r"\bEND\Z", re.IGNORECASE)
 _TOKEN = re.compile(
@@ -44,9 +53,27 @@ class Script:
     sql: str
 
     @property
+    def floor(self) -> int:
+        """Lowest schema version that a program must know to run on a database with this script applied.
+
+        Read from a comment line `-- floor: 5`; without one it is the script's own version, for a breaking change.
+        """
+        match = _FLOOR.search(self.sql)
+        return int(match[1]) if match else self.version
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of the text, in hexadecimal; the way lines end does not count."""
         return hashlib.sha256("\n".join(self.sql.splitlines()).encode()).hexdigest()
+
+
+class AppliedScript(NamedTuple):
+    """A row of `schema_migrations`; `floor` is None for scripts applied before that column existed."""
+
+    version: int
+    name: str
+    checksum: str
+    floor: int | None = None
 
 
 def load_scripts(package: str) -> tuple[Script, ...]:
@@ -75,14 +102,36 @@ def split_statements(sql: str) -> Iterator[str]:
         yield statement.strip()
 
 
-def pending(scripts: Sequence[Script], applied: Sequence[tuple[int, str, str]]) -> list[Script]:
-    """The scripts that are still to be applied, given version, name and checksum of those that were.
+def read_applied(fetch: Callable[[str], Sequence[Row]]) -> list[AppliedScript]:
+    """Return the applied scripts in order, given a function that runs a query."""
+    rows = fetch(_APPLIED)
+    if any(version >= _FIRST_WITH_FLOOR for version, *_ in rows):
+        rows = fetch(_APPLIED_WITH_FLOOR)
+    return [AppliedScript(*row) for row in rows]
 
-    Raises SchemaVersionError if an applied script has been changed since or is not known here.
+
+def record(script: Script) -> tuple[str, dict[str, Any]]:
+    """Return the statement that records a script as applied, and its parameters."""
+    parameters = {"version": script.version, "name": script.name, "checksum": script.checksum}
+    if script.version < _FIRST_WITH_FLOOR:
+        return _RECORD, parameters
+    return _RECORD_WITH_FLOOR, parameters | {"floor": script.floor}
+
+
+def pending(scripts: Sequence[Script], applied: Sequence[AppliedScript]) -> list[Script]:
+    """Return the scripts that are still to be applied.
+
+    An unknown newer script is accepted if its floor says that this program can run on what it made.
+
+    Raises:
+        SchemaVersionError: An applied script has changed since, or is newer and breaking.
     """
     known = {script.version: script for script in scripts}
-    for version, name, checksum in applied:
+    newest = max(known, default=0)
+    for version, name, checksum, floor in applied:
         if version not in known:
+            if version > newest and floor is not None and floor <= newest:
+                continue
             raise SchemaVersionError(
                 f"The database was set up by a newer version of pixyproxy ({name} is not known here): update this one."
             )
@@ -91,12 +140,16 @@ def pending(scripts: Sequence[Script], applied: Sequence[tuple[int, str, str]]) 
                 f"The script {known[version].name} has changed since it was applied to this database: "
                 "restore it, and put the change in a new script."
             )
-    done = {version for version, _, _ in applied}
+    done = {script.version for script in applied}
     return [script for script in scripts if script.version not in done]
 
 
-def ensure_current(scripts: Sequence[Script], applied: Sequence[tuple[int, str, str]]) -> None:
-    """Raise SchemaVersionError, saying what to do, unless exactly these scripts were applied, unchanged."""
+def ensure_current(scripts: Sequence[Script], applied: Sequence[AppliedScript]) -> None:
+    """Check that all of these scripts were applied, unchanged, and no newer one that breaks this program.
+
+    Raises:
+        SchemaVersionError: They were not; the message says what to do.
+    """
     missing = pending(scripts, applied)
     if missing:
         names = ", ".join(script.name for script in missing)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from pixyproxy.adapters.sql.backfill import FILLS
 from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
-from pixyproxy.adapters.sql.migrations import APPLIED, PROBES, RECORD, Script, load_scripts, pending, split_statements
+from pixyproxy.adapters.sql.migrations import (
+    PROBES,
+    Script,
+    load_scripts,
+    pending,
+    read_applied,
+    record,
+    split_statements,
+)
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
 from pixyproxy.adapters.sqlite.error_translation import is_busy, translate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
@@ -76,7 +84,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 def _pending(connection: sqlite3.Connection) -> list[Script]:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'")
-    applied = connection.execute(APPLIED).fetchall() if known.fetchone() else []
+    applied = read_applied(lambda sql: connection.execute(sql).fetchall()) if known.fetchone() else []
     return pending(load_scripts(_PACKAGE), applied)
 
 
@@ -92,7 +100,7 @@ def _apply(
             connection.execute(statement)
         if fill := FILLS.get(script.version):
             fill(SQLiteSession(connection), tell)
-        connection.execute(RECORD, {"version": script.version, "name": script.name, "checksum": script.checksum})
+        connection.execute(*record(script))
         done.append(script.name)
     connection.execute("COMMIT")
     return done

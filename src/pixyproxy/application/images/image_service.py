@@ -121,7 +121,7 @@ class ImageService:
             tags=tuple(command.tag or ()),
             author=command.author,
             visibility=command.visibility,
-            status=command.status,
+            status=Status(command.status),
             created_after=command.created_after,
             created_before=command.created_before,
             derived_from=command.derived_from,

@@ -5,10 +5,20 @@ from importlib.resources import files
 
 import pytest
 
-from pixyproxy.adapters.sql.migrations import Script, ensure_current, load_scripts, pending, split_statements
+from pixyproxy.adapters.sql.migrations import (
+    AppliedScript,
+    Script,
+    ensure_current,
+    load_scripts,
+    pending,
+    read_applied,
+    record,
+    split_statements,
+)
 from pixyproxy.adapters.sql.session import pyformat
 from pixyproxy.domain.errors import SchemaVersionError
 
+APPLIED_ONE = AppliedScript(1, "0001_one.sql", Script(1, "0001_one.sql", "SELECT 1;").checksum)
 ONE, TWO = Script(1, "0001_one.sql", "SELECT 1;"), Script(2, "0002_two.sql", "SELECT 2;")
 
 
@@ -89,23 +99,72 @@ def test_line_ends_do_not_change_the_checksum() -> None:
 
 def test_what_is_pending() -> None:
     assert pending([ONE, TWO], []) == [ONE, TWO]
-    assert pending([ONE, TWO], [(1, ONE.name, ONE.checksum)]) == [TWO]
-    ensure_current([ONE], [(1, ONE.name, ONE.checksum)])
+    assert pending([ONE, TWO], [APPLIED_ONE]) == [TWO]
+    ensure_current([ONE], [APPLIED_ONE])
 
 
 def test_an_older_schema_is_refused_with_the_command_to_run() -> None:
     with pytest.raises(SchemaVersionError, match=r"0002_two\.sql.*pixyproxy migrate"):
-        ensure_current([ONE, TWO], [(1, ONE.name, ONE.checksum)])
+        ensure_current([ONE, TWO], [APPLIED_ONE])
 
 
-def test_a_newer_schema_is_refused() -> None:
+@pytest.mark.parametrize("floor", [None, 2, 3])
+def test_a_newer_schema_that_breaks_this_program_is_refused(floor: int | None) -> None:
     with pytest.raises(SchemaVersionError, match=r"newer.*0002_two\.sql"):
-        pending([ONE], [(1, ONE.name, ONE.checksum), (2, TWO.name, TWO.checksum)])
+        pending([ONE], [APPLIED_ONE, AppliedScript(2, TWO.name, TWO.checksum, floor)])
+
+
+@pytest.mark.parametrize("floor", [0, 1])
+def test_a_newer_schema_that_only_added_something_is_accepted(floor: int) -> None:
+    applied = [APPLIED_ONE, AppliedScript(2, TWO.name, TWO.checksum, floor)]
+    assert pending([ONE], applied) == []
+    ensure_current([ONE], applied)
+
+
+def test_one_breaking_script_among_newer_ones_is_refused() -> None:
+    applied = [APPLIED_ONE, AppliedScript(2, "0002_a.sql", "x", 2), AppliedScript(3, "0003_b.sql", "x", 1)]
+    with pytest.raises(SchemaVersionError, match=r"newer.*0002_a\.sql"):
+        ensure_current([ONE], applied)
+
+
+def test_an_unknown_script_that_is_not_newer_is_refused() -> None:
+    with pytest.raises(SchemaVersionError, match=r"0001_other\.sql"):
+        pending([TWO], [AppliedScript(1, "0001_other.sql", "x", 1)])
+
+
+@pytest.mark.parametrize(
+    ("sql", "floor"),
+    [
+        ("SELECT 1;", 9),
+        ("-- Adds a column.\n--\n-- floor: 6\n\nSELECT 1;", 6),
+        ("-- floor: 6\r\nSELECT 1;", 6),
+        ("-- The floor: 6 is named elsewhere.\nSELECT 1;", 9),
+        ('-- such as "-- floor: 6" of it\nSELECT 1;', 9),
+    ],
+)
+def test_the_floor_of_a_script(sql: str, floor: int) -> None:
+    assert Script(9, "0009_x.sql", sql).floor == floor
+
+
+def test_floors_are_read_and_written_once_the_table_has_them() -> None:
+    queries: list[str] = []
+
+    def fetch(sql: str) -> list[tuple[object, ...]]:
+        queries.append(sql)
+        rows: list[tuple[object, ...]] = [(1, "0001_one.sql", "x"), (latest, "latest.sql", "y")]
+        return [(*row, 5) for row in rows] if "floor" in sql else rows
+
+    latest = 5
+    assert read_applied(fetch)[-1] == AppliedScript(5, "latest.sql", "y", None)
+    latest = 6
+    assert read_applied(fetch)[-1] == AppliedScript(6, "latest.sql", "y", 5)
+    assert ["floor" in sql for sql in queries] == [False, False, True]
+    assert ["floor" in record(Script(version, "x", ""))[0] for version in (5, 6)] == [False, True]
 
 
 def test_a_changed_script_is_refused_by_name() -> None:
     with pytest.raises(SchemaVersionError, match=r"0001_one\.sql has changed"):
-        pending([ONE, TWO], [(1, ONE.name, TWO.checksum)])
+        pending([ONE, TWO], [AppliedScript(1, ONE.name, TWO.checksum)])
 
 
 @pytest.mark.parametrize(

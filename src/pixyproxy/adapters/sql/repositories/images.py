@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from pixyproxy.adapters.sql.mapping import (
@@ -49,17 +49,25 @@ _CLAIM = """UPDATE images SET idempotency_caller = :idempotency_caller, idempote
     request_fingerprint = :request_fingerprint WHERE guid = :guid"""
 _BY_CLAIM = """FROM images WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
     AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
-# Two parts instead of OR, and every status named, so that each server reads from the index what is recent and nothing
-# else, however often the same was asked for before.
+_KNOWN = sorted(Status)
+# Statuses written by a newer version lie between the known ones.
+_UNKNOWN = (
+    f"status < '{_KNOWN[0]}'",
+    *(f"status > '{low}' AND status < '{high}'" for low, high in pairwise(_KNOWN)),
+    f"status > '{_KNOWN[-1]}'",
+)
 _OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
+_RECENT = ("status IN ('ready', 'failed', 'unknown')", *_UNKNOWN)
+# UNION ALL instead of OR, and a range of statuses in each part, so that each server reads only recent entries of the
+# index, however often the same was requested before.
 _BY_REQUEST = " ".join(
     [
         "FROM images WHERE images.id = (SELECT MAX(id) FROM (",
         _OF_REQUEST,
-        "status = 'generating' UNION ALL",
-        _OF_REQUEST,
-        "status IN ('ready', 'failed', 'unknown') AND updated_at >= :since) AS recent)",
+        "status = 'generating'",
+        *(f"UNION ALL {_OF_REQUEST} {statuses} AND updated_at >= :since" for statuses in _RECENT),
+        ") AS recent)",
     ]
 )
 _BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"

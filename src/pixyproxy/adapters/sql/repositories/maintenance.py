@@ -46,6 +46,29 @@ _IS_TAKEN = " ".join(
         "THEN 'free' END FROM images WHERE guid = :guid",
     ]
 )
+_LEASE_IS_OWN = "owner = :owner AND LENGTH(owner) = LENGTH(:owner)"
+_ACQUIRE = " ".join(
+    [
+        "UPDATE maintenance_leases SET owner = :owner, expires_at = :until",
+        "WHERE name = :name AND (expires_at < :now OR (",
+        _LEASE_IS_OWN,
+        "))",
+    ]
+)
+_LEASE = "SELECT 1 FROM maintenance_leases WHERE name = :name"
+_ADD_LEASE = "INSERT INTO maintenance_leases (name, owner, expires_at) VALUES (:name, :owner, :until)"
+_LEASE_STATE = " ".join(
+    [
+        "SELECT CASE WHEN",
+        _LEASE_IS_OWN,
+        "THEN CASE WHEN expires_at >= :until THEN 'own' END",
+        "WHEN expires_at >= :now THEN 'foreign' END FROM maintenance_leases WHERE name = :name",
+    ]
+)
+# The row stays, so that processes compete for a row lock and not for an insertion.
+_RELEASE = " ".join(
+    ["UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000' WHERE name = :name AND", _LEASE_IS_OWN]
+)
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
@@ -94,6 +117,30 @@ def taken_over(session: Session, guid: str, owner: str, now: datetime, until: da
     rows = session.fetch(_IS_TAKEN, _taking(guid, owner, now, until))
     state = rows[0][0] if rows else None
     return None if state == "free" else state == "own"
+
+
+def acquire_lease(session: Session, name: str, owner: str, now: datetime, until: datetime) -> bool:
+    """Take or renew a named lease; two that insert its row at once violate a constraint."""
+    values = {"name": name, "owner": owner, "until": to_time(until)}
+    if session.change(_ACQUIRE, values | {"now": to_time(now)}):
+        return True
+    if session.fetch(_LEASE, {"name": name}):
+        return False
+    session.change(_ADD_LEASE, values)
+    return True
+
+
+def acquired_lease(session: Session, name: str, owner: str, now: datetime, until: datetime) -> bool | None:
+    """Return whether this owner has the lease until then, or None if nobody has: the server may yet commit."""
+    values = {"name": name, "owner": owner, "now": to_time(now), "until": to_time(until)}
+    rows = session.fetch(_LEASE_STATE, values)
+    state = rows[0][0] if rows else None
+    return None if state is None else state == "own"
+
+
+def release_lease(session: Session, name: str, owner: str) -> None:
+    """End a named lease if this owner has it."""
+    session.change(_RELEASE, {"name": name, "owner": owner})
 
 
 def statuses(session: Session, guids: Collection[str]) -> dict[str, Status]:

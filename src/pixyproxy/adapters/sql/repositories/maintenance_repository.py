@@ -45,6 +45,25 @@ class SQLMaintenanceRepository(MaintenanceRepository):
             reread=partial(recovery.taken_over, guid=guid, owner=owner, now=now, until=until),
         )
 
+    async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Compare and set in one transaction; where the connection is lost during the commit, look who holds it."""
+
+        async def acquire() -> bool:
+            return await self._database.write(
+                partial(recovery.acquire_lease, name=name, owner=owner, now=now, until=until),
+                reread=partial(recovery.acquired_lease, name=name, owner=owner, now=now, until=until),
+            )
+
+        try:
+            return await acquire()
+        except ConstraintViolationError:
+            # Another process inserted the row in the same moment: now there is one to compare with.
+            return await acquire()
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Set an end that has passed."""
+        await self._database.write(partial(recovery.release_lease, name=name, owner=owner))
+
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         """Read them by the unique key."""
         return await self._database.read(partial(recovery.statuses, guids=guids))
