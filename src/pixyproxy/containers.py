@@ -5,17 +5,16 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
+from pixyproxy import plugins
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
-from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
-from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.secret import load_or_make
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
@@ -37,51 +36,155 @@ from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.plugins import BlobStorage, Repositories
+from pixyproxy.ports.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.blob_maintenance import BlobMaintenance
+from pixyproxy.ports.blob_store import BlobStore
+from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from pixyproxy.ports.resource import Resource
+from pixyproxy.ports.user_repository import UserRepository
 from pixyproxy.settings import Settings, SettingsError
 
-
-def _adapter(module: str, name: str) -> Callable[..., Any]:
-    """What makes the part of this name, imported only then: the choices not taken need neither time nor memory."""
-
-    def make(*args: Any, **settings: Any) -> Any:
-        return getattr(import_module(f"pixyproxy.adapters.{module}"), name)(*args, **settings)
-
-    return make
+if TYPE_CHECKING:
+    from pixyproxy.adapters.memory.storage import MemoryStorage
+    from pixyproxy.adapters.mysql.database import MySQLDatabase
+    from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
 
-def _repositories(
-    module: str, choice: providers.Provider[str], databases: Mapping[str, providers.Provider[Any]]
-) -> providers.Selector:
-    """The repositories of one role, one on each database; modules and classes are named by database and role."""
-    role = module.title().replace("_", "")
-    return providers.Selector(
-        choice,
-        **{
-            name.lower(): providers.ThreadSafeSingleton(_adapter(f"{name.lower()}.{module}", name + role), database)
-            for name, database in databases.items()
-        },
+class PartError(PixyProxyException):
+    """A part of the service that no setting concerns cannot be opened; the message names the part."""
+
+    code = "part-unavailable"
+
+
+# The choices. Each function imports its adapter when it is called, so that adapters not chosen cost nothing.
+
+
+def _sqlite_database(settings: Settings) -> "SQLiteDatabase":
+    from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+
+    return SQLiteDatabase(settings.data_dir / "pixyproxy.sqlite3")
+
+
+def _sqlite_repositories(database: "SQLiteDatabase") -> Repositories:
+    from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
+    from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+    from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
+    from pixyproxy.adapters.sqlite.migrations import migrate
+    from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+
+    return Repositories(
+        SQLiteImageRepository(database),
+        SQLiteMaintenanceRepository(database),
+        SQLiteUserRepository(database),
+        SQLiteApiKeyRepository(database),
+        partial(migrate, database.path),
     )
 
 
-def _secret(given: str, path: Path | None) -> bytes:
-    """The service's own secret: the one given, else that in the file; without a file it ends with the process."""
-    if given:
-        return given.encode()
+def _mysql_database(settings: Settings) -> "MySQLDatabase":
+    from pixyproxy.adapters.mysql.database import MySQLDatabase
+
+    return MySQLDatabase(
+        settings.db_host or "",
+        settings.db_port,
+        settings.db_user or "",
+        settings.db_password.get_secret_value(),
+        settings.db_name,
+        ssl_ca=None if settings.db_ssl_ca is None else str(settings.db_ssl_ca),
+        pool_size=settings.db_pool_size,
+    )
+
+
+def _mysql_repositories(database: "MySQLDatabase") -> Repositories:
+    from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
+    from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+    from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
+    from pixyproxy.adapters.mysql.migrations import migrate
+    from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+
+    return Repositories(
+        MySQLImageRepository(database),
+        MySQLMaintenanceRepository(database),
+        MySQLUserRepository(database),
+        MySQLApiKeyRepository(database),
+        partial(migrate, database),
+    )
+
+
+def _memory_storage() -> "MemoryStorage":
+    from pixyproxy.adapters.memory.storage import MemoryStorage
+
+    return MemoryStorage()
+
+
+def _memory_repositories(storage: "MemoryStorage") -> Repositories:
+    from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
+    from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+    from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
+    from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
+
+    return Repositories(
+        MemoryImageRepository(storage),
+        MemoryMaintenanceRepository(storage),
+        MemoryUserRepository(storage),
+        MemoryApiKeyRepository(storage),
+    )
+
+
+def _filesystem_blob_storage(settings: Settings, rescue_dirs: Sequence[Path]) -> BlobStorage:
+    from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
+    from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+
+    return BlobStorage(
+        FilesystemBlobStore(settings.images_dir, rescue_dirs=rescue_dirs),
+        FilesystemBlobMaintenance(settings.images_dir, rescue_dirs=rescue_dirs),
+    )
+
+
+def _memory_blob_storage() -> BlobStorage:
+    from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
+    from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
+
+    storage: dict[str, Stored] = {}
+    return BlobStorage(MemoryBlobStore(storage), MemoryBlobMaintenance(storage))
+
+
+def _sketch_generator() -> ImageGenerator:
+    from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+
+    return SketchImageGenerator()
+
+
+def _openai_generator(settings: Settings) -> ImageGenerator:
+    from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+
+    return OpenAIImageGenerator(
+        settings.openai_api_key.get_secret_value(),
+        settings.openai_base_url,
+        settings.openai_model,
+        timeout_s=settings.generation_timeout_s,
+    )
+
+
+def _secret(key: str, path: Path | None) -> bytes:
+    """Return the configured secret key, else the one in the file; without a file, one for this process only."""
+    if key:
+        return key.encode()
     return secrets.token_bytes(32) if path is None else load_or_make(path)
 
 
-async def _migrate_memory(**reporters: Callable[[str], None]) -> list[str]:
-    """What is in memory has no tables: there is never a script to apply."""
-    return []
+async def _migrate(repositories: Repositories, **reporters: Callable[[str], None]) -> list[str]:
+    """Apply the migrations of the database that is configured; return the names of the scripts applied."""
+    return await repositories.migrate(**reporters)
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything the program is made of, wired by configuration; tests swap parts with `override`.
+    """Everything the service is made of, wired by its settings; tests replace parts with `override`."""
 
-    To offer another generator or blob store, add one line to its Selector; another database, one to `databases`.
-    """
-
+    settings = providers.Dependency(instance_of=Settings)
     config = providers.Configuration(strict=True)
 
     secret = providers.ThreadSafeSingleton(_secret, config.secret_key, config.secret_path)
@@ -90,56 +193,33 @@ class Container(containers.DeclarativeContainer):
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
-    sqlite_database = providers.ThreadSafeSingleton(_adapter("sqlite.database", "SQLiteDatabase"), config.sqlite_path)
-    mysql_database = providers.ThreadSafeSingleton(
-        _adapter("mysql.database", "MySQLDatabase"),
-        host=config.db_host,
-        port=config.db_port,
-        user=config.db_user,
-        password=config.db_password,
-        name=config.db_name,
-        ssl_ca=config.db_ssl_ca,
-        pool_size=config.db_pool_size,
-    )
-    memory_storage = providers.ThreadSafeSingleton(_adapter("memory.storage", "MemoryStorage"))
-    databases: ClassVar = {"SQLite": sqlite_database, "MySQL": mysql_database, "Memory": memory_storage}
-    image_repository = _repositories("image_repository", config.repository, databases)
-    maintenance_repository = _repositories("maintenance_repository", config.repository, databases)
-    user_repository = _repositories("user_repository", config.repository, databases)
-    api_key_repository = _repositories("api_key_repository", config.repository, databases)
-    migrate = providers.Selector(
+    sqlite_database = providers.ThreadSafeSingleton(_sqlite_database, settings)
+    mysql_database = providers.ThreadSafeSingleton(_mysql_database, settings)
+    memory_storage = providers.ThreadSafeSingleton(_memory_storage)
+    repositories = providers.Selector(
         config.repository,
-        sqlite=providers.Callable(_adapter("sqlite.migrations", "migrate"), config.sqlite_path),
-        mysql=providers.Callable(_adapter("mysql.migrations", "migrate"), mysql_database),
-        memory=providers.Callable(_migrate_memory),
+        sqlite=providers.ThreadSafeSingleton(_sqlite_repositories, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(_mysql_repositories, mysql_database),
+        memory=providers.ThreadSafeSingleton(_memory_repositories, memory_storage),
     )
-    memory_blobs: providers.Provider[dict[str, Any]] = providers.ThreadSafeSingleton(dict)
-    blob_store = providers.Selector(
+    image_repository: providers.Provider[ImageRepository] = repositories.provided.images
+    maintenance_repository: providers.Provider[MaintenanceRepository] = repositories.provided.maintenance
+    user_repository: providers.Provider[UserRepository] = repositories.provided.users
+    api_key_repository: providers.Provider[ApiKeyRepository] = repositories.provided.api_keys
+    migrate = providers.Callable(_migrate, repositories)
+
+    blob_storage = providers.Selector(
         config.blob_store,
-        filesystem=providers.ThreadSafeSingleton(
-            FilesystemBlobStore, config.images_dir, rescue_dirs=config.rescue_dirs
-        ),
-        memory=providers.ThreadSafeSingleton(_adapter("memory.blob_store", "MemoryBlobStore"), memory_blobs),
+        filesystem=providers.ThreadSafeSingleton(_filesystem_blob_storage, settings, config.rescue_dirs),
+        memory=providers.ThreadSafeSingleton(_memory_blob_storage),
     )
-    blob_maintenance = providers.Selector(
-        config.blob_store,
-        filesystem=providers.ThreadSafeSingleton(
-            FilesystemBlobMaintenance, config.images_dir, rescue_dirs=config.rescue_dirs
-        ),
-        memory=providers.ThreadSafeSingleton(
-            _adapter("memory.blob_maintenance", "MemoryBlobMaintenance"), memory_blobs
-        ),
-    )
-    generator = providers.Selector(
+    blob_store: providers.Provider[BlobStore] = blob_storage.provided.blobs
+    blob_maintenance: providers.Provider[BlobMaintenance] = blob_storage.provided.maintenance
+
+    generator: providers.Selector[ImageGenerator] = providers.Selector(
         config.generator,
-        sketch=providers.ThreadSafeSingleton(_adapter("sketch.image_generator", "SketchImageGenerator")),
-        openai=providers.ThreadSafeSingleton(
-            _adapter("openai.image_generator", "OpenAIImageGenerator"),
-            api_key=config.openai_api_key,
-            base_url=config.openai_base_url,
-            model=config.openai_model,
-            timeout_s=config.generation_timeout_s,
-        ),
+        sketch=providers.ThreadSafeSingleton(_sketch_generator),
+        openai=providers.ThreadSafeSingleton(_openai_generator, settings),
     )
 
     placeholders = providers.ThreadSafeSingleton(Placeholders, image_repository, blob_store, scaler)
@@ -179,55 +259,67 @@ class Container(containers.DeclarativeContainer):
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
     rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_store, blob_maintenance)
     user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)
-    # The secret may have to be made, and building parts makes nothing: whoever needs it asks for it later.
+    # The provider, not the secret: reading it may write a file, which building a container must not do.
     key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)
     readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, generation_runner)
 
 
 def build_container(settings: Settings) -> Container:
-    """A container wired by these settings; connects to nothing. Raises SettingsError for an unknown choice."""
-    container = Container()
+    """Return a container wired by these settings; connects to nothing. Raises SettingsError for an unknown choice."""
+    container = Container(settings=settings)
     container.config.from_dict(_configuration(settings))
-    for name, selector, choice in (
-        ("PIXYPROXY_REPOSITORY", container.image_repository, settings.repository),
-        ("PIXYPROXY_GENERATOR", container.generator, settings.generator),
-        ("PIXYPROXY_BLOB_STORE", container.blob_store, settings.blob_store),
-    ):
-        if choice not in selector.providers:
-            raise SettingsError(f"{name}: {choice!r} is not known; use one of {', '.join(sorted(selector.providers))}")
+    choices: list[tuple[str, str, str, providers.Selector[Any], type]] = [
+        ("PIXYPROXY_REPOSITORY", settings.repository, plugins.REPOSITORIES, container.repositories, Repositories),
+        ("PIXYPROXY_BLOB_STORE", settings.blob_store, plugins.BLOB_STORES, container.blob_storage, BlobStorage),
+        ("PIXYPROXY_GENERATOR", settings.generator, plugins.GENERATORS, container.generator, ImageGenerator),
+    ]
+    for setting, name, group, selector, kind in choices:
+        if name not in selector.providers:
+            entry_point = plugins.find(setting, group, name, list(selector.providers))
+            plugin = providers.ThreadSafeSingleton(plugins.create, setting, entry_point, kind, settings)
+            selector.set_providers(**selector.providers, **{name: plugin})
     return container
 
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[Container]:
-    """Open all parts in order and close them in reverse; raises SettingsError naming the setting to look at."""
+    """Open all parts in order and close them in reverse.
+
+    Raises:
+        SettingsError: naming the settings that a part depends on.
+        PartError: if the part depends on no setting.
+    """
     config = container.config()
+    writable = "It must be a folder that the service may write; now it is"
     database = {
-        "mysql": "DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME",
-        "sqlite": "PIXYPROXY_DATA_DIR",
-    }.get(config["repository"], "PIXYPROXY_REPOSITORY")
-    remedies = {
-        "PIXYPROXY_DATA_DIR": f" It must be a folder that the service may write; now it is {config['data_dir']}.",
-        "PIXYPROXY_IMAGES_DIR": f" It must be a folder that the service may write; now it is {config['images_dir']}.",
-    }
-    parts: list[tuple[str, Resource]] = [
+        "mysql": ("DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME", ""),
+        "sqlite": ("PIXYPROXY_DATA_DIR", f"{writable} {config['data_dir']}."),
+    }.get(config["repository"], ("PIXYPROXY_REPOSITORY", ""))
+    blobs = {
+        "filesystem": ("PIXYPROXY_IMAGES_DIR", f"{writable} {config['images_dir']}."),
+    }.get(config["blob_store"], ("PIXYPROXY_BLOB_STORE", ""))
+    configured: list[tuple[tuple[str, str], Resource]] = [
         (database, container.image_repository()),
         (database, container.user_repository()),
         (database, container.api_key_repository()),
         (database, container.maintenance_repository()),
-        ("PIXYPROXY_IMAGES_DIR", container.blob_store()),
-        ("PIXYPROXY_IMAGES_DIR", container.blob_maintenance()),
-        ("PIXYPROXY_GENERATOR", container.generator()),
-        ("PIXYPROXY_REPOSITORY", container.hasher()),
-        ("PIXYPROXY_BLOB_STORE", container.scaler()),
+        (blobs, container.blob_store()),
+        (blobs, container.blob_maintenance()),
+        (("PIXYPROXY_GENERATOR", ""), container.generator()),
     ]
     async with AsyncExitStack() as stack:
-        for setting, part in parts:
+        for (settings, remedy), part in configured:
             stack.push_async_callback(part.close)
             try:
                 await part.open()
             except PixyProxyException as error:
-                raise SettingsError(f"{setting}: {error.message}{remedies.get(setting, '')}") from error
+                raise SettingsError(f"{settings}: {error.message} {remedy}".rstrip()) from error
+        for name, fixed in (("password hasher", container.hasher()), ("picture scaler", container.scaler())):
+            stack.push_async_callback(fixed.close)
+            try:
+                await fixed.open()
+            except PixyProxyException as error:
+                raise PartError(f"The {name} cannot be opened: {error.message}") from error
         try:
             await asyncio.to_thread(container.secret)
         except PixyProxyException as error:
@@ -237,14 +329,10 @@ async def opened(container: Container) -> AsyncIterator[Container]:
 
 def _configuration(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump()
-    values["db_password"] = settings.db_password.get_secret_value()
-    values["openai_api_key"] = settings.openai_api_key.get_secret_value()
     values["secret_key"] = settings.secret_key.get_secret_value()
     values["secret_path"] = None if settings.repository == "memory" else settings.data_dir / "secret.key"
-    values["db_ssl_ca"] = None if settings.db_ssl_ca is None else str(settings.db_ssl_ca)
-    values["sqlite_path"] = settings.data_dir / "pixyproxy.sqlite3"
     values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
     values["anonymous"] = settings.anonymous
-    # Two processes must never share a name, not even one after the other: a lease outlives its process.
+    # No two processes may share a name, not even one after the other, because a lease outlives its process.
     values["process_name"] = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return values

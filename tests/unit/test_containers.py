@@ -1,11 +1,13 @@
-"""The container: every part can be swapped, by configuration alone or by override."""
+"""The container chooses adapters by settings, builds without side effects, and lets tests replace every part."""
 
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 from dependency_injector import errors as injector_errors
 from dependency_injector import providers
 
+from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
 from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
@@ -20,19 +22,20 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
-from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.containers import Container, PartError, build_container, opened
+from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.settings import Settings, SettingsError
 from tests.fixtures.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator
 
-
-def container_with(tmp_path: Path, **values: object) -> Container:
-    folders = {"PIXYPROXY_DATA_DIR": tmp_path / "data", "PIXYPROXY_IMAGES_DIR": tmp_path / "images"}
-    return build_container(Settings(_env_file=None, **(folders | values)))  # type: ignore[arg-type, call-arg]
-
-
 MYSQL = {"PIXYPROXY_REPOSITORY": "mysql", "DB_HOST": "db.example", "DB_USER": "pixy"}
+MEMORY = {"PIXYPROXY_REPOSITORY": "memory", "PIXYPROXY_BLOB_STORE": "memory"}
 OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
+KEY = "ein Geheimnis mit mehr als 32 Zeichen, größer noch"
+
+
+def container_with(**values: object) -> Container:
+    folders = {"PIXYPROXY_DATA_DIR": "/nowhere/data", "PIXYPROXY_IMAGES_DIR": "/nowhere/images"}
+    return build_container(Settings(_env_file=None, **(folders | values)))  # type: ignore[arg-type, call-arg]
 
 
 @pytest.mark.parametrize(
@@ -40,52 +43,58 @@ OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
     [
         ({}, SQLiteImageRepository, SQLiteUserRepository),
         (MYSQL, MySQLImageRepository, MySQLUserRepository),
-        ({"PIXYPROXY_REPOSITORY": "memory"}, MemoryImageRepository, MemoryUserRepository),
+        (MEMORY, MemoryImageRepository, MemoryUserRepository),
     ],
 )
-def test_a_setting_chooses_the_repository(values: dict[str, object], images: type, users: type, tmp_path: Path) -> None:
-    container = container_with(tmp_path, **values)
+def test_a_setting_chooses_the_repositories(values: dict[str, object], images: type, users: type) -> None:
+    container = container_with(**values)
     assert type(container.image_repository()) is images
     assert type(container.user_repository()) is users
     assert container.image_repository() is container.image_repository()
 
 
 @pytest.mark.parametrize(("values", "generator"), [({}, SketchImageGenerator), (OPENAI, OpenAIImageGenerator)])
-def test_a_setting_chooses_the_generator(values: dict[str, object], generator: type, tmp_path: Path) -> None:
-    assert type(container_with(tmp_path, **values).generator()) is generator
+def test_a_setting_chooses_the_generator(values: dict[str, object], generator: type) -> None:
+    assert type(container_with(**values).generator()) is generator
 
 
-@pytest.mark.parametrize(("choice", "store"), [("filesystem", FilesystemBlobStore), ("memory", MemoryBlobStore)])
-def test_a_setting_chooses_the_blob_store(choice: str, store: type, tmp_path: Path) -> None:
-    assert type(container_with(tmp_path, PIXYPROXY_BLOB_STORE=choice).blob_store()) is store
+@pytest.mark.parametrize(
+    ("choice", "store", "maintenance"),
+    [
+        ("filesystem", FilesystemBlobStore, FilesystemBlobMaintenance),
+        ("memory", MemoryBlobStore, MemoryBlobMaintenance),
+    ],
+)
+def test_a_setting_chooses_the_blob_store(choice: str, store: type, maintenance: type) -> None:
+    container = container_with(PIXYPROXY_BLOB_STORE=choice)
+    assert type(container.blob_store()) is store
+    assert type(container.blob_maintenance()) is maintenance
 
 
 @pytest.mark.parametrize("name", ["PIXYPROXY_REPOSITORY", "PIXYPROXY_GENERATOR", "PIXYPROXY_BLOB_STORE"])
-def test_an_unknown_choice_names_its_setting_and_the_known_ones(name: str, tmp_path: Path) -> None:
+def test_an_unknown_choice_names_its_setting_and_the_known_ones(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"{name}: 'papyrus' is not known; use one of ") as caught:
-        container_with(tmp_path, **{name: "papyrus"})
+        container_with(**{name: "papyrus"})
     assert caught.value.message.count(",") >= 1
 
 
-@pytest.mark.parametrize("repository", ["sqlite", "memory"])
-@pytest.mark.parametrize("store", ["filesystem", "memory"])
-async def test_the_use_cases_work_on_whatever_is_configured(repository: str, store: str, tmp_path: Path) -> None:
-    container = container_with(tmp_path, PIXYPROXY_REPOSITORY=repository, PIXYPROXY_BLOB_STORE=store)
-    await container.migrate(on_script=lambda _: None)
-    async with opened(container):
-        image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x64"})).image
-        content = await container.image_service().open_content(None, image.guid)
-        async with await content.read() as reader:
-            assert reader.first.startswith(b"\x89PNG")
-    on_disk = {path.suffix for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert (".sqlite3" in on_disk) == (repository == "sqlite")
-    assert (".bin" in on_disk) == (store == "filesystem")
+def test_adapters_that_are_not_chosen_are_not_imported() -> None:
+    code = (
+        "import sys; from pixyproxy.containers import build_container; from pixyproxy.settings import Settings;"
+        f"container = build_container(Settings(_env_file=None, **{MEMORY}));"
+        "container.image_repository(), container.blob_store(), container.generator();"
+        "print(*(name for name in sys.modules if name.startswith('pixyproxy.adapters.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pixyproxy.adapters.sketch" in done.stdout
+    for name in ("mysql", "sqlite", "openai", "filesystem.blob_store"):
+        assert f"pixyproxy.adapters.{name}" not in done.stdout
 
 
-async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
-    container = container_with(tmp_path)
+async def test_every_part_can_be_overridden() -> None:
+    container = container_with()
     storage = MemoryStorage()
-    images, users, recovery = (
+    images, users, maintenance = (
         MemoryImageRepository(storage),
         MemoryUserRepository(storage),
         MemoryMaintenanceRepository(storage),
@@ -97,7 +106,7 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
         (container.user_repository, users),
         (container.api_key_repository, keys),
         (container.secret, b"s" * 32),
-        (container.maintenance_repository, recovery),
+        (container.maintenance_repository, maintenance),
         (container.blob_store, blobs),
         (container.blob_maintenance, MemoryBlobMaintenance({})),
         (container.generator, generator),
@@ -114,72 +123,58 @@ async def test_every_part_can_be_overridden(tmp_path: Path) -> None:
         assert (await users.get("alice")).username == "alice"
         _, key = await container.key_service().add("alice")
         assert await keys.list() == (key,)
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_building_it_connects_to_nothing_and_makes_nothing(tmp_path: Path) -> None:
-    container = container_with(tmp_path, **MYSQL, **OPENAI)
-    container.image_service()
-    container.user_service()
-    container.key_service()
-    container.readiness()
-    assert list(tmp_path.iterdir()) == []
+class Unopenable:
+    """A part that cannot be opened."""
+
+    async def open(self) -> None:
+        raise PixyProxyException("There are no threads left.")
+
+    async def close(self) -> None:
+        pass
 
 
-async def test_what_was_opened_is_closed_when_a_later_part_fails(tmp_path: Path) -> None:
-    (tmp_path / "images").write_text("a file where the folder should be")
-    container = container_with(tmp_path)
-    await container.migrate(on_script=lambda _: None)
-    with pytest.raises(SettingsError, match="PIXYPROXY_IMAGES_DIR: "):
+@pytest.mark.parametrize(("provider", "name"), [("hasher", "password hasher"), ("scaler", "picture scaler")])
+async def test_a_part_without_a_setting_blames_none(provider: str, name: str) -> None:
+    container = container_with(**MEMORY)
+    getattr(container, provider).override(providers.Object(Unopenable()))
+    with pytest.raises(PartError) as caught:
         async with opened(container):
             pass
-    with pytest.raises(DBConnectionError):
-        await container.image_repository().ping()
+    assert caught.value.message == f"The {name} cannot be opened: There are no threads left."
+    assert not isinstance(caught.value, SettingsError)
 
 
-KEY = "ein Geheimnis mit mehr als 32 Zeichen, größer noch"
+@pytest.mark.parametrize(
+    ("values", "provider", "setting"),
+    [
+        (MEMORY, "image_repository", "PIXYPROXY_REPOSITORY"),
+        (MYSQL, "user_repository", "DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME"),
+        ({}, "image_repository", "PIXYPROXY_DATA_DIR"),
+        (MEMORY, "blob_store", "PIXYPROXY_BLOB_STORE"),
+        (MEMORY, "generator", "PIXYPROXY_GENERATOR"),
+    ],
+)
+async def test_a_part_with_settings_blames_its_own(values: dict[str, object], provider: str, setting: str) -> None:
+    container = container_with(**values)
+    container.image_repository.override(providers.Object(MemoryImageRepository()))
+    getattr(container, provider).override(providers.Object(Unopenable()))
+    with pytest.raises(SettingsError, match=rf"^{setting}: There are no threads left\."):
+        async with opened(container):
+            pass
 
 
-def test_a_secret_that_is_given_needs_no_file(tmp_path: Path) -> None:
-    container = container_with(tmp_path, PIXYPROXY_SECRET_KEY=KEY)
-    assert container.secret() == KEY.encode()
-    assert list(tmp_path.iterdir()) == []
+def test_a_configured_secret_needs_no_file() -> None:
+    assert container_with(PIXYPROXY_SECRET_KEY=KEY).secret() == KEY.encode()
 
 
-@pytest.mark.parametrize("values", [{}, MYSQL])
-def test_a_secret_is_made_once_and_kept_with_the_data(values: dict[str, object], tmp_path: Path) -> None:
-    container = container_with(tmp_path, **values)
-    assert container.secret() is container.secret()
-    assert (tmp_path / "data" / "secret.key").read_bytes() == container.secret()
-    assert container_with(tmp_path, **values).secret() == container.secret()
-
-
-def test_a_service_in_memory_has_a_secret_of_its_own(tmp_path: Path) -> None:
-    one, two = (container_with(tmp_path, PIXYPROXY_REPOSITORY="memory").secret() for _ in range(2))
+def test_each_service_in_memory_has_a_secret_of_its_own() -> None:
+    one, two = (container_with(**MEMORY).secret() for _ in range(2))
     assert len(one) == len(two) == 32
     assert one != two
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_secret_that_is_none_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "secret.key").write_bytes(b"short")
-    container = container_with(tmp_path)
-    with pytest.raises(SettingsError, match=r"^PIXYPROXY_DATA_DIR, PIXYPROXY_SECRET_KEY: The file .*secret\.key does"):
-        async with opened(container):
-            pass
-    with pytest.raises(DBConnectionError):
-        await container.image_repository().ping()
-
-
-async def test_keys_outlive_the_process(tmp_path: Path) -> None:
-    async with opened(container_with(tmp_path)) as container:
-        await container.user_service().add("alice", "secret")
-        token, _ = await container.key_service().add("alice")
-    async with opened(container_with(tmp_path)) as container:
-        assert (await container.key_service().authenticate(token)).username == "alice"
 
 
 def test_a_misspelt_setting_in_the_container_is_an_error() -> None:
     with pytest.raises(injector_errors.Error):
-        Container().config.no_such_setting()
+        container_with().config.no_such_setting()
