@@ -7,7 +7,6 @@ which is the storage as seen past the adapter.
 import asyncio
 import re
 import threading
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -27,17 +26,18 @@ SIDECAR: dict[str, Any] = {
 }
 LARGE = bytes(range(256)) * 20_001  # 5,120,256 bytes: several pieces, the last a short one
 
+GUID = "0b9f1c2d-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
 NO_GUIDS = (
     "",
     "x",
     "../../etc/passwd",
     "aside",
-    str(uuid.uuid4()).upper().replace("0", "A", 1),
-    uuid.uuid4().hex,
-    f"{{{uuid.uuid4()}}}",
-    f"{uuid.uuid4()}\n",
-    f"{uuid.uuid4()}\x00",
-    f"urn:uuid:{uuid.uuid4()}",
+    GUID.upper(),
+    GUID.replace("-", ""),
+    f"{{{GUID}}}",
+    f"{GUID}\n",
+    f"{GUID}\x00",
+    f"urn:uuid:{GUID}",
     "0b9f1c2d-0000-4000-8000-00000000000\uff10",
 )
 

@@ -349,7 +349,9 @@ async def test_a_key_no_request_can_carry(api_key: str) -> None:
         await OpenAIImageGenerator(api_key, None, "m").open()
 
 
-@pytest.mark.parametrize("options", [{"size": float("nan")}, {"size": object()}, {"size": "\ud800"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"size": float("nan")}, {"size": object()}, {"size": "\ud800"}], ids=["nan", "object", "surrogate"]
+)
 async def test_what_no_json_can_say_is_not_sent(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, options: dict[str, object]
 ) -> None:

@@ -16,9 +16,10 @@ from pixyproxy.domain.image import Image, Status, Visibility, new_guid, parse_gu
 from pixyproxy.domain.query import decode_cursor, encode_cursor
 from pixyproxy.domain.tags import normalise_tags, tag_problem
 
+GUID = "0b9f1c2d-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
 IMAGE = Image(
     id=1,
-    guid=new_guid(),
+    guid=GUID,
     filename="duck.png",
     prompt="duck",
     tags=(),
@@ -60,9 +61,7 @@ def test_a_guid_is_canonical_and_its_case_does_not_matter() -> None:
     assert parse_guid(guid) == parse_guid(guid.upper()) == guid
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1", "None", new_guid()[:-1], new_guid().replace("-", ""), "{" + new_guid() + "}"]
-)
+@pytest.mark.parametrize("text", ["", "1", "None", GUID[:-1], GUID.replace("-", ""), "{" + GUID + "}"])
 def test_what_is_no_guid_names_no_image(text: str) -> None:
     with pytest.raises(ImageNotFoundError):
         parse_guid(text)

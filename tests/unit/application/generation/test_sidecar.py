@@ -12,7 +12,7 @@ from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image, ImageResult, Picture, Status, Visibility, new_guid
 
 AT = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
-SOURCES = (new_guid(), new_guid())
+SOURCES = ("5d5c0b3e-6a35-4f9e-8a3b-0c9b7d2f4e10", "5d5c0b3e-6a35-4f9e-8a3b-0c9b7d2f4e11")
 IMAGE = Image(
     id=7,
     guid=new_guid(),
