@@ -18,11 +18,13 @@ class MemoryImages(ImageStorage):
 
     def stored(self, guid: str) -> dict[str, Any] | None:
         image = self._storage.images.get(guid)
-        columns = ("guid", "filename", "prompt", "author", "status", "visibility")
-        return image and {column: getattr(image, column) for column in columns}
+        if image is None:
+            return None
+        columns = ("guid", "filename", "prompt", "author", "visibility")
+        return {column: getattr(image.request, column) for column in columns} | {"status": image.status}
 
     def child_rows(self) -> int:
-        return sum(len(image.tags + image.derived_from) for image in self._storage.images.values())
+        return sum(len(image.request.tags + image.request.derived_from) for image in self._storage.images.values())
 
     def delete_by_hand(self) -> None:
         self._storage.images.clear()

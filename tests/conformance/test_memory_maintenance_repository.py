@@ -31,7 +31,7 @@ class MemoryRecords(RecoveryStorage):
             self._storage.leases[guid] = (owner, until)
 
     def child_rows(self) -> int:
-        return sum(len(image.tags + image.derived_from) for image in self._storage.images.values())
+        return sum(len(image.request.tags + image.request.derived_from) for image in self._storage.images.values())
 
     def open_handles(self) -> int:
         return 0

@@ -293,7 +293,7 @@ class TestLostCommit:
         cutter.cut_before_commit(restore)
         assert await repository.restore(image) is False
         assert cutter.cuts == 1
-        assert await repository.totals() == Totals(1, image.size_bytes or 0)
+        assert await repository.totals() == Totals(1, image.result.size_bytes or 0)
 
     async def test_the_outcome_is_unknown_while_the_server_is_away(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.generation import GenerationRequest
 from tests.conformance.contracts.image_generator import ImageGeneratorContract
 from tests.fixtures.openai.behaviours import tokens
 from tests.fixtures.openai.upstream import FakeUpstream

@@ -83,7 +83,7 @@ class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
             with pytest.raises(DBConnectionError):
                 await call
         storage.path.with_suffix(".away").rename(storage.path)
-        assert await repository.totals() == Totals(1, image.size_bytes or 0)
+        assert await repository.totals() == Totals(1, image.result.size_bytes or 0)
 
     async def test_a_violated_rule_other_than_of_the_guid_is_no_known_image(
         self, storage: SQLiteRecords, repository: SQLiteMaintenanceRepository

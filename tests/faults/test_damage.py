@@ -18,7 +18,8 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
 from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
+from pixyproxy.domain.image import Image
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.faults.databases import SQLiteDatabase
 from tests.fixtures.core import ScriptedGenerator
@@ -100,10 +101,10 @@ def _damage_and_look(service: Service, images: list[Image], tmp_path: Path) -> N
         assert [_fetch(client, image) for image in images] == ["whole"] * len(images)
     whole, damaged = images[:WHOLE], images[WHOLE:]
     assert len(damaged) == DAMAGED
-    donors = {image.size_bytes: _path(service, image) for image in (whole[0], whole[-1])}
+    donors = {image.result.size_bytes: _path(service, image) for image in (whole[0], whole[-1])}
     assert len(donors) == 2
     for image, damage in zip(damaged, cycle(KINDS), strict=False):
-        damage(_path(service, image), donors[image.size_bytes], chance)
+        damage(_path(service, image), donors[image.result.size_bytes], chance)
     rows = SQLiteDatabase(tmp_path).query("SELECT * FROM images ORDER BY id")
 
     done = pixyproxy(tmp_path, "check", "--deep")
@@ -156,7 +157,7 @@ def _fetch(client: httpx.Client, image: Image) -> str:
     except httpx.RemoteProtocolError:
         return "cut off"
     if answer.status_code == 200:
-        size = LARGE_BYTES if image.prompt.startswith("large") else SMALL_BYTES
-        return "whole" if answer.content == picture(image.prompt, "png", size) else "WRONG BYTES"
+        size = LARGE_BYTES if image.request.prompt.startswith("large") else SMALL_BYTES
+        return "whole" if answer.content == picture(image.request.prompt, "png", size) else "WRONG BYTES"
     assert problem(answer)["code"] in {"blob-corrupt", "blob-missing"}
     return str(answer.status_code)

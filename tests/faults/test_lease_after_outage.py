@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from pixyproxy.containers import build_container, opened
-from pixyproxy.domain.image import GeneratedImage, Status
+from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.image import Status
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.service import Service

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.containers import build_container, opened
-from pixyproxy.domain.image import GeneratedImage, Status
+from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.image import Status
 from tests.faults.databases import SQLiteDatabase
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture

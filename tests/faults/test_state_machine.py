@@ -39,7 +39,8 @@ from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.domain import errors
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
@@ -491,10 +492,12 @@ class Machine(RuleBasedStateMachine):
 
     def _same(self, image: Image) -> None:
         known = self.images[image.guid]
-        names = ("prompt", "tags", "author", "visibility", "filename", "created_at", "status")
-        assert {name: getattr(image, name) for name in names} == {name: known[name] for name in names}
-        assert (image.error and image.error.code) == known["error"]
-        assert image.size_bytes == (len(known["data"]) if known["status"] == "ready" else None)
+        names = ("prompt", "tags", "author", "visibility", "filename", "created_at")
+        assert {name: getattr(image.request, name) for name in names} == {name: known[name] for name in names}
+        assert image.status == known["status"]
+        assert (image.failure and image.failure.code) == known["error"]
+        size = image.result and image.result.size_bytes
+        assert size == (len(known["data"]) if known["status"] == "ready" else None)
 
     def _refusal(self, call: Coroutine[Any, Any, object], *, guid: str | None = None, replayed: bool = False) -> str:
         """The code of the error that a call ends with."""

@@ -13,7 +13,8 @@ from dependency_injector import providers
 
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import GenerationRequest, Status
+from pixyproxy.domain.generation import GenerationRequest
+from pixyproxy.domain.image import Status
 from pixyproxy.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -53,7 +54,7 @@ async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url:
     container.generator.override(providers.Singleton(generator_class(), url))
     async with opened(container):
         image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})).image
-    assert (image.status, image.generator, image.width) == (Status.READY, "stable-diffusion", 1)
+    assert (image.status, image.request.generator, image.result.picture.width) == (Status.READY, "stable-diffusion", 1)
     assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32, "batch_size": 1}]
 
 

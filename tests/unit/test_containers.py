@@ -118,7 +118,7 @@ async def test_every_part_can_be_overridden() -> None:
         assert [request.prompt for request in generator.requests] == ["a duck"]
         assert await images.get(image.guid) == image
         assert (await blobs.read_sidecar(image.guid))["guid"] == image.guid
-        assert image.size_bytes == len(PNG)
+        assert image.result.size_bytes == len(PNG)
         await container.user_service().add("alice", "secret")
         assert (await users.get("alice")).username == "alice"
         _, key = await container.key_service().add("alice")

@@ -6,12 +6,12 @@ from pixyproxy.domain.image import Image, Visibility
 
 def can_see(image: Image, viewer: str | None) -> bool:
     """Public images are seen by all, private ones by their author only."""
-    return image.visibility is Visibility.PUBLIC or is_author(image, viewer)
+    return image.request.visibility is Visibility.PUBLIC or is_author(image, viewer)
 
 
 def is_author(image: Image, viewer: str | None) -> bool:
     """Whether the viewer made this image; what was made anonymously has no author."""
-    return viewer is not None and image.author == viewer
+    return viewer is not None and image.request.author == viewer
 
 
 def require_visible(image: Image, viewer: str | None) -> None:

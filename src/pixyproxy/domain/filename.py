@@ -36,6 +36,13 @@ def filename_for(prompt: str, guid: str, media_type: str) -> str:
     return f"{stem or 'image'}-{guid[:8]}.{extension_for(media_type)}"
 
 
+def result_filename(filename: str, prompt: str, guid: str, media_type: str) -> str:
+    """Return the file name of a finished image: a derived name gets the extension of its bytes, a chosen one stays."""
+    derived = filename_for(prompt, guid, media_type)
+    is_derived = filename.rpartition(".")[0] == derived.rpartition(".")[0]
+    return derived if is_derived else filename
+
+
 def filename_problem(filename: str) -> str | None:
     """What is wrong with a file name given from outside and what would be right; None if it is good."""
     if not filename.strip():

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
 from pixyproxy.ports.resource import Resource
 
 OnPartial: TypeAlias = Callable[[PartialImage], None]

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
+from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.resource import Resource
 

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 import pytest
 
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorError, GeneratorRequestError
-from pixyproxy.domain.image import EditSource, GeneratedImage, GenerationRequest, PartialImage, Picture
+from pixyproxy.domain.generation import EditSource, GeneratedImage, GenerationRequest, PartialImage
+from pixyproxy.domain.image import Picture
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.ports.image_generator import ImageGenerator
 

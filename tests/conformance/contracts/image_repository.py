@@ -10,23 +10,14 @@ from typing import Any, ClassVar
 import pytest
 
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.image import (
-    Failure,
-    IdempotencyClaim,
-    Image,
-    ImageChanges,
-    ImageDraft,
-    ImageResult,
-    Picture,
-    Status,
-    Visibility,
-    new_guid,
-)
+from pixyproxy.domain.filename import filename_for
+from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery, decode_cursor
 from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.ports.image_repository import ImageRepository
+from tests.fixtures.images import NOW, alter, make_draft, make_result
 
-NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=9, microseconds=530864)
 STRANGE_TEXTS = [
     "a duck",
@@ -69,39 +60,6 @@ class ImageStorage(ABC):
         """How many connections, threads and files the repositories hold."""
 
 
-def make_draft(**values: Any) -> ImageDraft:
-    """A draft of a public image by nobody, with some fields as given."""
-    draft = ImageDraft(
-        guid=new_guid(),
-        filename="duck.png",
-        prompt="a duck",
-        tags=(),
-        author=None,
-        visibility=Visibility.PUBLIC,
-        generator="sketch",
-        model=None,
-        parameters={},
-        created_at=NOW,
-        lease_owner="test-1",
-        lease_expires_at=NOW + timedelta(minutes=6),
-    )
-    return replace(draft, **values)
-
-
-def make_result(**values: Any) -> ImageResult:
-    """The result of a generation, with some fields as given."""
-    result = ImageResult(
-        filename="duck.png",
-        picture=Picture("image/png", 1024, 768),
-        size_bytes=1_482_211,
-        sha256="ab" * 32,
-        model="sketch-1",
-        revised_prompt=None,
-        usage=None,
-    )
-    return replace(result, **values)
-
-
 def make_batch(count: int, **values: Any) -> list[ImageDraft]:
     """Drafts of one batch, with some fields of all as given; a claim is the first one's."""
     claim = values.pop("claim", None)
@@ -114,12 +72,12 @@ async def add_ready(repository: ImageRepository, **values: Any) -> Image:
     """Add an image and mark it ready under its own file name."""
     draft = make_draft(**values)
     await repository.add(draft)
-    return await repository.mark_ready(draft.guid, make_result(filename=draft.filename), draft.created_at)
+    return await repository.mark_ready(draft.guid, make_result(), draft.request.created_at)
 
 
 async def found(repository: ImageRepository, **values: Any) -> list[str]:
     """The prompts of all images that a query finds."""
-    return [image.prompt for image in (await repository.search(ImageQuery(**values))).items]
+    return [image.request.prompt for image in (await repository.search(ImageQuery(**values))).items]
 
 
 class ImageRepositoryContract:
@@ -183,21 +141,7 @@ class ImageRepositoryContract:
             parameters={"size": "1024x1024", "quality": "low"},
         )
         image = await repository.add(draft)
-        assert image == Image(
-            id=image.id,
-            guid=draft.guid,
-            filename="duck.png",
-            prompt="a duck",
-            tags=("zebra", "ant", "äöü 🦆"),
-            author="alice",
-            visibility=Visibility.PRIVATE,
-            status=Status.GENERATING,
-            created_at=NOW,
-            updated_at=NOW,
-            generator="sketch",
-            model="gpt-image-2",
-            parameters={"size": "1024x1024", "quality": "low"},
-        )
+        assert image == Image(image.id, draft.request, Status.GENERATING, updated_at=NOW)
         assert await repository.get(draft.guid) == image
         assert storage.stored(draft.guid) == {
             "guid": draft.guid,
@@ -264,15 +208,25 @@ class ImageRepositoryContract:
         )
         image = await repository.add(draft)
         assert await repository.get(draft.guid) == image
-        values = (image.prompt, image.filename, image.author, image.tags, image.model, image.parameters)
+        values = (
+            image.request.prompt,
+            image.request.filename,
+            image.request.author,
+            image.request.tags,
+            image.request.model,
+            image.request.parameters,
+        )
         assert values == (text, short, short, (short, "b"), short, {short: [text, None]})
         assert (storage.stored(draft.guid) or {})["prompt"] == text
-        result = make_result(
-            filename=short, model=short, revised_prompt=text, usage={short: text}, reported={short: [text]}
-        )
+        result = make_result(model=short, revised_prompt=text, usage={short: text}, reported={short: [text]})
         ready = await repository.mark_ready(draft.guid, result, NOW)
-        assert (ready.filename, ready.model, ready.revised_prompt, ready.usage) == (short, short, text, {short: text})
-        assert ready.reported == {short: [text]}
+        assert (ready.request.filename, ready.request.model, ready.result.revised_prompt, ready.result.usage) == (
+            short,
+            short,
+            text,
+            {short: text},
+        )
+        assert ready.result.reported == {short: [text]}
         assert await repository.get(draft.guid) == ready
 
     async def test_what_was_begun_becomes_what_is_recorded(self, repository: ImageRepository) -> None:
@@ -289,12 +243,12 @@ class ImageRepositoryContract:
         begun = await repository.add(make_draft(tags=("x",)))
         await repository.update(begun.guid, ImageChanges(tags=("y",)), LATER)
         ready = await repository.mark_ready(begun.guid, make_result(), LATER, begun=begun)
-        assert (ready.status, ready.tags) == (Status.READY, ("y",))
+        assert (ready.status, ready.request.tags) == (Status.READY, ("y",))
         assert await repository.get(begun.guid) == ready
         failed = await repository.add(make_draft())
         await repository.mark_failed(failed.guid, Status.UNKNOWN, Failure("x", "y"), LATER)
         ready = await repository.mark_ready(failed.guid, make_result(), LATER, begun=failed)
-        assert (ready.status, ready.error) == (Status.READY, None)
+        assert (ready.status, ready.failure) == (Status.READY, None)
         assert await repository.get(failed.guid) == ready
         deleted = await repository.add(make_draft())
         await repository.delete(deleted.guid)
@@ -305,7 +259,7 @@ class ImageRepositoryContract:
         for text in STRANGE_TEXTS:
             image = await repository.add(make_draft())
             failed = await repository.mark_failed(image.guid, Status.FAILED, Failure(text[:64], text), NOW)
-            assert failed.error == Failure(text[:64], text)
+            assert failed.failure == Failure(text[:64], text)
             assert await repository.get(image.guid) == failed
 
     async def test_a_prompt_of_thousands_of_different_words_is_found_by_each(self, repository: ImageRepository) -> None:
@@ -330,9 +284,9 @@ class ImageRepositoryContract:
         usage["details"]["text"] = 13
         reported["sizes"].append("later")
         stored = await repository.get(image.guid)
-        assert stored.parameters == {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
-        assert stored.usage == {"total_tokens": 1068, "details": {"text": 12}}
-        assert stored.reported == {"sizes": ["1024x1024"]}
+        assert stored.request.parameters == {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
+        assert stored.result.usage == {"total_tokens": 1068, "details": {"text": 12}}
+        assert stored.result.reported == {"sizes": ["1024x1024"]}
 
     @pytest.mark.parametrize(
         "time",
@@ -348,7 +302,7 @@ class ImageRepositoryContract:
     ) -> None:
         image = await repository.add(make_draft(created_at=time))
         ready = await repository.mark_ready(image.guid, make_result(), time)
-        for value in (image.created_at, ready.created_at, ready.updated_at):
+        for value in (image.request.created_at, ready.request.created_at, ready.updated_at):
             assert value == time
             assert value.utcoffset() == timedelta(0)
 
@@ -356,18 +310,18 @@ class ImageRepositoryContract:
         one, other = new_guid(), new_guid()
         for guids in ((one,), (other, one), (one, other, one), tuple(new_guid() for _ in range(16))):
             image = await repository.add(make_draft(derived_from=guids))
-            assert (image.derived_from, image.batch, image.reported) == (guids, None, None)
+            assert (image.request.derived_from, image.request.batch, image.result) == (guids, None, None)
             assert await repository.get(image.guid) == image
             ready = await repository.mark_ready(image.guid, make_result(), NOW)
             changed = await repository.update(image.guid, ImageChanges(tags=("x",)), LATER)
-            assert ready.derived_from == changed.derived_from == guids
+            assert ready.request.derived_from == changed.request.derived_from == guids
             assert await repository.get(image.guid) == changed
 
     async def test_what_is_wrong_with_one_of_those_added_at_once_is_its_own(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", "taken", "a" * 64)
         earlier = await repository.add(make_draft(claim=claim))
         drafts = [make_draft(prompt=f"duck {number}", tags=("x", "y")) for number in range(12)]
-        drafts[4], drafts[7] = replace(drafts[4], claim=claim), replace(drafts[7], guid=earlier.guid)
+        drafts[4], drafts[7] = replace(drafts[4], claim=claim), alter(drafts[7], guid=earlier.guid)
         outcomes = await asyncio.gather(*map(repository.add, drafts), return_exceptions=True)
         assert isinstance(outcomes[4], IdempotencyKeyTakenError)
         assert isinstance(outcomes[7], ConstraintViolationError)
@@ -394,7 +348,7 @@ class ImageRepositoryContract:
         for number in {*range(9)} - {3}:
             image = await repository.get(begun[number].guid)
             assert outcomes[number] == image
-            assert (image.status, image.revised_prompt) == (Status.READY, f"duck {number}")
+            assert (image.status, image.result.revised_prompt) == (Status.READY, f"duck {number}")
 
     # add_batch and batch
 
@@ -416,7 +370,7 @@ class ImageRepositoryContract:
         assert ids == sorted(set(ids))
         for draft, image in zip(drafts, images, strict=True):
             assert image == draft.recorded(image.id)
-            assert (image.status, image.batch) == (Status.GENERATING, first)
+            assert (image.status, image.request.batch) == (Status.GENERATING, first)
             assert await repository.get(image.guid) == image
             assert (storage.stored(image.guid) or {})["status"] == "generating"
         assert await repository.batch(first) == images
@@ -460,14 +414,14 @@ class ImageRepositoryContract:
         rows = storage.child_rows()
         claim = IdempotencyClaim("alice", key, "a" * 64)
         drafts = make_batch(3, prompt="quite another prompt", tags=("two",), derived_from=(known.guid,), claim=claim)
-        drafts[place] = replace(drafts[place], guid=known.guid)
+        drafts[place] = alter(drafts[place], guid=known.guid)
         with pytest.raises(ConstraintViolationError) as caught:
             await repository.add_batch(drafts)
         assert not isinstance(caught.value, IdempotencyKeyTakenError)
         assert await repository.get(known.guid) == known
         assert [draft.guid for draft in drafts if storage.stored(draft.guid)] == [known.guid]
         assert storage.child_rows() == rows
-        assert await repository.batch(drafts[1].batch or "") == ()
+        assert await repository.batch(drafts[1].request.batch or "") == ()
         assert await repository.find_claimed("alice", "key") is None
         assert await repository.find_recent("alice", "a" * 64, NOW) is None
 
@@ -475,7 +429,7 @@ class ImageRepositoryContract:
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         drafts = make_batch(3, tags=("one",), claim=IdempotencyClaim("alice", "key", "a" * 64))
-        drafts[2] = replace(drafts[2], guid=drafts[1].guid)
+        drafts[2] = alter(drafts[2], guid=drafts[1].guid)
         with pytest.raises(ConstraintViolationError) as caught:
             await repository.add_batch(drafts)
         assert not isinstance(caught.value, IdempotencyKeyTakenError)
@@ -735,32 +689,26 @@ class ImageRepositoryContract:
     # mark_ready
 
     async def test_mark_ready_records_the_result(self, storage: ImageStorage, repository: ImageRepository) -> None:
-        image = await repository.add(make_draft(filename="draft.png", tags=("duck",), author="alice"))
+        draft = make_draft(tags=("duck",), author="alice")
+        image = await repository.add(alter(draft, filename=filename_for("a duck", draft.guid, "image/webp")))
         result = make_result(
-            filename="duck.webp",
             revised_prompt="a nice duck",
             usage={"total_tokens": 7},
             reported={"size": "1024x1024", "quality": "high"},
         )
         ready = await repository.mark_ready(image.guid, result, LATER)
-        assert ready == replace(
-            image,
-            filename="duck.webp",
-            status=Status.READY,
-            updated_at=LATER,
-            media_type="image/png",
-            width=1024,
-            height=768,
-            size_bytes=1_482_211,
-            sha256="ab" * 32,
-            model="sketch-1",
-            revised_prompt="a nice duck",
-            usage={"total_tokens": 7},
-            reported={"size": "1024x1024", "quality": "high"},
-        )
+        filename = filename_for("a duck", draft.guid, "image/png")
+        request = replace(image.request, filename=filename, model="sketch-1")
+        assert ready == replace(image, request=request, status=Status.READY, updated_at=LATER, result=result)
         assert await repository.get(image.guid) == ready
         assert (storage.stored(image.guid) or {})["status"] == "ready"
-        assert await found(repository, filename="duck.webp") == ["a duck"]
+        assert await found(repository, filename=filename) == ["a duck"]
+
+    async def test_mark_ready_keeps_a_chosen_filename(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft(filename="Ente.webp"))
+        ready = await repository.mark_ready(image.guid, make_result(), LATER)
+        assert ready.request.filename == "Ente.webp"
+        assert await repository.get(image.guid) == ready
 
     async def test_mark_ready_of_a_missing_image(self, repository: ImageRepository) -> None:
         with pytest.raises(ImageNotFoundError):
@@ -780,14 +728,14 @@ class ImageRepositoryContract:
         await repository.mark_ready(image.guid, make_result(reported={"quality": "high"}), NOW)
         for reported in ({"quality": "low"}, None, {}):
             ready = await repository.mark_ready(image.guid, make_result(reported=reported), LATER)
-            assert (ready.reported, ready.updated_at) == (reported, LATER)
+            assert (ready.result.reported, ready.updated_at) == (reported, LATER)
             assert await repository.get(image.guid) == ready
 
     async def test_mark_ready_clears_an_earlier_failure(self, repository: ImageRepository) -> None:
         image = await repository.add(make_draft())
         await repository.mark_failed(image.guid, Status.UNKNOWN, Failure("interrupted", "cut short"), NOW)
         ready = await repository.mark_ready(image.guid, make_result(), LATER)
-        assert (ready.status, ready.error) == (Status.READY, None)
+        assert (ready.status, ready.failure) == (Status.READY, None)
         assert await repository.get(image.guid) == ready
 
     # mark_failed
@@ -799,7 +747,7 @@ class ImageRepositoryContract:
         image = await repository.add(make_draft())
         failure = Failure("prompt-rejected", "Not this one.")
         failed = await repository.mark_failed(image.guid, status, failure, LATER)
-        assert failed == replace(image, status=status, error=failure, updated_at=LATER)
+        assert failed == replace(image, status=status, failure=failure, updated_at=LATER)
         assert await repository.get(image.guid) == failed
         assert (storage.stored(image.guid) or {})["status"] == status.value
 
@@ -855,11 +803,11 @@ class ImageRepositoryContract:
     async def test_update_changes_what_is_given(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await add_ready(repository, author="alice", tags=("one", "two"))
         renamed = await repository.update(image.guid, ImageChanges(filename="Ente.png"), LATER)
-        assert renamed == replace(image, filename="Ente.png", updated_at=LATER)
+        assert renamed == alter(image, filename="Ente.png", updated_at=LATER)
         tagged = await repository.update(image.guid, ImageChanges(tags=("three", "two")), LATER)
-        assert tagged == replace(renamed, tags=("three", "two"))
+        assert tagged == alter(renamed, tags=("three", "two"))
         hidden = await repository.update(image.guid, ImageChanges(visibility=Visibility.PRIVATE), LATER)
-        assert hidden == replace(tagged, visibility=Visibility.PRIVATE)
+        assert hidden == alter(tagged, visibility=Visibility.PRIVATE)
         assert await repository.get(image.guid) == hidden
         stored = storage.stored(image.guid) or {}
         assert (stored["filename"], stored["visibility"]) == ("Ente.png", "private")
@@ -868,7 +816,11 @@ class ImageRepositoryContract:
         image = await add_ready(repository, tags=("one",))
         changes = ImageChanges(filename="x.png", tags=(), visibility=Visibility.PRIVATE)
         changed = await repository.update(image.guid, changes, NOW)
-        assert (changed.filename, changed.tags, changed.visibility) == ("x.png", (), Visibility.PRIVATE)
+        assert (changed.request.filename, changed.request.tags, changed.request.visibility) == (
+            "x.png",
+            (),
+            Visibility.PRIVATE,
+        )
         assert await repository.update(image.guid, ImageChanges(), LATER) == replace(changed, updated_at=LATER)
 
     async def test_update_changes_what_is_found(self, repository: ImageRepository) -> None:
@@ -899,10 +851,10 @@ class ImageRepositoryContract:
         )
         await other.close()
         final = await repository.get(image.guid)
-        number = final.filename.removesuffix(".png")
-        assert final.tags == (f"tag{number}", f"and{number}")
+        number = final.request.filename.removesuffix(".png")
+        assert final.request.tags == (f"tag{number}", f"and{number}")
         assert storage.child_rows() - rows in {0, 2}
-        assert await found(repository, tags=final.tags) == ["a duck"]
+        assert await found(repository, tags=final.request.tags) == ["a duck"]
 
     # set_placeholder
 
@@ -1066,11 +1018,13 @@ class ImageRepositoryContract:
         assert await numbers(guid=images[1].guid) == [1]
         for guid in (new_guid(), images[1].guid.upper() + "A", f"{images[1].guid} ", "猫", "", "x' OR 1=1 -- "):
             assert await numbers(guid=guid) == [], guid
-        assert await numbers(created_after=images[1].created_at) == [3, 2]
-        assert await numbers(created_before=images[1].created_at) == [0]
-        assert await numbers(created_after=images[0].created_at, created_before=images[3].created_at) == [2, 1]
-        assert await numbers(created_after=images[3].created_at) == []
-        east = images[1].created_at.astimezone(timezone(timedelta(hours=9)))
+        assert await numbers(created_after=images[1].request.created_at) == [3, 2]
+        assert await numbers(created_before=images[1].request.created_at) == [0]
+        assert await numbers(
+            created_after=images[0].request.created_at, created_before=images[3].request.created_at
+        ) == [2, 1]
+        assert await numbers(created_after=images[3].request.created_at) == []
+        east = images[1].request.created_at.astimezone(timezone(timedelta(hours=9)))
         assert await numbers(created_after=east) == [3, 2]
         assert await numbers(created_after=datetime.min.replace(tzinfo=UTC)) == [3, 2, 1, 0]
         assert await numbers(created_before=datetime.max.replace(tzinfo=UTC)) == [3, 2, 1, 0]
@@ -1092,9 +1046,9 @@ class ImageRepositoryContract:
         generating = await found(repository, derived_from=one, viewer="alice", status=Status.GENERATING)
         assert generating == ["generating"]
         page = await repository.search(ImageQuery(derived_from=one, limit=2))
-        assert [image.prompt for image in page.items] == ["twice", "of both"]
+        assert [image.request.prompt for image in page.items] == ["twice", "of both"]
         rest = ImageQuery(derived_from=one, before_id=decode_cursor(page.next_cursor or ""))
-        assert [image.prompt for image in (await repository.search(rest)).items] == ["child"]
+        assert [image.request.prompt for image in (await repository.search(rest)).items] == ["child"]
         for guid in (new_guid(), one.upper() + "A", f"{one} ", "猫", "", "x' OR 1=1 -- ", "🦆" * 36):
             assert await found(repository, derived_from=guid) == [], guid
 
@@ -1278,7 +1232,7 @@ class ImageRepositoryContract:
             visible = [
                 image
                 for image in reversed(images)
-                if image.visibility is Visibility.PUBLIC or (viewer and image.author == viewer)
+                if image.request.visibility is Visibility.PUBLIC or (viewer and image.request.author == viewer)
             ]
             for limit in (1, 2, 3, len(visible) - 1, len(visible), 200):
                 collected: list[Image] = []

@@ -18,7 +18,8 @@ from pixyproxy.domain.query import ImageQuery, decode_cursor
 from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
-from tests.conformance.contracts.image_repository import NOW, add_ready, make_draft, make_result
+from tests.conformance.contracts.image_repository import add_ready
+from tests.fixtures.images import NOW, alter, make_draft, make_result
 
 WORDS = ("duck", "ducks", "duckling", "dusk", "dawn", "sink", "sinking", "a", "rubber", "猫と犬")
 TAGS = ("bath", "toys", "bathroom")
@@ -48,9 +49,11 @@ VALUES: dict[str, Value] = {
     "visibility": lambda draw, _: draw.choice(list(Visibility)),
     "status": lambda draw, _: draw.choice(list(Status)),
     "derived_from": lambda draw, _: draw.choice((*PARENTS, new_guid())),
-    "created_after": lambda draw, images: draw.choice(images).created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1),
+    "created_after": lambda draw, images: (
+        draw.choice(images).request.created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1)
+    ),
     "created_before": lambda draw, images: (
-        draw.choice(images).created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1)
+        draw.choice(images).request.created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1)
     ),
 }
 """A value for each filter that some of the images meet, or none."""
@@ -74,21 +77,21 @@ class SearchStorage(ABC):
 
 def matches(image: Image, query: ImageQuery) -> bool:
     """Whether the image is to be found."""
-    words = index_terms(image.prompt)
-    public = image.visibility is Visibility.PUBLIC and query.status is Status.READY
-    own = query.viewer is not None and image.author == query.viewer
+    words = index_terms(image.request.prompt)
+    public = image.request.visibility is Visibility.PUBLIC and query.status is Status.READY
+    own = query.viewer is not None and image.request.author == query.viewer
     return all(
         (
             public or own,
             image.status is query.status,
-            query.visibility in (None, image.visibility),
-            query.author in (None, image.author),
+            query.visibility in (None, image.request.visibility),
+            query.author in (None, image.request.author),
             query.guid in (None, image.guid),
-            query.derived_from is None or query.derived_from in image.derived_from,
-            query.created_after is None or image.created_at > query.created_after,
-            query.created_before is None or image.created_at < query.created_before,
-            query.filename is None or query.filename in fold(image.filename),
-            all(tag in image.tags for tag in query.tags),
+            query.derived_from is None or query.derived_from in image.request.derived_from,
+            query.created_after is None or image.request.created_at > query.created_after,
+            query.created_before is None or image.request.created_at < query.created_before,
+            query.filename is None or query.filename in fold(image.request.filename),
+            all(tag in image.request.tags for tag in query.tags),
             all(any(word.startswith(term) for word in words) for term in query.terms),
         )
     )
@@ -130,7 +133,7 @@ async def add_some(repository: ImageRepository) -> list[Image]:
         if i % 10 == 3:
             image = await repository.mark_failed(draft.guid, Status.FAILED, Failure("x", "y"), NOW)
         elif i % 10 != 4:
-            image = await repository.mark_ready(draft.guid, make_result(filename=draft.filename), NOW)
+            image = await repository.mark_ready(draft.guid, make_result(), NOW)
         added.insert(0, image)
     return added
 
@@ -228,7 +231,9 @@ class ImageSearchContract:
                     created_before=datetime(2000 + before, 1, 1, tzinfo=UTC),
                     limit=3,
                 )
-                expected = [image for image in reversed(images) if after <= image.created_at.year - 2000 < before]
+                expected = [
+                    image for image in reversed(images) if after <= image.request.created_at.year - 2000 < before
+                ]
                 for terms in ((), ("duck",)):
                     assert (await follow(frugal, replace(query, terms=terms)))[0] == expected
                 assert await follow(repository, query) == (expected, 0)
@@ -242,13 +247,13 @@ class ImageSearchContract:
         await recovery.open()
         model = (await repository.search(ImageQuery(limit=1))).items[0]
         for i in range(3):
-            restored = replace(model, guid=new_guid(), prompt=f"restored {i}", created_at=NOW + timedelta(minutes=i))
+            restored = alter(model, guid=new_guid(), prompt=f"restored {i}", created_at=NOW + timedelta(minutes=i))
             assert await recovery.restore(restored)
         await recovery.close()
         await add_ready(repository, created_at=NOW + timedelta(hours=12))
         query = ImageQuery(created_before=NOW + timedelta(hours=4), limit=2)
         found, _ = await follow(frugal, query)
-        assert [image.prompt for image in found] == ["restored 2", "restored 1", "restored 0", *["a duck"] * 4]
+        assert [image.request.prompt for image in found] == ["restored 2", "restored 1", "restored 0", *["a duck"] * 4]
         assert await follow(repository, query) == (found, 0)
 
     async def test_pages_stay_right_while_images_come_and_go(

@@ -4,17 +4,18 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, Status, Visibility, new_guid
+from pixyproxy.domain.generation import IdempotencyClaim
+from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
-from tests.conformance.contracts.image_repository import STRANGE_TEXTS, add_ready, found, make_draft, make_result
+from tests.conformance.contracts.image_repository import STRANGE_TEXTS, add_ready, found
+from tests.fixtures.images import NOW, alter, make_draft, make_image, make_result
 
-NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 LEASE = timedelta(minutes=6)
 Lease = tuple[str | None, datetime | None]
@@ -493,16 +494,7 @@ class MaintenanceRepositoryContract:
         ready = restorable()
         if status is not Status.READY:
             error = None if status is Status.GENERATING else Failure("interrupted", "cut short 🦆")
-            ready = replace(
-                ready,
-                status=status,
-                error=error,
-                media_type=None,
-                width=None,
-                height=None,
-                size_bytes=None,
-                sha256=None,
-            )
+            ready = replace(ready, status=status, failure=error, result=None)
         assert await repository.restore(ready) is True
         restored = await images.get(ready.guid)
         assert restored == replace(ready, id=restored.id)
@@ -520,7 +512,7 @@ class MaintenanceRepositoryContract:
         assert await found(images, tags=("bath",), viewer="alice") == ["a private duck", "a rubber duck"]
         assert await found(images, terms=("goose",)) == []
         page = await images.search(ImageQuery(terms=("rubber",)))
-        assert page.items[0].tags == ("bath", "toy")
+        assert page.items[0].request.tags == ("bath", "toy")
 
     async def test_what_is_restored_is_found_by_its_batch_and_its_sources(
         self, repository: MaintenanceRepository, images: ImageRepository
@@ -532,9 +524,12 @@ class MaintenanceRepositoryContract:
         assert await found(images, derived_from=source) == ["two", "one"]
         assert await found(images, derived_from=other) == ["one"]
         both = await images.batch(batch)
-        assert [(image.prompt, image.derived_from) for image in both] == [("one", (source, other)), ("two", (source,))]
+        assert [(image.request.prompt, image.request.derived_from) for image in both] == [
+            ("one", (source, other)),
+            ("two", (source,)),
+        ]
         alone = (await images.search(ImageQuery(limit=1))).items[0]
-        assert (alone.prompt, alone.batch, alone.derived_from) == ("alone", None, ())
+        assert (alone.request.prompt, alone.request.batch, alone.request.derived_from) == ("alone", None, ())
 
     @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: repr(text[:12]))
     async def test_text_is_restored_exactly(
@@ -564,20 +559,20 @@ class MaintenanceRepositoryContract:
         image = restorable(created_at=made, updated_at=made + TICK)
         await repository.restore(image)
         restored = await images.get(image.guid)
-        assert (restored.created_at, restored.updated_at) == (made, made + TICK)
-        assert restored.created_at.utcoffset() == restored.updated_at.utcoffset() == timedelta(0)
+        assert (restored.request.created_at, restored.updated_at) == (made, made + TICK)
+        assert restored.request.created_at.utcoffset() == restored.updated_at.utcoffset() == timedelta(0)
 
     async def test_what_is_restored_is_kept_apart_from_the_callers(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = restorable(parameters={"list": [1]}, usage={"details": {"text": 12}}, reported={"sizes": [1]})
         await repository.restore(image)
-        image.parameters["list"].append("later")
-        (image.usage or {})["details"]["text"] = 13
-        (image.reported or {})["sizes"].append(2)
+        image.request.parameters["list"].append("later")
+        (image.result.usage or {})["details"]["text"] = 13
+        (image.result.reported or {})["sizes"].append(2)
         restored = await images.get(image.guid)
-        assert (restored.parameters, restored.usage) == ({"list": [1]}, {"details": {"text": 12}})
-        assert restored.reported == {"sizes": [1]}
+        assert (restored.request.parameters, restored.result.usage) == ({"list": [1]}, {"details": {"text": 12}})
+        assert restored.result.reported == {"sizes": [1]}
 
     async def test_restore_of_a_guid_that_has_a_row_changes_nothing(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
@@ -626,25 +621,15 @@ class MaintenanceRepositoryContract:
 
 def restorable(**values: object) -> Image:
     """An image as a sidecar describes it, with some fields as given."""
-    image = Image(
+    image = make_image(
         id=0,
-        guid=new_guid(),
-        filename="duck.png",
         prompt="a restored duck",
         tags=("zebra", "ant", "äöü 🦆"),
         author="alice",
-        visibility=Visibility.PUBLIC,
-        status=Status.READY,
-        created_at=NOW,
         updated_at=NOW + timedelta(seconds=9, microseconds=530864),
         generator="openai",
         model="gpt-image-2",
         parameters={"size": "1024x1024", "quality": "low"},
-        media_type="image/png",
-        width=1024,
-        height=768,
-        size_bytes=1_482_211,
-        sha256="ab" * 32,
         revised_prompt="a nice duck",
         usage={"total_tokens": 1068, "details": {"text": 12}},
         reported={"size": "1024x1024", "quality": "high"},
@@ -652,7 +637,7 @@ def restorable(**values: object) -> Image:
         batch=SOURCE,
         placeholder="data:,",
     )
-    return replace(image, **values)
+    return alter(image, **values)
 
 
 async def add_leased(

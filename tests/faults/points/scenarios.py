@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pixyproxy.containers import Container
 from pixyproxy.domain.errors import BlobStoreError, DBConnectionError, PixyProxyException
-from pixyproxy.domain.image import ImageDraft, Visibility, new_guid
+from pixyproxy.domain.generation import ImageDraft, Lease
+from pixyproxy.domain.image import ImageRequest, Visibility, new_guid
 from tests.faults.points.steps import BEFORE, Fault, Step, Steps
 from tests.faults.points.world import BYSTANDER, LEASE_S, SUBJECT, World
 
@@ -39,7 +40,7 @@ async def make(world: World, container: Container, prompt: str) -> str:
     data = REQUEST if prompt == SUBJECT else {"prompt": prompt}
     created = await container.image_service().create(AUTHOR, data, idempotency_key=f"key-of-{prompt}".replace(" ", "-"))
     image = created.image
-    world.tell(event="created", guid=image.guid, prompt=prompt, sha256=image.sha256, replayed=created.replayed)
+    world.tell(event="created", guid=image.guid, prompt=prompt, sha256=image.result.sha256, replayed=created.replayed)
     return image.guid
 
 
@@ -125,18 +126,19 @@ class Reconcile(Scenario):
         now = datetime.now(UTC)
         await container.image_repository().add(
             ImageDraft(
-                guid=new_guid(),
-                filename="never.png",
-                prompt="never made",
-                tags=(),
-                author=AUTHOR,
-                visibility=Visibility.PUBLIC,
-                generator="ledger",
-                model=None,
-                parameters={},
-                created_at=now,
-                lease_owner="a process that is gone",
-                lease_expires_at=now - timedelta(seconds=1),
+                ImageRequest(
+                    guid=new_guid(),
+                    filename="never.png",
+                    prompt="never made",
+                    tags=(),
+                    author=AUTHOR,
+                    visibility=Visibility.PUBLIC,
+                    generator="ledger",
+                    model=None,
+                    parameters={},
+                    created_at=now,
+                ),
+                Lease("a process that is gone", now - timedelta(seconds=1)),
             )
         )
 

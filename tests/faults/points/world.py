@@ -16,7 +16,7 @@ from typing import Any
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.application.images import image_service
 from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.settings import load_settings
 from tests.faults.points.steps import SteppedCalls, Steps, watch_commits

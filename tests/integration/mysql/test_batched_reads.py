@@ -99,8 +99,8 @@ async def test_what_was_committed_before_the_call_is_seen(
     second = asyncio.create_task(images.get(image.guid))
     await asyncio.sleep(0)
     watch.go_on.set()
-    assert (await first).prompt == image.prompt
-    assert (await second).prompt == "newer"
+    assert (await first).request.prompt == image.request.prompt
+    assert (await second).request.prompt == "newer"
 
 
 async def test_a_connection_that_is_lost_is_replaced_for_all_of_a_batch(

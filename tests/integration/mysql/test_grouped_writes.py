@@ -20,7 +20,8 @@ from pixyproxy.domain.errors import (
     IdempotencyKeyTakenError,
     ImageNotFoundError,
 )
-from pixyproxy.domain.image import IdempotencyClaim, Image, ImageChanges, ImageDraft, Status, new_guid
+from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
+from pixyproxy.domain.image import Image, ImageChanges, Status, new_guid
 from pixyproxy.domain.query import ImageQuery
 from tests.conformance.contracts.image_repository import LATER, NOW, make_batch, make_draft, make_result
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -79,7 +80,11 @@ async def test_those_who_come_together_share_transactions(images: MySQLImageRepo
     for draft, image in zip(drafts, added, strict=True):
         assert isinstance(image, Image)
         assert image == await images.get(draft.guid)
-        assert (image.prompt, image.tags, image.derived_from) == (draft.prompt, draft.tags, draft.derived_from)
+        assert (image.request.prompt, image.request.tags, image.request.derived_from) == (
+            draft.request.prompt,
+            draft.request.tags,
+            draft.request.derived_from,
+        )
     commits.clear()
     ready = await finish(images, *(image for image in added if isinstance(image, Image)))
     assert len(commits) <= 10
@@ -158,7 +163,7 @@ async def test_images_that_are_not_as_they_were_begun(images: MySQLImageReposito
     assert isinstance(ready[2], ImageNotFoundError)
     changed = ready[4]
     assert isinstance(changed, Image)
-    assert (changed.status, changed.tags) == (Status.READY, ("new",))
+    assert (changed.status, changed.request.tags) == (Status.READY, ("new",))
     for number in {*range(9)} - {2}:
         assert ready[number] == await images.get(all_begun[number].guid)
     assert await finish(images, *(image for image in all_begun if image.guid != all_begun[2].guid)) == [
@@ -241,7 +246,9 @@ async def test_who_waits_for_a_lock_keeps_no_other(images: MySQLImageRepository,
 async def test_long_prompts_come_in_several_packets(images: MySQLImageRepository) -> None:
     drafts = [make_draft(prompt=f"{number} " + "word " * 6_000 + "x" * 2_000) for number in range(24)]
     added = await begin(images, *drafts)
-    assert [image.prompt for image in added if isinstance(image, Image)] == [draft.prompt for draft in drafts]
+    assert [image.request.prompt for image in added if isinstance(image, Image)] == [
+        draft.request.prompt for draft in drafts
+    ]
     assert [image.guid for image in added if isinstance(image, Image)] == [draft.guid for draft in drafts]
     assert added == [await images.get(draft.guid) for draft in drafts]
 

@@ -22,7 +22,8 @@ from pixyproxy.domain.errors import (
     SchemaVersionError,
     UserNotFoundError,
 )
-from pixyproxy.domain.image import IdempotencyClaim, ImageChanges, new_guid
+from pixyproxy.domain.generation import IdempotencyClaim
+from pixyproxy.domain.image import ImageChanges, new_guid
 from pixyproxy.domain.user import User
 from tests.conformance.contracts.image_repository import NOW, add_ready, make_batch, make_draft
 from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fresh_database
@@ -374,7 +375,7 @@ async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeate
             await images.update(image.guid, ImageChanges(filename="new.png"), NOW)
         cutter.cut = None
         async with asyncio.timeout(10):
-            while (await images.get(image.guid)).filename != ("new.png" if cut == "after" else "duck.png"):
+            while (await images.get(image.guid)).request.filename != ("new.png" if cut == "after" else "duck.png"):
                 await asyncio.sleep(0.01)
         await images.close()
 

@@ -22,7 +22,8 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
     PromptRejectedError,
 )
-from pixyproxy.domain.image import EditSource, GenerationRequest, PartialImage, Picture
+from pixyproxy.domain.generation import EditSource, GenerationRequest, PartialImage
+from pixyproxy.domain.image import Picture
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.streams import view_of

@@ -24,7 +24,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
     PromptRejectedError,
 )
-from pixyproxy.domain.image import GenerationRequest, GeneratorModel
+from pixyproxy.domain.generation import GenerationRequest, GeneratorModel
 from tests.fixtures.certificates import certificate
 from tests.fixtures.openai.nonsense import NONSENSE
 from tests.fixtures.openai.refusals import REFUSALS

@@ -11,7 +11,7 @@ import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, GeneratorUnavailableError
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.certificates import certificate
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.upstream import FakeUpstream, RefusingPort

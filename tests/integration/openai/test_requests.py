@@ -17,7 +17,7 @@ from pixyproxy.adapters.openai.client import READ_AHEAD_BYTES
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.application.generation.admission import ByteBudget
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.domain.usage import sum_usage
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.pictures import picture

@@ -24,7 +24,8 @@ from pixyproxy.domain.errors import (
     GeneratorResponseError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.image import EditSource, GenerationRequest, Picture
+from pixyproxy.domain.generation import EditSource, GenerationRequest
+from pixyproxy.domain.image import Picture
 from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.service import Service
 
@@ -46,7 +47,8 @@ def edit(prompt: str = "a hat") -> GenerationRequest:
 SCRIPT = """
 import asyncio, io, sys
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.image import GenerationRequest, EditSource, Picture
+from pixyproxy.domain.generation import EditSource, GenerationRequest
+from pixyproxy.domain.image import Picture
 
 def loaded():
     return [name for name in ("openai", "httpx2", "httpcore2", "anyio") if name in sys.modules]

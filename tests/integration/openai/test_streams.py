@@ -29,7 +29,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
     PromptRejectedError,
 )
-from pixyproxy.domain.image import GenerationRequest, PartialImage
+from pixyproxy.domain.generation import GenerationRequest, PartialImage
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.nonsense import NONSENSE
 from tests.fixtures.openai.streams import view_of

@@ -14,7 +14,7 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.network import new_ssl_context
 from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.domain.errors import GeneratorResponseError
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.upstream import PICTURES, FakeUpstream
 

@@ -12,7 +12,8 @@ from dependency_injector import providers
 
 from pixyproxy.adapters.sql.migrations import load_scripts
 from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.domain.image import ImageDraft, Status, Visibility
+from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.ports.image_repository import ImageRepository

@@ -1,8 +1,5 @@
 """Cursors, GUIDs, tags, and who may see and change what."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
-
 import pytest
 
 from pixyproxy.domain import access
@@ -12,28 +9,15 @@ from pixyproxy.domain.errors import (
     ImageNotFoundError,
     PermissionDeniedError,
 )
-from pixyproxy.domain.image import Image, Status, Visibility, new_guid, parse_guid
+from pixyproxy.domain.image import Visibility, new_guid, parse_guid
 from pixyproxy.domain.query import decode_cursor, encode_cursor
 from pixyproxy.domain.tags import normalise_tags, tag_problem
+from tests.fixtures.images import alter, make_image
 
 GUID = "0b9f1c2d-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
-IMAGE = Image(
-    id=1,
-    guid=GUID,
-    filename="duck.png",
-    prompt="duck",
-    tags=(),
-    author="alice",
-    visibility=Visibility.PUBLIC,
-    status=Status.READY,
-    created_at=datetime.now(UTC),
-    updated_at=datetime.now(UTC),
-    generator="sketch",
-    model=None,
-    parameters={},
-)
-PRIVATE = replace(IMAGE, visibility=Visibility.PRIVATE)
-ORPHAN = replace(IMAGE, author=None)
+IMAGE = make_image(guid=GUID, author="alice")
+PRIVATE = alter(IMAGE, visibility=Visibility.PRIVATE)
+ORPHAN = alter(IMAGE, author=None)
 
 
 @pytest.mark.parametrize("last_id", [0, 1, 2, 41, 10**6, 2**53 + 1, 2**63 - 1])

@@ -1,13 +1,15 @@
 """Images in memory."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.image import Failure, IdempotencyClaim, Image, ImageChanges, ImageDraft, ImageResult, Status
+from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
@@ -48,7 +50,7 @@ class MemoryImageRepository(ImageRepository):
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
         """Look through all images."""
-        return tuple(image for image in self._storage.images.values() if image.batch == guid)
+        return tuple(image for image in self._storage.images.values() if image.request.batch == guid)
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         """Look through the claims of all images."""
@@ -84,7 +86,7 @@ class MemoryImageRepository(ImageRepository):
         self._storage.leases.pop(guid, None)
         if free_key:
             self._storage.claims.pop(guid, None)
-        return self._keep(replace(image, status=status, error=failure, updated_at=now.astimezone(UTC)))
+        return self._keep(image.failed(status, failure, now))
 
     async def get(self, guid: str) -> Image:
         """Look the image up."""
@@ -111,16 +113,7 @@ class MemoryImageRepository(ImageRepository):
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Replace the fields that are given."""
-        image = self._find(guid)
-        return self._keep(
-            replace(
-                image,
-                filename=image.filename if changes.filename is None else changes.filename,
-                tags=image.tags if changes.tags is None else changes.tags,
-                visibility=changes.visibility or image.visibility,
-                updated_at=now.astimezone(UTC),
-            )
-        )
+        return self._keep(self._find(guid).changed(changes, now))
 
     async def set_placeholder(self, guid: str, placeholder: str) -> None:
         """Replace the field, if there is such an image."""
@@ -133,7 +126,7 @@ class MemoryImageRepository(ImageRepository):
 
     def _add(self, draft: ImageDraft) -> Image:
         self._storage.last_id += 1
-        self._storage.leases[draft.guid] = (draft.lease_owner, draft.lease_expires_at)
+        self._storage.leases[draft.guid] = (draft.lease.owner, draft.lease.expires_at)
         self._storage.claims.pop(draft.guid, None)
         if draft.claim is not None:
             self._storage.claims[draft.guid] = draft.claim
@@ -151,7 +144,8 @@ class MemoryImageRepository(ImageRepository):
         return image
 
     def _keep(self, image: Image) -> Image:
-        self._storage.images[image.guid] = image
+        # A copy, because the caller may change its parameters or usage later.
+        self._storage.images[image.guid] = deepcopy(image)
         return image
 
 
@@ -161,14 +155,14 @@ def _matches(image: Image, query: ImageQuery) -> bool:
         visible
         and image.status is query.status
         and query.guid in {None, image.guid}
-        and query.derived_from in {None, *image.derived_from}
-        and query.author in {None, image.author}
-        and query.visibility in {None, image.visibility}
-        and (query.created_after is None or image.created_at > query.created_after)
-        and (query.created_before is None or image.created_at < query.created_before)
-        and (query.filename is None or query.filename in fold(image.filename))
-        and set(query.tags) <= set(image.tags)
-        and _has_terms(image.prompt, query.terms)
+        and query.derived_from in {None, *image.request.derived_from}
+        and query.author in {None, image.request.author}
+        and query.visibility in {None, image.request.visibility}
+        and (query.created_after is None or image.request.created_at > query.created_after)
+        and (query.created_before is None or image.request.created_at < query.created_before)
+        and (query.filename is None or query.filename in fold(image.request.filename))
+        and set(query.tags) <= set(image.request.tags)
+        and _has_terms(image.request.prompt, query.terms)
     )
 
 

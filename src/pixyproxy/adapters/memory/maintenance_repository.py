@@ -1,11 +1,12 @@
 """The records of images in memory, seen by those who look after them."""
 
 from collections.abc import Collection, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
-from pixyproxy.adapters.memory.storage import MemoryStorage, json_copy
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
 
@@ -69,7 +70,8 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
 
     async def totals(self) -> Totals:
         """Count and add up."""
-        sizes = [image.size_bytes or 0 for image in self._storage.images.values() if image.status is Status.READY]
+        ready = [image for image in self._storage.images.values() if image.status is Status.READY]
+        sizes = [0 if image.result is None else image.result.size_bytes for image in ready]
         return Totals(len(sizes), sum(sizes))
 
     async def restore(self, image: Image) -> bool:
@@ -79,14 +81,10 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         self._storage.leases.pop(image.guid, None)
         self._storage.claims.pop(image.guid, None)
         self._storage.last_id += 1
+        image = deepcopy(image)
+        request = replace(image.request, created_at=image.request.created_at.astimezone(UTC))
         self._storage.images[image.guid] = replace(
-            image,
-            id=self._storage.last_id,
-            created_at=image.created_at.astimezone(UTC),
-            updated_at=image.updated_at.astimezone(UTC),
-            parameters=json_copy(image.parameters),
-            usage=None if image.usage is None else json_copy(image.usage),
-            reported=None if image.reported is None else json_copy(image.reported),
+            image, id=self._storage.last_id, request=request, updated_at=image.updated_at.astimezone(UTC)
         )
         return True
 

@@ -1,13 +1,11 @@
 """What the in-memory repositories keep; hand the same storage to another one to reopen it."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from pixyproxy.domain.api_key import ApiKey
-from pixyproxy.domain.image import IdempotencyClaim, Image
+from pixyproxy.domain.generation import IdempotencyClaim
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.user import User
 
 
@@ -28,9 +26,3 @@ class MemoryStorage:
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
-
-
-def json_copy(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that what the caller does to its own mapping later does not reach."""
-    copy: dict[str, Any] = json.loads(json.dumps(dict(value)))
-    return copy

@@ -25,7 +25,7 @@ from pixyproxy.domain.errors import (
     GeneratorResponseError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"

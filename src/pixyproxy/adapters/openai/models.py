@@ -7,7 +7,7 @@ from typing import Any
 import jiter
 
 from pixyproxy.domain.errors import GeneratorUnavailableError
-from pixyproxy.domain.image import GeneratorModel
+from pixyproxy.domain.generation import GeneratorModel
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
 MAX_CHARS = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from pixyproxy.domain.errors import GeneratorRequestError
-from pixyproxy.domain.image import EditSource, GenerationRequest
+from pixyproxy.domain.generation import EditSource, GenerationRequest
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"

@@ -22,7 +22,7 @@ from pixyproxy.adapters.openai.response_body import (
     read_reports,
 )
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
-from pixyproxy.domain.image import PartialImage
+from pixyproxy.domain.generation import PartialImage
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pixyproxy.adapters.sketch.options import SketchOptions, parse_options
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import draw_scene
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorUnavailableError
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 
 T = TypeVar("T")

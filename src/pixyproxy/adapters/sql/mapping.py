@@ -8,136 +8,139 @@ from typing import Any
 import jiter
 
 from pixyproxy.adapters.sql.session import Row
-from pixyproxy.domain.image import Failure, Image, ImageDraft, ImageResult, Status, Visibility
+from pixyproxy.domain.generation import IdempotencyClaim, Lease
+from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility
 from pixyproxy.domain.search_terms import fold
 
-IMAGE_COLUMNS = """images.id, images.guid, images.filename, images.prompt, images.tags, images.author,
-    images.visibility, images.status, images.created_at, images.updated_at, images.generator, images.model,
-    images.parameters, images.media_type, images.width, images.height, images.size_bytes, images.sha256,
-    images.revised_prompt, images.`usage`, images.error_code, images.error_message, images.derived_from,
-    images.batch, images.reported, images.placeholder"""
+_COLUMNS = [
+    *("guid", "filename", "prompt", "tags", "author", "visibility", "status", "created_at", "updated_at"),
+    *("generator", "model", "parameters", "media_type", "width", "height", "size_bytes", "sha256"),
+    *("revised_prompt", "`usage`", "error_code", "error_message", "derived_from", "batch", "reported", "placeholder"),
+]
+IMAGE_COLUMNS = ", ".join(f"images.{column}" for column in ("id", *_COLUMNS))
 """The columns in the order in which `to_image` takes them."""
 SELECT_IMAGE = " ".join(["SELECT", IMAGE_COLUMNS, "FROM images"])
-"""Begins every query for images."""
+"""The beginning of every query for images."""
+
+
+_INSERTED_COLUMNS = [
+    *(*_COLUMNS, "filename_folded", "lease_owner", "lease_expires_at"),
+    *("idempotency_caller", "idempotency_key", "request_fingerprint"),
+]
+INSERT_IMAGE = " ".join(
+    [
+        "INSERT INTO images (",
+        ", ".join(_INSERTED_COLUMNS),
+        ") VALUES (",
+        ", ".join(f":{column.strip('`')}" for column in _INSERTED_COLUMNS),
+        ")",
+    ]
+)
+"""The statement that adds a row with the values of `new_row`."""
 
 
 def to_image(row: Row) -> Image:
-    """The image of a row of `SELECT_IMAGE`."""
+    """Return the image of a row of `SELECT_IMAGE`."""
     image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
     generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
     revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder = row[18:]
     return Image(
         id=image_id,
-        guid=guid,
-        filename=filename,
-        prompt=prompt,
-        tags=tuple(from_json(tags)),
-        author=author,
-        visibility=Visibility(visibility),
+        request=ImageRequest(
+            guid=guid,
+            filename=filename,
+            prompt=prompt,
+            tags=tuple(from_json(tags)),
+            author=author,
+            visibility=Visibility(visibility),
+            generator=generator,
+            model=model,
+            parameters=from_json(parameters),
+            created_at=from_time(created_at),
+            derived_from=() if derived_from is None else tuple(from_json(derived_from)),
+            batch=batch,
+        ),
         status=Status(status),
-        created_at=from_time(created_at),
         updated_at=from_time(updated_at),
-        generator=generator,
-        model=model,
-        parameters=from_json(parameters),
-        media_type=media_type,
-        width=width,
-        height=height,
-        size_bytes=size_bytes,
-        sha256=sha256,
-        revised_prompt=revised_prompt,
-        usage=None if usage is None else from_json(usage),
-        reported=None if reported is None else from_json(reported),
-        error=None if error_code is None else Failure(error_code, error_message),
-        derived_from=() if derived_from is None else tuple(from_json(derived_from)),
-        batch=batch,
+        result=None
+        if sha256 is None
+        else ImageResult(
+            picture=Picture(media_type, width, height),
+            size_bytes=size_bytes,
+            sha256=sha256,
+            model=model,
+            revised_prompt=revised_prompt,
+            usage=None if usage is None else from_json(usage),
+            reported=None if reported is None else from_json(reported),
+        ),
+        failure=None if error_code is None else Failure(error_code, error_message),
         placeholder=placeholder,
     )
 
 
-def draft_parameters(draft: ImageDraft) -> dict[str, Any]:
-    """The values of a new row."""
+def new_row(image: Image, lease: Lease | None = None, claim: IdempotencyClaim | None = None) -> dict[str, Any]:
+    """Return the values of a new row, all but its id."""
+    request = image.request
     return {
-        "guid": draft.guid,
-        "filename": draft.filename,
-        "filename_folded": fold(draft.filename),
-        "prompt": draft.prompt,
-        "tags": to_json(draft.tags),
-        "author": draft.author,
-        "visibility": draft.visibility.value,
-        "status": Status.GENERATING.value,
-        "created_at": to_time(draft.created_at),
-        "updated_at": to_time(draft.created_at),
-        "generator": draft.generator,
-        "model": draft.model,
-        "parameters": to_json(draft.parameters),
-        "lease_owner": draft.lease_owner,
-        "lease_expires_at": to_time(draft.lease_expires_at),
-        "derived_from": to_json(draft.derived_from) if draft.derived_from else None,
-        "batch": draft.batch,
-    } | claim_parameters(draft)
-
-
-def claim_parameters(draft: ImageDraft) -> dict[str, Any]:
-    """The values of a row that hold its claim."""
-    return {
-        "idempotency_caller": None if draft.claim is None else draft.claim.caller,
-        "idempotency_key": None if draft.claim is None else draft.claim.key,
-        "request_fingerprint": None if draft.claim is None else draft.claim.fingerprint,
-    }
-
-
-def result_parameters(result: ImageResult) -> dict[str, Any]:
-    """The values that a finished generation adds to its row."""
-    return {
-        "filename": result.filename,
-        "filename_folded": fold(result.filename),
-        "media_type": result.picture.media_type,
-        "width": result.picture.width,
-        "height": result.picture.height,
-        "size_bytes": result.size_bytes,
-        "sha256": result.sha256,
-        "model": result.model,
-        "revised_prompt": result.revised_prompt,
-        "usage": None if result.usage is None else to_json(result.usage),
-        "reported": None if result.reported is None else to_json(result.reported),
-    }
-
-
-def image_parameters(image: Image) -> dict[str, Any]:
-    """The values of the row of an image that is restored, all but its id."""
-    return {
-        "guid": image.guid,
-        "filename": image.filename,
-        "filename_folded": fold(image.filename),
-        "prompt": image.prompt,
-        "tags": to_json(image.tags),
-        "author": image.author,
-        "visibility": image.visibility.value,
+        "guid": request.guid,
+        "prompt": request.prompt,
+        "author": request.author,
         "status": image.status.value,
-        "created_at": to_time(image.created_at),
+        "created_at": to_time(request.created_at),
         "updated_at": to_time(image.updated_at),
-        "generator": image.generator,
-        "model": image.model,
-        "parameters": to_json(image.parameters),
-        "media_type": image.media_type,
-        "width": image.width,
-        "height": image.height,
-        "size_bytes": image.size_bytes,
-        "sha256": image.sha256,
-        "revised_prompt": image.revised_prompt,
-        "usage": None if image.usage is None else to_json(image.usage),
-        "error_code": None if image.error is None else image.error.code,
-        "error_message": None if image.error is None else image.error.message,
-        "derived_from": to_json(image.derived_from) if image.derived_from else None,
-        "batch": image.batch,
-        "reported": None if image.reported is None else to_json(image.reported),
+        "generator": request.generator,
+        "parameters": to_json(request.parameters),
+        "derived_from": to_json(request.derived_from) if request.derived_from else None,
+        "batch": request.batch,
+        "error_code": None if image.failure is None else image.failure.code,
+        "error_message": None if image.failure is None else image.failure.message,
         "placeholder": image.placeholder,
+        "lease_owner": None if lease is None else lease.owner,
+        "lease_expires_at": None if lease is None else to_time(lease.expires_at),
+        **changeable_values(request),
+        **result_values(image),
+        **claim_values(claim),
+    }
+
+
+def changeable_values(request: ImageRequest) -> dict[str, Any]:
+    """Return the values that an author may change."""
+    return {
+        "filename": request.filename,
+        "filename_folded": fold(request.filename),
+        "tags": to_json(request.tags),
+        "visibility": request.visibility.value,
+    }
+
+
+def claim_values(claim: IdempotencyClaim | None) -> dict[str, Any]:
+    """Return the values that hold a claim, or none."""
+    return {
+        "idempotency_caller": None if claim is None else claim.caller,
+        "idempotency_key": None if claim is None else claim.key,
+        "request_fingerprint": None if claim is None else claim.fingerprint,
+    }
+
+
+def result_values(image: Image) -> dict[str, Any]:
+    """Return the values that hold the result of an image, or none."""
+    result = image.result
+    usage, reported = (None, None) if result is None else (result.usage, result.reported)
+    return {
+        "media_type": None if result is None else result.picture.media_type,
+        "width": None if result is None else result.picture.width,
+        "height": None if result is None else result.picture.height,
+        "size_bytes": None if result is None else result.size_bytes,
+        "sha256": None if result is None else result.sha256,
+        "model": image.request.model,
+        "revised_prompt": None if result is None else result.revised_prompt,
+        "usage": None if usage is None else to_json(usage),
+        "reported": None if reported is None else to_json(reported),
     }
 
 
 def guid_key(guid: str) -> str:
-    """The GUID, or empty text, which no row has, for what cannot be one.
+    """Return the GUID, or empty text, which no row has, for what cannot be one.
 
     MySQL would refuse to compare what is not ASCII, and would overlook trailing spaces.
     """

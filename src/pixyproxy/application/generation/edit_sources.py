@@ -11,7 +11,8 @@ from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.images.content import ImageContent
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
-from pixyproxy.domain.image import EditSource, Image, parse_guid
+from pixyproxy.domain.generation import EditSource
+from pixyproxy.domain.image import Image, parse_guid
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.picture_inspector import PictureInspector
@@ -119,8 +120,9 @@ class EditSourceReader:
     async def _stored(self, viewer: str | None, guid: str) -> EditSource:
         image = await self._visible(viewer, guid)
         content = ImageContent.of(image, self._blobs)
-        if content.size > MAX_INPUT_BYTES:
+        if content.result.size_bytes > MAX_INPUT_BYTES:
             raise DataValidationError(f"The image {image.guid} is larger than {MAX_INPUT_BYTES // _MIB} MiB.")
+        result = content.result
         file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the inputs close it
         try:
             async with await content.read() as reader:
@@ -130,7 +132,7 @@ class EditSourceReader:
         except BaseException:
             file.close()
             raise
-        return EditSource(file, content.picture, content.size, content.sha256)  # type: ignore[arg-type]
+        return EditSource(file, result.picture, result.size_bytes, result.sha256)  # type: ignore[arg-type]
 
     async def _visible(self, viewer: str | None, guid: str) -> Image:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pixyproxy.domain.errors import DataValidationError, FieldError, GeneratorError, PixyProxyException
-from pixyproxy.domain.image import IdempotencyClaim
+from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.ports.clock import Clock
 
 

@@ -3,7 +3,7 @@
 import logging
 
 from pixyproxy.domain.errors import GeneratorError, ModelNotFoundError
-from pixyproxy.domain.image import GeneratorModel
+from pixyproxy.domain.generation import GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator
 
 logger = logging.getLogger(__name__)

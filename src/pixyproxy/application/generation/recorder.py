@@ -19,8 +19,8 @@ from pixyproxy.domain.errors import (
     ImageNotFoundError,
     PixyProxyException,
 )
-from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.image import Failure, GeneratedImage, Image, ImageDraft, ImageResult, Status
+from pixyproxy.domain.generation import GeneratedImage, ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageResult, Status
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
@@ -92,7 +92,7 @@ class OutcomeRecorder:
                 logger.info("what became of image %s is recorded now", guid)
             self.unrecorded.pop(guid, None)
 
-    async def finish(self, draft: ImageDraft, image: Image, made: GeneratedImage | None, keep_filename: bool) -> Ready:
+    async def finish(self, draft: ImageDraft, image: Image, made: GeneratedImage | None) -> Ready:
         """Take a picture to its end, or record that there is none.
 
         Raises GeneratorError, BlobStoreError or DBConnectionError, with the guid.
@@ -100,7 +100,7 @@ class OutcomeRecorder:
         try:
             if made is None:
                 raise GeneratorResponseError("The generator made fewer pictures than were asked for.")
-            result = await self._result(draft, made, keep_filename)
+            result = await self._result(draft, made)
         except GeneratorError as error:
             if isinstance(error, GeneratorResponseError):
                 await self.keep_answer(draft, error)
@@ -146,7 +146,12 @@ class OutcomeRecorder:
             await self._keep_aside(
                 draft.guid,
                 error.raw,
-                {"guid": draft.guid, "prompt": draft.prompt, "author": draft.author, "error": error.message},
+                {
+                    "guid": draft.guid,
+                    "prompt": draft.request.prompt,
+                    "author": draft.request.author,
+                    "error": error.message,
+                },
             )
 
     async def keep_surplus(self, draft: ImageDraft, made: GeneratedImage) -> None:
@@ -154,7 +159,7 @@ class OutcomeRecorder:
         too_many = GeneratorResponseError("The generator made more pictures than were asked for.", raw=made.data)
         await self.keep_answer(draft, too_many)
 
-    async def _result(self, draft: ImageDraft, made: GeneratedImage, keep_filename: bool) -> ImageResult:
+    async def _result(self, draft: ImageDraft, made: GeneratedImage) -> ImageResult:
         try:
             picture = await self._inspector.inspect(made.data)
         except DataValidationError as error:
@@ -162,18 +167,17 @@ class OutcomeRecorder:
                 f"The generator's answer is no picture: {error.message}", raw=made.data
             ) from error
         return ImageResult(
-            filename=draft.filename if keep_filename else filename_for(draft.prompt, draft.guid, picture.media_type),
             picture=picture,
             size_bytes=len(made.data),
             sha256=await _sha256(made.data),
-            model=made.model or draft.model,
+            model=made.model or draft.request.model,
             revised_prompt=made.revised_prompt,
             usage=made.usage,
             reported=made.reported,
         )
 
     async def _store(self, image: Image, made: GeneratedImage, result: ImageResult) -> None:
-        sidecar = sidecar_of(image, result)
+        sidecar = sidecar_of(image.finished(result, self._clock.now()))
         try:
             await self._blobs.put(image.guid, made.data, sidecar)
         except BlobStoreError as error:

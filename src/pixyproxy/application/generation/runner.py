@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import zip_longest
 from typing import Any, TypeAlias
@@ -19,7 +19,8 @@ from pixyproxy.domain.errors import (
     GeneratorTimeoutError,
     PixyProxyException,
 )
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest, Image, ImageDraft
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, ImageDraft, Lease
+from pixyproxy.domain.image import Image
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
@@ -103,22 +104,20 @@ class GenerationRunner:
         """The task that makes this image, if it is running here, or None."""
         return self._running.get(guid)
 
-    def lease(self) -> tuple[str, datetime]:
-        """The owner of a lease that begins now, and its end."""
-        return self._owner, self._clock.now() + self._lease
+    def lease(self) -> Lease:
+        """Return a lease of this process that begins now."""
+        return Lease(self._owner, self._clock.now() + self._lease)
 
     async def start(
         self,
         drafts: Sequence[ImageDraft],
         request: GenerationRequest,
         *,
-        keep_filename: bool,
         on_partial: OnPartial | None = None,
     ) -> Running:
         """Begin the life of drafts that one call makes, and return once their rows are committed.
 
-        It goes on in a task of its own: cancelling this call leaves it running. With `keep_filename` the drafts'
-        file names stay; otherwise their extension follows the bytes. Early views go to `on_partial` if the
+        It goes on in a task of its own: cancelling this call leaves it running. Early views go to `on_partial` if the
         generator has them. Raises what `ImageService.create` says is raised before anything is paid, and
         IdempotencyKeyTakenError.
         """
@@ -129,7 +128,7 @@ class GenerationRunner:
                 f"All {self._max_in_flight} places for generations are taken; nothing was begun: try again later."
             )
         recorded: asyncio.Future[tuple[Image, ...]] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._live(drafts, request, keep_filename, on_partial, recorded))
+        task = asyncio.create_task(self._live(drafts, request, on_partial, recorded))
         self._tasks.add(task)
         self._running.update({draft.guid: task for draft in drafts})
         task.add_done_callback(partial(self._done, drafts))
@@ -145,7 +144,7 @@ class GenerationRunner:
         Called every fraction of a lease. Raises DBConnectionError while the database is away.
         """
         if self._tasks or self._finisher.unrecorded:
-            await self._recovery.renew_leases(*self.lease())
+            await self._recovery.renew_leases(self._owner, self.lease().expires_at)
         await self._finisher.catch_up()
 
     def begin_drain(self, timeout_s: float) -> None:
@@ -180,7 +179,6 @@ class GenerationRunner:
         self,
         drafts: Sequence[ImageDraft],
         request: GenerationRequest,
-        keep_filename: bool,
         on_partial: OnPartial | None,
         recorded: asyncio.Future[tuple[Image, ...]],
     ) -> tuple[Ready, ...]:
@@ -192,7 +190,7 @@ class GenerationRunner:
             landing.arrived(sum(len(picture.data) for picture in made))
             for surplus in made[len(drafts) :]:
                 await self._finisher.keep_surplus(drafts[0], surplus)
-            return await self._finish_all(drafts, images, made, keep_filename)
+            return await self._finish_all(drafts, images, made)
 
     async def _make(
         self, drafts: Sequence[ImageDraft], request: GenerationRequest, on_partial: OnPartial | None, landing: Landing
@@ -213,14 +211,13 @@ class GenerationRunner:
         drafts: Sequence[ImageDraft],
         images: Sequence[Image],
         made: Sequence[GeneratedImage],
-        keep_filename: bool,
     ) -> tuple[Ready, ...]:
         """Take each picture to its end, whatever becomes of the others; raises the first error if none is ready."""
         ready: list[Ready] = []
         errors: list[PixyProxyException] = []
         for draft, image, picture in zip_longest(drafts, images, made[: len(drafts)]):
             try:
-                ready.append(await self._finisher.finish(draft, image, picture, keep_filename))
+                ready.append(await self._finisher.finish(draft, image, picture))
             except PixyProxyException as error:
                 logger.error("image %s of a generation is not ready: %s", draft.guid, type(error).__name__)
                 errors.append(error)

@@ -1,4 +1,4 @@
-"""The sidecar: a JSON document beside the bytes from which the record of an image can be made again."""
+"""The sidecar: a JSON document beside the bytes, from which the row of an image can be rebuilt."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import Image, ImageResult, Picture, Status, Visibility
+from pixyproxy.domain.image import Image, ImageRequest, ImageResult, Picture, Status, Visibility
 
 VERSION = 1
 
@@ -15,7 +15,7 @@ _Guid = Annotated[str, Field(pattern="^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}
 
 
 class _Sidecar(BaseModel):
-    """What a sidecar must hold; later versions may hold more."""
+    """The fields of a sidecar; later versions may add more."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -37,94 +37,78 @@ class _Sidecar(BaseModel):
     parameters: dict[str, Any]
     revised_prompt: str | None
     usage: dict[str, Any] | None
-    # Sidecars that were written before there were edits and batches do not have these.
+    # Sidecars written before edits and batches existed do not have these.
     derived_from: list[_Guid] = []
     batch: _Guid | None = None
     reported: dict[str, Any] | None = None
 
 
-def sidecar_of(image: Image, result: ImageResult) -> dict[str, Any]:
-    """Everything that is known of an image when its bytes are stored, as JSON types; times in ISO 8601."""
+def sidecar_of(image: Image) -> dict[str, Any]:
+    """Return the sidecar of an image that has a result, as JSON types with times in ISO 8601.
+
+    Raises:
+        DataValidationError: if the image has no result.
+    """
+    request, result = image.request, image.result
+    if result is None:
+        raise DataValidationError("Only an image with a result has a sidecar.")
     return {
         "version": VERSION,
-        "guid": image.guid,
-        "filename": result.filename,
-        "prompt": image.prompt,
-        "tags": list(image.tags),
-        "author": image.author,
-        "visibility": image.visibility.value,
-        "created_at": image.created_at.isoformat(),
+        "guid": request.guid,
+        "filename": request.filename,
+        "prompt": request.prompt,
+        "tags": list(request.tags),
+        "author": request.author,
+        "visibility": request.visibility.value,
+        "created_at": request.created_at.isoformat(),
         "media_type": result.picture.media_type,
         "width": result.picture.width,
         "height": result.picture.height,
         "size_bytes": result.size_bytes,
         "sha256": result.sha256,
-        "generator": image.generator,
-        "model": result.model,
-        "parameters": dict(image.parameters),
+        "generator": request.generator,
+        "model": request.model,
+        "parameters": dict(request.parameters),
         "revised_prompt": result.revised_prompt,
         "usage": None if result.usage is None else dict(result.usage),
-        "derived_from": list(image.derived_from),
-        "batch": image.batch,
+        "derived_from": list(request.derived_from),
+        "batch": request.batch,
         "reported": None if result.reported is None else dict(result.reported),
     }
 
 
-def sidecar_of_ready(image: Image) -> dict[str, Any]:
-    """The sidecar of an image that is ready, as it is now; raises DataValidationError for any other."""
-    picture = Picture(image.media_type or "", image.width or 0, image.height or 0)
-    if image.size_bytes is None or image.sha256 is None:
-        raise DataValidationError("Only a ready image has a sidecar.")
-    return sidecar_of(
-        image,
-        ImageResult(
-            filename=image.filename,
-            picture=picture,
-            size_bytes=image.size_bytes,
-            sha256=image.sha256,
-            model=image.model,
-            revised_prompt=image.revised_prompt,
-            usage=image.usage,
-            reported=image.reported,
-        ),
-    )
-
-
-def result_of(sidecar: Mapping[str, Any]) -> ImageResult:
-    """What was made, read from a sidecar; raises DataValidationError if it is not one."""
-    return _result(_parse(sidecar))
-
-
 def image_of(sidecar: Mapping[str, Any]) -> Image:
-    """The ready image that a sidecar describes, without an id; raises DataValidationError if it is not one."""
+    """Return the ready image that a sidecar describes, without an id.
+
+    Raises:
+        DataValidationError: if it does not describe an image.
+    """
     parsed = _parse(sidecar)
-    result = _result(parsed)
     created_at: datetime = parsed.created_at.astimezone(UTC)
-    return Image(
-        id=0,
+    request = ImageRequest(
         guid=parsed.guid,
-        filename=result.filename,
+        filename=parsed.filename,
         prompt=parsed.prompt,
         tags=tuple(parsed.tags),
         author=parsed.author,
         visibility=parsed.visibility,
-        status=Status.READY,
-        created_at=created_at,
-        updated_at=created_at,
         generator=parsed.generator,
-        model=result.model,
+        model=parsed.model,
         parameters=parsed.parameters,
-        media_type=result.picture.media_type,
-        width=result.picture.width,
-        height=result.picture.height,
-        size_bytes=result.size_bytes,
-        sha256=result.sha256,
-        revised_prompt=result.revised_prompt,
-        usage=result.usage,
-        reported=result.reported,
+        created_at=created_at,
         derived_from=tuple(parsed.derived_from),
         batch=parsed.batch,
     )
+    return Image(0, request, Status.READY, updated_at=created_at, result=_result(parsed))
+
+
+def result_of(sidecar: Mapping[str, Any]) -> ImageResult:
+    """Return the result that a sidecar describes.
+
+    Raises:
+        DataValidationError: if it does not describe an image.
+    """
+    return _result(_parse(sidecar))
 
 
 def _parse(sidecar: Mapping[str, Any]) -> _Sidecar:
@@ -137,7 +121,6 @@ def _parse(sidecar: Mapping[str, Any]) -> _Sidecar:
 
 def _result(parsed: _Sidecar) -> ImageResult:
     return ImageResult(
-        filename=parsed.filename,
         picture=Picture(parsed.media_type, parsed.width, parsed.height),
         size_bytes=parsed.size_bytes,
         sha256=parsed.sha256,

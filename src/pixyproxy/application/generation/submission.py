@@ -20,15 +20,8 @@ from pixyproxy.domain.errors import (
     recreate_error,
 )
 from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.image import (
-    GenerationRequest,
-    IdempotencyClaim,
-    Image,
-    ImageDraft,
-    Status,
-    Visibility,
-    new_guid,
-)
+from pixyproxy.domain.generation import GenerationRequest, IdempotencyClaim, ImageDraft
+from pixyproxy.domain.image import Image, ImageRequest, Status, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
@@ -132,7 +125,6 @@ class Submitter:
                                 running = await self._generations.start(
                                     drafts,
                                     _request(order),
-                                    keep_filename=order.filename is not None,
                                     on_partial=on_partial,
                                 )
                         except IdempotencyKeyTakenError:
@@ -182,16 +174,16 @@ class Submitter:
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for another request: use a new key for a new picture."
             )
-        images = [image] if image.batch is None else list(await self._images.batch(image.batch))
+        images = [image] if image.request.batch is None else list(await self._images.batch(image.request.batch))
         if wait:
             images = [found for one in images if (found := await self._settled(one)) is not None]
-        made = tuple(one for one in images if one.error is None)
+        made = tuple(one for one in images if one.failure is None)
         if made:
             return GenerationOutcome(made, replayed=True)
-        failed = next((one for one in images if one.error is not None), None)
-        if failed is None or failed.error is None:
+        failed = next((one for one in images if one.failure is not None), None)
+        if failed is None or failed.failure is None:
             raise ImageNotFoundError("The image was deleted.", guid=image.guid)
-        error = recreate_error(failed.error.code, failed.error.message, failed.guid)
+        error = recreate_error(failed.failure.code, failed.failure.message, failed.guid)
         error.replayed = True
         # A store fails before anything is paid, and then there is no row, or afterwards.
         error.may_have_been_paid |= failed.status is Status.UNKNOWN or isinstance(error, BlobStoreError)
@@ -216,7 +208,7 @@ class Submitter:
         return image
 
     def _drafts(self, order: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
-        lease_owner, lease_expires_at = self._generations.lease()
+        lease = self._generations.lease()
         now = self._clock.now()
         guids = [new_guid() for _ in range(order.n)]
         wanted = order.options.get("output_format")
@@ -226,21 +218,22 @@ class Submitter:
             recorded["n"] = order.n
         return [
             ImageDraft(
-                guid=guid,
-                filename=order.filename or filename_for(order.prompt, guid, media_type),
-                prompt=order.prompt,
-                tags=tuple(order.tags or ()),
-                author=order.viewer,
-                visibility=order.visibility or Visibility.PUBLIC,
-                generator=self._generations.generator_name,
-                model=order.model,
-                parameters=recorded,
-                created_at=now,
-                lease_owner=lease_owner,
-                lease_expires_at=lease_expires_at,
-                claim=claim if guid == guids[0] else None,
-                derived_from=order.inputs.derived_from,
-                batch=guids[0] if order.n > 1 else None,
+                ImageRequest(
+                    guid=guid,
+                    filename=order.filename or filename_for(order.prompt, guid, media_type),
+                    prompt=order.prompt,
+                    tags=tuple(order.tags or ()),
+                    author=order.viewer,
+                    visibility=order.visibility or Visibility.PUBLIC,
+                    generator=self._generations.generator_name,
+                    model=order.model,
+                    parameters=recorded,
+                    created_at=now,
+                    derived_from=order.inputs.derived_from,
+                    batch=guids[0] if order.n > 1 else None,
+                ),
+                lease,
+                claim if guid == guids[0] else None,
             )
             for guid in guids
         ]

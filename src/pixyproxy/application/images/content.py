@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pixyproxy.domain.errors import BlobCorruptError, ImageNotReadyError
-from pixyproxy.domain.image import Image, Picture, Status
+from pixyproxy.domain.image import Image, ImageResult, Status
 from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ class ImageContent:
     """The bytes of a ready image that the viewer may see; nothing is opened before `read`."""
 
     image: Image
-    size: int
-    sha256: str
-    media_type: str
+    result: ImageResult
     _blobs: BlobStore
     _verified: Verified
 
@@ -65,17 +63,12 @@ class ImageContent:
         """
         if image.status is Status.GENERATING:
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
-        if image.size_bytes is None or image.sha256 is None or image.media_type is None:
+        if image.result is None:
             # Not a temporary state, but somebody may yet settle an unknown one: ask again much later.
             raise ImageNotReadyError(
                 f"The image has no content: its status is {image.status.value}.", guid=image.guid, retry_after_s=3600
             )
-        return cls(image, image.size_bytes, image.sha256, image.media_type, blobs, verified or Verified())
-
-    @property
-    def picture(self) -> Picture:
-        """What the bytes are."""
-        return Picture(self.media_type, self.image.width or 0, self.image.height or 0)
+        return cls(image, image.result, blobs, verified or Verified())
 
     async def read(self, start: int = 0, stop: int | None = None) -> BlobReader:
         """Open the bytes `start` up to `stop` (None: the end).
@@ -84,10 +77,10 @@ class ImageContent:
         recorded sha256, unless it was before and has not changed since: here, if it is one piece, or else before
         its last piece; BlobCorruptError is raised instead of handing that out.
         """
-        reader = await self._blobs.read(self.image.guid, size=self.size, start=start, stop=stop)
-        if start > 0 or (stop is not None and stop < self.size):
+        reader = await self._blobs.read(self.image.guid, size=self.result.size_bytes, start=start, stop=stop)
+        if start > 0 or (stop is not None and stop < self.result.size_bytes):
             return reader
-        if self._verified.knows(self.image.guid, self.sha256, reader.version):
+        if self._verified.knows(self.image.guid, self.result.sha256, reader.version):
             return reader
         checked = _CheckedReader(reader, self)
         try:
@@ -102,7 +95,7 @@ class ImageContent:
 
         Raises BlobStoreError if they are not there, or of another length; more is not checked.
         """
-        return await self._blobs.location(self.image.guid, size=self.size)
+        return await self._blobs.location(self.image.guid, size=self.result.size_bytes)
 
     async def read_whole(self) -> bytes:
         """All bytes, checked; raises what `read` raises."""
@@ -128,15 +121,15 @@ class _CheckedReader(BlobReader):
         else:
             await asyncio.to_thread(self._hash.update, piece)
         self._seen += len(piece)
-        if self._seen >= self._content.size:
+        if self._seen >= self._content.result.size_bytes:
             self._judge()
 
     def _judge(self) -> None:
         content = self._content
-        if self._hash.hexdigest() != content.sha256:
+        if self._hash.hexdigest() != content.result.sha256:
             logger.critical("THE STORED BYTES OF IMAGE %s ARE NOT THOSE THAT WERE RECORDED", content.image.guid)
             raise BlobCorruptError("The stored picture is damaged.", guid=content.image.guid)
-        content._verified.add(content.image.guid, content.sha256, self.version)
+        content._verified.add(content.image.guid, content.result.sha256, self.version)
 
     async def __anext__(self) -> bytes:
         piece = await self._reader.__anext__()

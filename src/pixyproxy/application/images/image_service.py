@@ -4,7 +4,7 @@ import logging
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
-from pixyproxy.application.generation.sidecar import sidecar_of_ready
+from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import GenerationOutcome, Submission, Submitter
 from pixyproxy.application.images.content import ImageContent, Verified
 from pixyproxy.domain import access
@@ -162,7 +162,7 @@ class ImageService:
         image = await self._images.update(image.guid, changes, self._clock.now())
         if image.status is Status.READY:
             try:
-                await self._blobs.replace_sidecar(image.guid, sidecar_of_ready(image))
+                await self._blobs.replace_sidecar(image.guid, sidecar_of(image))
             except BlobStoreError as error:
                 # The row is what counts; only a database rebuilt from the sidecars would not know of the change.
                 logger.error("the sidecar of image %s could not be brought up to date: %s", image.guid, error.message)

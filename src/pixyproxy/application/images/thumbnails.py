@@ -39,7 +39,7 @@ class Thumbnail:
     @property
     def filename(self) -> str:
         """The file name of the image, with the extension of the thumbnail."""
-        stem = self.image.filename.rpartition(".")[0] or self.image.filename
+        stem = self.image.request.filename.rpartition(".")[0] or self.image.request.filename
         return f"{stem}.{_EXTENSIONS[self.media_type]}"
 
     async def read(self) -> bytes:
@@ -74,7 +74,7 @@ class Thumbnails:
         size = validate(GetThumbnail, data).size
         content = await self._images.open_content(viewer, guid, by_link=by_link)
         # By what the bytes are: those of a GUID may have been others once.
-        tag = f"{content.sha256[:32]}-{size}.{_EXTENSIONS[media_type]}"
+        tag = f"{content.result.sha256[:32]}-{size}.{_EXTENSIONS[media_type]}"
         return Thumbnail(content.image, media_type, tag, content, size, self)
 
     async def bytes_of(self, thumbnail: Thumbnail, content: ImageContent, size: int) -> bytes:

@@ -45,6 +45,6 @@ class Rebuilder:
     async def _described(self, guid: str) -> Image:
         image = image_of(await self._blobs.read_sidecar(guid))
         size = (await self._stored.sizes([guid])).get(guid)
-        if image.guid != guid or size != image.size_bytes:
+        if image.guid != guid or image.result is None or size != image.result.size_bytes:
             raise BlobCorruptError("The sidecar describes other bytes.")
         return image

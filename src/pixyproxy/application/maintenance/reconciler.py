@@ -189,7 +189,7 @@ class Reconciler:
         last = 0
         while rows := await self._recovery.walk(last, BATCH):
             last = rows[-1].id
-            ready = {row.guid: row.size_bytes for row in rows if row.status is Status.READY}
+            ready = {row.guid: row.result and row.result.size_bytes for row in rows if row.status is Status.READY}
             sizes = await self._stored.sizes(list(ready)) if ready else {}
             for guid, size in ready.items():
                 if guid not in sizes:

@@ -49,7 +49,7 @@ class Verifier:
                 yield task.result()
 
     async def _verify(self, image: Image) -> Verified:
-        size, sha256 = image.size_bytes or 0, image.sha256 or ""
+        size, sha256 = (0, "") if image.result is None else (image.result.size_bytes, image.result.sha256)
         problem = None
         try:
             await self._stored.verify(image.guid, size=size, sha256=sha256)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.application.images.content import ImageContent
 from pixyproxy.containers import build_container, opened
 from pixyproxy.settings import load_settings
 
@@ -46,17 +45,14 @@ async def _generate(request: dict[str, object], output: Path | None) -> None:
         with shown.of_steps() as progress:
             progress.add_task(f"{container.generator().name} is drawing", total=None)
             image = (await images.create(None, request)).image
-        typer.echo(f"{image.guid}  {image.filename}  {image.width}x{image.height}  {image.size_bytes} bytes")
+        content = images.content_of(image)
+        picture, size = content.result.picture, content.result.size_bytes
+        typer.echo(f"{image.guid}  {image.request.filename}  {picture.width}x{picture.height}  {size} bytes")
         if output is not None:
-            data = await _bytes_of(await images.open_content(None, image.guid))
+            data = await content.read_whole()
             try:
                 await asyncio.to_thread(output.write_bytes, data)
             except OSError as error:
                 typer.echo(f"cannot write {output}: {error.strerror}; the image is stored as {image.guid}", err=True)
                 raise typer.Exit(1) from error
             typer.echo(f"written to {output}")
-
-
-async def _bytes_of(content: ImageContent) -> bytes:
-    async with await content.read() as reader:
-        return b"".join([reader.first, *[piece async for piece in reader]])

@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.openai.models import read_models
 from pixyproxy.domain.errors import GeneratorUnavailableError
-from pixyproxy.domain.image import GeneratorModel
+from pixyproxy.domain.generation import GeneratorModel
 
 
 def listing(*entries: object) -> bytes:

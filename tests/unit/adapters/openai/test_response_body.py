@@ -10,7 +10,7 @@ from pixyproxy.adapters.openai.events import Event
 from pixyproxy.adapters.openai.response_body import MAX_PICTURES, Made, parse_answer
 from pixyproxy.adapters.openai.stream import Told, read_event
 from pixyproxy.domain.errors import GeneratorResponseError
-from pixyproxy.domain.image import PartialImage
+from pixyproxy.domain.generation import PartialImage
 
 ONE, TWO = (base64.b64encode(text).decode() for text in (b"picture one", b"picture two"))
 

@@ -16,7 +16,8 @@ from pixyproxy.adapters.sketch import image_generator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sketch.image_generator import draw as draw_picture
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorRequestError, GeneratorUnavailableError
-from pixyproxy.domain.image import EditSource, GenerationRequest, PartialImage, Picture
+from pixyproxy.domain.generation import EditSource, GenerationRequest, PartialImage
+from pixyproxy.domain.image import Picture
 
 
 @pytest.fixture

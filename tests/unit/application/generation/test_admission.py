@@ -11,7 +11,7 @@ from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRe
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.generation.admission import UNKNOWN_BYTES, ByteBudget, Landing
 from pixyproxy.domain.errors import GeneratorResponseError, PixyProxyException
-from pixyproxy.domain.image import GeneratedImage, GenerationRequest
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
 

@@ -11,7 +11,8 @@ from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRe
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import Image, ImageDraft, ImageResult, Status
+from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.image import Image, ImageResult, Status
 from tests.fixtures import core
 from tests.unit.application.images.test_image_service import House, content_of, house, only_image
 from tests.unit.application.maintenance.test_reconciler import Ruin, ruin
@@ -95,7 +96,7 @@ async def test_an_image_that_is_ready_stays_so_when_a_fault_follows(
     with pytest.raises(errors.PixyProxyException, match="is ready") as raised:
         await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
     image = await only_image(house)
-    assert (image.status, image.error) == (Status.READY, None)
+    assert (image.status, image.failure) == (Status.READY, None)
     assert (raised.value.guid, raised.value.code) == (image.guid, "internal-error")
     assert raised.value.may_have_been_paid
     assert faults(caplog) == [fault]

@@ -6,7 +6,7 @@ import pytest
 
 from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.domain.errors import GeneratorUnavailableError, ModelNotFoundError
-from pixyproxy.domain.image import GeneratorModel
+from pixyproxy.domain.generation import GeneratorModel
 from tests.fixtures.core import ScriptedGenerator
 
 OLD = GeneratorModel("old", shutdown_date="2027-01-31", is_default=True)

@@ -9,10 +9,10 @@ from pixyproxy.adapters.memory.blob_store import MemoryBlobReader, MemoryBlobSto
 from pixyproxy.application.images import content as content_module
 from pixyproxy.application.images.content import ImageContent, Verified
 from pixyproxy.domain.errors import BlobCorruptError
-from pixyproxy.domain.image import Image, new_guid
+from pixyproxy.domain.image import new_guid
 from pixyproxy.ports.blob_store import BlobReader
 from tests.conformance.contracts.blob_store import LARGE, read_all
-from tests.conformance.contracts.image_repository import make_draft
+from tests.fixtures.images import make_image
 
 
 class Store(MemoryBlobStore):
@@ -47,9 +47,8 @@ def sums(monkeypatch: pytest.MonkeyPatch) -> Sums:
 
 
 def content_of(data: bytes, store: Store, verified: Verified) -> ImageContent:
-    image: Image = make_draft().recorded(1)
-    sha256 = hashlib.new("sha256", data).hexdigest()
-    return ImageContent(image, len(data), sha256, "image/png", store, verified)
+    image = make_image(size_bytes=len(data), sha256=hashlib.new("sha256", data).hexdigest())
+    return ImageContent.of(image, store, verified)
 
 
 @pytest.mark.parametrize("data", [b"a duck", LARGE], ids=["one piece", "pieces"])
@@ -109,9 +108,7 @@ async def test_without_a_memory_all_is_hashed(sums: Sums) -> None:
     store = Store(b"a duck")
     content = content_of(b"a duck", store, Verified())
     for _ in range(2):
-        image = content.image
-        fresh = ImageContent(image, content.size, content.sha256, content.media_type, store, Verified())
-        await read_all(await fresh.read())
+        await read_all(await ImageContent.of(content.image, store, Verified()).read())
     assert sums.begun == 2
 
 

@@ -14,7 +14,8 @@ from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import GeneratedImage, Image, Status, Visibility, new_guid
+from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.image import Image, Status, Visibility, new_guid
 from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
 
 
@@ -89,18 +90,26 @@ async def test_a_created_image_is_recorded_stored_and_found(house: House) -> Non
         house, "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
     )
     assert image.status is Status.READY
-    assert (image.prompt, image.tags, image.author, image.visibility) == (
+    assert (image.request.prompt, image.request.tags, image.request.author, image.request.visibility) == (
         "A rubber duck ",
         ("duck",),
         "alice",
         Visibility.PUBLIC,
     )
-    assert (image.media_type, image.width, image.height) == ("image/png", 640, 480)
-    assert image.sha256 == hashlib.sha256(PNG).hexdigest()
-    assert (image.size_bytes, image.model, image.generator) == (len(PNG), "scripted-1", "scripted")
-    assert image.parameters == {"size": "640x480"}
-    assert image.filename == f"a-rubber-duck-{image.guid[:8]}.png"
-    assert image.updated_at > image.created_at
+    assert (image.result.picture.media_type, image.result.picture.width, image.result.picture.height) == (
+        "image/png",
+        640,
+        480,
+    )
+    assert image.result.sha256 == hashlib.sha256(PNG).hexdigest()
+    assert (image.result.size_bytes, image.request.model, image.request.generator) == (
+        len(PNG),
+        "scripted-1",
+        "scripted",
+    )
+    assert image.request.parameters == {"size": "640x480"}
+    assert image.request.filename == f"a-rubber-duck-{image.guid[:8]}.png"
+    assert image.updated_at > image.request.created_at
     [request] = house.generator.requests
     assert (request.prompt, request.model, request.options) == ("A rubber duck ", "wanted", {"size": "640x480"})
     assert await house.service.get(None, image.guid) == image
@@ -111,14 +120,20 @@ async def test_a_created_image_is_recorded_stored_and_found(house: House) -> Non
 async def test_the_sidecar_describes_the_image(house: House) -> None:
     image = await create(house, "alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
     sidecar = await house.blobs.read_sidecar(image.guid)
-    for name in ("guid", "prompt", "author", "model", "sha256", "size_bytes", "filename", "width", "generator"):
-        assert sidecar[name] == getattr(image, name), name
+    assert image.result is not None
+    for part, names in (
+        (image.request, ("guid", "prompt", "author", "model", "filename", "generator")),
+        (image.result, ("sha256", "size_bytes")),
+        (image.result.picture, ("media_type", "width", "height")),
+    ):
+        for name in names:
+            assert sidecar[name] == getattr(part, name), name
     assert (sidecar["visibility"], sidecar["tags"], sidecar["usage"]) == ("private", ["a"], {"total_tokens": 3})
 
 
 async def test_a_file_name_that_was_given_stays(house: House) -> None:
     image = await create(house, None, {"prompt": "duck", "filename": "mine.jpeg"})
-    assert image.filename == "mine.jpeg"
+    assert image.request.filename == "mine.jpeg"
 
 
 async def test_invalid_input_reaches_nothing(house: House) -> None:
@@ -178,8 +193,8 @@ async def test_a_failure_is_recorded_in_the_generators_words(
         await create(house, "alice", {"prompt": "duck"})
     image = await only_image(house)
     assert image.status is status
-    assert image.error is not None
-    assert (image.error.code, image.error.message) == (error.code, error.message)
+    assert image.failure is not None
+    assert (image.failure.code, image.failure.message) == (error.code, error.message)
     assert caught.value.guid == image.guid
     assert caught.value.retry_after_s == error.retry_after_s
     with pytest.raises(errors.ImageNotReadyError):
@@ -319,7 +334,11 @@ async def test_the_author_changes_and_deletes(house: House) -> None:
     changed = await house.service.update(
         "alice", image.guid, {"tags": ["New "], "visibility": "private", "filename": "x.png"}
     )
-    assert (changed.tags, changed.visibility, changed.filename) == (("new",), Visibility.PRIVATE, "x.png")
+    assert (changed.request.tags, changed.request.visibility, changed.request.filename) == (
+        ("new",),
+        Visibility.PRIVATE,
+        "x.png",
+    )
     assert changed.updated_at > image.updated_at
     assert await house.service.update("alice", image.guid, {}) == changed
     await house.service.delete("alice", image.guid)
@@ -344,7 +363,7 @@ async def test_a_change_reaches_the_sidecar(house: House) -> None:
     await house.service.update("alice", image.guid, {"visibility": "private", "tags": ["b"], "filename": "b.png"})
     sidecar = await house.blobs.read_sidecar(image.guid)
     assert (sidecar["visibility"], sidecar["tags"], sidecar["filename"]) == ("private", ["b"], "b.png")
-    assert sidecar["sha256"] == image.sha256
+    assert sidecar["sha256"] == image.result.sha256
 
 
 async def test_others_change_and_delete_nothing(house: House) -> None:

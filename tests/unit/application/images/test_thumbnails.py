@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,8 +15,10 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import MAX_QUEUED, Placeholders
 from pixyproxy.application.images.thumbnails import Thumbnails
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import GeneratedImage, Image
+from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.image import Image
 from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
+from tests.fixtures.images import alter
 from tests.fixtures.scaler import ScriptedScaler
 
 
@@ -78,7 +80,7 @@ async def test_each_size_and_format_is_another(house: House) -> None:
     assert [await thumbnail.read() for thumbnail in opened] == [b"%d %s" % (s, kind.encode()) for s, kind in asked]
     assert len({thumbnail.tag for thumbnail in opened}) == 3
     assert [thumbnail.filename.rpartition(".")[2] for thumbnail in opened] == ["webp", "jpg", "webp"]
-    assert opened[0].filename.rpartition(".")[0] == image.filename.rpartition(".")[0]
+    assert opened[0].filename.rpartition(".")[0] == image.request.filename.rpartition(".")[0]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ async def test_other_bytes_of_the_same_image_have_another_thumbnail(house: House
     """As after a picture was brought back by hand."""
     image = await house.image()
     first = await house.thumbnails.open("alice", image.guid, {}, "image/webp")
-    house.images._storage.images[image.guid] = replace(image, sha256="0" * 64)
+    house.images._storage.images[image.guid] = alter(image, sha256="0" * 64)
     assert (await house.thumbnails.open("alice", image.guid, {}, "image/webp")).tag != first.tag
 
 

@@ -21,16 +21,8 @@ from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import (
-    Failure,
-    Image,
-    ImageDraft,
-    ImageResult,
-    Picture,
-    Status,
-    Visibility,
-    new_guid,
-)
+from pixyproxy.domain.generation import ImageDraft, Lease
+from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
 
 DATA = b"\x89PNG a picture"
 LEASE_S = 60.0
@@ -54,25 +46,26 @@ class Ruin:
         now = self.clock.now()
         return await self.images.add(
             ImageDraft(
-                guid=guid or new_guid(),
-                filename="duck.png",
-                prompt="duck",
-                tags=("a",),
-                author="alice",
-                visibility=Visibility.PRIVATE,
-                generator="sketch",
-                model=None,
-                parameters={},
-                created_at=now,
-                lease_owner="gone",
-                lease_expires_at=now + timedelta(seconds=lease_s),
+                ImageRequest(
+                    guid=guid or new_guid(),
+                    filename="duck.png",
+                    prompt="duck",
+                    tags=("a",),
+                    author="alice",
+                    visibility=Visibility.PRIVATE,
+                    generator="sketch",
+                    model=None,
+                    parameters={},
+                    created_at=now,
+                ),
+                Lease("gone", now + timedelta(seconds=lease_s)),
             )
         )
 
     async def store(self, image: Image, data: bytes = DATA, *, aside: bool = False) -> ImageResult:
         result = result_for(data)
         put = self.blobs.rescue if aside else self.blobs.put
-        await put(image.guid, data, sidecar_of(image, result))
+        await put(image.guid, data, sidecar_of(image.finished(result, self.clock.now())))
         return result
 
     async def ready(self) -> Image:
@@ -94,9 +87,8 @@ class Ruin:
 
 
 def result_for(data: bytes) -> ImageResult:
-    return ImageResult(
-        "duck.png", Picture("image/png", 2, 1), len(data), hashlib.sha256(data).hexdigest(), "m-1", None, {"n": 1}
-    )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return ImageResult(Picture("image/png", 2, 1), len(data), sha256, "m-1", usage={"n": 1})
 
 
 @pytest.fixture
@@ -130,7 +122,12 @@ async def test_whole_bytes_are_adopted(ruin: Ruin) -> None:
     assert (await ruin.images.get(image.guid)).status is Status.GENERATING
     assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
     ready = await ruin.images.get(image.guid)
-    assert (ready.status, ready.sha256, ready.model, ready.usage) == (Status.READY, result.sha256, "m-1", {"n": 1})
+    assert (ready.status, ready.result.sha256, ready.request.model, ready.result.usage) == (
+        Status.READY,
+        result.sha256,
+        "m-1",
+        {"n": 1},
+    )
     assert await ruin.tidy() == []
 
 
@@ -140,8 +137,8 @@ async def test_a_row_without_bytes_becomes_unknown(ruin: Ruin) -> None:
     assert [finding.action for finding in await ruin.tidy()] == [Action.SETTLE]
     settled = await ruin.images.get(image.guid)
     assert settled.status is Status.UNKNOWN
-    assert settled.error is not None
-    assert settled.error.code == errors.GenerationInterruptedError.code
+    assert settled.failure is not None
+    assert settled.failure.code == errors.GenerationInterruptedError.code
     assert await ruin.tidy() == []
 
 
@@ -159,7 +156,7 @@ async def test_bytes_of_a_row_that_gave_up_are_adopted(ruin: Ruin, status: Statu
     await ruin.images.mark_failed(image.guid, status, Failure("x", "y"), ruin.clock.now())
     assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
     ready = await ruin.images.get(image.guid)
-    assert (ready.status, ready.error) == (Status.READY, None)
+    assert (ready.status, ready.failure) == (Status.READY, None)
 
 
 @pytest.mark.parametrize("settled", [False, True])

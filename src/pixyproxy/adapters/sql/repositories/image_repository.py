@@ -10,7 +10,8 @@ from pixyproxy.adapters.sql.repositories import images
 from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
 from pixyproxy.domain.errors import ConstraintViolationError
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
+from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
 

@@ -1,37 +1,32 @@
 """The transactions of the image repositories, written once for every SQL server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, pairwise
 from typing import Any
 
 from pixyproxy.adapters.sql.mapping import (
     IMAGE_COLUMNS,
+    INSERT_IMAGE,
     SELECT_IMAGE,
-    claim_parameters,
-    draft_parameters,
+    changeable_values,
+    claim_values,
     guid_key,
-    result_parameters,
+    new_row,
+    result_values,
     to_image,
-    to_json,
     to_time,
 )
 from pixyproxy.adapters.sql.search.id_range import mark_stragglers
 from pixyproxy.adapters.sql.search.index_rows import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters.sql.session import Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageDraft, ImageResult, Status
-from pixyproxy.domain.search_terms import fold
+from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 
 _BY_GUID = "FROM images WHERE images.guid = :guid"
 _BY_GUIDS = "FROM images WHERE images.guid IN "
-_INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
-    created_at, updated_at, generator, model, parameters, lease_owner, lease_expires_at,
-    idempotency_caller, idempotency_key, request_fingerprint, derived_from, batch)
-    VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
-    :created_at, :updated_at, :generator, :model, :parameters, :lease_owner, :lease_expires_at,
-    :idempotency_caller, :idempotency_key, :request_fingerprint, :derived_from, :batch)"""
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
@@ -125,7 +120,7 @@ def batch(session: Session, guid: str) -> tuple[Image, ...]:
 def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:
     """Insert the images of several batches and the rows by which they are found."""
     images = _add_all(session, [draft for drafts in batches for draft in drafts])
-    mark_stragglers(session, [(image.id, image.created_at) for image in images])
+    mark_stragglers(session, [(image.id, image.request.created_at) for image in images])
     rest = iter(images)
     return [tuple(islice(rest, len(drafts))) for drafts in batches]
 
@@ -151,7 +146,7 @@ def finish(session: Session, finished: Sequence[Finished]) -> list[bool]:
     Done a second time it changes nothing.
     """
     each = [
-        _finished_parameters(one.begun.guid, one.result, one.now) | {"begun": to_time(one.begun.updated_at)}
+        _finished_values(one.begun.finished(one.result, one.now)) | {"begun": to_time(one.begun.updated_at)}
         for one in finished
     ]
     return [bool(count) for count in session.change_each(_FINISH, each)]
@@ -162,7 +157,7 @@ def mark_ready(session: Session, guid: str, result: ImageResult, now: datetime) 
     image = _get_locked(session, guid)
     finished = image.finished(result, now)
     if finished is not image:
-        session.change_later(_READY, _finished_parameters(guid, result, now))
+        session.change_later(_READY, _finished_values(finished))
     return finished
 
 
@@ -188,18 +183,11 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
 def update(session: Session, guid: str, changes: ImageChanges, now: datetime) -> Image:
     """Change the fields that are given."""
     image = _get_locked(session, guid)
-    filename = image.filename if changes.filename is None else changes.filename
-    tags = image.tags if changes.tags is None else changes.tags
-    values = {
-        "filename": filename,
-        "filename_folded": fold(filename),
-        "tags": to_json(tags),
-        "visibility": (changes.visibility or image.visibility).value,
-    }
-    session.change_later(_UPDATE, values | {"guid": guid_key(guid), "now": to_time(now)})
-    if tags != image.tags:
+    changed = image.changed(changes, now)
+    session.change_later(_UPDATE, changeable_values(changed.request) | {"guid": guid_key(guid), "now": to_time(now)})
+    if changed.request.tags != image.request.tags:
         session.change_later("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
-        insert_tags(session, image.id, tags)
+        insert_tags(session, image.id, changed.request.tags)
     return get(session, guid)
 
 
@@ -214,23 +202,24 @@ def delete(session: Session, guid: str) -> None:
         raise missing()
 
 
-def _finished_parameters(guid: str, result: ImageResult, now: datetime) -> dict[str, Any]:
-    return result_parameters(result) | {"guid": guid_key(guid), "now": to_time(now)}
+def _finished_values(image: Image) -> dict[str, Any]:
+    values = changeable_values(image.request) | result_values(image)
+    return values | {"guid": guid_key(image.guid), "now": to_time(image.updated_at)}
 
 
 def _add_all(session: Session, drafts: Sequence[ImageDraft]) -> list[Image]:
     # Where there are several, keys are claimed last: on MySQL, who waits for a claim to be committed bars the place in
     # its index where rows without a key go, and so would end in a deadlock with whoever holds it and inserts more.
     late = [draft for draft in drafts if draft.claim is not None and draft.claim.key is not None and len(drafts) > 1]
-    rows = [draft_parameters(replace(draft, claim=None) if draft in late else draft) for draft in drafts]
-    ids = session.insert_each(_INSERT, rows)
+    rows = [new_row(draft.recorded(0), draft.lease, None if draft in late else draft.claim) for draft in drafts]
+    ids = session.insert_each(INSERT_IMAGE, rows)
     images = [draft.recorded(image_id) for draft, image_id in zip(drafts, ids, strict=True)]
     for image in images:
-        insert_tags(session, image.id, image.tags)
-        insert_terms(session, image.id, image.prompt)
-        insert_sources(session, image.id, image.derived_from)
+        insert_tags(session, image.id, image.request.tags)
+        insert_terms(session, image.id, image.request.prompt)
+        insert_sources(session, image.id, image.request.derived_from)
     for draft in late:
-        session.change_later(_CLAIM, claim_parameters(draft) | {"guid": draft.guid})
+        session.change_later(_CLAIM, claim_values(draft.claim) | {"guid": draft.guid})
     return images
 
 

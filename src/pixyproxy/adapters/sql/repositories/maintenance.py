@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from pixyproxy.adapters.sql.mapping import SELECT_IMAGE, guid_key, image_parameters, to_image, to_time
+from pixyproxy.adapters.sql.mapping import INSERT_IMAGE, SELECT_IMAGE, guid_key, new_row, to_image, to_time
 from pixyproxy.adapters.sql.search.id_range import mark_stragglers
 from pixyproxy.adapters.sql.search.index_rows import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters.sql.session import Session
@@ -73,14 +73,6 @@ _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :m
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
     FROM (SELECT id, status, size_bytes FROM images WHERE id > :after_id ORDER BY id LIMIT :most) AS slice"""
-_INSERT = """INSERT INTO images (guid, filename, filename_folded, prompt, tags, author, visibility, status,
-    created_at, updated_at, generator, model, parameters, media_type, width, height, size_bytes, sha256,
-    revised_prompt, `usage`, error_code, error_message, derived_from, batch, reported,
-    placeholder)
-    VALUES (:guid, :filename, :filename_folded, :prompt, :tags, :author, :visibility, :status,
-    :created_at, :updated_at, :generator, :model, :parameters, :media_type, :width, :height, :size_bytes, :sha256,
-    :revised_prompt, :usage, :error_code, :error_message, :derived_from, :batch, :reported,
-    :placeholder)"""
 
 
 class Sum(NamedTuple):
@@ -179,11 +171,11 @@ class Restoration:
 
     def run(self, session: Session) -> bool:
         """Insert the image and the rows by which it is found; a guid that has a row violates a constraint."""
-        self._id = session.insert(_INSERT, image_parameters(self._image))
-        insert_tags(session, self._id, self._image.tags)
-        insert_terms(session, self._id, self._image.prompt)
-        insert_sources(session, self._id, self._image.derived_from)
-        mark_stragglers(session, [(self._id, self._image.created_at)])
+        self._id = session.insert(INSERT_IMAGE, new_row(self._image))
+        insert_tags(session, self._id, self._image.request.tags)
+        insert_terms(session, self._id, self._image.request.prompt)
+        insert_sources(session, self._id, self._image.request.derived_from)
+        mark_stragglers(session, [(self._id, self._image.request.created_at)])
         return True
 
     def reread(self, session: Session) -> bool | None:

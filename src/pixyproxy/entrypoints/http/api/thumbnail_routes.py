@@ -55,8 +55,8 @@ def build_thumbnail_router(thumbnails: Thumbnails, policy: AccessPolicy, signed_
 
 
 async def _response(request: Request, thumbnail: Thumbnail) -> Response:
-    have = Representation(etag=f'"{thumbnail.tag}"', last_modified=thumbnail.image.created_at, size=0)
-    public = thumbnail.image.visibility is Visibility.PUBLIC
+    have = Representation(etag=f'"{thumbnail.tag}"', last_modified=thumbnail.image.request.created_at, size=0)
+    public = thumbnail.image.request.visibility is Visibility.PUBLIC
     headers = {
         "ETag": have.etag,
         "Last-Modified": have.http_date,

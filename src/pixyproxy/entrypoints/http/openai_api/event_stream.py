@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import PartialImage
+from pixyproxy.domain.generation import PartialImage
 from pixyproxy.entrypoints.http.openai_api.error_body import document_of
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, error_event, partial_event
 from pixyproxy.ports.image_generator import OnPartial

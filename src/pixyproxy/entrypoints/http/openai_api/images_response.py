@@ -13,7 +13,8 @@ from pixyproxy.application.generation.submission import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import GeneratorModel, Image, PartialImage, Visibility
+from pixyproxy.domain.generation import GeneratorModel, PartialImage
+from pixyproxy.domain.image import Image, Picture, Visibility
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, Base64Response
@@ -46,7 +47,7 @@ class ImagesPresenter:
         first = created.images[0]
         document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
         document |= {name: value for name, value in _properties(first).items() if value != "auto"}
-        usage = sum_usage(image.usage for image in created.images)
+        usage = sum_usage(None if image.result is None else image.result.usage for image in created.images)
         if usage is not None:
             document["usage"] = usage
         # Put together by hand: there is nothing to escape in megabytes of base64.
@@ -71,7 +72,7 @@ class ImagesPresenter:
             "type": name,
             "created_at": int(image.updated_at.timestamp()),
             **_properties(image),
-            "usage": dict(image.usage or _NOTHING_USED),
+            "usage": dict((image.result and image.result.usage) or _NOTHING_USED),
             "guid": image.guid,
         }
         return _event(name, _with_base64(members, await encode(await self._bytes(image, created))))
@@ -79,7 +80,7 @@ class ImagesPresenter:
     def _url(self, request: Request, image: Image) -> str:
         """An address of this service: for good where anybody may see the image, else signed and for a while."""
         path = f"/image/{image.guid}/content"
-        if image.visibility is Visibility.PRIVATE or not self._policy.anonymous_may_read:
+        if image.request.visibility is Visibility.PRIVATE or not self._policy.anonymous_may_read:
             path = f"{path}?{self._content_links.query_for(image.guid)}"
         return self._links.absolute(request, path)
 
@@ -148,19 +149,21 @@ def present_models(models: Sequence[GeneratorModel]) -> dict[str, Any]:
 def _members(image: Image) -> dict[str, Any]:
     """What is told of each picture besides its bytes."""
     members: dict[str, Any] = {"guid": image.guid}
-    if image.revised_prompt is not None:
-        members["revised_prompt"] = image.revised_prompt
+    if image.result is not None and image.result.revised_prompt is not None:
+        members["revised_prompt"] = image.result.revised_prompt
     return members
 
 
 def _properties(image: Image) -> dict[str, str]:
     """How a picture was made: as the generator reports it, else as it was asked for; size and format as they are."""
-    reported = image.reported or {}
+    result = image.result
+    reported = (result and result.reported) or {}
+    picture = Picture("image/png", 0, 0) if result is None else result.picture
     return {
-        "size": f"{image.width}x{image.height}",
-        "quality": _text(reported.get("quality")) or _text(image.parameters.get("quality")) or "auto",
-        "background": _text(reported.get("background")) or _text(image.parameters.get("background")) or "auto",
-        "output_format": (image.media_type or "image/png").partition("/")[2].partition("+")[0],
+        "size": f"{picture.width}x{picture.height}",
+        "quality": _text(reported.get("quality")) or _text(image.request.parameters.get("quality")) or "auto",
+        "background": _text(reported.get("background")) or _text(image.request.parameters.get("background")) or "auto",
+        "output_format": picture.media_type.partition("/")[2].partition("+")[0],
     }
 
 

@@ -48,9 +48,9 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
 
     With `accel_prefix` the bytes are left to nginx, which finds them below that path (`X-Accel-Redirect`).
     """
-    image = content.image
-    have = Representation(etag=f'"{content.sha256}"', last_modified=image.created_at, size=content.size)
-    public = image.visibility is Visibility.PUBLIC
+    image, result = content.image, content.result
+    have = Representation(etag=f'"{result.sha256}"', last_modified=image.request.created_at, size=result.size_bytes)
+    public = image.request.visibility is Visibility.PUBLIC
     headers = {"ETag": have.etag, "Cache-Control": "public, max-age=3600" if public else "private, no-store"}
     conditions = joined_fields(request)
     outcome = failed_precondition(conditions, have)
@@ -63,10 +63,10 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
         "Last-Modified": have.http_date,
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
-        "Content-Disposition": content_disposition(image.filename),
-        "Content-Type": content.media_type,
+        "Content-Disposition": content_disposition(image.request.filename),
+        "Content-Type": result.picture.media_type,
     }
-    if content.media_type == "image/svg+xml":
+    if result.picture.media_type == "image/svg+xml":
         # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
         headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
     if request.scope["state"].get("head"):

@@ -46,33 +46,34 @@ def present_time(time: datetime) -> str:
 
 def present_image(image: Image, links: Links) -> dict[str, Any]:
     """`ImageDetail`: all of an image that may leave the service."""
+    result, picture = image.result, image.result and image.result.picture
     detail = {
         "guid": image.guid,
-        "filename": image.filename,
-        "prompt": image.prompt,
-        "tags": list(image.tags),
-        "author": image.author,
-        "visibility": image.visibility.value,
+        "filename": image.request.filename,
+        "prompt": image.request.prompt,
+        "tags": list(image.request.tags),
+        "author": image.request.author,
+        "visibility": image.request.visibility.value,
         "status": image.status.value,
-        "created_at": present_time(image.created_at),
+        "created_at": present_time(image.request.created_at),
         "updated_at": present_time(image.updated_at),
-        "media_type": image.media_type,
-        "width": image.width,
-        "height": image.height,
-        "size_bytes": image.size_bytes,
-        "sha256": image.sha256,
-        "generator": image.generator,
-        "model": image.model,
-        "parameters": dict(image.parameters),
-        "revised_prompt": image.revised_prompt,
-        "usage": None if image.usage is None else dict(image.usage),
-        "derived_from": list(image.derived_from),
+        "media_type": picture and picture.media_type,
+        "width": picture and picture.width,
+        "height": picture and picture.height,
+        "size_bytes": result and result.size_bytes,
+        "sha256": result and result.sha256,
+        "generator": image.request.generator,
+        "model": image.request.model,
+        "parameters": dict(image.request.parameters),
+        "revised_prompt": result and result.revised_prompt,
+        "usage": None if result is None or result.usage is None else dict(result.usage),
+        "derived_from": list(image.request.derived_from),
         "content_url": links.path(f"/image/{image.guid}/content"),
         "thumbnail_url": links.path(f"/image/{image.guid}/thumbnail"),
         "placeholder": image.placeholder,
     }
-    if image.error is not None:
-        detail["error"] = {"code": image.error.code, "message": image.error.message}
+    if image.failure is not None:
+        detail["error"] = {"code": image.failure.code, "message": image.failure.message}
     return detail
 
 

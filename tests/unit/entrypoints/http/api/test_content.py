@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.domain import errors
 from pixyproxy.domain.filename import filename_problem
-from pixyproxy.domain.image import GeneratedImage
+from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.entrypoints.http.representation.content_response import content_disposition
 from pixyproxy.ports.blob_store import BlobReader
 from tests.fixtures.core import PNG

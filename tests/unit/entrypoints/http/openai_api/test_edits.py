@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from pixyproxy.application.generation import edit_sources as inputs
-from pixyproxy.domain.image import EditSource, GeneratedImage, Visibility
+from pixyproxy.domain.generation import EditSource, GeneratedImage
+from pixyproxy.domain.image import Visibility
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
 
@@ -260,7 +261,7 @@ async def test_an_edit_is_streamed_under_names_of_its_own(app: HttpApp) -> None:
 async def test_a_private_edit_is_for_its_author(app: HttpApp) -> None:
     response = await edit(app, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
     image = await app.container.image_repository().get(response.json()["data"][0]["guid"])
-    assert (image.visibility, image.author) == (Visibility.PRIVATE, "alice")
+    assert (image.request.visibility, image.request.author) == (Visibility.PRIVATE, "alice")
 
 
 async def test_a_further_picture_given_twice_is_refused(app: HttpApp) -> None:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import GeneratedImage, Status
+from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.image import Status
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, HttpApp, basic, http_app
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.domain import errors
-from pixyproxy.domain.image import GeneratedImage, PartialImage
+from pixyproxy.domain.generation import GeneratedImage, PartialImage
 from pixyproxy.entrypoints.http.openai_api import event_stream
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from tests.fixtures.core import PNG
