@@ -386,7 +386,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _content(self, viewer: str | None, guid: str) -> bytes:
         async with await (await self.service.open_content(viewer, guid)).read() as reader:
-            return reader.first + b"".join([piece async for piece in reader])
+            return b"".join([piece async for piece in reader])
 
     @rule(viewer=VIEWERS, data=st.data(), tags=st.none() | TAGS, visibility=st.none() | VISIBILITY, named=st.booleans())
     def update(

@@ -26,7 +26,7 @@ async def test_the_use_cases_work_with_every_choice(repository: str, store: str,
         image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x64"})).image
         content = await container.image_service().open_content(None, image.guid)
         async with await content.read() as reader:
-            assert reader.first.startswith(b"\x89PNG")
+            assert (await anext(reader)).startswith(b"\x89PNG")
     on_disk = {path.suffix for path in tmp_path.rglob("*.*") if path.is_file()}
     assert (".sqlite3" in on_disk) == (repository == "sqlite")
     assert (".bin" in on_disk) == (store == "filesystem")

@@ -9,25 +9,32 @@ from pixyproxy.ports.resource import Resource
 
 
 class BlobReader(AsyncIterator[bytes]):
-    """The bytes of an opened blob, piece by piece; hold it in `async with`, or close it, to free what it holds.
+    """The bytes of an opened blob, piece by piece; use it in `async with`, or close it, to free its resources.
 
-    `first` is the first piece, already read (empty only for an empty range); iterating yields the pieces
-    after it. A blob that was opened is read to its end even if it is deleted meanwhile.
-
-    `version` tells the states of a blob apart: whatever is put or changed in its place after it was opened has another
-    one. None where such a change might not show.
+    No piece is empty; an empty range has none. A blob that was opened is read to its end even if it is deleted
+    or replaced meanwhile.
     """
 
-    first: bytes
-    version: Hashable = None
+    @property
+    def version(self) -> Hashable:
+        """A value that differs after every later change to the blob, or None if the store cannot tell.
+
+        An optional ability: without it the bytes are hashed on every delivery.
+        """
+        return None
 
     @abstractmethod
     async def __anext__(self) -> bytes:
-        """The next piece; raises BlobStoreError if it cannot be read whole."""
+        """Return the next piece.
+
+        Raises:
+            BlobCorruptError: the bytes end early.
+            BlobStoreError: they cannot be read.
+        """
 
     @abstractmethod
     async def close(self) -> None:
-        """Free what is held; closing twice does nothing."""
+        """Free all resources; closing twice does nothing."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,66 +46,86 @@ class BlobReader(AsyncIterator[bytes]):
 
 
 class BlobStore(Resource):
-    """Keeps the bytes of images, and beside each a sidecar: a JSON document that describes it.
+    """A store of the bytes of images, each with a sidecar: a JSON document that describes it.
 
-    Blobs are named by the GUID alone. Derivatives, which can be made anew from the bytes at any time, are kept apart
-    from them, each under a name of its own: up to 100 lower-case letters, digits and hyphens, a dot, and up to 10
-    letters. Every method raises BlobStoreError when the store cannot be
-    reached, and ValueError for a guid that is not in canonical form or a name that is not of this form.
+    Blobs are named by the GUID alone. Every method raises BlobStoreError when the store cannot be reached, and
+    ValueError for a GUID that is not in canonical form.
     """
 
     @abstractmethod
     async def check_writable(self) -> None:
         """Return if a picture could be stored now.
 
-        Raises BlobStoreFullError if there is not enough room, BlobStoreError if writing is impossible.
+        Raises:
+            BlobStoreFullError: there is not enough room.
+            BlobStoreError: writing is impossible.
         """
 
     @abstractmethod
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         """Store bytes and sidecar durably: they survive a crash of the machine once this returns.
 
-        A reader sees all of the old or all of the new, never a part. On any error nothing is visible
-        under the guid that was not before, no debris is left, and BlobStoreFullError (no space) or
-        BlobStoreError is raised.
+        A reader sees all of the old or all of the new, never a part. After an error everything under the GUID is
+        as it was before, and no partial file is left.
+
+        Raises:
+            BlobStoreFullError: no space is left.
+            BlobStoreError: another failure to write.
         """
 
     @abstractmethod
     async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
-        """Keep bytes that cannot be stored in their place, wherever there is room, and say where.
+        """Store bytes that cannot be stored in their place wherever there is room, and return the location.
 
-        They are not served under the guid. Raises BlobStoreError if no place takes them.
+        They are not served under the GUID, and nothing is overwritten.
+
+        Raises:
+            BlobStoreError: no place takes them.
         """
 
     @abstractmethod
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
-        """Open the bytes `start` up to (not including) `stop` (None: the end) of a blob `size` bytes long.
+        """Open the bytes `start` up to (not including) `stop` (None: the end) of a blob of `size` bytes.
 
-        Raises BlobMissingError if there are none, BlobCorruptError if their length is not `size`.
+        Raises:
+            BlobMissingError: there are no bytes.
+            BlobCorruptError: their length is not `size`.
+            ValueError: the range is not within `size`.
         """
 
-    @abstractmethod
     async def location(self, guid: str, *, size: int) -> str | None:
-        """Where a web server that shares the store finds the bytes of a blob `size` bytes long.
+        """Return the path, relative to the store's root, at which a web server finds the bytes of a blob.
 
-        A path relative to the store's root, of letters, digits, hyphens, dots and slashes; None for a store that has
-        no files. Raises what `read` raises for bytes that are missing or of another length.
+        An optional ability: None for a store without files. The path has letters, digits, hyphens, dots and slashes.
+
+        Raises:
+            BlobMissingError: there are no bytes.
+            BlobCorruptError: their length is not `size`.
         """
+        return None
 
     @abstractmethod
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
-        """The sidecar; raises BlobMissingError if there is none, BlobCorruptError if it is not a JSON object."""
+        """Return the sidecar.
+
+        Raises:
+            BlobMissingError: there is none.
+            BlobCorruptError: it is not a JSON object.
+        """
 
     @abstractmethod
     async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
-        """Put another sidecar beside stored bytes, durably, all or nothing; the bytes stay as they are.
+        """Store another sidecar beside stored bytes, durably and atomically; the bytes stay as they are.
 
-        Raises BlobMissingError if there are no bytes, BlobStoreFullError or BlobStoreError as `put` does.
+        Raises:
+            BlobMissingError: there are no bytes.
+            BlobStoreFullError: no space is left.
+            BlobStoreError: another failure to write.
         """
 
     @abstractmethod
     async def delete(self, guid: str) -> None:
-        """Remove bytes and sidecar durably, and all derivatives; what is not there is no error."""
+        """Remove bytes and sidecar durably; no error if there are none."""
 
     @abstractmethod
     async def put_derivative(self, guid: str, name: str, data: bytes) -> None:

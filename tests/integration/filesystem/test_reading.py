@@ -109,10 +109,10 @@ async def test_up_to_two_megabytes_are_one_piece_and_more_are_pieces_of_half_one
 ) -> None:
     await stored(store, calls, LARGE)
     async with await store.read(GUID, size=len(LARGE), stop=reader.WHOLE) as whole:
-        assert len(whole.first) == reader.WHOLE == 2 * 1024 * 1024
+        assert [len(piece) async for piece in whole] == [reader.WHOLE] == [2 * 1024 * 1024]
     calls.calls.clear()
     async with await store.read(GUID, size=len(LARGE)) as pieces:
-        sizes = [len(pieces.first)] + [len(piece) async for piece in pieces]
+        sizes = [len(piece) async for piece in pieces]
     assert set(sizes[:-1]) == {reader.PIECE} == {512 * 1024}
     assert sum(sizes) == len(LARGE)
     assert names(calls).count("open") == 1
@@ -123,7 +123,7 @@ async def test_the_file_is_closed_at_the_end_of_the_range(store: FilesystemBlobS
     before = open_files()
     pieces = await store.read(GUID, size=len(LARGE))
     assert open_files() == before + 1
-    assert b"".join([pieces.first, *[piece async for piece in pieces]]) == LARGE
+    assert b"".join([piece async for piece in pieces]) == LARGE
     assert open_files() == before
 
 
@@ -164,6 +164,7 @@ async def test_closing_while_a_thread_reads_waits_for_the_thread(tmp_path: Path)
     await store.open()
     await store.put(GUID, LARGE, {})
     pieces = await store.read(GUID, size=len(LARGE))
+    await anext(pieces)
     task = asyncio.create_task(anext(pieces))
     await asyncio.to_thread(calls.reading.wait, 20)
     task.cancel()
@@ -237,6 +238,7 @@ async def test_failing_reads(
 async def test_a_later_piece_that_cannot_be_read(store: FilesystemBlobStore, calls: FaultyCalls) -> None:
     await stored(store, calls, LARGE)
     async with await store.read(GUID, size=len(LARGE)) as pieces:
+        await anext(pieces)
         calls.fails = lambda call, n: errno.EIO if call.name == "pread" else None
         with pytest.raises(BlobStoreError, match="input/output"):
             await anext(pieces)
@@ -250,6 +252,7 @@ async def test_a_file_truncated_while_it_is_read_is_corrupt(
         (path,) = (tmp_path / "images").rglob("*.bin")
         with path.open("r+b") as file:
             file.truncate(reader.PIECE + 100)
+        await anext(pieces)
         with pytest.raises(BlobCorruptError):
             await anext(pieces)
 
@@ -270,6 +273,7 @@ async def test_short_reads_are_continued(tmp_path: Path) -> None:
 async def test_pieces_after_the_store_was_closed_are_an_error(store: FilesystemBlobStore, calls: FaultyCalls) -> None:
     await stored(store, calls, LARGE)
     async with await store.read(GUID, size=len(LARGE)) as pieces:
+        await anext(pieces)
         await store.close()
         with pytest.raises(BlobStoreError, match="closed"):
             await anext(pieces)

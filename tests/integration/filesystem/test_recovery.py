@@ -16,6 +16,7 @@ import pytest
 from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobCorruptError, BlobStoreError
+from tests.conformance.contracts.blob_store import read_all
 from tests.fixtures.filesystem.calls import Call
 from tests.fixtures.filesystem.maintenance import (
     ALWAYS,
@@ -173,7 +174,7 @@ async def test_a_rescue_folder_on_another_disk(harness: Harness) -> None:
         await recovery.open()
         assert await recovery.rescued() == {GUID}
         assert await recovery.adopt_rescued(GUID) is True
-        assert (await store.read(GUID, size=len(DATA))).first == DATA
+        assert await read_all(await store.read(GUID, size=len(DATA))) == DATA
         assert await store.read_sidecar(GUID) == SIDECAR
         assert list(rescue.iterdir()) == []
         await recovery.close()

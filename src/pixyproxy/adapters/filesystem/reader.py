@@ -40,8 +40,8 @@ class FileBlobReader(BlobReader):
         position: int = 0,
         stop: int = 0,
     ) -> None:
-        self.first = first
-        self.version = version
+        self._first = first
+        self._version = version
         self._calls = calls
         self._executor = executor
         self._file = file
@@ -49,7 +49,14 @@ class FileBlobReader(BlobReader):
         self._stop = stop
         self._reading: Future[bytes] | None = None
 
+    @property
+    def version(self) -> Hashable:
+        return self._version
+
     async def __anext__(self) -> bytes:
+        if self._first:
+            first, self._first = self._first, b""
+            return first
         if self._file is None:
             raise StopAsyncIteration
         length = min(PIECE, self._stop - self._position)
@@ -65,6 +72,7 @@ class FileBlobReader(BlobReader):
 
     async def close(self) -> None:
         """Close the file, once a thread that may still be reading it (after a cancellation) is done with it."""
+        self._first = b""
         file, self._file = self._file, None
         if file is not None:
             if self._reading is None:

@@ -1,5 +1,6 @@
 """The system calls the filesystem store makes, in one object, so that a test can make each of them fail."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -70,9 +71,11 @@ class SystemCalls:
 
         `OSError` with EOPNOTSUPP where the file system cannot tell.
         """
-        buffer = bytearray(length)
-        got = os.preadv(fd, [buffer], offset, NOWAIT)
-        return bytes(memoryview(buffer)[:got])
+        # A BytesIO is read into in place and hands its bytes out without a copy, unlike a bytearray.
+        buffer = io.BytesIO(bytes(length))
+        with buffer.getbuffer() as view:
+            got = os.preadv(fd, [view], offset, NOWAIT)
+        return buffer.getvalue() if got == length else buffer.getvalue()[:got]
 
     def statvfs(self, path: Path) -> os.statvfs_result:
         """statvfs(2): free blocks and inodes."""

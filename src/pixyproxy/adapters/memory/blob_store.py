@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError, ImageNotFoundError
@@ -22,16 +22,19 @@ Stored = tuple[bytes | None, str | None]
 class MemoryBlobReader(BlobReader):
     """A range of bytes in pieces."""
 
-    def __init__(self, data: bytes, version: int) -> None:
-        self.version = version
-        size = len(data) if len(data) <= _WHOLE else _PIECE
-        self.first = data[:size]
-        self._rest = data[size:]
+    def __init__(self, data: bytes, version: Hashable) -> None:
+        self._version = version
+        self._rest = data
+        self._piece_bytes = len(data) if len(data) <= _WHOLE else _PIECE
+
+    @property
+    def version(self) -> Hashable:
+        return self._version
 
     async def __anext__(self) -> bytes:
         if not self._rest:
             raise StopAsyncIteration
-        piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+        piece, self._rest = self._rest[: self._piece_bytes], self._rest[self._piece_bytes :]
         return piece
 
     async def close(self) -> None:
@@ -86,10 +89,6 @@ class MemoryBlobStore(BlobStore):
         if len(data) != size:
             raise BlobCorruptError("The stored picture does not have the length that was recorded.")
         return MemoryBlobReader(data[start:stop], self._version(guid, data))
-
-    async def location(self, guid: str, *, size: int) -> str | None:
-        check_guid(guid)
-        return None
 
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
         _, text = self._find(guid)

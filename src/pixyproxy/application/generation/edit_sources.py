@@ -126,7 +126,6 @@ class EditSourceReader:
         file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the inputs close it
         try:
             async with await content.read() as reader:
-                await asyncio.to_thread(file.write, reader.first)
                 async for piece in reader:
                     await asyncio.to_thread(file.write, piece)
         except BaseException:

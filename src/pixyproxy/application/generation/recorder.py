@@ -1,13 +1,12 @@
 """What becomes of a picture once it is made: durable bytes, then the row; and of one that is not made: the reason."""
 
-import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from pixyproxy.application.generation.sidecar import sidecar_of
+from pixyproxy.application.hashing import sha256_of
 from pixyproxy.domain.errors import (
     BlobStoreError,
     ConstraintViolationError,
@@ -27,9 +26,6 @@ from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.picture_inspector import PictureInspector
 
 logger = logging.getLogger(__name__)
-
-_SHORT = 64 * 1024
-"""Bytes up to which hashing takes less than the way to a thread and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +165,7 @@ class OutcomeRecorder:
         return ImageResult(
             picture=picture,
             size_bytes=len(made.data),
-            sha256=await _sha256(made.data),
+            sha256=await sha256_of(made.data),
             model=made.model or draft.request.model,
             revised_prompt=made.revised_prompt,
             usage=made.usage,
@@ -229,9 +225,3 @@ def _mark_paid(error: PixyProxyException, guid: str) -> None:
     """Say of an error that the picture it concerns was paid for."""
     error.guid = guid
     error.may_have_been_paid = True
-
-
-async def _sha256(data: bytes) -> str:
-    if len(data) <= _SHORT:
-        return hashlib.sha256(data).hexdigest()
-    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

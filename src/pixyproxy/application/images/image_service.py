@@ -6,7 +6,7 @@ from pixyproxy.application.commands import CreateImage, GenerateImages, SearchIm
 from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import GenerationOutcome, Submission, Submitter
-from pixyproxy.application.images.content import ImageContent, Verified
+from pixyproxy.application.images.content import ChecksumCache, ImageContent
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError, ImageNotReadyError
 from pixyproxy.domain.image import Image, ImageChanges, Status, parse_guid
@@ -36,7 +36,7 @@ class ImageService:
         self._orders = orders
         self._inputs = inputs
         self._clock = clock
-        self._verified = Verified()
+        self._checksums = ChecksumCache()
 
     async def create(
         self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
@@ -138,7 +138,7 @@ class ImageService:
 
     def content_of(self, image: Image) -> ImageContent:
         """The content of an image that was got before; raises ImageNotReadyError if it has none."""
-        return ImageContent.of(image, self._blobs, self._verified)
+        return ImageContent.of(image, self._blobs, self._checksums)
 
     async def update(self, viewer: str | None, guid: str, data: object) -> Image:
         """Change tags, visibility or file name; only the author may (see `access.require_author`).

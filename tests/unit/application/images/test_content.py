@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.memory.blob_store import MemoryBlobReader, MemoryBlobStore
 from pixyproxy.application.images import content as content_module
-from pixyproxy.application.images.content import ImageContent, Verified
+from pixyproxy.application.images.content import ChecksumCache, ImageContent
 from pixyproxy.domain.errors import BlobCorruptError
 from pixyproxy.domain.image import new_guid
 from pixyproxy.ports.blob_store import BlobReader
@@ -24,9 +24,7 @@ class Store(MemoryBlobStore):
         self.version: Hashable = 1
 
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
-        reader = MemoryBlobReader(self.data[start:stop], 0)
-        reader.version = self.version
-        return reader
+        return MemoryBlobReader(self.data[start:stop], self.version)
 
 
 class Sums:
@@ -46,15 +44,15 @@ def sums(monkeypatch: pytest.MonkeyPatch) -> Sums:
     return Sums(monkeypatch)
 
 
-def content_of(data: bytes, store: Store, verified: Verified) -> ImageContent:
+def content_of(data: bytes, store: Store, checksums: ChecksumCache) -> ImageContent:
     image = make_image(size_bytes=len(data), sha256=hashlib.new("sha256", data).hexdigest())
-    return ImageContent.of(image, store, verified)
+    return ImageContent.of(image, store, checksums)
 
 
 @pytest.mark.parametrize("data", [b"a duck", LARGE], ids=["one piece", "pieces"])
 async def test_what_was_found_right_is_hashed_once(data: bytes, sums: Sums) -> None:
-    store, verified = Store(data), Verified()
-    content = content_of(data, store, verified)
+    store, checksums = Store(data), ChecksumCache()
+    content = content_of(data, store, checksums)
     for _ in range(3):
         assert await read_all(await content.read()) == data
     assert sums.begun == 1
@@ -62,8 +60,8 @@ async def test_what_was_found_right_is_hashed_once(data: bytes, sums: Sums) -> N
 
 @pytest.mark.parametrize("data", [b"a duck", LARGE], ids=["one piece", "pieces"])
 async def test_a_change_is_noticed_by_the_version(data: bytes, sums: Sums) -> None:
-    store, verified = Store(data), Verified()
-    content = content_of(data, store, verified)
+    store, checksums = Store(data), ChecksumCache()
+    content = content_of(data, store, checksums)
     await read_all(await content.read())
     store.data, store.version = data[:-1] + b"?", 2
     for _ in range(2):
@@ -75,20 +73,20 @@ async def test_a_change_is_noticed_by_the_version(data: bytes, sums: Sums) -> No
 
 
 async def test_without_a_version_all_is_hashed(sums: Sums) -> None:
-    store, verified = Store(b"a duck"), Verified()
+    store, checksums = Store(b"a duck"), ChecksumCache()
     store.version = None
-    content = content_of(b"a duck", store, verified)
+    content = content_of(b"a duck", store, checksums)
     for _ in range(3):
         await read_all(await content.read())
     store.data = b"a dead"
     with pytest.raises(BlobCorruptError):
-        await content.read()
+        await content.read_whole()
     assert sums.begun == 4
 
 
 async def test_what_was_not_read_to_its_end_was_not_found_right(sums: Sums) -> None:
-    store, verified = Store(LARGE), Verified()
-    content = content_of(LARGE, store, verified)
+    store, checksums = Store(LARGE), ChecksumCache()
+    content = content_of(LARGE, store, checksums)
     async with await content.read() as reader:
         await anext(reader)
     await read_all(await content.read(0, len(LARGE) - 1))
@@ -98,29 +96,29 @@ async def test_what_was_not_read_to_its_end_was_not_found_right(sums: Sums) -> N
 
 
 async def test_another_sum_is_another_question(sums: Sums) -> None:
-    store, verified = Store(b"a duck"), Verified()
-    await read_all(await content_of(b"a duck", store, verified).read())
+    store, checksums = Store(b"a duck"), ChecksumCache()
+    await read_all(await content_of(b"a duck", store, checksums).read())
     with pytest.raises(BlobCorruptError):
-        await content_of(b"a swan", store, verified).read()
+        await content_of(b"a swan", store, checksums).read_whole()
 
 
 async def test_without_a_memory_all_is_hashed(sums: Sums) -> None:
     store = Store(b"a duck")
-    content = content_of(b"a duck", store, Verified())
+    content = content_of(b"a duck", store, ChecksumCache())
     for _ in range(2):
-        await read_all(await ImageContent.of(content.image, store, Verified()).read())
+        await read_all(await ImageContent.of(content.image, store, ChecksumCache()).read())
     assert sums.begun == 2
 
 
 def test_the_memory_is_bounded_and_forgets_what_was_not_asked_for_longest() -> None:
-    verified = Verified(size=3)
+    checksums = ChecksumCache(size=3)
     guids = [new_guid() for _ in range(4)]
     for guid in guids[:3]:
-        verified.add(guid, "sum", 1)
-    assert verified.knows(guids[0], "sum", 1)
-    verified.add(guids[3], "sum", 1)
-    assert [verified.knows(guid, "sum", 1) for guid in guids] == [True, False, True, True]
-    verified.add(guids[0], "sum", None)
-    assert not verified.knows(guids[0], "sum", None)
-    assert not verified.knows(guids[0], "other", 1)
-    assert not verified.knows(guids[0], "sum", 2)
+        checksums.add(guid, "sum", 1)
+    assert checksums.contains(guids[0], "sum", 1)
+    checksums.add(guids[3], "sum", 1)
+    assert [checksums.contains(guid, "sum", 1) for guid in guids] == [True, False, True, True]
+    checksums.add(guids[0], "sum", None)
+    assert not checksums.contains(guids[0], "sum", None)
+    assert not checksums.contains(guids[0], "other", 1)
+    assert not checksums.contains(guids[0], "sum", 2)

@@ -89,8 +89,7 @@ class ImagesPresenter:
         if (made := created.pictures.get(image.guid)) is not None:
             return made
         try:
-            async with await self._images.content_of(image).read() as reader:
-                return b"".join([reader.first, *[piece async for piece in reader]])
+            return await self._images.content_of(image).read_whole()
         except PixyProxyException as error:
             error.guid, error.may_have_been_paid = image.guid, True
             raise

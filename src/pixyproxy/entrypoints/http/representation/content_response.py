@@ -29,7 +29,8 @@ It takes this above Cache-Control, which is for everybody else, and does not han
 class PiecewiseResponse(Response):
     """A body that is read from the blob store piece by piece, as fast as the client takes it."""
 
-    def __init__(self, reader: BlobReader, length: int, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, first: bytes, reader: BlobReader, length: int, status: int, headers: dict[str, str]) -> None:
+        self._first = first
         self._reader = reader
         super().__init__(None, status, {**headers, "Content-Length": str(length)})
 
@@ -37,7 +38,7 @@ class PiecewiseResponse(Response):
         """Send the pieces; an error among them leaves the body short, which the client notices by its length."""
         async with self._reader as reader:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": reader.first, "more_body": True})
+            await send({"type": "http.response.body", "body": self._first, "more_body": True})
             async for piece in reader:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -92,10 +93,15 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
         status, (start, stop) = 206, wanted
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{have.size}"
     reader = await content.read(start, stop)
-    if len(reader.first) == stop - start:
+    try:
+        first = await anext(reader, b"")  # an error here still has an error response
+    except BaseException:
         await reader.close()
-        return Response(reader.first, status, headers)
-    return PiecewiseResponse(reader, stop - start, status, headers)
+        raise
+    if len(first) == stop - start:
+        await reader.close()
+        return Response(first, status, headers)
+    return PiecewiseResponse(first, reader, stop - start, status, headers)
 
 
 def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None) -> bool:

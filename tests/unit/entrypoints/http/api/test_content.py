@@ -213,8 +213,7 @@ class PiecesReader(BlobReader):
     def __init__(self, data: bytes, good: int) -> None:
         self._pieces = [data[i : i + 4] for i in range(0, len(data), 4)]
         self._good = good
-        self.first = self._pieces[0]
-        self._next = 1
+        self._next = 0
         self.closed = 0
 
     async def __anext__(self) -> bytes:
@@ -235,7 +234,7 @@ async def read_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch, good: in
 
     async def read(guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
         async with await original(app.blobs, guid, size=size, start=start, stop=stop) as whole:
-            readers.append(PiecesReader(whole.first, good))
+            readers.append(PiecesReader(b"".join([piece async for piece in whole]), good))
         return readers[-1]
 
     monkeypatch.setattr(app.blobs, "read", read)
@@ -269,6 +268,17 @@ async def test_a_stream_that_breaks_off_is_left_short(app: HttpApp, monkeypatch:
     assert "ERROR" in broken
     assert "BlobStoreError: the disk is gone" in broken
     assert f"REQUEST END GET {detail['content_url']} 200 8B" in end
+
+
+async def test_a_first_piece_that_cannot_be_read_is_an_error_response(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = await app.create()
+    readers = await read_in_pieces(app, monkeypatch, good=0)
+    answer = await app.client.get(detail["content_url"])
+    assert (answer.status_code, answer.json()["code"]) == (503, "blob-store-unavailable")
+    assert {"etag", "content-disposition"}.isdisjoint(answer.headers)
+    assert readers[0].closed == 1
 
 
 @pytest.mark.parametrize(
