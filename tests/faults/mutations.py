@@ -50,7 +50,9 @@ ROWS = {
 }
 RECORDS = {
     "_store",
-    "_record_failure",
+    "record_failure",
+    "_rescue",
+    "_mark_not_made",
     "_mark_failed",
     "mark_failed",
     "mark_ready",
@@ -116,9 +118,9 @@ def mutations(file: str) -> Iterator[Mutation]:
 
 def _is_step(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign):
-        # What is to be recorded later.
+        # A pending write.
         target = node.targets[0]
-        return isinstance(target, ast.Subscript) and ast.unparse(target.value) == "self.unrecorded"
+        return isinstance(target, ast.Subscript) and ast.unparse(target.value) == "self.pending_writes"
     if not isinstance(node, ast.Expr):
         return False
     call = node.value.value if isinstance(node.value, ast.Await) else node.value

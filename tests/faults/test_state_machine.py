@@ -33,7 +33,7 @@ from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepo
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
-from pixyproxy.application.generation.submission import GenerationOutcome
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.maintenance.findings import Finding
 from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.domain import errors
@@ -331,7 +331,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def keep_up(self) -> None:
-        self.run(self.generations.keep_up())
+        self.run(self.generations.maintain())
         for guid in self.gates:
             if guid in self.images:
                 self.images[guid]["lease"] = self.clock.time + timedelta(seconds=LEASE_S)
@@ -477,7 +477,7 @@ class Machine(RuleBasedStateMachine):
     def as_many_run_as_are_known(self) -> None:
         if self.parts:
             assert self.generations.in_flight == len(self.gates)
-            assert self.generations.unrecorded == 0
+            assert self.generations.pending_writes == 0
 
     def _visible(self, guid: str, viewer: str | None) -> bool:
         image = self.images.get(guid)

@@ -175,4 +175,4 @@ async def run(world: World, scenario: Scenario, steps: Steps, arm: Callable[[], 
             steps.disarm()
             world.tell(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
         steps.disarm()
-        await container.generation_runner().keep_up()
+        await container.generation_runner().maintain()

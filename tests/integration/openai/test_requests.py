@@ -242,14 +242,14 @@ async def test_an_answer_without_room_stays_outside(
 
 async def test_closing_wakes_what_waits_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=6000000")
-    landings = ByteBudget(1000)
-    with landings.landing() as full, landings.landing() as late:
-        full.arrived(1000)
-        make_room = partial(late.make_room, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
+    budget = ByteBudget(1000)
+    with budget.permit() as full, budget.permit() as late:
+        full.hold(1000)
+        make_room = partial(late.admit, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
         task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
         await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
         await generator.close()
-        full.leave()
+        full.release()
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(GeneratorConnectionLostError):
                 await task

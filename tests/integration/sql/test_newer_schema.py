@@ -147,7 +147,7 @@ async def test_a_repeat_of_a_request_with_an_unknown_status_is_found(database: t
         query(f"UPDATE images SET status = '{status}' WHERE guid = '{first.guid}'")
         rows = query("SELECT idempotency_caller, request_fingerprint FROM images")
         [(caller, fingerprint)] = rows
-        found = await images.find_recent(caller, fingerprint, first.created_at)
+        found = await images.find_recent(caller, fingerprint, first.request.created_at)
         assert found is not None
         assert (found.guid, found.status) == (first.guid, status)
         assert await images.find_recent(caller, fingerprint, NOW + timedelta(days=9999)) is None

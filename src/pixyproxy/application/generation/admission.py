@@ -1,21 +1,21 @@
-"""A bound on the bytes of pictures that are here at once: between the generator's answer and its last row."""
+"""Admission of responses: a bound on the bytes of pictures that are in memory before they are stored."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LIMIT_BYTES = 16 * 1024 * 1024
-"""Some eight pictures: enough to keep decoder, disk and database busy. More only take memory, and make reads wait."""
+"""About eight pictures: enough to keep decoder, disk and database busy. More only costs memory and delays reads."""
 UNKNOWN_BYTES = 2 * 1024 * 1024
-"""What an answer is taken for that does not say how long it is."""
+"""The assumed length of a response that does not say its own."""
 HOLD_S = 1.0
-"""How long an answer may take to arrive before the others no longer wait for it."""
+"""Seconds in which an admitted response must arrive before others stop waiting for it."""
 PATIENCE_S = 30.0
-"""The longest wait for room. What is not stored may fill the memory sooner than what is paid for may be lost."""
+"""The longest wait for admission, in seconds: using too much memory is better than losing what was paid for."""
 
 
 class ByteBudget:
-    """Lets answers in, first come first served, while few bytes wait to be stored; one is always let in."""
+    """Admits responses, first come first served, while few bytes wait to be stored; a single one is always admitted."""
 
     def __init__(
         self, limit_bytes: int = LIMIT_BYTES, *, hold_s: float = HOLD_S, patience_s: float = PATIENCE_S
@@ -27,18 +27,18 @@ class ByteBudget:
         self.bytes = 0
 
     @contextmanager
-    def landing(self) -> Iterator["Landing"]:
-        """The landing of one call's pictures; when it ends, what they took is free for the next."""
-        landing = Landing(self)
+    def permit(self) -> Iterator["Permit"]:
+        """Yield the permit of one call's pictures, which is released at the end."""
+        permit = Permit(self)
         try:
-            yield landing
+            yield permit
         finally:
-            landing.leave()
+            permit.release()
 
-    async def take(self, size: int, deadline: float) -> None:
-        """Count these bytes as soon as there is room for them, or when the wait has been too long.
+    async def reserve(self, size: int, deadline: float) -> None:
+        """Count these bytes as soon as they fit, or after half of the time until `deadline` (on the loop's clock).
 
-        That is at half of the time until `deadline` (on the loop's clock), so that there is time left to read them.
+        The other half is left for reading the response.
         """
         if not self._waiting and self._fits(size):
             self.bytes += size
@@ -46,7 +46,7 @@ class ByteBudget:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting[turn] = size
-        timer = loop.call_later(min(self._patience_s, max(0.0, deadline - loop.time()) / 2), self._let_in, turn)
+        timer = loop.call_later(min(self._patience_s, max(0.0, deadline - loop.time()) / 2), self._admit, turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -59,55 +59,55 @@ class ByteBudget:
             timer.cancel()
 
     def change(self, size: int) -> None:
-        """Count so many bytes more, or with a negative number fewer, at once."""
+        """Count this many bytes more, or fewer if negative, without waiting."""
         self.bytes += size
         while self._waiting:
             turn, wanted = next(iter(self._waiting.items()))
             if not self._fits(wanted):
                 return
-            self._let_in(turn)
+            self._admit(turn)
 
     def _fits(self, size: int) -> bool:
         return self.bytes <= 0 or self.bytes + size <= self._limit
 
-    def _let_in(self, turn: "asyncio.Future[None]") -> None:
+    def _admit(self, turn: "asyncio.Future[None]") -> None:
         size = self._waiting.pop(turn, 0)
         if not turn.done():
             self.bytes += size
             turn.set_result(None)
 
 
-class Landing:
-    """What one call's answer takes of the room: what is expected while it arrives, then what it is."""
+class Permit:
+    """One call's share of the budget: the expected bytes while its response arrives, then the real ones."""
 
-    def __init__(self, landings: ByteBudget) -> None:
-        self._landings = landings
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def make_room(self, size: int | None, *, deadline: float) -> None:
-        """Wait for room for an answer of that length, or of one that is not known; see `ByteBudget.take`.
+    async def admit(self, size: int | None, *, deadline: float) -> None:
+        """Wait until a response of this length (None: unknown) fits; see `ByteBudget.reserve`.
 
-        An answer that trickles gives its room back: it fills no memory in a hurry, and would keep the others waiting.
+        A response that trickles in gives its share back: it does not fill memory quickly, and others would wait.
         """
-        self._forget_timer()
+        self._cancel_timer()
         if not self._bytes:
             size = UNKNOWN_BYTES if size is None else max(1, size)
-            await self._landings.take(size, deadline)
+            await self._budget.reserve(size, deadline)
             self._bytes = size
-        self._timer = asyncio.get_running_loop().call_later(self._landings.hold_s, self.leave)
+        self._timer = asyncio.get_running_loop().call_later(self._budget.hold_s, self.release)
 
-    def arrived(self, size: int) -> None:
-        """Count what has come, whether or not room was made for it."""
-        self._forget_timer()
+    def hold(self, size: int) -> None:
+        """Count what has arrived, admitted or not."""
+        self._cancel_timer()
         before, self._bytes = self._bytes, size
-        self._landings.change(size - before)
+        self._budget.change(size - before)
 
-    def leave(self) -> None:
-        """Take no room any more."""
-        self.arrived(0)
+    def release(self) -> None:
+        """Give back the whole share."""
+        self.hold(0)
 
-    def _forget_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

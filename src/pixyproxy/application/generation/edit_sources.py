@@ -1,4 +1,4 @@
-"""The pictures that another is made from: uploaded or stored, bounded, and looked at before anything is paid."""
+"""Edit sources: pictures that another is made from, uploaded or stored, checked before anything is paid."""
 
 import asyncio
 import hashlib
@@ -17,22 +17,21 @@ from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.picture_inspector import PictureInspector
 
-MAX_INPUT_BYTES = 50 * 1024 * 1024
-MAX_INPUTS_BYTES = 200 * 1024 * 1024
-_IN_MEMORY_BYTES = 1024 * 1024
+MAX_SOURCE_BYTES = 50 * 1024 * 1024
+MAX_SOURCES_BYTES = 200 * 1024 * 1024
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedSource:
-    """A picture that the caller sent: a seekable file, open for reading, which whoever takes the upload closes."""
+    """A picture that the caller sent: a seekable file, open for reading."""
 
     file: BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSource:
-    """A picture that is stored here already, named by its GUID."""
+    """A picture that is stored here, named by its GUID."""
 
     guid: str
 
@@ -42,13 +41,13 @@ Source: TypeAlias = UploadedSource | StoredSource
 
 @dataclass(slots=True)
 class SourceReferences:
-    """What a caller wants a picture to be made from: images, and others by the names of their parameters (`mask`)."""
+    """The sources that a caller names: images, and further pictures by the names of their parameters (`mask`)."""
 
     images: Sequence[Source] = ()
     attachments: Mapping[str, Source] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Close all files that were uploaded."""
+        """Close all uploaded files."""
         for source in (*self.images, *self.attachments.values()):
             if isinstance(source, UploadedSource):
                 source.file.close()
@@ -56,7 +55,7 @@ class SourceReferences:
 
 @dataclass(slots=True)
 class EditSources:
-    """Pictures that were looked at and may be used; `derived_from` are the GUIDs of the images that are stored here."""
+    """Checked sources; `derived_from` are the GUIDs of those that are stored here."""
 
     images: tuple[EditSource, ...] = ()
     attachments: dict[str, EditSource] = field(default_factory=dict)
@@ -69,47 +68,49 @@ class EditSources:
 
 
 class EditSourceReader:
-    """Turns sources into inputs."""
+    """Reads and checks the sources that a caller names."""
 
     def __init__(self, images: ImageRepository, blobs: BlobStore, inspector: PictureInspector) -> None:
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
-        # A picture is held in memory while it is looked at: one at a time.
-        self._looking = asyncio.Lock()
+        # A picture is in memory while it is inspected: one at a time.
+        self._inspecting = asyncio.Lock()
 
-    async def read(self, viewer: str | None, sources: SourceReferences) -> EditSources:
-        """The inputs that these sources are; their files are closed when this raises.
+    async def read(self, viewer: str | None, references: SourceReferences) -> EditSources:
+        """Return the named sources; on an error all files are closed.
 
-        Raises DataValidationError for too many, too large ones and what is no picture, ImageNotFoundError and
-        ImageNotReadyError for stored images that the viewer may not see or that have no bytes.
+        Raises:
+            DataValidationError: if there are too many, they are too large, or one is no picture.
+            ImageNotFoundError: if there is no such stored image that the viewer may see.
+            ImageNotReadyError: if a stored image has no bytes.
         """
-        inputs = EditSources()
+        sources = EditSources()
         try:
-            _check_number(sources)
+            _check_number(references)
             total = 0
-            for number, source in enumerate(sources.images):
-                image = await self._input(viewer, source, ("image", number))
-                inputs.images += (image,)
+            for number, source in enumerate(references.images):
+                image = await self._source(viewer, source, ("image", number))
+                sources.images += (image,)
                 if isinstance(source, StoredSource):
-                    inputs.derived_from += (parse_guid(source.guid),)
-                total = _added(total, image)
-            for name, source in sources.attachments.items():
-                inputs.attachments[name] = await self._input(viewer, source, (name,))
-                total = _added(total, inputs.attachments[name])
+                    sources.derived_from += (parse_guid(source.guid),)
+                total = _checked_total(total, image)
+            for name, source in references.attachments.items():
+                sources.attachments[name] = await self._source(viewer, source, (name,))
+                total = _checked_total(total, sources.attachments[name])
         except BaseException:
-            inputs.close()
             sources.close()
+            references.close()
             raise
-        return inputs
+        return sources
 
-    async def _input(self, viewer: str | None, source: Source, loc: tuple[str | int, ...]) -> EditSource:
+    async def _source(self, viewer: str | None, source: Source, loc: tuple[str | int, ...]) -> EditSource:
         if isinstance(source, StoredSource):
             return await self._stored(viewer, source.guid)
         size = await asyncio.to_thread(source.file.seek, 0, 2)
-        if size > MAX_INPUT_BYTES:
-            raise DataValidationError.at(loc, f"must be at most {MAX_INPUT_BYTES // _MIB} MiB large")
-        async with self._looking:
+        if size > MAX_SOURCE_BYTES:
+            raise DataValidationError.at(loc, f"must be at most {MAX_SOURCE_BYTES // _MIB} MiB large")
+        async with self._inspecting:
             data, sha256 = await asyncio.to_thread(_read, source.file)
             try:
                 picture = await self._inspector.inspect(data)
@@ -120,10 +121,10 @@ class EditSourceReader:
     async def _stored(self, viewer: str | None, guid: str) -> EditSource:
         image = await self._visible(viewer, guid)
         content = ImageContent.of(image, self._blobs)
-        if content.result.size_bytes > MAX_INPUT_BYTES:
-            raise DataValidationError(f"The image {image.guid} is larger than {MAX_INPUT_BYTES // _MIB} MiB.")
+        if content.result.size_bytes > MAX_SOURCE_BYTES:
+            raise DataValidationError(f"The image {image.guid} is larger than {MAX_SOURCE_BYTES // _MIB} MiB.")
         result = content.result
-        file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the inputs close it
+        file = tempfile.SpooledTemporaryFile(max_size=_MIB)  # noqa: SIM115 - EditSources closes it
         try:
             async with await content.read() as reader:
                 async for piece in reader:
@@ -142,22 +143,22 @@ class EditSourceReader:
         return image
 
 
-def _check_number(sources: SourceReferences) -> None:
-    if len(sources.images) > MAX_IMAGES:
+def _check_number(references: SourceReferences) -> None:
+    if len(references.images) > MAX_IMAGES:
         raise DataValidationError.at(("image",), f"must be at most {MAX_IMAGES} images")
-    if sources.attachments and not sources.images:
-        name = next(iter(sources.attachments))
+    if references.attachments and not references.images:
+        name = next(iter(references.attachments))
         raise DataValidationError.at(("image",), f"must be given with {name!r}")
 
 
-def _added(total: int, image: EditSource) -> int:
-    if total + image.size_bytes > MAX_INPUTS_BYTES:
-        raise DataValidationError.at(("image",), f"must be at most {MAX_INPUTS_BYTES // _MIB} MiB together")
+def _checked_total(total: int, image: EditSource) -> int:
+    if total + image.size_bytes > MAX_SOURCES_BYTES:
+        raise DataValidationError.at(("image",), f"must be at most {MAX_SOURCES_BYTES // _MIB} MiB together")
     return total + image.size_bytes
 
 
 def _read(file: BinaryIO) -> tuple[bytes, str]:
     file.seek(0)
-    data = file.read(MAX_INPUT_BYTES)
+    data = file.read(MAX_SOURCE_BYTES)
     file.seek(0)
     return data, hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""The use cases around models: which there are, and a warning when the one in use is going to end."""
+"""The use cases around models: list them, and warn when the one in use is about to be shut down."""
 
 import logging
 
@@ -10,28 +10,32 @@ logger = logging.getLogger(__name__)
 
 
 class ModelCatalog:
-    """What the generator offers; every method raises a GeneratorError if that cannot be found out."""
+    """The models that the generator offers; methods raise a GeneratorError if they cannot be listed."""
 
     def __init__(self, generator: ImageGenerator) -> None:
         self._generator = generator
 
     async def list(self) -> tuple[GeneratorModel, ...]:
-        """All models that make images, sorted by id."""
+        """Return all models that make images, sorted by id."""
         return await self._generator.models()
 
     async def get(self, model_id: str) -> GeneratorModel:
-        """One of them; raises ModelNotFoundError."""
+        """Return the model with this id.
+
+        Raises:
+            ModelNotFoundError: if there is none.
+        """
         for model in await self._generator.models():
             if model.id == model_id:
                 return model
         raise ModelNotFoundError(f"The model {model_id[:200]!r} does not exist here.")
 
     async def warn_of_shutdown(self) -> None:
-        """Log a warning if the model that is used by default has an end that was announced; raises nothing."""
+        """Log a warning if a shutdown of the default model is announced; raise nothing."""
         try:
             models = await self._generator.models()
         except GeneratorError as error:
-            logger.info("whether the model has an announced end is not known: %s", error.message)
+            logger.info("cannot tell whether a shutdown of the model is announced: %s", error.message)
             return
         for model in models:
             if model.is_default and model.shutdown_date is not None:

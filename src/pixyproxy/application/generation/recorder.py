@@ -1,9 +1,11 @@
-"""What becomes of a picture once it is made: durable bytes, then the row; and of one that is not made: the reason."""
+"""The last step of a generation: store its pictures and record the outcome, bytes first and the row after them."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
+from typing import Any
 
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.hashing import sha256_of
@@ -29,17 +31,26 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """An image that is ready, and its bytes, which whoever waits for them need not read again."""
+class GenerationOutcome:
+    """The images of a generation, at least one; `replayed` if an earlier submission had them generated.
 
-    image: Image
-    data: bytes = field(repr=False)
+    `pictures` holds, by GUID, the bytes of those that were generated just now.
+    """
+
+    images: tuple[Image, ...]
+    replayed: bool = False
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def image(self) -> Image:
+        """The first image, which is the only one unless several were requested."""
+        return self.images[0]
 
 
 class OutcomeRecorder:
-    """Stores and records what generations come to; what cannot be recorded while the database is away is kept in mind.
+    """Stores pictures and records outcomes; while the database is away, outcomes wait as pending writes.
 
-    `unrecorded` holds, by GUID, what is still to be recorded.
+    `pending_writes` holds, by GUID, the calls that will write them.
     """
 
     def __init__(
@@ -51,177 +62,198 @@ class OutcomeRecorder:
         *,
         on_ready: Callable[[Image], object] = lambda image: None,
     ) -> None:
-        """`on_ready` is told of each image that is ready; it must not wait, and where it fails that costs nothing."""
+        """`on_ready` is called with each image that becomes ready; it must not block, and its errors are logged."""
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
         self._clock = clock
         self._on_ready = on_ready
-        self.unrecorded: dict[str, Callable[[], Awaitable[object]]] = {}
-
-    async def admit(self) -> None:
-        """Return if a picture could be stored now; raises BlobStoreError."""
-        await self._blobs.check_writable()
+        self.pending_writes: dict[str, Callable[[], Awaitable[object]]] = {}
 
     async def begin(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Record what begins; raises DBConnectionError or IdempotencyKeyTakenError."""
+        """Record images whose generation begins, if their pictures could be stored now.
+
+        Raises:
+            BlobStoreError: if nothing could be stored; nothing is recorded then.
+            DBConnectionError: if the database is away.
+            IdempotencyKeyTakenError: if another image holds the key.
+        """
+        await self._blobs.check_writable()
         try:
             return await self._images.add_batch(drafts)
         except DBConnectionError as error:
-            # The rows may be there all the same. Nothing was paid for them, which nobody else can know.
+            # The rows may have been committed all the same. Only this process knows that nothing was paid for them.
             failure = Failure(error.code, "The database was lost before the generation began; nothing was paid.")
             for draft in drafts:
-                self.unrecorded[draft.guid] = partial(self._record_unpaid, draft.guid, failure)
+                self.pending_writes[draft.guid] = partial(
+                    self._write_failure, draft.guid, Status.FAILED, failure, free_key=True
+                )
             raise
 
-    async def _record_unpaid(self, guid: str, failure: Failure) -> None:
-        await self._images.mark_failed(guid, Status.FAILED, failure, self._clock.now(), free_key=True)
+    async def write_pending(self) -> None:
+        """Write the outcomes that could not be written before.
 
-    async def catch_up(self) -> None:
-        """Record what could not be recorded before; raises DBConnectionError while the database is away."""
-        for guid, record in list(self.unrecorded.items()):
-            try:
-                await record()
-            except (ImageNotFoundError, ConstraintViolationError) as error:
-                logger.warning("image %s needs no record any more: %s", guid, error.message)
-            else:
-                logger.info("what became of image %s is recorded now", guid)
-            self.unrecorded.pop(guid, None)
-
-    async def finish(self, draft: ImageDraft, image: Image, made: GeneratedImage | None) -> Ready:
-        """Take a picture to its end, or record that there is none.
-
-        Raises GeneratorError, BlobStoreError or DBConnectionError, with the guid.
+        Raises:
+            DBConnectionError: while the database is away.
         """
+        for guid, write in list(self.pending_writes.items()):
+            try:
+                await write()
+            except (ImageNotFoundError, ConstraintViolationError) as error:
+                logger.warning("dropped pending outcome of image %s: %s", guid, error.message)
+            else:
+                logger.info("recorded delayed outcome of image %s", guid)
+            self.pending_writes.pop(guid, None)
+
+    async def record(self, images: Sequence[Image], pictures: Sequence[GeneratedImage]) -> GenerationOutcome:
+        """Store and record the picture of each image, whatever happens to the others.
+
+        Raises:
+            GeneratorError, BlobStoreError, DBConnectionError: the first error, with the GUID, if no image is ready.
+        """
+        for surplus in pictures[len(images) :]:
+            await self._rescue(
+                images[0],
+                GeneratorResponseError("The generator made more pictures than were asked for.", raw=surplus.data),
+            )
+        ready: dict[str, Image] = {}
+        errors: list[PixyProxyException] = []
+        for image, picture in zip_longest(images, pictures[: len(images)]):
+            try:
+                ready[image.guid] = await self._record(image, picture)
+            except PixyProxyException as error:
+                logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
+                errors.append(error)
+            except Exception:
+                # A fault of our own with one picture must not cost the others.
+                logger.exception("recording image %s failed unexpectedly", image.guid)
+                errors.append(await self._record_fault(image, picture))
+        if not ready:
+            raise errors[0]
+        made = {image.guid: picture.data for image, picture in zip(images, pictures, strict=False)}
+        return GenerationOutcome(tuple(ready.values()), pictures={guid: made[guid] for guid in ready})
+
+    async def record_failure(self, images: Sequence[Image], error: GeneratorError) -> None:
+        """Record why a call made no pictures, and rescue what it returned instead; give the error the first GUID."""
+        if isinstance(error, GeneratorResponseError):
+            await self._rescue(images[0], error)
+        for image in images:
+            await self._mark_not_made(image, error)
+        error.guid = images[0].guid
+
+    async def _record(self, image: Image, picture: GeneratedImage | None) -> Image:
         try:
-            if made is None:
+            if picture is None:
                 raise GeneratorResponseError("The generator made fewer pictures than were asked for.")
-            result = await self._result(draft, made)
+            result = await self._result(image, picture)
         except GeneratorError as error:
-            if isinstance(error, GeneratorResponseError):
-                await self.keep_answer(draft, error)
-            await self.fail(draft, error)
-            error.guid = draft.guid
+            await self.record_failure([image], error)
             raise
-        await self._store(image, made, result)
-        ready = await self._ready(image, result)
+        await self._store(image, picture, result)
+        ready = await self._mark_ready(image, result)
         try:
             self._on_ready(ready)
         except Exception:
-            # Whoever is told has no say in whether the image is ready.
-            logger.exception("image %s is ready, and who is told of that failed", ready.guid)
-        return Ready(ready, made.data)
+            logger.exception("image %s is ready, but a follow-up failed unexpectedly", ready.guid)
+        return ready
 
-    async def give_up(self, draft: ImageDraft, made: GeneratedImage | None) -> PixyProxyException:
-        """Keep aside what a fault of our own kept from being stored; the error that says so.
-
-        The fault may have come after the row said `ready`: then the image stays ready, and the error says that.
-        """
-        fault = GeneratorResponseError("The picture could not be finished.", raw=None if made is None else made.data)
-        await self.keep_answer(draft, fault)
-        lost = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
-        error: PixyProxyException = lost
+    async def _result(self, image: Image, picture: GeneratedImage) -> ImageResult:
         try:
-            await self.fail(draft, lost)
-        except ConstraintViolationError:
-            logger.error("image %s is ready and stays so: the fault came after that", draft.guid)
-            error = PixyProxyException("The image is ready, but a fault kept it from this answer: get it by its GUID.")
-        _mark_paid(error, draft.guid)
-        return error
-
-    async def fail(self, draft: ImageDraft, error: GeneratorError) -> None:
-        """Record that and why the generator made no picture; raises ConstraintViolationError if the image is ready."""
-        status = Status.UNKNOWN if error.may_have_been_paid else Status.FAILED
-        # A key is given back where nothing was paid and a repeat may fare better.
-        free_key = not (error.may_have_been_paid or error.is_final)
-        await self._mark_failed(draft.guid, status, error, free_key=free_key)
-
-    async def keep_answer(self, draft: ImageDraft, error: GeneratorResponseError) -> None:
-        """Keep what was paid for and cannot be stored as the picture of the draft."""
-        if error.raw:
-            await self._keep_aside(
-                draft.guid,
-                error.raw,
-                {
-                    "guid": draft.guid,
-                    "prompt": draft.request.prompt,
-                    "author": draft.request.author,
-                    "error": error.message,
-                },
-            )
-
-    async def keep_surplus(self, draft: ImageDraft, made: GeneratedImage) -> None:
-        """Keep a picture that nobody asked for beside that of the draft."""
-        too_many = GeneratorResponseError("The generator made more pictures than were asked for.", raw=made.data)
-        await self.keep_answer(draft, too_many)
-
-    async def _result(self, draft: ImageDraft, made: GeneratedImage) -> ImageResult:
-        try:
-            picture = await self._inspector.inspect(made.data)
+            properties = await self._inspector.inspect(picture.data)
         except DataValidationError as error:
             raise GeneratorResponseError(
-                f"The generator's answer is no picture: {error.message}", raw=made.data
+                f"The generator's answer is no picture: {error.message}", raw=picture.data
             ) from error
         return ImageResult(
-            picture=picture,
-            size_bytes=len(made.data),
-            sha256=await sha256_of(made.data),
-            model=made.model or draft.request.model,
-            revised_prompt=made.revised_prompt,
-            usage=made.usage,
-            reported=made.reported,
+            picture=properties,
+            size_bytes=len(picture.data),
+            sha256=await sha256_of(picture.data),
+            model=picture.model or image.request.model,
+            revised_prompt=picture.revised_prompt,
+            usage=picture.usage,
+            reported=picture.reported,
         )
 
-    async def _store(self, image: Image, made: GeneratedImage, result: ImageResult) -> None:
+    async def _store(self, image: Image, picture: GeneratedImage, result: ImageResult) -> None:
         sidecar = sidecar_of(image.finished(result, self._clock.now()))
         try:
-            await self._blobs.put(image.guid, made.data, sidecar)
+            await self._blobs.put(image.guid, picture.data, sidecar)
         except BlobStoreError as error:
             logger.error("the picture of image %s was paid for and cannot be stored: %s", image.guid, error.message)
-            await self._keep_aside(image.guid, made.data, sidecar)
+            await self._keep_aside(image.guid, picture.data, sidecar)
             await self._mark_failed(image.guid, Status.FAILED, error, free_key=False)
             _mark_paid(error, image.guid)
             raise
 
-    async def _ready(self, image: Image, result: ImageResult) -> Image:
+    async def _mark_ready(self, image: Image, result: ImageResult) -> Image:
         guid = image.guid
         try:
             return await self._images.mark_ready(guid, result, self._clock.now(), begun=image)
         except DBConnectionError as error:
-            logger.error("image %s is stored but could not be recorded: %s", guid, error.message)
-            self.unrecorded[guid] = lambda: self._images.mark_ready(guid, result, self._clock.now())
+            logger.error("image %s is stored but not recorded yet: %s", guid, error.message)
+            self.pending_writes[guid] = lambda: self._images.mark_ready(guid, result, self._clock.now())
             _mark_paid(error, guid)
             raise
         except ImageNotFoundError:
-            logger.error("image %s was deleted while it was being made; its bytes are in the store", guid)
+            logger.error("image %s was deleted during its generation; its bytes are in the store", guid)
             deleted = ConstraintViolationError("The image was deleted while it was being made.")
             _mark_paid(deleted, guid)
             raise deleted from None
 
-    async def _keep_aside(self, guid: str, data: bytes, sidecar: dict[str, object]) -> None:
+    async def _record_fault(self, image: Image, picture: GeneratedImage | None) -> PixyProxyException:
+        """Rescue a picture that a fault of our own kept from being recorded; return the error for the caller.
+
+        If the row was `ready` before the fault, the image stays ready.
+        """
+        if picture is not None:
+            await self._rescue(image, GeneratorResponseError("The picture could not be finished.", raw=picture.data))
+        lost = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
+        error: PixyProxyException = lost
+        try:
+            await self._mark_not_made(image, lost)
+        except ConstraintViolationError:
+            logger.error("image %s stays ready: the fault came after it was recorded", image.guid)
+            error = PixyProxyException("The image is ready, but a fault kept it from this answer: get it by its GUID.")
+        _mark_paid(error, image.guid)
+        return error
+
+    async def _rescue(self, image: Image, error: GeneratorResponseError) -> None:
+        """Keep bytes that were paid for and cannot be stored as the picture of an image."""
+        if error.raw:
+            request = image.request
+            described = {"guid": request.guid, "prompt": request.prompt, "author": request.author}
+            await self._keep_aside(request.guid, error.raw, {**described, "error": error.message})
+
+    async def _keep_aside(self, guid: str, data: bytes, sidecar: dict[str, Any]) -> None:
         try:
             place = await self._blobs.rescue(guid, data, sidecar)
-            logger.error("%d bytes for image %s are kept aside: %s", len(data), guid, place)
+            logger.error("rescued %d bytes for image %s: %s", len(data), guid, place)
         except BlobStoreError as error:
-            logger.critical("%d bytes for image %s could be kept nowhere: %s", len(data), guid, error.message)
+            logger.critical("lost %d bytes for image %s, no place takes them: %s", len(data), guid, error.message)
+
+    async def _mark_not_made(self, image: Image, error: GeneratorError) -> None:
+        """Record that the generator made no picture; raises ConstraintViolationError if the image is ready."""
+        status = Status.UNKNOWN if error.may_have_been_paid else Status.FAILED
+        # A key is given back if nothing was paid and a repeat may succeed.
+        free_key = not (error.may_have_been_paid or error.is_final)
+        await self._mark_failed(image.guid, status, error, free_key=free_key)
 
     async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> None:
-        failure = Failure(error.code, error.message)
-
-        async def record() -> None:
-            await self._images.mark_failed(guid, status, failure, self._clock.now(), free_key=free_key)
-
-        # The caller must hear why there is no picture, not that this could not be written down.
+        write = partial(self._write_failure, guid, status, Failure(error.code, error.message), free_key=free_key)
+        # The caller must learn why there is no picture, not that this could not be recorded.
         try:
-            await record()
+            await write()
         except DBConnectionError as lost:
-            logger.error("image %s is %s (%s) but that is not recorded yet: %s", guid, status, error.code, lost.message)
-            self.unrecorded[guid] = record
+            logger.error("image %s is %s (%s) but not recorded so yet: %s", guid, status, error.code, lost.message)
+            self.pending_writes[guid] = write
         except ImageNotFoundError:
-            logger.info("image %s was deleted while it was being made", guid)
+            logger.info("image %s was deleted during its generation", guid)
+
+    async def _write_failure(self, guid: str, status: Status, failure: Failure, *, free_key: bool) -> None:
+        await self._images.mark_failed(guid, status, failure, self._clock.now(), free_key=free_key)
 
 
 def _mark_paid(error: PixyProxyException, guid: str) -> None:
-    """Say of an error that the picture it concerns was paid for."""
+    """Mark an error as one about an image that was paid for."""
     error.guid = guid
     error.may_have_been_paid = True

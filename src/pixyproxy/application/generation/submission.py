@@ -1,13 +1,13 @@
-"""From an order to its pictures: join or replay what was ordered before, else have them made, once."""
+"""The first step of a generation: check a submission, find an earlier identical one, or draft rows and start a run."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pixyproxy.application.generation.edit_sources import EditSources
 from pixyproxy.application.generation.idempotency import ClaimLocks, UnpaidFailures, claim_of
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.domain.errors import (
     BlobStoreError,
@@ -27,36 +27,19 @@ from pixyproxy.ports.image_generator import OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)
-"""How long after its end a generation is still what a retry without a key means."""
+"""The time after the end of a generation in which a retry without a key still means it."""
 _STORING_S = 60.0
-"""How much longer than the upstream's deadline a process may take to store what it got, in seconds."""
+"""Seconds that storing and recording may take beyond the deadline of the upstream call."""
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 _CLAIM_TRIES = 3
-"""How often a key is tried for that others claim and give back because their generation failed."""
+"""Attempts to claim a key that others claim and give back because their generations fail."""
 _PERSONAL = frozenset({"user", "safety_identifier"})
-"""Options that name a person to the generator: passed on, and not recorded with an image that may be public."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationOutcome:
-    """The images that an order got, at least one; `replayed` if an earlier order had them made.
-
-    `pictures` holds, by GUID, the bytes of those that were made just now.
-    """
-
-    images: tuple[Image, ...]
-    replayed: bool
-    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def image(self) -> Image:
-        """The first, which is the only one unless more were ordered."""
-        return self.images[0]
+"""Options that name a person to the generator: passed on, but not recorded with an image that may be public."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is to be made, and for whom (None: an anonymous caller); None leaves a choice to the generator or to us."""
+    """A request for pictures and its caller (None: anonymous); None leaves a choice to the generator or to us."""
 
     viewer: str | None
     prompt: str
@@ -66,14 +49,14 @@ class Submission:
     tags: list[str] | None = None
     visibility: Visibility | None = None
     filename: str | None = None
-    inputs: EditSources = field(default_factory=EditSources)
+    sources: EditSources = field(default_factory=EditSources)
 
     def canonical(self) -> dict[str, Any]:
-        """The order as JSON types: equal for orders of the same pictures."""
+        """Return the submission as JSON types; equal for two that ask for the same pictures."""
         pictures = {
-            "image": [image.sha256 for image in self.inputs.images],
-            "attachments": {name: image.sha256 for name, image in self.inputs.attachments.items()},
-            "derived_from": list(self.inputs.derived_from),
+            "image": [source.sha256 for source in self.sources.images],
+            "attachments": {name: source.sha256 for name, source in self.sources.attachments.items()},
+            "derived_from": list(self.sources.derived_from),
         }
         ours = {
             "prompt": self.prompt,
@@ -82,99 +65,93 @@ class Submission:
             "tags": self.tags,
             "visibility": self.visibility,
             "filename": self.filename,
-            "inputs": pictures if self.inputs.images else None,
+            # The name is part of recorded fingerprints: it stays.
+            "inputs": pictures if self.sources.images else None,
         }
         return {**self.options, **{name: value for name, value in ours.items() if value is not None}}
 
 
 class Submitter:
-    """Places orders; see `ImageService.create` for what it promises and raises."""
+    """Turns submissions into outcomes; see `ImageService.create` for what it promises and raises."""
 
-    def __init__(self, images: ImageRepository, generations: GenerationRunner, clock: Clock) -> None:
+    def __init__(self, images: ImageRepository, runner: GenerationRunner, clock: Clock) -> None:
         self._images = images
-        self._generations = generations
+        self._runner = runner
         self._clock = clock
         self._claims = ClaimLocks()
-        self._unmade = UnpaidFailures(clock)
+        self._unpaid_failures = UnpaidFailures(clock)
 
-    async def place(
+    async def submit(
         self,
-        order: Submission,
+        submission: Submission,
         *,
         idempotency_key: str | None = None,
         retried: bool = False,
         wait: bool = True,
         on_partial: OnPartial | None = None,
     ) -> GenerationOutcome:
-        """Get the pictures of an order; its inputs are closed when they are no longer needed.
+        """Return the outcome of a submission, whose edit sources are closed when they are no longer needed.
 
-        With `retried` and without a key, an order like it of the same caller is joined that is being made or was
-        settled within `RETRY_WINDOW`, unless another one has come to nothing since, at no cost.
+        With `retried` and without a key it joins an identical submission of the same caller that is running or ended
+        within `RETRY_WINDOW`, unless one has failed since without being paid.
         """
-        taken_over = False
+        drafts: list[ImageDraft] = []
         try:
-            _check(order, can_edit=self._generations.can_edit, generator=self._generations.generator_name)
-            claim = claim_of(order.viewer, idempotency_key, order.canonical())
+            self._check(submission)
+            claim = claim_of(submission.viewer, idempotency_key, submission.canonical())
             for _ in range(_CLAIM_TRIES):
                 async with self._claims.hold(claim):
                     earlier = await self._earlier(claim, retried)
                     if earlier is None:
-                        drafts = self._drafts(order, claim)
+                        drafts = self._drafts(submission, claim)
                         try:
-                            with self._unmade.noted(claim):
-                                running = await self._generations.start(
-                                    drafts,
-                                    _request(order),
-                                    on_partial=on_partial,
-                                )
+                            with self._unpaid_failures.noticed(claim):
+                                generation = await self._runner.start(drafts, _request(submission), on_partial)
                         except IdempotencyKeyTakenError:
                             continue
-                        except asyncio.CancelledError:
-                            # It goes on, and reads its inputs.
-                            taken_over = self._close_after(self._generations.task_of(drafts[0].guid), order)
-                            raise
                 if earlier is not None:
                     return await self._repeat(*earlier, claim, wait)
-                taken_over = self._close_after(running.task, order)
                 if not wait:
-                    return GenerationOutcome(running.images, replayed=False)
-                with self._unmade.noted(claim):
-                    ready = await running.result()
-                return GenerationOutcome(
-                    tuple(one.image for one in ready),
-                    replayed=False,
-                    pictures={one.image.guid: one.data for one in ready},
-                )
+                    return GenerationOutcome(generation.images)
+                with self._unpaid_failures.noticed(claim):
+                    return await generation.outcome()
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         finally:
-            if not taken_over:
-                order.inputs.close()
+            # A generation goes on, and reads its sources, even if this call was cancelled.
+            task = self._runner.task_of(drafts[0].guid) if drafts else None
+            if task is None:
+                submission.sources.close()
+            else:
+                task.add_done_callback(lambda _: submission.sources.close())
 
-    @staticmethod
-    def _close_after(task: asyncio.Task[Any] | None, order: Submission) -> bool:
-        """Have the inputs closed when a generation ends; False if none is running."""
-        if task is None or task.done():
-            return False
-        task.add_done_callback(lambda _: order.inputs.close())
-        return True
+    def _check(self, submission: Submission) -> None:
+        if submission.viewer is None and submission.visibility is Visibility.PRIVATE:
+            message = "must be public for an anonymous caller: log in to make a private image"
+            raise DataValidationError.at(("visibility",), message)
+        if submission.sources.images and not self._runner.can_edit:
+            name = self._runner.generator_name
+            raise EditingUnsupportedError(
+                f"The generator {name!r} makes pictures from prompts only: it cannot edit images."
+            )
 
     async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[Image, str] | None:
-        """The image of an order that this one repeats, and the fingerprint of that."""
+        """Return the image of the submission that this claim repeats, and its fingerprint, or None."""
         if claim.key is not None:
             return await self._images.find_claimed(claim.caller, claim.key)
         if not retried:
             return None
-        since = self._unmade.since(claim, self._clock.now() - RETRY_WINDOW)
+        since = self._unpaid_failures.earliest_match(claim, self._clock.now() - RETRY_WINDOW)
         image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
         return None if image is None else (image, claim.fingerprint)
 
     async def _repeat(self, image: Image, fingerprint: str, claim: IdempotencyClaim, wait: bool) -> GenerationOutcome:
-        """What an order gets that was placed before."""
+        """Return the outcome of an earlier submission, or raise its error again."""
         if fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for another request: use a new key for a new picture."
             )
-        images = [image] if image.request.batch is None else list(await self._images.batch(image.request.batch))
+        batch = image.request.batch
+        images = [image] if batch is None else list(await self._images.batch(batch))
         if wait:
             images = [found for one in images if (found := await self._settled(one)) is not None]
         made = tuple(one for one in images if one.failure is None)
@@ -185,16 +162,16 @@ class Submitter:
             raise ImageNotFoundError("The image was deleted.", guid=image.guid)
         error = recreate_error(failed.failure.code, failed.failure.message, failed.guid)
         error.replayed = True
-        # A store fails before anything is paid, and then there is no row, or afterwards.
+        # A store that fails before anything is paid leaves no row; this one failed afterwards.
         error.may_have_been_paid |= failed.status is Status.UNKNOWN or isinstance(error, BlobStoreError)
         raise error
 
     async def _settled(self, image: Image) -> Image | None:
-        """Wait for a generation that somebody else began, here or in another process; None if it was deleted."""
-        deadline = asyncio.get_running_loop().time() + self._generations.timeout_s + _STORING_S
+        """Wait for a generation that was begun by another call, here or in another process; None if it was deleted."""
+        deadline = asyncio.get_running_loop().time() + self._runner.timeout_s + _STORING_S
         delay_s = _FIRST_POLL_S
         try:
-            if (task := self._generations.task_of(image.guid)) is not None:
+            if (task := self._runner.task_of(image.guid)) is not None:
                 await asyncio.wait([task])
                 image = await self._images.get(image.guid)
             while image.status is Status.GENERATING:
@@ -207,30 +184,30 @@ class Submitter:
             return None
         return image
 
-    def _drafts(self, order: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
-        lease = self._generations.lease()
+    def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
+        lease = self._runner.new_lease()
         now = self._clock.now()
-        guids = [new_guid() for _ in range(order.n)]
-        wanted = order.options.get("output_format")
+        guids = [new_guid() for _ in range(submission.n)]
+        wanted = submission.options.get("output_format")
         media_type = f"image/{wanted if isinstance(wanted, str) else 'png'}".lower().replace("/jpg", "/jpeg")
-        recorded = {name: value for name, value in order.options.items() if name not in _PERSONAL}
-        if order.n > 1:
-            recorded["n"] = order.n
+        parameters = {name: value for name, value in submission.options.items() if name not in _PERSONAL}
+        if submission.n > 1:
+            parameters["n"] = submission.n
         return [
             ImageDraft(
                 ImageRequest(
                     guid=guid,
-                    filename=order.filename or filename_for(order.prompt, guid, media_type),
-                    prompt=order.prompt,
-                    tags=tuple(order.tags or ()),
-                    author=order.viewer,
-                    visibility=order.visibility or Visibility.PUBLIC,
-                    generator=self._generations.generator_name,
-                    model=order.model,
-                    parameters=recorded,
+                    filename=submission.filename or filename_for(submission.prompt, guid, media_type),
+                    prompt=submission.prompt,
+                    tags=tuple(submission.tags or ()),
+                    author=submission.viewer,
+                    visibility=submission.visibility or Visibility.PUBLIC,
+                    generator=self._runner.generator_name,
+                    model=submission.model,
+                    parameters=parameters,
                     created_at=now,
-                    derived_from=order.inputs.derived_from,
-                    batch=guids[0] if order.n > 1 else None,
+                    derived_from=submission.sources.derived_from,
+                    batch=guids[0] if submission.n > 1 else None,
                 ),
                 lease,
                 claim if guid == guids[0] else None,
@@ -239,22 +216,12 @@ class Submitter:
         ]
 
 
-def _check(order: Submission, *, can_edit: bool, generator: str) -> None:
-    if order.viewer is None and order.visibility is Visibility.PRIVATE:
-        message = "must be public for an anonymous caller: log in to make a private image"
-        raise DataValidationError.at(("visibility",), message)
-    if order.inputs.images and not can_edit:
-        raise EditingUnsupportedError(
-            f"The generator {generator!r} makes pictures from prompts only: it cannot edit images."
-        )
-
-
-def _request(order: Submission) -> GenerationRequest:
+def _request(submission: Submission) -> GenerationRequest:
     return GenerationRequest(
-        prompt=order.prompt,
-        model=order.model,
-        options=order.options,
-        n=order.n,
-        images=order.inputs.images,
-        attachments=order.inputs.attachments,
+        prompt=submission.prompt,
+        model=submission.model,
+        options=submission.options,
+        n=submission.n,
+        images=submission.sources.images,
+        attachments=submission.sources.attachments,
     )

@@ -4,8 +4,9 @@ import logging
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.sidecar import sidecar_of
-from pixyproxy.application.generation.submission import GenerationOutcome, Submission, Submitter
+from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import BlobStoreError, DataValidationError, ImageNotReadyError
@@ -29,12 +30,12 @@ class ImageService:
     """
 
     def __init__(
-        self, images: ImageRepository, blobs: BlobStore, orders: Submitter, inputs: EditSourceReader, clock: Clock
+        self, images: ImageRepository, blobs: BlobStore, submitter: Submitter, sources: EditSourceReader, clock: Clock
     ) -> None:
         self._images = images
         self._blobs = blobs
-        self._orders = orders
-        self._inputs = inputs
+        self._submitter = submitter
+        self._sources = sources
         self._clock = clock
         self._checksums = ChecksumCache()
 
@@ -52,10 +53,10 @@ class ImageService:
         afterwards, an error too; with another request it raises IdempotencyKeyReusedError.
         """
         command = validate(CreateImage, data)
-        inputs = await self._inputs.read(
+        sources = await self._sources.read(
             viewer, SourceReferences([StoredSource(guid) for guid in command.edit_of or ()])
         )
-        order = Submission(
+        submission = Submission(
             viewer=viewer,
             prompt=command.prompt,
             model=command.model,
@@ -63,9 +64,9 @@ class ImageService:
             tags=command.tags,
             visibility=command.visibility,
             filename=command.filename,
-            inputs=inputs,
+            sources=sources,
         )
-        return await self._orders.place(order, idempotency_key=idempotency_key, wait=wait)
+        return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait)
 
     async def generate(
         self,
@@ -89,7 +90,7 @@ class ImageService:
         except DataValidationError:
             sources.close()
             raise
-        order = Submission(
+        submission = Submission(
             viewer=viewer,
             prompt=command.prompt,
             model=command.model,
@@ -98,9 +99,11 @@ class ImageService:
             tags=command.tags,
             visibility=command.visibility,
             filename=command.filename,
-            inputs=await self._inputs.read(viewer, sources),
+            sources=await self._sources.read(viewer, sources),
         )
-        return await self._orders.place(order, idempotency_key=idempotency_key, retried=retried, on_partial=on_partial)
+        return await self._submitter.submit(
+            submission, idempotency_key=idempotency_key, retried=retried, on_partial=on_partial
+        )
 
     async def get(self, viewer: str | None, guid: str) -> Image:
         """The image, whatever its status; raises ImageNotFoundError if there is none that the viewer may see."""

@@ -35,10 +35,10 @@ class Upkeep:
         renew_every_s = self._lease_s / 4
         next_renewal = loop.time()
         while True:
-            if self._generations.unrecorded or loop.time() >= next_renewal:
+            if self._generations.pending_writes or loop.time() >= next_renewal:
                 next_renewal = loop.time() + renew_every_s
                 try:
-                    await self._generations.keep_up()
+                    await self._generations.maintain()
                 except PixyProxyException as error:
                     logger.warning("leases and records are put off: %s", error.message)
             await asyncio.sleep(min(renew_every_s, _RECORD_EVERY_S))
@@ -49,7 +49,7 @@ class Upkeep:
         while True:
             try:
                 # During an outage of the database the leases of what is running here may have ended.
-                await self._generations.keep_up()
+                await self._generations.maintain()
                 await self._report(sweep=False)
                 if loop.time() >= next_sweep:
                     await self._report(sweep=True)

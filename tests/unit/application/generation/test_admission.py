@@ -9,7 +9,7 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
-from pixyproxy.application.generation.admission import UNKNOWN_BYTES, ByteBudget, Landing
+from pixyproxy.application.generation.admission import UNKNOWN_BYTES, ByteBudget, Permit
 from pixyproxy.domain.errors import GeneratorResponseError, PixyProxyException
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
@@ -24,90 +24,90 @@ async def turns(number: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-def asking(landing: Landing, size: int | None, *, in_s: float = FAR_S) -> "asyncio.Task[None]":
+def asking(permit: Permit, size: int | None, *, in_s: float = FAR_S) -> "asyncio.Task[None]":
     deadline = asyncio.get_running_loop().time() + in_s
-    return asyncio.create_task(landing.make_room(size, deadline=deadline))
+    return asyncio.create_task(permit.admit(size, deadline=deadline))
 
 
 async def test_as_many_are_let_in_as_fit_and_the_next_when_one_leaves() -> None:
-    landings = ByteBudget(10, hold_s=FAR_S)
-    all_of_them = [Landing(landings) for _ in range(7)]
+    budget = ByteBudget(10, hold_s=FAR_S)
+    all_of_them = [Permit(budget) for _ in range(7)]
     waits = [asking(each, 4) for each in all_of_them]
     for number, each in enumerate(all_of_them):
         await turns()
         assert [wait.done() for wait in waits] == [place < number + 2 for place in range(7)]
-        assert landings.bytes <= 10
-        each.arrived(5)
-        assert landings.bytes <= 10
-        each.leave()
-    assert landings.bytes == 0
+        assert budget.bytes <= 10
+        each.hold(5)
+        assert budget.bytes <= 10
+        each.release()
+    assert budget.bytes == 0
 
 
 async def test_none_is_overtaken_and_one_larger_than_the_bound_is_let_in_alone() -> None:
-    landings = ByteBudget(10, hold_s=FAR_S)
-    first, large, small = Landing(landings), Landing(landings), Landing(landings)
+    budget = ByteBudget(10, hold_s=FAR_S)
+    first, large, small = Permit(budget), Permit(budget), Permit(budget)
     await asking(first, 4)
     waits = [asking(large, 1000), asking(small, 1)]
     await turns()
     assert [wait.done() for wait in waits] == [False, False]
-    first.leave()
+    first.release()
     await turns()
     assert [wait.done() for wait in waits] == [True, False]
-    large.leave()
+    large.release()
     await waits[1]
 
 
 async def test_an_unknown_length_is_taken_for_that_of_a_picture() -> None:
-    landings = ByteBudget(hold_s=FAR_S)
-    landing = Landing(landings)
-    await asking(landing, None)
-    assert landings.bytes == UNKNOWN_BYTES
-    landing.arrived(7)
-    assert landings.bytes == 7
+    budget = ByteBudget(hold_s=FAR_S)
+    permit = Permit(budget)
+    await asking(permit, None)
+    assert budget.bytes == UNKNOWN_BYTES
+    permit.hold(7)
+    assert budget.bytes == 7
 
 
 async def test_what_trickles_keeps_nobody_waiting_and_counts_once_it_is_there() -> None:
-    landings = ByteBudget(10, hold_s=0)
-    slow, next_one = Landing(landings), Landing(landings)
+    budget = ByteBudget(10, hold_s=0)
+    slow, next_one = Permit(budget), Permit(budget)
     await asking(slow, 10)
     await asking(next_one, 10)
-    slow.arrived(8)
-    next_one.arrived(9)
-    assert landings.bytes == 17  # what was paid for is never turned away
+    slow.hold(8)
+    next_one.hold(9)
+    assert budget.bytes == 17  # what was paid for is never turned away
 
 
 @pytest.mark.parametrize(("patience_s", "in_s"), [(0, FAR_S), (FAR_S, 0), (FAR_S, -1)])
 async def test_the_wait_ends_in_time(patience_s: float, in_s: float) -> None:
-    landings = ByteBudget(10, hold_s=FAR_S, patience_s=patience_s)
-    full, late = Landing(landings), Landing(landings)
-    full.arrived(10)
+    budget = ByteBudget(10, hold_s=FAR_S, patience_s=patience_s)
+    full, late = Permit(budget), Permit(budget)
+    full.hold(10)
     await asking(late, 5, in_s=in_s)
-    assert landings.bytes == 15
+    assert budget.bytes == 15
 
 
 async def test_room_may_be_asked_for_again() -> None:
-    landings = ByteBudget(10, hold_s=FAR_S)
-    landing = Landing(landings)
+    budget = ByteBudget(10, hold_s=FAR_S)
+    permit = Permit(budget)
     for _ in range(3):
-        await asking(landing, 10)
-    assert landings.bytes == 10
+        await asking(permit, 10)
+    assert budget.bytes == 10
 
 
 async def test_who_is_cancelled_leaves_the_line() -> None:
-    landings = ByteBudget(10, hold_s=FAR_S)
-    full, large, small, last = (Landing(landings) for _ in range(4))
+    budget = ByteBudget(10, hold_s=FAR_S)
+    full, large, small, last = (Permit(budget) for _ in range(4))
     await asking(full, 5)
     waits = [asking(large, 10), asking(small, 5), asking(last, 5)]
     await turns()
     waits[0].cancel()
     await turns()
     assert [wait.done() for wait in waits] == [True, True, False]
-    full.leave()
+    full.release()
     waits[2].cancel()  # in the moment in which there is room
     await turns()
     assert waits[2].cancelled()
-    small.leave()
-    assert landings.bytes == 0
+    small.release()
+    assert budget.bytes == 0
 
 
 class Patient(ScriptedGenerator):
@@ -115,14 +115,14 @@ class Patient(ScriptedGenerator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.landing = 0
+        self.admitted = 0
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         assert make_room is not None
         await make_room(len(PNG))
-        self.landing += 1
+        self.admitted += 1
         return await super().generate(request, on_partial)
 
 
@@ -143,27 +143,27 @@ async def test_answers_wait_until_those_before_are_stored(outcome: GeneratedImag
     storage, blobs, generator, clock = MemoryStorage(), SlowStore(), Patient(), SteppingClock()
     generator.outcome = outcome
     images, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
-    landings = ByteBudget(3 * len(PNG), hold_s=FAR_S)
-    service, _ = image_service_on(images, recovery, blobs, generator, clock, landings=landings)
+    budget = ByteBudget(3 * len(PNG), hold_s=FAR_S)
+    service, _ = image_service_on(images, recovery, blobs, generator, clock, budget=budget)
     calls = [asyncio.create_task(service.create("alice", {"prompt": f"duck {number}"})) for number in range(9)]
     for stored in range(9):
         await turns(200)
         if outcome == GeneratedImage(PNG):
-            assert generator.landing == min(9, stored + 3)
+            assert generator.admitted == min(9, stored + 3)
         blobs.gate.release()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, PixyProxyException)]
-    assert (generator.landing, landings.bytes) == (9, 0)
+    assert (generator.admitted, budget.bytes) == (9, 0)
 
 
 async def test_pictures_take_room_until_they_are_stored_whoever_made_them() -> None:
     storage, blobs, generator, clock = MemoryStorage(), SlowStore(), ScriptedGenerator(), SteppingClock()
     images, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
-    landings = ByteBudget()
-    service, _ = image_service_on(images, recovery, blobs, generator, clock, landings=landings)
+    budget = ByteBudget()
+    service, _ = image_service_on(images, recovery, blobs, generator, clock, budget=budget)
     call = asyncio.create_task(service.create("alice", {"prompt": "duck"}))
     await turns(200)
-    assert landings.bytes == len(PNG)
+    assert budget.bytes == len(PNG)
     blobs.gate.release()
     await call
-    assert landings.bytes == 0
+    assert budget.bytes == 0

@@ -63,7 +63,7 @@ async def test_a_repeat_waits_for_a_generation_of_another_process(house: House) 
     while not house.generator.requests:
         await asyncio.sleep(0)
     # What another process runs has no task here.
-    house.generations._running.clear()
+    house.generations._tasks_by_guid.clear()
     second = asyncio.create_task(keyed(house, "k"))
     await asyncio.sleep(0.01)
     house.generator.gate.set()
@@ -115,7 +115,7 @@ async def test_a_key_is_free_again_after_the_database_was_lost_before_the_call(h
     with pytest.raises(errors.DBConnectionError):
         await keyed(house, "k")
     house.images.away = set()
-    await house.generations.keep_up()
+    await house.generations.maintain()
     assert (await keyed(house, "k")).replayed is False
 
 
@@ -124,10 +124,10 @@ async def test_a_failure_that_could_not_be_recorded_is_recorded_later(house: Hou
     house.generator.outcome = errors.PromptRejectedError("not a duck")
     with pytest.raises(errors.PromptRejectedError):
         await keyed(house, "k")
-    assert house.generations.unrecorded == 1
+    assert house.generations.pending_writes == 1
     house.images.away = set()
-    await house.generations.keep_up()
-    assert house.generations.unrecorded == 0
+    await house.generations.maintain()
+    assert house.generations.pending_writes == 0
     assert (await only_image(house)).status is Status.FAILED
 
 
@@ -136,7 +136,7 @@ async def test_an_image_that_could_not_be_recorded_is_recorded_later(house: Hous
     with pytest.raises(errors.DBConnectionError) as caught:
         await keyed(house, "k")
     house.images.away = set()
-    await house.generations.keep_up()
+    await house.generations.maintain()
     assert (await house.service.get("alice", caught.value.guid or "")).status is Status.READY
     assert (await keyed(house, "k")).replayed is True
 

@@ -33,7 +33,7 @@ async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
         lost.setattr(house.images, "add_batch", add_and_lose_the_answer)
         with pytest.raises(errors.DBConnectionError):
             await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
-    await house.generations.keep_up()
+    await house.generations.maintain()
     assert (await only_image(house)).status is Status.FAILED
     assert house.generator.requests == []
     again = await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.generation.edit_sources import (
-    MAX_INPUTS_BYTES,
+    MAX_SOURCES_BYTES,
     Source,
     SourceReferences,
     StoredSource,
@@ -27,8 +27,8 @@ _MULTIPART = "multipart/form-data"
 _MAX_FILES = 32
 _MAX_FIELDS = 200
 _MAX_VALUES = 100_000
-_MAX_MULTIPART_BYTES = MAX_INPUTS_BYTES + 2 * MAX_BODY_BYTES
-_MAX_JSON_BYTES = MAX_INPUTS_BYTES * 4 // 3 + 2 * MAX_BODY_BYTES
+_MAX_MULTIPART_BYTES = MAX_SOURCES_BYTES + 2 * MAX_BODY_BYTES
+_MAX_JSON_BYTES = MAX_SOURCES_BYTES * 4 // 3 + 2 * MAX_BODY_BYTES
 _IN_MEMORY_BYTES = 1024 * 1024
 _IMAGE_NAMES = frozenset({"image", "image[]", "images", "images[]"})
 _LISTS = frozenset({"tags", "tags[]"})

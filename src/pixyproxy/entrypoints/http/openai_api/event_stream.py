@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pixyproxy.application.generation.submission import GenerationOutcome
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import PartialImage
 from pixyproxy.entrypoints.http.openai_api.error_body import document_of

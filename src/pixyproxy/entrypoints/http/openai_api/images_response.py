@@ -9,7 +9,7 @@ import pybase64
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pixyproxy.application.generation.submission import GenerationOutcome
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException

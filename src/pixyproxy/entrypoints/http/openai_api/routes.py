@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.generation.model_catalog import ModelCatalog
-from pixyproxy.application.generation.submission import GenerationOutcome
+from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy

@@ -212,17 +212,17 @@ async def test_a_field_given_twice_is_refused(app: HttpApp) -> None:
 
 
 async def test_what_is_too_large_is_refused(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "MAX_INPUT_BYTES", len(PNG))
+    monkeypatch.setattr(inputs, "MAX_SOURCE_BYTES", len(PNG))
     single = await edit(app, files={"image": OTHER}, data={"prompt": "x"})
     assert (single.status_code, "must be at most" in message_of(single)) == (400, True)
-    monkeypatch.setattr(inputs, "MAX_INPUTS_BYTES", 2 * len(PNG))
+    monkeypatch.setattr(inputs, "MAX_SOURCES_BYTES", 2 * len(PNG))
     files = [("image", PNG), ("image", PNG), ("mask", PNG)]
     together = await edit(app, files=files, data={"prompt": "x"})
     assert (together.status_code, "together" in message_of(together)) == (400, True)
     declared = await edit(app, content=b"{}", headers={"Content-Type": "application/json", "Content-Length": "1" * 10})
     assert declared.status_code == 413
     stored = await app.create()
-    monkeypatch.setattr(inputs, "MAX_INPUT_BYTES", len(PNG) - 1)
+    monkeypatch.setattr(inputs, "MAX_SOURCE_BYTES", len(PNG) - 1)
     response = await edit(app, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})
     assert response.status_code == 400
     assert len(app.generator.requests) == 1
