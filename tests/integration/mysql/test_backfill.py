@@ -47,7 +47,7 @@ async def test_a_migration_finds_them_and_says_how_far_it_is(
     assert names == [script.name for script in SCRIPTS[4:]]
     assert lines == ["30 images looked at", "60 images looked at"]
     assert stragglers(old) == STRAGGLERS
-    for bounds in (DEFAULT, DEFAULT._replace(dated_rows=2, neighbours=2)):
+    for bounds in (DEFAULT, DEFAULT._replace(neighbours=2)):
         repository = MySQLImageRepository(old.database(), bounds)
         await repository.open()
         await out_of_order.check(repository)

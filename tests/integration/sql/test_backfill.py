@@ -50,7 +50,7 @@ async def test_a_migration_finds_them_and_says_how_far_it_is(path: Path, monkeyp
     assert lines == ["30 images looked at", "60 images looked at"]
     assert STRAGGLERS
     assert stragglers(path) == STRAGGLERS
-    for bounds in (DEFAULT, DEFAULT._replace(dated_rows=2, neighbours=2)):
+    for bounds in (DEFAULT, DEFAULT._replace(neighbours=2)):
         repository = SQLiteImageRepository(SQLiteDatabase(path), bounds)
         await repository.open()
         await out_of_order.check(repository)

@@ -30,12 +30,7 @@ SHAPES = shapes(IMAGES, limit=10)
 BOUNDS = Bounds(
     examined=300,
     batch=32,
-    terms=16,
-    windows=4,
-    window=20,
-    newest=40,
-    sorted_rows=300,
-    dated_rows=100,
+    probe_rows=75,
     merged_rows=512,
     neighbours=20,
 )

@@ -1,1 +1,1 @@
-"""Searches: the planner and the statements that it chooses from."""
+"""Search: queries become criteria, criteria become posting lists, and a plan reads these batch by batch."""
