@@ -34,12 +34,6 @@ class MySQLSession(Session):
         self._deadline = deadline
         self._later: list[str] = []
         self.committing = False
-        self.gave_up = False
-
-    def give_up_after(self, rows: int) -> str:
-        """Only MariaDB can; that it did is a warning."""
-        version = str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
-        return f" LIMIT ROWS EXAMINED {rows}" if "MariaDB" in version else ""
 
     def by_index(self, index: str) -> str:
         """The server is told: left to choose, it may take an index that has the order wanted and read all of it."""
@@ -53,7 +47,6 @@ class MySQLSession(Session):
         """All rows of a query."""
         with self._execute(sql, parameters) as cursor:
             rows: Sequence[Row] = cursor.fetchall()
-            self.gave_up = cursor.warning_count > 0
             return rows
 
     def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:

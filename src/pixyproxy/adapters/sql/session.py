@@ -18,15 +18,6 @@ class Session(Protocol):
     ordered_join: str
     """Joins a table that is to be read for each row of the one before, and never the other way round."""
 
-    gave_up: bool
-    """Whether the last `fetch` ended before it had read all, as `give_up_after` told it to."""
-
-    def give_up_after(self, rows: int) -> str:
-        """What follows a SELECT that is to end, with what it has found, when it has read so many rows.
-
-        Nothing where the server knows no such thing.
-        """
-
     def by_index(self, index: str) -> str:
         """What follows the name of a table in FROM that is read by this index, `PRIMARY` for its key, and no other."""
 

@@ -20,14 +20,9 @@ class SQLiteSession(Session):
 
     ordered_join = "CROSS JOIN"
     row_lock = ""  # a writer has the whole file to itself
-    gave_up = False
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-
-    def give_up_after(self, rows: int) -> str:
-        """Nothing."""
-        return ""
 
     def by_index(self, index: str) -> str:
         """SQLite is told the index; the key of a table has no name there and is what it takes by itself."""
