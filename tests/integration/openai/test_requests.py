@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.openai import response_body as answer_module
-from pixyproxy.adapters.openai.client import READ_AHEAD_BYTES
+from pixyproxy.adapters.openai import upstream_response
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES
+from pixyproxy.adapters.openai.upstream_client import READ_AHEAD_BYTES
 from pixyproxy.application.generation.admission import ByteBudget
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
@@ -333,11 +334,11 @@ async def test_an_answer_that_grows_too_large_is_cut_off(
     with pytest.raises(GeneratorResponseError) as caught:
         await generator.generate(GenerationRequest(prompt="a"))
     await until(lambda: upstream.requests[1].ended)
-    assert upstream.requests[1].bytes_sent < answer_module.MAX_ANSWER_BYTES + 32 * MIB
+    assert upstream.requests[1].bytes_sent < MAX_RESPONSE_BYTES + 32 * MIB
     assert caught.value.raw is not None
-    assert len(caught.value.raw) == answer_module.KEPT_BYTES
+    assert len(caught.value.raw) == upstream_response.KEPT_BYTES
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kib * 1024 < answer_module.MAX_ANSWER_BYTES + 96 * MIB
+    assert grown_kib * 1024 < MAX_RESPONSE_BYTES + 96 * MIB
 
 
 async def test_logs_hold_neither_prompt_nor_key_nor_picture(

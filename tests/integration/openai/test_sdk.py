@@ -1,4 +1,4 @@
-"""The SDK is imported with the first edit, once, beside the event loop; who makes no edit does without."""
+"""The SDK is imported in a thread for the first edit, and not at all if there is none."""
 
 import asyncio
 import io
@@ -13,11 +13,11 @@ import httpx2
 import pytest
 
 from pixyproxy.adapters.openai import sdk
-from pixyproxy.adapters.openai.client import Upstream
-from pixyproxy.adapters.openai.content_coding import Answer
 from pixyproxy.adapters.openai.error_responses import SdkFailure
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.openai.request import Call
+from pixyproxy.adapters.openai.request import UpstreamRequest
+from pixyproxy.adapters.openai.upstream_client import UpstreamClient
+from pixyproxy.adapters.openai.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorError,
@@ -71,7 +71,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def test_what_is_no_edit_does_without_the_sdk(upstream: FakeUpstream) -> None:
+def test_without_edits_the_sdk_is_not_imported(upstream: FakeUpstream) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, upstream.base_url], capture_output=True, text=True, timeout=60, check=False
     )
@@ -79,30 +79,30 @@ def test_what_is_no_edit_does_without_the_sdk(upstream: FakeUpstream) -> None:
     assert len(upstream.edits) == 1
 
 
-def test_a_service_that_makes_no_edit_does_without_the_sdk(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_a_service_without_edits_does_not_import_the_sdk(upstream: FakeUpstream, tmp_path: Path) -> None:
     values = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": upstream.base_url}
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, sys\n"
-        "def tell():\n"
-        "    with open(os.environ['TELL_TO'], 'a') as file:\n"
+        "def report():\n"
+        "    with open(os.environ['MODULES_FILE'], 'a') as file:\n"
         "        file.write(' '.join(sorted(sys.modules)) + '\\n')\n"
-        "atexit.register(tell)\n"
+        "atexit.register(report)\n"
     )
-    told = tmp_path / "told"
-    with Service(tmp_path / "service", **values, PYTHONPATH=str(tmp_path), TELL_TO=str(told)) as service:
+    modules_file = tmp_path / "modules"
+    with Service(tmp_path / "service", **values, PYTHONPATH=str(tmp_path), MODULES_FILE=str(modules_file)) as service:
         service.add_user("alice", "secret")
         with service.client(auth=("alice", "secret")) as client:
             assert client.post("/image", json={"prompt": "a duck"}).status_code == 200
-    [modules] = told.read_text().splitlines()
+    [modules] = modules_file.read_text().splitlines()
     assert "aiohttp" in modules.split()
     assert not {"openai", "httpx2", "pixyproxy.adapters.openai.sdk"} & set(modules.split())
 
 
-async def test_edits_that_come_together_share_one_sdk(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_edits_share_one_client(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
-    closed: list[sdk.Sdk] = []
+    closed: list[sdk.SdkClient] = []
 
-    class SlowSdk(sdk.Sdk):
+    class SlowSdk(sdk.SdkClient):
         def __init__(self, *args: str) -> None:
             threads.append(threading.current_thread())
             time.sleep(0.2)
@@ -112,17 +112,16 @@ async def test_edits_that_come_together_share_one_sdk(upstream: FakeUpstream, mo
             closed.append(self)
             await super().close()
 
-    monkeypatch.setattr(sdk, "Sdk", SlowSdk)
+    monkeypatch.setattr(sdk, "SdkClient", SlowSdk)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
-    first, *others = [asyncio.create_task(generator.generate(edit())) for _ in range(5)]
+    tasks = [asyncio.create_task(generator.generate(edit())) for _ in range(4)]
     beats = 0
     while not threads or beats < 5:
         await asyncio.sleep(0.01)
         beats += 1
-    assert len(upstream.requests) == 0  # the loop went on meanwhile
-    first.cancel()
-    assert [len(images) for images in await asyncio.gather(*others)] == [1] * 4
+    assert len(upstream.requests) == 0  # the event loop was not blocked
+    assert [len(images) for images in await asyncio.gather(*tasks)] == [1] * 4
     await generator.generate(edit())
     await generator.close()
     assert len(closed) == 1
@@ -131,18 +130,18 @@ async def test_edits_that_come_together_share_one_sdk(upstream: FakeUpstream, mo
     assert len(upstream.edits) == 5
 
 
-async def test_closing_while_the_sdk_is_imported_sends_nothing(
+async def test_an_edit_is_not_sent_if_the_generator_is_closed_during_the_import(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    class WaitingSdk(sdk.Sdk):
+    class WaitingSdk(sdk.SdkClient):
         def __init__(self, *args: str) -> None:
             begun.set()
             go_on.wait(20)
             super().__init__(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sdk, "Sdk", WaitingSdk)
+    monkeypatch.setattr(sdk, "SdkClient", WaitingSdk)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
     task = asyncio.create_task(generator.generate(edit()))
@@ -156,7 +155,7 @@ async def test_closing_while_the_sdk_is_imported_sends_nothing(
     assert upstream.requests == []
 
 
-async def test_an_address_that_only_the_sdk_does_not_take_fails_its_edits(
+async def test_an_address_that_only_the_sdk_refuses_fails_edits_only(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = 0
@@ -180,92 +179,87 @@ async def test_an_address_that_only_the_sdk_does_not_take_fails_its_edits(
 @pytest.mark.parametrize(
     "error", [ImportError("secret"), OSError("secret"), TimeoutError("secret"), GeneratorUnavailableError("Not now.")]
 )
-async def test_an_sdk_that_cannot_be_made_fails_each_edit_by_itself_and_is_tried_again(
+async def test_a_failed_import_fails_one_edit_and_is_repeated_for_the_next(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     tries = 0
-    sdk_class = sdk.Sdk
+    sdk_class = sdk.SdkClient
 
-    def fail_once(*args: object) -> sdk.Sdk:
+    def fail_once(*args: object) -> sdk.SdkClient:
         nonlocal tries
         tries += 1
         if tries > 1:
             return sdk_class(*args)  # type: ignore[arg-type]
-        time.sleep(0.2)
         raise error
 
-    monkeypatch.setattr(sdk, "Sdk", fail_once)
+    monkeypatch.setattr(sdk, "SdkClient", fail_once)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
-    results = await asyncio.gather(*(generator.generate(edit()) for _ in range(3)), return_exceptions=True)
-    assert tries == 1
-    failures = [each for each in results if type(each) is GeneratorUnavailableError]
-    assert len({id(each) for each in (*failures, error)}) == 4
-    kind = "Not now." if isinstance(error, GeneratorError) else f"Edits cannot be sent: {type(error).__name__}."
-    for each in failures:
-        assert each.message == kind
-        assert not each.may_have_been_paid
-        assert type(each.__cause__) is type(error)
+    with pytest.raises(GeneratorUnavailableError) as caught:
+        await generator.generate(edit())
+    expected = "Not now." if isinstance(error, GeneratorError) else f"Edits cannot be sent: {type(error).__name__}."
+    assert caught.value.message == expected
+    assert not caught.value.may_have_been_paid
     assert upstream.requests == []
     assert await generator.generate(edit())
     assert tries == 2
     await generator.close()
 
 
-async def test_a_failure_that_nobody_waited_for_is_not_the_next_edits(
+async def test_a_cancelled_edit_during_the_import_does_not_fail_the_next_one(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on, failed = threading.Event(), threading.Event(), threading.Event()
-    sdk_class = sdk.Sdk
+    sdk_class = sdk.SdkClient
 
-    def fail_once(*args: object) -> sdk.Sdk:
-        if failed.is_set():
+    def fail_once(*args: object) -> sdk.SdkClient:
+        if begun.is_set():
             return sdk_class(*args)  # type: ignore[arg-type]
         begun.set()
         go_on.wait(20)
         failed.set()
         raise OSError("too many open files")
 
-    monkeypatch.setattr(sdk, "Sdk", fail_once)
+    monkeypatch.setattr(sdk, "SdkClient", fail_once)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
     task = asyncio.create_task(generator.generate(edit()))
     await asyncio.to_thread(begun.wait, 20)
     task.cancel()
     await asyncio.wait([task])
+    assert await generator.generate(edit())
     go_on.set()
     await asyncio.to_thread(failed.wait, 20)
-    await asyncio.sleep(0.1)  # for the loop to hear of it
     assert await generator.generate(edit())
     await generator.close()
 
 
-def failing_to_close(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
-    """The answers to edits from now on, whose closing closes them and then fails."""
-    answers: list[Answer] = []
-    send = sdk.Sdk.edit
+def failing_to_close(monkeypatch: pytest.MonkeyPatch) -> list[UpstreamResponse]:
+    """Make closing a response to an edit fail after it is closed; return the responses."""
+    responses: list[UpstreamResponse] = []
+    send = sdk.SdkClient.edit
 
-    async def edit_(self: sdk.Sdk, call: Call) -> Answer:
-        answer = await send(self, call)
-        answers.append(answer)
-        close = answer.close
+    async def edit_(self: sdk.SdkClient, request: UpstreamRequest) -> UpstreamResponse:
+        response = await send(self, request)
+        responses.append(response)
+        close = response.close
 
         async def fail() -> None:
             await close()
             raise SdkFailure("closing")
 
-        answer.close = fail
-        return answer
+        response.close = fail
+        return response
 
-    monkeypatch.setattr(sdk.Sdk, "edit", edit_)
-    return answers
+    monkeypatch.setattr(sdk.SdkClient, "edit", edit_)
+    return responses
 
 
 @pytest.mark.parametrize("on_partial", [None, lambda partial: None], ids=["whole", "streamed"])
-async def test_a_finished_picture_outlives_a_failure_to_close_its_answer(
+async def test_a_failure_to_close_the_response_does_not_lose_the_picture(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, on_partial: Callable[[object], None] | None
 ) -> None:
-    answers = failing_to_close(monkeypatch)
+    responses = failing_to_close(monkeypatch)
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
     assert len(await generator.generate(edit(), on_partial)) == 1
@@ -273,36 +267,36 @@ async def test_a_finished_picture_outlives_a_failure_to_close_its_answer(
     with pytest.raises(GeneratorResponseError):
         await generator.generate(edit(), on_partial)
     await generator.close()
-    assert len(answers) == 2
+    assert len(responses) == 2
 
 
 @pytest.mark.parametrize("error", [httpx2.CloseError, ConnectionError, RuntimeError])
-async def test_what_fails_to_close_keeps_nothing_else_open(
+async def test_a_failure_to_close_one_resource_leaves_no_other_open(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    answers = failing_to_close(monkeypatch)
+    responses = failing_to_close(monkeypatch)
     closed: list[str] = []
-    sdk_close, upstream_close = sdk.PlainOpenAI.close, Upstream.close
+    sdk_close, upstream_close = sdk.PlainOpenAI.close, UpstreamClient.close
 
     async def close_sdk(self: sdk.PlainOpenAI) -> None:
         closed.append("sdk")
         await sdk_close(self)
         raise error("closing")
 
-    async def close_upstream(self: Upstream) -> None:
+    async def close_upstream(self: UpstreamClient) -> None:
         closed.append("upstream")
         await upstream_close(self)
 
     monkeypatch.setattr(sdk.PlainOpenAI, "close", close_sdk)
-    monkeypatch.setattr(Upstream, "close", close_upstream)
+    monkeypatch.setattr(UpstreamClient, "close", close_upstream)
     upstream.script("hang-mid-body", "hang-mid-body", path="/v1/images/edits")
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
-    assert generator._opened is not None
-    executor = generator._opened.executor
+    assert generator._resources is not None
+    executor = generator._resources.executor
     tasks = [asyncio.create_task(generator.generate(edit())) for _ in range(2)]
     async with asyncio.timeout(9):
-        while len(answers) < 2:
+        while len(responses) < 2:
             await asyncio.sleep(0.005)
     if error is RuntimeError:
         with pytest.raises(RuntimeError, match="closing"):

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.openai import stream as stream_module
-from pixyproxy.adapters.openai.client import BodyPlaces
-from pixyproxy.adapters.openai.events import Event
+from pixyproxy.adapters.openai import event_stream as stream_module
+from pixyproxy.adapters.openai.event_stream import ServerSentEvent, StreamEvent, read_event
 from pixyproxy.adapters.openai.image_generator import BODIES_AT_ONCE, OpenAIImageGenerator
-from pixyproxy.adapters.openai.stream import Told, read_event
+from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorCredentialsError,
@@ -124,7 +123,7 @@ async def test_large_events_are_read_beside_the_loop_and_views_handed_out_in_it(
 ) -> None:
     readers: dict[bool, set[str]] = {True: set(), False: set()}
 
-    def noted(event: Event) -> Told:
+    def noted(event: ServerSentEvent) -> StreamEvent:
         readers[len(event.data) > stream_module.SMALL_BYTES].add(threading.current_thread().name)
         return read_event(event)
 
@@ -364,7 +363,7 @@ async def test_a_stream_without_end_is_cut_off(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, events: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "MAX_STREAM_BYTES", 20_000_000)
-    monkeypatch.setattr(stream_module, "MAX_ANSWER_BYTES", 10_000_000)
+    monkeypatch.setattr(stream_module, "MAX_RESPONSE_BYTES", 10_000_000)
     upstream.script(f"flood-stream length=1000000000 events={events}")
     with pytest.raises(GeneratorResponseError, match="too large"):
         await generator.generate(REQUEST, ignore)
@@ -375,7 +374,7 @@ async def test_a_stream_without_end_is_cut_off(
 async def test_more_pictures_than_fit_in_an_answer_are_not_taken(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(stream_module, "MAX_RESPONSE_BYTES", 100_000)
     upstream.script("stream finished=9 size=30000")
     assert len(await generator.generate(GenerationRequest("ducks", n=9), ignore)) == 4
     monkeypatch.setattr(stream_module, "MAX_PICTURES", 2)
@@ -409,17 +408,17 @@ async def test_a_stream_takes_a_place_only_while_a_large_event_comes(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[bool] = []
-    place = BodyPlaces.place
+    place = BodyReadLimiter.permit
 
     @asynccontextmanager
-    async def counted(places: BodyPlaces) -> AsyncIterator[None]:
+    async def counted(places: BodyReadLimiter) -> AsyncIterator[None]:
         number = len(held)
         held.append(True)
         async with place(places):
             yield
         held[number] = False
 
-    monkeypatch.setattr(BodyPlaces, "place", counted)
+    monkeypatch.setattr(BodyReadLimiter, "permit", counted)
     upstream.script(
         "stream partials=3 finished=0 end=hang",
         "stream finished=2 size=400000",

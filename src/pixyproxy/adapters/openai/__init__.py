@@ -1,1 +1,1 @@
-"""Pictures from OpenAI, or from any server that speaks its images API."""
+"""Generator for OpenAI, or for any server that implements its images API."""

@@ -1,4 +1,4 @@
-"""Reading a refusal: its words and codes, what of it may be passed on, and how long it asks to wait."""
+"""Error responses of the upstream: message, codes, the document that may be passed on, and the time to wait."""
 
 import json
 import math
@@ -8,55 +8,53 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-MAX_WORDS = 1000
-"""Characters of the upstream's own words that are passed on."""
+MAX_MESSAGE_CHARS = 1000
 MAX_DOCUMENT_BYTES = 16 * 1024
 MAX_DEPTH = 16
-"""How large and how deep an error document may be that is passed on."""
+"""Limits on an error document that is passed on."""
 MAX_RETRY_AFTER_S = 86_400.0
 
+_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
 
-class Words(NamedTuple):
-    """What an error document says."""
+
+class ErrorMessage(NamedTuple):
+    """Message, made safe to show, and codes of an error document."""
 
     message: str
     codes: frozenset[str]
 
 
-def read_words(body: bytes, api_key: str) -> Words:
-    """Message and codes of an error document in OpenAI's shape or one of those seen in its imitations."""
+def read_error_message(body: bytes, api_key: str) -> ErrorMessage:
+    """Return message and codes of an error document in OpenAI's shape or one of those seen in its imitations."""
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError):
         document = None
     error = document.get("error", document) if isinstance(document, dict) else document
     if isinstance(error, str):
-        return Words(harmless(error, api_key), frozenset())
+        return ErrorMessage(sanitize(error, api_key), frozenset())
     if not isinstance(error, dict):
-        return Words("", frozenset())
+        return ErrorMessage("", frozenset())
     message = next((text for key in ("message", "detail") if isinstance(text := error.get(key), str)), "")
     codes = frozenset(code for key in ("code", "type") if isinstance(code := error.get(key), str))
-    return Words(harmless(message, api_key), codes)
+    return ErrorMessage(sanitize(message, api_key), codes)
 
 
-_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
-
-
-def harmless(text: str, api_key: str) -> str:
-    """The text on one line, bounded, without control characters, the key, or anything that looks like one."""
-    bounded = text[: MAX_WORDS * 4]
+def sanitize(text: str, api_key: str) -> str:
+    """Return the text on one line, shortened, without control characters and without anything that looks secret."""
+    bounded = text[: MAX_MESSAGE_CHARS * 4]
     if api_key:
         bounded = bounded.replace(api_key, "[…]")
     printable = "".join(char if char.isprintable() else " " for char in bounded)
     line = " ".join(_SECRETS.sub("[…]", printable).split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
+    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"
 
 
-def read_document(body: bytes, api_key: str) -> Mapping[str, Any] | None:
-    """An error document in OpenAI's shape, `{"error": {…}}`, as it came, if all of it may be passed on.
+def read_error_document(body: bytes, api_key: str) -> Mapping[str, Any] | None:
+    """Return an error document in OpenAI's shape, `{"error": {…}}`, unchanged, if all of it may be passed on.
 
-    None for any other shape, for one that is too large or that JSON cannot say again, and if any text in it is, or
-    looks like, a secret.
+    Return None for any other shape, for one that is too large or not valid JSON again, and if any text in it looks
+    like a secret.
     """
     if len(body) > MAX_DOCUMENT_BYTES:
         return None
@@ -74,7 +72,7 @@ def read_document(body: bytes, api_key: str) -> Mapping[str, Any] | None:
 
 
 def _texts(document: object) -> Iterator[tuple[int, str]]:
-    """Every text in the document, the names too, and how deep it lies; empty ones stand for lists and objects."""
+    """Yield the depth and value of every text in the document, names included; containers count as empty texts."""
     left = [(0, document)]
     while left:
         depth, value = left.pop()
@@ -87,7 +85,7 @@ def _texts(document: object) -> Iterator[tuple[int, str]]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait as `Retry-After` says (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`; None if neither does."""
+    """Return the seconds of `Retry-After` (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`, or None."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * unit
@@ -100,7 +98,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except (KeyError, ValueError):
         return None
     try:
-        now = parsedate_to_datetime(headers["date"])  # the server's own clock, which may not agree with ours
+        now = parsedate_to_datetime(headers["date"])  # the server's clock, which may differ from ours
     except (KeyError, ValueError):
         now = datetime.now(UTC)
     return _bounded((_aware(until) - _aware(now)).total_seconds())
@@ -110,5 +108,5 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The one place where failures of HTTP, of the network and of the SDK become errors of the domain."""
+"""Translation of failures of HTTP, of the network and of the SDK into errors of the domain."""
 
 import json
 import logging
@@ -7,7 +7,13 @@ from typing import Any
 
 import aiohttp
 
-from pixyproxy.adapters.openai.error_messages import Words, harmless, read_document, read_words, retry_after
+from pixyproxy.adapters.openai.error_messages import (
+    ErrorMessage,
+    read_error_document,
+    read_error_message,
+    retry_after,
+    sanitize,
+)
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorCredentialsError,
@@ -27,7 +33,7 @@ PROMPT_CODES = {"moderation_blocked", "content_policy_violation", "content_filte
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 MODEL_CODE = "model_not_found"
 
-# The status that comes with each code or type, the special ones first: in a stream only the code is told.
+# The status that belongs to each code or type, the special ones first: an error in a stream has no status.
 STREAM_STATUSES = {
     **dict.fromkeys(PROMPT_CODES, 400),
     **dict.fromkeys(QUOTA_CODES, 429),
@@ -44,11 +50,11 @@ STREAM_STATUSES = {
 }
 
 GATEWAY_TIMEOUTS = {504, 524}
-"""A proxy's patience has ended and not the work behind it, which may yet be billed; 524 is Cloudflare's."""
+"""A proxy timed out, but the work behind it may go on and be billed; 524 is Cloudflare's."""
 
 REQUEST_STATUSES = {400, 413, 414, 415, 422, 431, 451}
 
-# What aiohttp raises while it still looks for, connects to or greets the server: no request was written.
+# Errors that aiohttp raises before it writes the request.
 NOT_SENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -60,7 +66,7 @@ TRANSIENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class Refusal(Exception):
-    """The upstream answered with something other than success."""
+    """Response of the upstream with a status other than success."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"HTTP {status}")
@@ -70,109 +76,102 @@ class Refusal(Exception):
 
 
 class StreamRefusal(Refusal):
-    """The upstream said in its stream why there will be no picture; with `begun` it had sent an early view before."""
+    """Error event in a stream; `begun` says that a partial picture came before it."""
 
     def __init__(self, document: dict[str, Any], *, begun: bool) -> None:
         error = document.get("error")
         body = json.dumps({"error": error} if isinstance(error, dict) else document).encode()
-        codes = read_words(body, "").codes
+        codes = read_error_message(body, "").codes
         status = next((status for code, status in STREAM_STATUSES.items() if code in codes), 500)
         super().__init__(status, {}, body)
         self.args = ("in its stream",)
         self.begun = begun
 
 
-class UnpackingError(Exception):
-    """The body is not packed as its Content-Encoding says."""
+class ContentDecodingError(Exception):
+    """Body that is not compressed as its Content-Encoding says."""
 
 
 class SdkFailure(Exception):
-    """The SDK or its HTTP client failed; what did is the cause."""
+    """Failure of the SDK or its HTTP client, whose error is the cause."""
 
 
-FAILURES = (Refusal, UnpackingError, SdkFailure, aiohttp.ClientError, OSError)
-"""All that a call can end in; OSError covers TimeoutError and ConnectionError."""
+FAILURES = (Refusal, ContentDecodingError, SdkFailure, aiohttp.ClientError, OSError)
+"""All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 
 def translate(error: Exception, *, api_key: str, model: str, model_requested: bool) -> GeneratorError:
-    """The domain's word for a failed call; what concerns the operator is logged here, without the key."""
-    if isinstance(error, Refusal):
-        words = read_words(error.body, api_key)
-        failure = _refused(error, words, model, model_requested)
-        if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
-            log.error("The operator must act: the generator answered (%s): %s", error, words.message)
-        elif isinstance(failure, GeneratorUnavailableError):
-            # Its codes and not its words, which may repeat the prompt.
-            codes = harmless(", ".join(sorted(words.codes)), "")[:100] or "no code"
-            log.warning("The generator failed (%s; %s)", error, codes)
-        document = None if _is_about_us(failure, error, words) else read_document(error.body, api_key)
-        if isinstance(error, StreamRefusal) and error.begun and not failure.is_final:
-            # The early views were work, which may be billed.
-            failure = GeneratorConnectionLostError("The generator broke off while it made the picture.")
-        failure.document = document
-        return failure
-    return _broken(error, api_key)
+    """Return the domain's error for a failed call; log what the operator must know, without the key."""
+    if not isinstance(error, Refusal):
+        return _connection_error(error, api_key)
+    message = read_error_message(error.body, api_key)
+    failure = _refusal_error(error, message, model, model_requested)
+    if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
+        log.error("The operator must act: the generator answered (%s): %s", error, message.message)
+    elif isinstance(failure, GeneratorUnavailableError):
+        # The codes only: the message may repeat the prompt.
+        codes = sanitize(", ".join(sorted(message.codes)), "")[:100] or "no code"
+        log.warning("The generator failed (%s; %s)", error, codes)
+    document = None if _concerns_operator(failure, error, message) else read_error_document(error.body, api_key)
+    if isinstance(error, StreamRefusal) and error.begun and not failure.is_final:
+        # The partial pictures may be billed.
+        failure = GeneratorConnectionLostError("The generator broke off while it made the picture.")
+    failure.document = document
+    return failure
 
 
 def never_sent(error: Exception) -> bool:
-    """Whether a connection failed before any of the request left, and may work the next moment."""
+    """Return whether a connection failed before any of the request was sent, and may succeed the next time."""
     causes = tuple(_causes(error))
     if any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes):
         return False  # a wrong certificate stays wrong
     return any(isinstance(cause, TRANSIENT) for cause in causes)
 
 
-def _broken(error: Exception, api_key: str) -> GeneratorError:
-    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so the classes that the SDK
-    # raises are of no use: what aiohttp raised underneath decides, and in doubt it may have been paid.
+def _connection_error(error: Exception, api_key: str) -> GeneratorError:
+    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so only the error that aiohttp
+    # raised underneath is reliable. In doubt the call may have been billed.
     causes = tuple(_causes(error))
-    words = harmless(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key)
-    log.warning("The call of the generator failed: %s", words)
+    log.warning("The call of the generator failed: %s", sanitize(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key))
     if any(isinstance(cause, NOT_SENT) for cause in causes):
         return GeneratorUnavailableError("The generator cannot be reached.")
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return GeneratorTimeoutError("The generator did not answer in time.")
-    return GeneratorConnectionLostError("The connection to the generator broke before its answer was complete.")
+    return GeneratorConnectionLostError("The connection to the generator broke before its response was complete.")
 
 
-def _refused(refusal: Refusal, words: Words, model: str, model_requested: bool) -> GeneratorError:
+def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_requested: bool) -> GeneratorError:
     status = refusal.status
     wait_s = retry_after(refusal.headers)
-    reason = words.message or str(refusal)
-    if status == 401:
-        return _credentials()
-    if 400 <= status < 500:
-        if words.codes & PROMPT_CODES:
+    reason = message.message or str(refusal)
+    if 400 <= status < 500 and status != 401:
+        if message.codes & PROMPT_CODES:
             return PromptRejectedError(reason)
-        if words.codes & QUOTA_CODES or status == 402:
+        if message.codes & QUOTA_CODES or status == 402:
             return GeneratorQuotaError("The account at the generator has no credit left.")
-        if MODEL_CODE in words.codes or status == 404:
-            return _model_missing(model, model_requested)
-    if status == 403:
-        return _credentials()
+        if MODEL_CODE in message.codes or status == 404:
+            return _model_error(model, model_requested)
+    if status in (401, 403):
+        return GeneratorCredentialsError("The generator refuses the credentials of this service.")
     if status == 429:
-        return GeneratorRateLimitedError(f"The generator asks for patience: {reason}", retry_after_s=wait_s)
+        return GeneratorRateLimitedError(f"The generator's rate limit is reached: {reason}", retry_after_s=wait_s)
     if status in REQUEST_STATUSES:
         return GeneratorRequestError(f"The generator refuses the request: {reason}")
     if status in GATEWAY_TIMEOUTS:
-        return GeneratorTimeoutError(f"A gateway before the generator gave up waiting for it (HTTP {status}).")
+        return GeneratorTimeoutError(f"A gateway in front of the generator timed out (HTTP {status}).")
     return GeneratorUnavailableError(f"The generator failed ({refusal}).", retry_after_s=wait_s)
 
 
-def _is_about_us(failure: GeneratorError, refusal: Refusal, words: Words) -> bool:
-    """Whether a refusal speaks of this service's own credentials or settings, which are no caller's business."""
+def _concerns_operator(failure: GeneratorError, refusal: Refusal, message: ErrorMessage) -> bool:
+    """Return whether a refusal is about this service's credentials or settings, which callers must not see."""
     if isinstance(failure, GeneratorUnavailableError):
-        return refusal.status == 404 or MODEL_CODE in words.codes
+        return refusal.status == 404 or MODEL_CODE in message.codes
     return isinstance(failure, GeneratorCredentialsError)
 
 
-def _credentials() -> GeneratorCredentialsError:
-    return GeneratorCredentialsError("The generator refuses the credentials of this service.")
-
-
-def _model_missing(model: str, requested: bool) -> GeneratorError:
+def _model_error(model: str, requested: bool) -> GeneratorError:
     if requested:
-        return GeneratorRequestError(f"The generator has no model {harmless(model, '')!r} for this service.")
+        return GeneratorRequestError(f"The generator has no model {sanitize(model, '')!r} for this service.")
     log.error("The generator does not know the model %r: see PIXYPROXY_OPENAI_MODEL and OPENAI_BASE_URL", model)
     return GeneratorUnavailableError("The generator does not know the model that is configured.")
 

@@ -1,22 +1,23 @@
-"""The generator behind OpenAI's images API: one call, one request."""
+"""The generator for OpenAI's images API: one call is one request."""
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pixyproxy.adapters.openai.client import BodyPlaces, Upstream, checked_base_url
-from pixyproxy.adapters.openai.content_coding import Answer
-from pixyproxy.adapters.openai.edits import Edits
 from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal, StreamRefusal, never_sent, translate
+from pixyproxy.adapters.openai.event_stream import SMALL_BYTES, StreamReader
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
 from pixyproxy.adapters.openai.network import new_ssl_context
-from pixyproxy.adapters.openai.request import Call, write_call
-from pixyproxy.adapters.openai.response_body import MAX_ANSWER_BYTES, Made, parse_answer, read_body
-from pixyproxy.adapters.openai.stream import SMALL_BYTES, StreamReader
-from pixyproxy.adapters.openai.url_fetch import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.adapters.openai.picture_fetcher import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES, ReceivedPicture, parse_response
+from pixyproxy.adapters.openai.request import UpstreamRequest, write_request
+from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter, UpstreamClient, checked_base_url
+from pixyproxy.adapters.openai.upstream_response import UpstreamResponse, read_body
 from pixyproxy.domain.errors import (
     GeneratorCredentialsError,
     GeneratorError,
@@ -28,32 +29,37 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 
+if TYPE_CHECKING:
+    from pixyproxy.adapters.openai.sdk import SdkClient
+
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
 MAX_WAIT_S = 10.0
-"""A longer `Retry-After` is the caller's to wait for."""
+"""A longer `Retry-After` is left to the caller."""
 
 BODIES_AT_ONCE = 2
 BODY_HOLD_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    upstream: Upstream
-    edits: Edits
+@dataclass(slots=True)
+class _Resources:
+    context: ssl.SSLContext
+    upstream: UpstreamClient
     fetcher: PictureFetcher
-    places: BodyPlaces
+    limiter: BodyReadLimiter
     executor: ThreadPoolExecutor
-    answers: set[Answer]
+    responses: set[UpstreamResponse] = field(default_factory=set)
+    sdk: "SdkClient | None" = None
+    sdk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class OpenAIImageGenerator(ImageGenerator):
-    """Pictures from OpenAI or a server that speaks its images API (`POST {base_url}/images/generations`, `…/edits`).
+    """Generator for OpenAI or a server with its images API (`POST {base_url}/images/generations`, `…/edits`).
 
-    `model` is sent where a request names none. `timeout_s` bounds the silence between two pieces of an answer
-    (seconds); the total deadline is the caller's. `url_hosts` may hand out pictures besides the upstream
-    itself. `retry_delays_s` are the waits, in seconds, before each repeat of what cannot have been billed, where
-    the upstream names no delay.
+    `model` is sent if a request names none. `timeout_s` bounds the silence between two pieces of a response
+    (seconds); the total deadline is the caller's. Pictures may be downloaded from the upstream and from `url_hosts`.
+    `retry_delays_s` are the seconds before each repeat of a call that cannot have been billed, if the upstream
+    names no delay.
     """
 
     def __init__(
@@ -72,7 +78,7 @@ class OpenAIImageGenerator(ImageGenerator):
         self._timeout_s = timeout_s
         self._url_hosts = url_hosts
         self._retry_delays_s = retry_delays_s
-        self._opened: _Opened | None = None
+        self._resources: _Resources | None = None
 
     @property
     def name(self) -> str:
@@ -83,62 +89,64 @@ class OpenAIImageGenerator(ImageGenerator):
         return True
 
     async def open(self) -> None:
-        """Make the clients; connects to nothing. Raises a GeneratorError for an address or key no request can use."""
-        if self._opened is not None:
+        """Create the clients without connecting.
+
+        Raises a GeneratorError for an address or key that no request can use.
+        """
+        if self._resources is not None:
             return
         base_url = checked_base_url(self._base_url)
         if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
             raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
         context = new_ssl_context()
-        upstream = Upstream(self._api_key, base_url, context, self._timeout_s)
-        self._opened = _Opened(
+        upstream = UpstreamClient(self._api_key, base_url, context, self._timeout_s)
+        self._resources = _Resources(
+            context=context,
             upstream=upstream,
-            edits=Edits(self._api_key, str(base_url), context, self._timeout_s),
             fetcher=PictureFetcher(upstream, base_url, self._url_hosts),
-            places=BodyPlaces(BODIES_AT_ONCE, BODY_HOLD_S),
+            limiter=BodyReadLimiter(BODIES_AT_ONCE, BODY_HOLD_S),
             executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="openai-decode"),
-            answers=set(),
         )
 
     async def close(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            async with AsyncExitStack() as last_first:  # and each whatever becomes of the others
-                last_first.callback(opened.executor.shutdown)  # waits for the milliseconds of a picture being decoded
-                last_first.push_async_callback(_close, opened.upstream.close)
-                last_first.push_async_callback(_close, opened.edits.close)
-                for answer in opened.answers:  # closing the clients alone would not wake who waits for their rest
-                    last_first.push_async_callback(_close, answer.close)
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            async with AsyncExitStack() as stack:  # last in, first out; a failure does not stop the others
+                stack.callback(resources.executor.shutdown)  # waits milliseconds for a picture that is being decoded
+                stack.push_async_callback(_close, resources.upstream.close)
+                stack.push_async_callback(_close_sdk, resources)
+                for response in resources.responses:  # closing the clients alone would not end pending reads
+                    stack.push_async_callback(_close, response.close)
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
-        opened = self._require_open()
+        resources = self._require_open()
         model = request.model or self._model
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._timeout_s
+        deadline = loop.time() + self._timeout_s
         for delay_s in (*self._retry_delays_s, None):
-            call = write_call(request, model, streamed=on_partial is not None)
+            written = write_request(request, model, streamed=on_partial is not None)
             try:
-                made, raw = await self._call(opened, call, request.n, on_partial, make_room, give_up)
+                pictures, raw = await self._call(resources, written, request.n, on_partial, make_room, deadline)
                 break
             except FAILURES as error:
                 failure = translate(error, api_key=self._api_key, model=model, model_requested=bool(request.model))
-                wait_s = _wait(error, failure, delay_s)
-                if wait_s is None or loop.time() + wait_s >= give_up:
+                wait_s = _retry_delay(error, failure, delay_s)
+                if wait_s is None or loop.time() + wait_s >= deadline:
                     raise failure from error
             await asyncio.sleep(wait_s)
-            if self._opened is not opened:
-                raise failure  # closed meanwhile
+            if self._resources is not resources:
+                raise failure  # closed during the wait
         return tuple(
             GeneratedImage(
-                data=each.data,
-                model=each.model or model,
-                revised_prompt=each.revised_prompt,
-                usage=each.usage,
-                reported=each.reported,
+                data=picture.data,
+                model=picture.model or model,
+                revised_prompt=picture.revised_prompt,
+                usage=picture.usage,
+                reported=picture.reported,
             )
-            for each in await opened.fetcher.fetch_all(made, raw, give_up)
+            for picture in await resources.fetcher.fetch_all(pictures, raw, deadline)
         )
 
     async def models(self) -> tuple[GeneratorModel, ...]:
@@ -146,57 +154,81 @@ class OpenAIImageGenerator(ImageGenerator):
 
     async def check(self) -> str:
         listed = await self._list_models(0)
-        return self._words if listed is not None else f"{self._words} (reachable, lists no models)"
+        return self._description if listed is not None else f"{self._description} (reachable, lists no models)"
 
     async def _call(
         self,
-        opened: _Opened,
-        call: Call,
+        resources: _Resources,
+        request: UpstreamRequest,
         wanted: int,
         on_partial: OnPartial | None,
         make_room: MakeRoom | None,
-        give_up: float,
-    ) -> tuple[list[Made], bytes]:
-        answer = await (opened.edits.send(call) if call.files else opened.upstream.generate(call.document))
-        opened.answers.add(answer)
+        deadline: float,
+    ) -> tuple[list[ReceivedPicture], bytes]:
+        if request.files:
+            response = await (await self._sdk(resources)).edit(request)
+        else:
+            response = await resources.upstream.generate(request.document)
+        resources.responses.add(response)
         try:
-            if answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                # A little earlier than the caller's own deadline, which would lose what is finished with the rest.
-                deadline = give_up - min(MARGIN_S, self._timeout_s / 10)
-                stream = StreamReader(opened.places, opened.executor, on_partial, make_room, wanted, deadline)
-                made = await stream.read(answer)
-                return made, b"\n".join(each.data for each in made if each.spoilt)
-            # The answer waits in the socket's small buffers until there is room for it, and a place to be read.
-            limit = MAX_ANSWER_BYTES * max(1, wanted)
-            declared = answer.declared_bytes
+            if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+                stream_deadline = deadline - min(MARGIN_S, self._timeout_s / 10)
+                stream = StreamReader(
+                    resources.limiter, resources.executor, on_partial, make_room, wanted, stream_deadline
+                )
+                pictures = await stream.read(response)
+                return pictures, b"\n".join(picture.data for picture in pictures if picture.undecoded)
+            # Until there is room and a permit, the body waits in the socket's small buffers.
+            limit = MAX_RESPONSE_BYTES * max(1, wanted)
+            declared = response.declared_bytes
             if make_room is not None and (declared or 0) <= limit:
                 await make_room(declared)
-            async with opened.places.place():
-                raw = await read_body(answer, limit)
+            async with resources.limiter.permit():
+                raw = await read_body(response, limit)
                 if len(raw) <= SMALL_BYTES:
-                    return parse_answer(raw), raw
+                    return parse_response(raw), raw
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(opened.executor, parse_answer, raw), raw
+                return await loop.run_in_executor(resources.executor, parse_response, raw), raw
         finally:
-            opened.answers.discard(answer)
-            await _close(answer.close)
+            resources.responses.discard(response)
+            await _close(response.close)
+
+    async def _sdk(self, resources: _Resources) -> "SdkClient":
+        """Return the client for edits, created for the first edit: importing the SDK takes time and much memory."""
+        async with resources.sdk_lock:
+            if resources.sdk is None and self._resources is resources:
+                try:
+                    resources.sdk = await asyncio.to_thread(self._new_sdk_client, resources.context)
+                except GeneratorUnavailableError:
+                    raise
+                except Exception as error:
+                    # Only the class: the message may hold the password of a proxy.
+                    raise GeneratorUnavailableError(f"Edits cannot be sent: {type(error).__name__}.") from error
+        if resources.sdk is None or self._resources is not resources:
+            raise GeneratorUnavailableError("The generator is closed.")
+        return resources.sdk
+
+    def _new_sdk_client(self, context: ssl.SSLContext) -> "SdkClient":
+        from pixyproxy.adapters.openai.sdk import SdkClient
+
+        return SdkClient(self._api_key, str(checked_base_url(self._base_url)), context, self._timeout_s)
 
     @property
-    def _words(self) -> str:
+    def _description(self) -> str:
         url = checked_base_url(self._base_url)
-        where = url.host if url.is_default_port() else f"{url.host}:{url.port}"
-        return f"openai at {where}, model {self._model}"
+        host = url.host if url.is_default_port() else f"{url.host}:{url.port}"
+        return f"openai at {host}, model {self._model}"
 
     async def _list_models(self, max_bytes: int) -> bytes | None:
-        """The list of models unless `max_bytes` is 0, or None where the upstream has none."""
-        opened = self._require_open()
+        """Return the list of models (empty if `max_bytes` is 0), or None if the upstream has none."""
+        resources = self._require_open()
         try:
             async with asyncio.timeout(CHECK_S):
-                answer = await opened.upstream.list_models(CHECK_S)
+                response = await resources.upstream.list_models(CHECK_S)
                 try:
-                    return await read_body(answer, max_bytes) if max_bytes else b""
+                    return await read_body(response, max_bytes) if max_bytes else b""
                 finally:
-                    await answer.close()
+                    await response.close()
         except (*FAILURES, GeneratorResponseError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
                 return None
@@ -207,23 +239,29 @@ class OpenAIImageGenerator(ImageGenerator):
                 failure = translate(error, api_key=self._api_key, model=self._model, model_requested=False)
             if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError, GeneratorRateLimitedError)):
                 raise failure from error
-            # Nothing was asked for that could be paid, so a lost connection is no more than that.
-            raise GeneratorUnavailableError(f"{self._words}: {failure.message}") from error
+            # Listing models costs nothing, so even a lost connection is only an outage.
+            raise GeneratorUnavailableError(f"{self._description}: {failure.message}") from error
 
-    def _require_open(self) -> _Opened:
-        if self._opened is None:
+    def _require_open(self) -> _Resources:
+        if self._resources is None:
             raise GeneratorUnavailableError("The generator is closed.")
-        return self._opened
+        return self._resources
 
 
 async def _close(close: Callable[[], Awaitable[None]]) -> None:
-    """Close what is needed no more; that it fails changes nothing about what was had of it."""
+    """Close, ignoring failures: they change nothing about what was received."""
     with suppress(*FAILURES):
         await close()
 
 
-def _wait(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:
-    """Seconds until the call may be repeated, or None if it may not."""
+async def _close_sdk(resources: _Resources) -> None:
+    async with resources.sdk_lock:
+        if resources.sdk is not None:
+            await _close(resources.sdk.close)
+
+
+def _retry_delay(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:
+    """Return the seconds until the call may be repeated, or None if it may not."""
     if delay_s is None or isinstance(error, StreamRefusal):
         return None
     if isinstance(failure, GeneratorRateLimitedError) and failure.retry_after_s is not None:

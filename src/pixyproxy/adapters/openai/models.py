@@ -1,4 +1,4 @@
-"""Reading the list of models, narrowed to those that make images."""
+"""The upstream's list of models, reduced to those that make images."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,21 +11,21 @@ from pixyproxy.domain.generation import GeneratorModel
 
 MAX_LIST_BYTES = 4 * 1024 * 1024
 MAX_CHARS = 200
-"""No name or date of a model is longer."""
+"""Longest name or date of a model that is accepted."""
 
-_IN_NAMES = ("image", "dall-e")
-"""The list says of no model what it makes: only the names of OpenAI's image models tell."""
+_NAME_PARTS = ("image", "dall-e")
+"""Parts of the names of OpenAI's image models: the list does not say what a model makes."""
 
 
 def read_models(raw: bytes | None, default: str) -> tuple[GeneratorModel, ...]:
-    """The image models of a list (None: the upstream has no list), sorted by id, always with the default one.
+    """Return the image models of a list (None: the upstream has no list), sorted by id, always with the default one.
 
-    Raises GeneratorUnavailableError for what is no list.
+    Raises GeneratorUnavailableError if the list cannot be read.
     """
     models = {default: GeneratorModel(default, is_default=True)}
     for entry in _entries(raw) if raw is not None else ():
         name = _text(entry.get("id"))
-        if name is not None and (name == default or any(word in name.lower() for word in _IN_NAMES)):
+        if name is not None and (name == default or any(part in name.lower() for part in _NAME_PARTS)):
             models[name] = GeneratorModel(
                 name,
                 created_at=_time(entry.get("created")),

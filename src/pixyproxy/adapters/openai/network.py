@@ -1,6 +1,5 @@
-"""What the environment says of the network: which certificates are trusted, and which proxies lead out."""
+"""Certificates and proxies that the environment configures."""
 
-import ipaddress
 import os
 import re
 import ssl
@@ -15,10 +14,10 @@ from yarl import URL
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 PROXY_SCHEMES = ("http", "https")
-# No request goes through these; one that nothing is sent by does no harm.
-IDLE_PROXY_SCHEMES = ("socks5", "socks5h")
+# Accepted in the environment, but a request that needs one of these fails.
+UNUSABLE_PROXY_SCHEMES = ("socks5", "socks5h")
 
-# Where distributions keep their certificates, for a Python that was built elsewhere and looks in no such place.
+# Certificate files of Linux distributions, for a Python that was built elsewhere and does not look there.
 CA_FILES = (
     "/etc/ssl/cert.pem",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -30,7 +29,7 @@ _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d")
 
 
 def new_ssl_context() -> ssl.SSLContext:
-    """A context that trusts SSL_CERT_FILE, or else SSL_CERT_DIR, and the system's certificates if neither is set."""
+    """Return a context that trusts SSL_CERT_FILE, else SSL_CERT_DIR, else the system's certificates."""
     if file := os.environ.get("SSL_CERT_FILE"):
         return ssl.create_default_context(cafile=file)
     if folder := os.environ.get("SSL_CERT_DIR"):
@@ -55,111 +54,63 @@ def new_ssl_context() -> ssl.SSLContext:
 
 
 class Proxy(NamedTuple):
-    """Where a proxy is, and the `Proxy-Authorization` it wants."""
+    """Address of a proxy and its `Proxy-Authorization`, if any."""
 
     url: URL
     credentials: str | None
 
 
 class Proxies:
-    """The proxies of the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, and NO_PROXY for what goes without.
+    """Proxies of the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, and NO_PROXY for exemptions, read once.
 
-    They are read once. NO_PROXY means what it means to the SDK's own client, so that edits go the way generations go.
-    Raises GeneratorUnavailableError for what is no address of a proxy.
+    The rules are those of the SDK's HTTP client, so that generations take the same way as edits; it is imported only
+    if there is a proxy. Raises GeneratorUnavailableError for an invalid address.
     """
 
     def __init__(self) -> None:
-        named = getproxies()
-        exceptions = [entry.strip() for entry in named.get("no", "").split(",")]
-        self._proxies: dict[str, Proxy] = {}
-        if "*" not in exceptions:
-            self._proxies = {scheme: _proxy(scheme, named[scheme]) for scheme in ("http", "https", "all")
-                             if named.get(scheme)}  # fmt: skip
-        self._direct = [direct for entry in exceptions if entry and (direct := _direct(entry)) is not None]
+        self._rules: list[tuple[Any, Proxy | None]] = []  # the patterns have a private class
+        if getproxies().keys() & {"http", "https", "all"}:
+            from httpx2._utils import URLPattern, get_environment_proxies
+
+            found = get_environment_proxies()
+            self._rules = [(URLPattern(key), _proxy(key, text) if text else None) for key, text in found.items()]
+            self._rules.sort(key=lambda rule: rule[0])
 
     def options(self, url: URL) -> dict[str, Any]:
-        """The options of aiohttp with which a request reaches the address.
+        """Return aiohttp's options for a request to the address.
 
-        Raises aiohttp's InvalidURL where that would be a proxy that does not speak HTTP.
+        Raises aiohttp.InvalidURL if it needs a proxy that is not an HTTP proxy.
         """
-        if not self._proxies:
-            return {}
-        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        if proxy is None or any(direct.holds(url) for direct in self._direct):
+        proxy = self._proxy_for(url) if self._rules else None
+        if proxy is None:
             return {}
         if proxy.url.scheme not in PROXY_SCHEMES:
-            raise aiohttp.InvalidURL(f"{proxy.url.scheme}://", "a proxy that is none for HTTP")
+            raise aiohttp.InvalidURL(f"{proxy.url.scheme}://", "not an HTTP proxy")
         if proxy.credentials is None:
             return {"proxy": proxy.url}
-        # aiohttp sends the headers of a proxy with CONNECT only, which a request without TLS does not need.
+        # aiohttp sends `proxy_headers` with CONNECT only, which a request without TLS does not use.
         where = "proxy_headers" if url.scheme == "https" else "headers"
         return {"proxy": proxy.url, where: {"Proxy-Authorization": proxy.credentials}}
 
+    def _proxy_for(self, url: URL) -> Proxy | None:
+        import httpx2
 
-class Direct(NamedTuple):
-    """An entry of NO_PROXY: a network, or a scheme (`all` is any), hosts and a port (None is any)."""
-
-    scheme: str
-    hosts: re.Pattern[str]
-    port: int | None
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
-
-    def holds(self, url: URL) -> bool:
-        """Whether the address is reached without a proxy."""
-        host = url.host or ""
-        if self.scheme not in ("all", url.scheme):
-            return False
-        if self.network is not None:
-            try:
-                return ipaddress.ip_address(host) in self.network
-            except ValueError:
-                return False
-        # Where the port is the scheme's own, an entry with a port does not hold: so it is in the SDK's client.
-        port = None if url.is_default_port() else url.port
-        return self.port in (None, port) and bool(
-            self.hosts.fullmatch(host) or self.hosts.fullmatch(url.raw_host or "")
-        )
+        try:
+            target = httpx2.URL(scheme=url.scheme, host=url.raw_host or "", port=url.explicit_port)
+        except httpx2.InvalidURL as error:
+            raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
+        return next((proxy for pattern, proxy in self._rules if pattern.matches(target)), None)
 
 
-_ANY = re.compile("")
-_BRACKETS = re.compile(r"\[([^]]*)\](/\d+)?")
-_HOST = re.compile(r"(\[[^]]*\]|[^:/[\]]*)(?::(\d+))?")
-
-
-def _proxy(scheme: str, text: str) -> Proxy:
+def _proxy(key: str, text: str) -> Proxy:
     try:
-        url = URL(text if "://" in text else f"http://{text}")
+        url = URL(text)
         credentials = None
         if url.user or url.password:
             credentials = aiohttp.encode_basic_auth(url.user or "", url.password or "", "latin1")
-        if url.scheme in PROXY_SCHEMES + IDLE_PROXY_SCHEMES and url.host:
+        if url.scheme in PROXY_SCHEMES + UNUSABLE_PROXY_SCHEMES and url.host:
             return Proxy(url.with_user(None), credentials)
     except ValueError:
-        pass  # its words may hold the password
-    raise GeneratorUnavailableError(f"{scheme.upper()}_PROXY is not the address of a proxy.") from None
-
-
-def _direct(entry: str) -> Direct | None:
-    """The entry, or None if it cannot be read: such a one is passed over."""
-    scheme, _, rest = entry.lower().rpartition("://")
-    rest = rest.rstrip("/")
-    bracketed = _BRACKETS.fullmatch(rest)
-    try:
-        network = ipaddress.ip_network(bracketed.expand(r"\1\2") if bracketed else rest, strict=False)
-        return Direct(scheme or "all", _ANY, None, network)
-    except ValueError:
-        found = _HOST.fullmatch(rest)
-    if found is None:
-        return None
-    host, port = found[1].strip("[]"), found[2]
-    if not scheme and host != "localhost" and not found[1].startswith(("*.", "[")):
-        host = f"*{host}"  # a domain holds for all below it, and one that begins with a dot for these alone
-    if host in ("", "*"):
-        hosts = ".*"
-    elif host.startswith("*."):
-        hosts = rf".+\.{re.escape(host[2:])}"
-    elif host.startswith("*"):
-        hosts = rf"(.+\.)?{re.escape(host[1:])}"
-    else:
-        hosts = re.escape(host)
-    return Direct(scheme or "all", re.compile(hosts), int(port) if port else None)
+        pass  # its message may hold the password
+    name = key.removesuffix("://").upper()
+    raise GeneratorUnavailableError(f"{name}_PROXY is not a valid address of a proxy.") from None

@@ -1,4 +1,4 @@
-"""Writing a request: JSON for a generation, a form with files for an edit."""
+"""Requests to the upstream: JSON for a generation, a form with files for an edit."""
 
 import json
 import os
@@ -13,71 +13,70 @@ GENERATIONS = "/images/generations"
 EDITS = "/images/edits"
 MODELS = "/models"
 
-# What this adapter says itself.
-OURS = frozenset({"model", "prompt", "n", "stream"})
-# OpenAI's words for the pictures of an edit, one or several.
-IMAGE, IMAGES = "image", "image[]"
+# Parameters that this adapter sets, which options cannot override.
+_RESERVED = frozenset({"model", "prompt", "n", "stream"})
+# OpenAI's field names for the pictures of an edit, one or several.
+_IMAGE, _IMAGES = "image", "image[]"
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/svg+xml": "svg"}
 
-Part: TypeAlias = tuple[str, tuple[str, BinaryIO, str]]
+FormFile: TypeAlias = tuple[str, tuple[str, BinaryIO, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a request holds: a JSON document or, with files, the fields of a form."""
+class UpstreamRequest:
+    """Content of a request: a JSON document or, with files, the fields of a form."""
 
     fields: dict[str, Any]
     document: bytes
-    files: list[Part]
+    files: list[FormFile]
 
 
-def write_call(request: GenerationRequest, model: str, *, streamed: bool) -> Call:
-    """The call of the upstream for a request, its files at their beginning.
+def write_request(request: GenerationRequest, model: str, *, streamed: bool) -> UpstreamRequest:
+    """Return the upstream's request, with its files at their beginning.
 
-    Raises GeneratorRequestError for what cannot be written, before anything is sent; the SDK would raise errors
-    that look like ours.
+    Raises GeneratorRequestError if it cannot be written as JSON.
     """
-    parts = list(_parts(request))
-    ours = OURS | {IMAGE, IMAGES, *request.attachments} if parts else OURS
+    files = list(_form_files(request))
+    reserved = _RESERVED | {_IMAGE, _IMAGES, *request.attachments} if files else _RESERVED
     if not streamed:
-        ours |= {"partial_images"}  # which upstreams refuse where nothing is streamed
-    options = {name: value for name, value in request.options.items() if name not in ours}
+        reserved |= {"partial_images"}  # upstreams refuse it without a stream
+    options = {name: value for name, value in request.options.items() if name not in reserved}
     body = {"prompt": request.prompt, "model": model, "n": request.n, **options}
     if streamed:
         body["stream"] = True
     try:
-        document = _document(body)
-        _document(list(request.attachments))
+        document = _to_json(body)
+        _to_json(list(request.attachments))
     except (TypeError, ValueError, RecursionError):
         raise GeneratorRequestError("The request cannot be written as JSON.") from None
-    return Call(body, document, parts)
+    return UpstreamRequest(body, document, files)
 
 
-def _document(value: object) -> bytes:
+def _to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _parts(request: GenerationRequest) -> Iterable[Part]:
-    name = IMAGE if len(request.images) == 1 else IMAGES
+def _form_files(request: GenerationRequest) -> Iterable[FormFile]:
+    name = _IMAGE if len(request.images) == 1 else _IMAGES
     for number, image in enumerate(request.images, 1):
-        yield _part(name, f"image-{number}", image)
+        yield _form_file(name, f"image-{number}", image)
     for name, image in request.attachments.items():
-        yield _part(name, name, image)
+        yield _form_file(name, name, image)
 
 
-def _part(name: str, stem: str, image: EditSource) -> Part:
+def _form_file(name: str, stem: str, image: EditSource) -> FormFile:
     media_type = image.picture.media_type
     extension = _EXTENSIONS.get(media_type, media_type.partition("/")[2])
-    return name, (f"{stem}.{extension}", cast("BinaryIO", UploadedSource(image)), media_type)
+    return name, (f"{stem}.{extension}", cast("BinaryIO", EditSourceFile(image)), media_type)
 
 
-class UploadedSource:
-    """A file as the HTTP client reads it while it sends: from its beginning, and as long as was recorded.
+class EditSourceFile:
+    """The file of an edit source, as the HTTP client reads it: from its beginning and of the recorded length.
 
-    The client would ask the operating system for the length, which does not know of what is still in a buffer. It
-    reads 64 KiB at a time, in the event loop: files that were just written lie in memory anyway. The position is
-    kept here, so that a file may be sent twice at once.
+    The client would ask the operating system for the length, which misses bytes that are still in a buffer. It
+    reads 64 KiB at a time in the event loop; files that were just written are in the page cache anyway. The position
+    is kept here, so that one file can be sent twice at the same time.
     """
 
     def __init__(self, image: EditSource) -> None:
@@ -102,6 +101,6 @@ class UploadedSource:
         self._file.seek(self._position)
         data = self._file.read(wanted)
         if len(data) < wanted:
-            raise OSError("a picture to be edited is shorter than it was")
+            raise OSError("the file of an edit source is shorter than recorded")
         self._position += len(data)
         return data

@@ -1,4 +1,4 @@
-"""Edits over the SDK, which knows how a form with files is written. Importing this module imports the SDK."""
+"""Client for edits on OpenAI's SDK, which writes forms with files. Importing this module imports the SDK."""
 
 import logging
 import ssl
@@ -10,21 +10,21 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit, OpenAIError
 
-from pixyproxy.adapters.openai.client import CONNECT_S, HEADERS, new_session, new_timeout, read_refusal
-from pixyproxy.adapters.openai.content_coding import Answer
-from pixyproxy.adapters.openai.error_responses import SdkFailure, UnpackingError
-from pixyproxy.adapters.openai.request import EDITS, Call
+from pixyproxy.adapters.openai.error_responses import ContentDecodingError, SdkFailure
+from pixyproxy.adapters.openai.request import EDITS, UpstreamRequest
+from pixyproxy.adapters.openai.upstream_client import CONNECT_S, HEADERS, new_session, new_timeout, read_refusal
+from pixyproxy.adapters.openai.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
-# The SDK hands the answer over as it comes instead of reading it whole.
-UNREAD = {"X-Stainless-Raw-Response": "stream"}
+# Makes the SDK return the response before reading its body.
+_RAW_RESPONSE = {"X-Stainless-Raw-Response": "stream"}
 
 
 class PlainOpenAI(AsyncOpenAI):
-    """The SDK's client with these headers and no others.
+    """The SDK's client with our headers and no others.
 
-    The SDK adds what it finds in OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and a
-    description of this machine. Settings are read in one place only, so all of that is left out.
+    The SDK would add OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID and a description of this machine, but
+    only `settings` reads the environment.
     """
 
     @property
@@ -32,25 +32,26 @@ class PlainOpenAI(AsyncOpenAI):
         return dict(HEADERS)
 
 
-class SparingClient(DefaultAioHttpClient):
-    """The SDK's client on aiohttp, with sessions of ours, which are made in the running loop at the first request."""
+class SmallBufferClient(DefaultAioHttpClient):
+    """The SDK's client on aiohttp, with our sessions, which are created in the running loop at the first request."""
 
     def _init_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return _sparing(super()._init_transport(*args, **kwargs))
+        return _with_small_buffers(super()._init_transport(*args, **kwargs))
 
     def _init_proxy_transport(self, *args: Any, **kwargs: Any) -> httpx2.AsyncBaseTransport:
-        return _sparing(super()._init_proxy_transport(*args, **kwargs))
+        return _with_small_buffers(super()._init_proxy_transport(*args, **kwargs))
 
 
-def _sparing(transport: Any) -> httpx2.AsyncBaseTransport:
-    transport.client = lambda: new_session(transport.ssl_context, new_timeout(CONNECT_S))  # each request has its own
+def _with_small_buffers(transport: Any) -> httpx2.AsyncBaseTransport:
+    # Each request brings its own timeout, which replaces this one.
+    transport.client = lambda: new_session(transport.ssl_context, new_timeout(CONNECT_S))
     return transport  # type: ignore[no-any-return]
 
 
-class Sdk:
-    """The SDK with a client of ours: it retries nothing, and every argument it would look up itself is given.
+class SdkClient:
+    """Client for edits, without the SDK's retries and with every argument that it would look up itself.
 
-    Raises GeneratorUnavailableError for an address, or a proxy of the environment, that its client does not take.
+    Raises GeneratorUnavailableError for an address, or a proxy of the environment, that the SDK does not accept.
     """
 
     def __init__(self, api_key: str, base_url: str, context: ssl.SSLContext, timeout_s: float) -> None:
@@ -68,7 +69,7 @@ class Sdk:
                 base_url=base_url,
                 timeout=timeout,
                 max_retries=0,
-                http_client=SparingClient(
+                http_client=SmallBufferClient(
                     verify=context,
                     timeout=timeout,
                     cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -77,54 +78,57 @@ class Sdk:
                 ),
             )
         except (httpx2.InvalidURL, ValueError):
-            raise GeneratorUnavailableError("OPENAI_BASE_URL, or a proxy, is no address for edits.") from None
+            raise GeneratorUnavailableError("OPENAI_BASE_URL, or a proxy, is not a valid address for edits.") from None
 
-    async def edit(self, call: Call) -> Answer:
-        """A successful answer, which must be closed; raises one of FAILURES otherwise."""
-        with _told():
+    async def edit(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send an edit and return the successful response, which must be closed.
+
+        Raises one of FAILURES otherwise.
+        """
+        with _translated_errors():
             response = await self._client.post(
                 EDITS,
                 cast_to=httpx2.Response,
-                body=call.fields,
-                files=call.files,
-                options={"headers": {**UNREAD, "Content-Type": "multipart/form-data"}},
+                body=request.fields,
+                files=request.files,
+                options={"headers": {**_RAW_RESPONSE, "Content-Type": "multipart/form-data"}},
             )
-        return _answer(response)
+        return _upstream_response(response)
 
     async def close(self) -> None:
-        with _told():
+        with _translated_errors():
             await self._client.close()
 
 
-def _answer(response: httpx2.Response) -> Answer:
+def _upstream_response(response: httpx2.Response) -> UpstreamResponse:
     pieces = response.aiter_bytes()
 
     async def read() -> bytes:
-        with _told():
+        with _translated_errors():
             return await anext(pieces, b"")
 
     async def close() -> None:
-        with _told():
+        with _translated_errors():
             await response.aclose()
 
-    return Answer(response.headers, read, close)
+    return UpstreamResponse(response.headers, read, close)
 
 
 async def _refuse_unsuccessful(response: httpx2.Response) -> None:
-    """Raise Refusal for anything but 2xx before the SDK reads a body of any length or follows anything."""
+    """Raise Refusal for anything but 2xx, before the SDK reads the body or follows a redirect."""
     if not response.is_success:
-        raise await read_refusal(response.status_code, _answer(response))
+        raise await read_refusal(response.status_code, _upstream_response(response))
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Say what goes wrong in the words of this adapter.
+def _translated_errors() -> Iterator[None]:
+    """Turn the SDK's errors into this adapter's FAILURES.
 
-    StreamClosed is what an answer ends in that was closed, with its generator, before anybody read it.
+    StreamClosed means that the generator was closed before anybody read the response.
     """
     try:
         yield
     except httpx2.DecodingError as error:
-        raise UnpackingError(str(error)) from error
+        raise ContentDecodingError(str(error)) from error
     except (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamClosed) as error:
         raise SdkFailure(type(error).__name__) from error

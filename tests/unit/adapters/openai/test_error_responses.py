@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from pixyproxy.adapters.openai.error_messages import MAX_WORDS, harmless, read_document, read_words, retry_after
+from pixyproxy.adapters.openai.error_messages import (
+    MAX_MESSAGE_CHARS,
+    read_error_document,
+    read_error_message,
+    retry_after,
+    sanitize,
+)
 from pixyproxy.adapters.openai.error_responses import Refusal, StreamRefusal, translate
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
@@ -77,7 +83,7 @@ def test_retry_after_a_date_by_our_own_clock(date: str | None) -> None:
     ],
 )
 def test_words(body: bytes, message: str, codes: set[str]) -> None:
-    assert read_words(body, KEY) == (message, codes)
+    assert read_error_message(body, KEY) == (message, codes)
 
 
 @pytest.mark.parametrize(
@@ -92,22 +98,22 @@ def test_words(body: bytes, message: str, codes: set[str]) -> None:
     ],
 )
 def test_no_secret_passes(text: str) -> None:
-    words = harmless(text, KEY)
+    words = sanitize(text, KEY)
     assert "[…]" in words
     for secret in (KEY, "abc", "AbC", "wxyz", "my-lo", "form", "bearer abcdef"):
         assert secret not in words
 
 
 def test_text_from_outside_stays_on_one_short_line() -> None:
-    words = harmless("a\r\nREQUEST END\x1b[31m\x00 \u202e\u2028 b " + "x" * 100_000, "")
+    words = sanitize("a\r\nREQUEST END\x1b[31m\x00 \u202e\u2028 b " + "x" * 100_000, "")
     assert words.startswith("a REQUEST END [31m b xxx")
     assert words.isprintable()
-    assert len(words) == MAX_WORDS
+    assert len(words) == MAX_MESSAGE_CHARS
 
 
 def test_common_words_are_left_alone() -> None:
     text = "Invalid size '1x1'. Use a risk-free, org-wide *bold* value: ask sk."
-    assert harmless(text, KEY) == text.replace("org-wide", "[…]")
+    assert sanitize(text, KEY) == text.replace("org-wide", "[…]")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +125,8 @@ def test_common_words_are_left_alone() -> None:
     ],
 )
 def test_a_document_is_passed_on_as_it_came(document: dict[str, Any]) -> None:
-    assert read_document(json.dumps(document).encode(), KEY) == document
-    assert read_document(json.dumps(document, ensure_ascii=False).encode(), KEY) == document
+    assert read_error_document(json.dumps(document).encode(), KEY) == document
+    assert read_error_document(json.dumps(document, ensure_ascii=False).encode(), KEY) == document
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_a_document_is_passed_on_as_it_came(document: dict[str, Any]) -> None:
     ],
 )
 def test_a_document_with_a_secret_anywhere_is_not_passed_on(body: str) -> None:
-    assert read_document(body.encode(), KEY) is None
+    assert read_error_document(body.encode(), KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,7 @@ def test_a_document_with_a_secret_anywhere_is_not_passed_on(body: str) -> None:
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
 def test_what_is_no_document_of_openais_or_too_much_is_not_passed_on(body: bytes) -> None:
-    assert read_document(body, KEY) is None
+    assert read_error_document(body, KEY) is None
 
 
 def translated(status: int, error: dict[str, Any], *, requested: bool = False) -> GeneratorError:

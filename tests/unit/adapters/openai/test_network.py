@@ -11,7 +11,7 @@ from yarl import URL
 
 from pixyproxy.adapters.openai import network
 from pixyproxy.adapters.openai.network import Proxies, new_ssl_context
-from pixyproxy.adapters.openai.sdk import SparingClient
+from pixyproxy.adapters.openai.sdk import SmallBufferClient
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
@@ -30,7 +30,7 @@ def proxy_for(address: str) -> str | None:
 
 
 def proxy_of_edits(address: str) -> str | None:
-    transport = SparingClient()._transport_for_url(httpx2.URL(address))
+    transport = SmallBufferClient()._transport_for_url(httpx2.URL(address))
     proxy = getattr(transport, "proxy", None)
     return None if proxy is None else str(proxy.url).rstrip("/")
 

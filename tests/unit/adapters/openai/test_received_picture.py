@@ -6,22 +6,24 @@ from typing import Any
 
 import pytest
 
-from pixyproxy.adapters.openai.events import Event
-from pixyproxy.adapters.openai.response_body import MAX_PICTURES, Made, parse_answer
-from pixyproxy.adapters.openai.stream import Told, read_event
+from pixyproxy.adapters.openai.event_stream import ServerSentEvent, StreamEvent, read_event
+from pixyproxy.adapters.openai.received_picture import MAX_PICTURES, ReceivedPicture, parse_response
 from pixyproxy.domain.errors import GeneratorResponseError
 from pixyproxy.domain.generation import PartialImage
 
 ONE, TWO = (base64.b64encode(text).decode() for text in (b"picture one", b"picture two"))
 
 
-def parse(*entries: object, **members: object) -> list[Made]:
-    return parse_answer(json.dumps({"data": entries, **members}).encode())
+def parse(*entries: object, **members: object) -> list[ReceivedPicture]:
+    return parse_response(json.dumps({"data": entries, **members}).encode())
 
 
 def test_every_entry_is_a_picture() -> None:
     made = parse({"b64_json": ONE, "revised_prompt": "nicer"}, {"b64_json": TWO}, created=1, model="m")
-    assert made == [Made(b"picture one", model="m", revised_prompt="nicer"), Made(b"picture two", model="m")]
+    assert made == [
+        ReceivedPicture(b"picture one", model="m", revised_prompt="nicer"),
+        ReceivedPicture(b"picture two", model="m"),
+    ]
 
 
 def test_usage_is_split_and_reports_are_those_of_all() -> None:
@@ -36,7 +38,7 @@ def test_usage_is_split_and_reports_are_those_of_all() -> None:
 @pytest.mark.parametrize("bad", ["no base64!", "QUJDR", "äöü"])
 def test_a_spoilt_entry_does_not_cost_the_others(bad: str) -> None:
     made = parse({"b64_json": ONE}, {"b64_json": bad}, {"b64_json": TWO}, usage={"total_tokens": 3})
-    assert [(each.data, each.spoilt) for each in made] == [
+    assert [(each.data, each.undecoded) for each in made] == [
         (b"picture one", False),
         (bad.encode(), True),
         (b"picture two", False),
@@ -53,9 +55,9 @@ def test_an_entry_that_holds_nothing_is_left_out(entry: object) -> None:
 def test_an_address_stands_for_its_picture_until_it_is_fetched() -> None:
     made = parse({"url": "http://x/1"}, {"url": "data:image/png;base64," + ONE}, {"b64_json": TWO, "url": "http://x/2"})
     assert made == [
-        Made(b"http://x/1", spoilt=True, url="http://x/1"),
-        Made(b"picture one"),
-        Made(b"picture two"),
+        ReceivedPicture(b"http://x/1", undecoded=True, url="http://x/1"),
+        ReceivedPicture(b"picture one"),
+        ReceivedPicture(b"picture two"),
     ]
 
 
@@ -81,22 +83,22 @@ def test_reports_are_the_plain_members_and_bounded() -> None:
     [made] = parse({"b64_json": ONE}, **{f"option{number}": number for number in range(100)})
     assert made.reported is not None
     assert len(made.reported) == 32
-    [made] = parse_answer(b'{"data": [{"b64_json": "%s"}], "a": NaN, "b": Infinity, "c": 1e999}' % ONE.encode())
+    [made] = parse_response(b'{"data": [{"b64_json": "%s"}], "a": NaN, "b": Infinity, "c": 1e999}' % ONE.encode())
     assert made.reported is None
 
 
-def event(name: str = "", ended: bool = True, **document: object) -> Event:
-    return Event(name, json.dumps(document).encode(), ended)
+def event(name: str = "", ended: bool = True, **document: object) -> ServerSentEvent:
+    return ServerSentEvent(name, json.dumps(document).encode(), ended)
 
 
 @pytest.mark.parametrize("task", ["image_generation", "image_edit"])
 def test_events_are_known_by_their_type_or_else_by_their_name(task: str) -> None:
-    done = Told(made=Made(b"picture one", usage={"total_tokens": 3}, reported={"size": "1x1"}))
+    done = StreamEvent(picture=ReceivedPicture(b"picture one", usage={"total_tokens": 3}, reported={"size": "1x1"}))
     members = {"b64_json": ONE, "usage": {"total_tokens": 3}, "size": "1x1", "created_at": 1}
     assert read_event(event("", type=f"{task}.completed", **members)) == done
     assert read_event(event(f"{task}.completed", **members)) == done
     assert read_event(event("whatever", type=f"{task}.completed", **members)) == done
-    view = Told(partial=PartialImage(b"picture one", 2, {"size": "1x1"}), is_view=True)
+    view = StreamEvent(partial=PartialImage(b"picture one", 2, {"size": "1x1"}), is_partial=True)
     members = {"b64_json": ONE, "partial_image_index": 2, "size": "1x1"}
     assert read_event(event("", type=f"{task}.partial_image", **members)) == view
     assert read_event(event(f"{task}.partial_image", **members)) == view
@@ -104,17 +106,18 @@ def test_events_are_known_by_their_type_or_else_by_their_name(task: str) -> None
 
 @pytest.mark.parametrize(
     "unknown",
-    [event(type="ping"), event("completed", b64_json=ONE), event(type=7, b64_json=ONE), Event("", b"no json"),
-     Event("", b"[1]"), Event("x", b"\xff"), event(), event(error=None), Event("image_edit.partial_image", b"{")],
+    [event(type="ping"), event("completed", b64_json=ONE), event(type=7, b64_json=ONE), ServerSentEvent("", b"no json"),
+     ServerSentEvent("", b"[1]"), ServerSentEvent("x", b"\xff"), event(), event(error=None),
+     ServerSentEvent("image_edit.partial_image", b"{")],
     ids=str,
 )  # fmt: skip
-def test_other_events_say_nothing(unknown: Event) -> None:
-    assert read_event(unknown) == Told()
+def test_other_events_say_nothing(unknown: ServerSentEvent) -> None:
+    assert read_event(unknown) == StreamEvent()
 
 
 @pytest.mark.parametrize("data", [b"[DONE]", b" [DONE] "])
 def test_the_end(data: bytes) -> None:
-    assert read_event(Event("", data)).is_end
+    assert read_event(ServerSentEvent("", data)).is_end
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_the_end(data: bytes) -> None:
      event("image_generation.completed", error={"code": "c"}), event(type="error", message="m")],
     ids=str,
 )  # fmt: skip
-def test_errors(told: Event) -> None:
+def test_errors(told: ServerSentEvent) -> None:
     assert read_event(told).error == json.loads(told.data)
 
 
@@ -135,13 +138,15 @@ def test_an_early_view_without_an_index(index: object) -> None:
 
 @pytest.mark.parametrize("members", [{"b64_json": "!"}, {"b64_json": None}, {}, {"url": "http://x/"}], ids=str)
 def test_an_early_view_that_cannot_be_read_is_dropped(members: dict[str, object]) -> None:
-    assert read_event(event(type="image_edit.partial_image", **members)) == Told(is_view=True)
+    assert read_event(event(type="image_edit.partial_image", **members)) == StreamEvent(is_partial=True)
 
 
 def test_a_spoilt_picture_is_kept_as_it_came() -> None:
     name = "image_generation.completed"
-    assert read_event(event(type=name, b64_json="!")).made == Made(b"!", spoilt=True)
+    assert read_event(event(type=name, b64_json="!")).picture == ReceivedPicture(b"!", undecoded=True)
     empty = event(type=name, b64_json=None)
-    assert read_event(empty).made == Made(empty.data, spoilt=True)
-    assert read_event(Event(name, b'{"b64')).made == Made(b'{"b64', spoilt=True)
-    assert read_event(Event(name, b'{"b64', is_ended=False)) == Told()  # cut off by the end of the stream
+    assert read_event(empty).picture == ReceivedPicture(empty.data, undecoded=True)
+    assert read_event(ServerSentEvent(name, b'{"b64')).picture == ReceivedPicture(b'{"b64', undecoded=True)
+    assert (
+        read_event(ServerSentEvent(name, b'{"b64', is_ended=False)) == StreamEvent()
+    )  # cut off by the end of the stream

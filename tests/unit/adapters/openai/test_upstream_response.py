@@ -1,12 +1,18 @@
-"""A body that comes packed although nobody asked for that is unpacked, in bounds, or said to be spoilt."""
+"""A body that comes packed although nobody asked for that is unpacked, in bounds, or said to be undecoded."""
 
 import gzip
 import zlib
 
 import pytest
 
-from pixyproxy.adapters.openai.content_coding import MAX_CODINGS, MAX_PIECE_BYTES, Answer, unpacking
-from pixyproxy.adapters.openai.response_body import KEPT_BYTES, read_body
+from pixyproxy.adapters.openai.upstream_response import (
+    KEPT_BYTES,
+    MAX_CODINGS,
+    MAX_PIECE_BYTES,
+    UpstreamResponse,
+    decode_content,
+    read_body,
+)
 from pixyproxy.domain.errors import GeneratorResponseError
 
 DATA = bytes(range(256)) * 4000
@@ -18,7 +24,7 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def answer(body: bytes, *codings: str, piece: int = 1000) -> Answer:
+def answer(body: bytes, *codings: str, piece: int = 1000) -> UpstreamResponse:
     pieces = iter([body[start : start + piece] for start in range(0, len(body), piece)])
 
     async def read() -> bytes:
@@ -27,7 +33,7 @@ def answer(body: bytes, *codings: str, piece: int = 1000) -> Answer:
     async def close() -> None:
         pass
 
-    return Answer({}, unpacking(read, codings), close)
+    return UpstreamResponse({}, decode_content(read, codings), close)
 
 
 @pytest.mark.parametrize("piece", [3, 1000, 10_000_000])

@@ -9,10 +9,10 @@ import pytest
 import uvloop
 from yarl import URL
 
-from pixyproxy.adapters.openai.client import Upstream
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.network import new_ssl_context
-from pixyproxy.adapters.openai.url_fetch import OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.adapters.openai.picture_fetcher import OPENAI_PICTURE_HOSTS, PictureFetcher
+from pixyproxy.adapters.openai.upstream_client import UpstreamClient
 from pixyproxy.domain.errors import GeneratorResponseError
 from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.openai.pictures import picture
@@ -95,7 +95,7 @@ ZONED = f"http://[::ffff:127.0.0.1%25.{OPENAI_PICTURE_HOSTS[0]}]"
      "http://127.0.0.1%25.example.com", "http://127.0.0.1", "http://[::1]", "http://[::ffff:127.0.0.1]"],
 )  # fmt: skip
 async def test_the_zone_of_an_address_is_no_host_that_is_allowed(elsewhere: FakeUpstream, address: str) -> None:
-    upstream = Upstream(KEY, URL("http://upstream.test/v1"), new_ssl_context(), 2.0)
+    upstream = UpstreamClient(KEY, URL("http://upstream.test/v1"), new_ssl_context(), 2.0)
     fetcher = PictureFetcher(upstream, URL("http://upstream.test/v1"), ("example.com", *OPENAI_PICTURE_HOSTS))
     address = f"{address}:{elsewhere.port}/v1/pictures/ok"
     assert fetcher._allowed(address) is None
@@ -123,7 +123,7 @@ def test_no_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, else
 
 async def test_closing_before_a_picture_is_fetched_leaves_its_address(upstream: FakeUpstream) -> None:
     base_url = URL(upstream.base_url)
-    client = Upstream(KEY, base_url, new_ssl_context(), 2.0)
+    client = UpstreamClient(KEY, base_url, new_ssl_context(), 2.0)
     fetcher = PictureFetcher(client, base_url, ())
     await client.close()
     with pytest.raises(GeneratorResponseError) as caught:

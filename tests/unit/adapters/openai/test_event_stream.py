@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.adapters.openai.events import Event, EventReader
+from pixyproxy.adapters.openai.event_stream import EventParser, ServerSentEvent
 from pixyproxy.domain.errors import GeneratorResponseError
 
 STREAM = (
@@ -17,17 +17,17 @@ STREAM = (
     b"event: not ended\ndata: cut of"
 )
 EVENTS = [
-    Event("first", '{"duck": "🦆 ä"}'.encode()),
-    Event("", b"no space\n two spaces\n\n"),
-    Event("", b"the name before does not stay"),
-    Event("other", b"a: b"),
+    ServerSentEvent("first", '{"duck": "🦆 ä"}'.encode()),
+    ServerSentEvent("", b"no space\n two spaces\n\n"),
+    ServerSentEvent("", b"the name before does not stay"),
+    ServerSentEvent("other", b"a: b"),
 ]
-REST = Event("not ended", b"cut of", is_ended=False)
+REST = ServerSentEvent("not ended", b"cut of", is_ended=False)
 NEWLINES = {"lf": b"\n", "cr": b"\r", "crlf": b"\r\n"}
 
 
-def read(pieces: list[bytes], limit: int = 1000) -> tuple[list[Event], Event | None]:
-    reader = EventReader(limit)
+def read(pieces: list[bytes], limit: int = 1000) -> tuple[list[ServerSentEvent], ServerSentEvent | None]:
+    reader = EventParser(limit)
     return [event for piece in pieces for event in reader.feed(piece)], reader.rest()
 
 
@@ -47,15 +47,15 @@ def test_events_cut_anywhere(newline: str) -> None:
 
 def test_line_ends_of_every_kind_in_one_stream() -> None:
     assert read([b"data: 1\r\n\r", b"\ndata: 2\n\rdata: 3\r\rdata: 4\r", b"", b"\n\n"]) == (
-        [Event("", data) for data in (b"1", b"2", b"3", b"4")],
+        [ServerSentEvent("", data) for data in (b"1", b"2", b"3", b"4")],
         None,
     )
 
 
 def test_a_byte_order_mark_counts_at_the_beginning_only() -> None:
     mark = b"\xef\xbb\xbf"
-    assert read([mark[:2], mark[2:] + b"data: 1\n\n"]) == ([Event("", b"1")], None)
-    assert read([b"data: 1\n\n" + mark + b"data: 2\n\n"]) == ([Event("", b"1")], None)
+    assert read([mark[:2], mark[2:] + b"data: 1\n\n"]) == ([ServerSentEvent("", b"1")], None)
+    assert read([b"data: 1\n\n" + mark + b"data: 2\n\n"]) == ([ServerSentEvent("", b"1")], None)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_byte_order_mark_counts_at_the_beginning_only() -> None:
     [(b"data: x", b"x"), (b"data: x\n", b"x"), (b"data: x\ndata: y", b"x\ny"), (b"", None), (b":", None)],
 )
 def test_what_was_not_ended_is_there_all_the_same(end: bytes, data: bytes | None) -> None:
-    rest = EventReader(100)
+    rest = EventParser(100)
     rest.feed(b"data: before\n\n" + end)
-    assert rest.rest() == (None if data is None else Event("", data, is_ended=False))
+    assert rest.rest() == (None if data is None else ServerSentEvent("", data, is_ended=False))
     assert rest.rest() is None
 
 
 def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
-    assert read([b"data: " + b"x" * 94 + b"\n\n"], 100)[0] == [Event("", b"x" * 94)]
+    assert read([b"data: " + b"x" * 94 + b"\n\n"], 100)[0] == [ServerSentEvent("", b"x" * 94)]
     with pytest.raises(GeneratorResponseError):
         read([b"data: " + b"x" * 95], 100)
     with pytest.raises(GeneratorResponseError):
@@ -80,20 +80,20 @@ def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
 
 
 def test_what_is_not_kept_does_not_count() -> None:
-    reader = EventReader(100)
+    reader = EventParser(100)
     for _ in range(100):
         assert reader.feed(b": comment\nid: 1\nretry: 2\nwhatever: 3\n\n") == []
-        assert reader.feed(b"data: yes\n\n") == [Event("", b"yes")]
+        assert reader.feed(b"data: yes\n\n") == [ServerSentEvent("", b"yes")]
         assert reader.pending == 0
 
 
 def test_a_name_is_bounded() -> None:
-    assert read([b"event: " + b"x" * 900 + b"\ndata: y\n\n"])[0] == [Event("x" * 100, b"y")]
-    assert read([b"event: \xff\ndata: y\n\n"])[0] == [Event("\ufffd", b"y")]
+    assert read([b"event: " + b"x" * 900 + b"\ndata: y\n\n"])[0] == [ServerSentEvent("x" * 100, b"y")]
+    assert read([b"event: \xff\ndata: y\n\n"])[0] == [ServerSentEvent("\ufffd", b"y")]
 
 
 def test_pending_says_how_much_of_an_event_is_held() -> None:
-    reader = EventReader(1000)
+    reader = EventParser(1000)
     reader.feed(b"data: 12345")
     assert reader.pending == 11
     reader.feed(b"\n")
