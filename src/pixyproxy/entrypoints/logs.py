@@ -1,4 +1,4 @@
-"""The form of log lines: one event a line, with the id of the request in whose service it was written."""
+"""Format of log lines: one event per line, with the id of the request that is being served."""
 
 import contextvars
 import logging
@@ -7,10 +7,10 @@ import threading
 import time
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
-"""The id of the request being served, in every task that serves it; `-` outside of any."""
+"""Id of the request being served, in every task that serves it; `-` outside of requests."""
 
-# Everything that ends a line or steers how it shows: C0, DEL, C1, Unicode's line and paragraph separators,
-# and its controls of the direction of writing.
+# Everything that ends a line or changes how it is displayed: C0, DEL, C1, Unicode's line and paragraph separators,
+# and its controls of text direction.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x09: "\\t",
     0x0A: "\\n",
@@ -20,26 +20,21 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 
 def escaped(text: str) -> str:
-    """The text on one line, with control characters escaped as in Python, so that it can forge nothing."""
-    # Most text is printable, and nothing that needs to be escaped is.
+    """Return the text on one line, with control characters escaped as in Python, so that it cannot forge a line."""
+    # Most text is printable, and then nothing in it needs escaping.
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 class LineFormatter(logging.Formatter):
-    """`YYYY-MM-DD HH:MM:SS,mmm LEVEL request-id [thread-id] [method:line] text`; a traceback follows indented."""
+    """Formatter for `YYYY-MM-DD HH:MM:SS,mmm LEVEL request-id [thread-id] [method:line] text`, in UTC.
 
-    _second = (-1, "")
+    A traceback follows on indented lines.
+    """
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - the base's name
-        """The local time to the millisecond; the seconds are written out once for all lines of a second."""
-        second = int(record.created)
-        if self._second[0] != second:
-            self._second = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
-        return f"{self._second[1]},{int(record.msecs):03d}"
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, plus indented lines for a traceback."""
-        # A line may be written for a function other than the one that logs: the request log names the handler.
+        # The request log names the function that handles the request instead of the one that logs.
         where = getattr(record, "where", None) or f"{record.funcName}:{record.lineno}"
         line = (
             f"{self.formatTime(record)} {record.levelname} {request_id.get()} "
@@ -52,11 +47,11 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send everything at this level or above to standard error, through one handler.
+    """Log everything at this level or above to standard error, through one handler.
 
-    Chatty libraries stay at WARNING: they would log requests of their own, with addresses and headers.
+    Libraries that log addresses and headers of their own requests stay at WARNING.
     """
-    # What no line shows need not be found out (logging howto of Python, section "Optimization").
+    # The format does not show these (Python's logging howto, section "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())

@@ -1,12 +1,12 @@
-"""The port to the time of day."""
+"""Port to the current time."""
 
 from abc import ABC, abstractmethod
 from datetime import datetime
 
 
 class Clock(ABC):
-    """Tells the time."""
+    """Source of the current time."""
 
     @abstractmethod
     def now(self) -> datetime:
-        """The present, aware, in UTC, with microseconds. It does not block, so it is not a coroutine."""
+        """Return the current time in UTC, aware, with microseconds. It does not block, so it is no coroutine."""

@@ -1,4 +1,4 @@
-"""The port to whatever makes pictures from prompts."""
+"""Port to generators, which make pictures from prompts."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
@@ -8,69 +8,70 @@ from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, Gener
 from pixyproxy.ports.resource import Resource
 
 OnPartial: TypeAlias = Callable[[PartialImage], None]
-"""Called in the event loop with each early view; it returns at once and raises nothing."""
+"""Callback that receives each partial image in the event loop; it returns at once and raises nothing."""
 MakeRoom: TypeAlias = Callable[[int | None], Awaitable[None]]
-"""Awaited with the length of an answer, or None where it is not known, before its bytes are read into memory."""
+"""Awaited with the length of a response, or None if unknown, before its bytes are read into memory."""
 
 
 class ImageGenerator(Resource):
-    """Makes pictures, perhaps slowly and for money.
+    """Generator of pictures, perhaps slow and billed.
 
-    Several calls run side by side. The caller enforces a total deadline by cancelling `generate`, which
-    must then end promptly.
+    Several calls may run concurrently. The caller enforces a total deadline by cancelling `generate`, which must
+    then end promptly.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """A short lower-case name that is recorded with every image, such as `openai`."""
+        """Short lower-case name that is recorded with every image, such as `openai`."""
 
     @property
     @abstractmethod
     def can_edit(self) -> bool:
-        """Whether it makes pictures from pictures."""
+        """True if it makes pictures from other pictures."""
 
     @abstractmethod
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
-        """Make `request.n` pictures and return their bytes exactly as they came.
+        """Generate `request.n` pictures and return their bytes exactly as received.
 
-        At most one call that can be billed is made: only what cannot have been billed (a refused
-        connection, a rate limit) may be tried again. The bytes need not be a picture: the caller
-        inspects them. An option that the generator does not know is passed on or ignored, never
-        checked against a closed list. There is at least one picture, but there may be fewer or more than
-        were asked for. What the call used is split among them, so that the shares add up to it.
+        At most one call is made that can be billed: only one that cannot have been billed (a refused connection, a
+        rate limit) may be repeated. The bytes need not be a picture: the caller inspects them. Unknown options are
+        passed on or ignored, never checked against a closed list. The result holds at least one picture, but
+        perhaps fewer or more than requested. The usage of the call is split among them so that the shares add up.
 
-        With `on_partial` early views of the pictures are handed to it as they come, before this returns; the
-        option `partial_images` says how many are wanted. A generator that has none calls it never.
+        `on_partial` is called with each partial image before this method returns; the option `partial_images` says
+        how many are wanted. A generator without partial images never calls it.
 
-        With `make_room`, a generator whose answers come from elsewhere awaits it, once or several times, before it
-        takes one in, so that many that come together do not fill the memory. One that makes the bytes itself, a few
-        at a time, need not.
+        `make_room` is awaited, perhaps several times, before a response from elsewhere is read into memory. A
+        generator that makes the bytes itself need not call it.
 
-        The files of `request.images` and `request.attachments` are read from their beginning, as often as need
-        be, and not closed.
+        The files of `request.images` and `request.attachments` are read from their beginning, as often as needed,
+        and not closed.
 
-        Raises, all of them GeneratorErrors whose messages hold no secret, with the generator's own document
-        where it gave one: EditingUnsupportedError, before anything is paid, for images if it cannot edit;
-        PromptRejectedError with the generator's own reason; GeneratorRequestError for other input it
-        refuses; GeneratorRateLimitedError; GeneratorQuotaError; GeneratorCredentialsError;
-        GeneratorUnavailableError if it failed or cannot be reached and nothing was billed;
-        GeneratorConnectionLostError or GeneratorTimeoutError if it may have been billed;
-        GeneratorResponseError, with what was received, if a success holds no image.
+        Every error is a GeneratorError whose message holds no secret, with the generator's own error document if
+        there is one.
+
+        Raises EditingUnsupportedError if the request has images and the generator cannot edit; nothing is billed.
+        Raises PromptRejectedError with the generator's reason if it refuses the prompt.
+        Raises GeneratorRequestError if it refuses the request for another reason.
+        Raises GeneratorRateLimitedError, GeneratorQuotaError or GeneratorCredentialsError.
+        Raises GeneratorUnavailableError if it failed or cannot be reached and nothing was billed.
+        Raises GeneratorConnectionLostError or GeneratorTimeoutError if the call may have been billed.
+        Raises GeneratorResponseError, with the bytes received, if a successful response holds no picture.
         """
 
     @abstractmethod
     async def models(self) -> tuple[GeneratorModel, ...]:
-        """The models that make images, the default one among them, sorted by id; spends no money.
+        """Return the models that make images, with the default one, sorted by id; costs nothing.
 
-        Raises a GeneratorError if they cannot be found out.
+        Raises GeneratorError if they cannot be listed.
         """
 
     @abstractmethod
     async def check(self) -> str:
-        """Say in a few words what is configured, having found out, without spending money, that it works.
+        """Test the configuration without cost and describe it in one line.
 
-        Raises a GeneratorError that says what is wrong otherwise.
+        Raises GeneratorError with the reason if it does not work.
         """

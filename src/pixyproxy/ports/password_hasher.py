@@ -1,4 +1,4 @@
-"""The port to slow, salted password hashing."""
+"""Port to slow, salted password hashing."""
 
 from abc import abstractmethod
 
@@ -6,20 +6,20 @@ from pixyproxy.ports.resource import Resource
 
 
 class PasswordHasher(Resource):
-    """Turns passwords into hashes fit for storage and checks passwords against them.
+    """Hasher of passwords for storage.
 
-    Work runs off the event loop, a bounded amount at a time; both methods raise CapacityExceededError at
-    once when too much is waiting.
+    Work runs outside the event loop, a bounded amount at a time.
+    Both methods raise CapacityExceededError at once if too many calls are waiting.
     """
 
     @abstractmethod
     async def hash(self, password: str) -> str:
-        """A salted hash of at most 255 ASCII characters, different at every call."""
+        """Return a salted hash of at most 255 ASCII characters, different at every call."""
 
     @abstractmethod
     async def verify(self, password_hash: str, password: str) -> bool:
-        """Whether the password is the one that was hashed.
+        """Return whether the hash was made from the password.
 
-        False too for a hash that is malformed or empty; an empty one costs as much time as a real one, so
-        that an unknown user cannot be told from a wrong password by the clock.
+        A malformed or empty hash counts as not matching. An empty hash takes as much time as a real one, so that
+        timing does not reveal unknown users.
         """

@@ -1,4 +1,4 @@
-"""The port that tells what picture some bytes are."""
+"""Port to the recognition of pictures."""
 
 from abc import ABC, abstractmethod
 
@@ -6,11 +6,11 @@ from pixyproxy.domain.image import Picture
 
 
 class PictureInspector(ABC):
-    """Finds media type and size of a picture from its bytes."""
+    """Reader of a picture's media type and size."""
 
     @abstractmethod
     async def inspect(self, data: bytes) -> Picture:
-        """What the bytes are; reads headers only and never decodes the pixels.
+        """Return media type and size from the headers, without decoding pixels.
 
-        Raises DataValidationError if they are no picture of a known format, or one with absurd dimensions.
+        Raises DataValidationError if the bytes are not a picture of a known format or its dimensions are absurd.
         """

@@ -1,33 +1,35 @@
-"""The port that makes small pictures from large ones."""
+"""Port to the scaling of pictures."""
 
 from abc import abstractmethod
 
 from pixyproxy.ports.resource import Resource
 
 MAX_PIXELS = 50_000_000
-"""Pictures with more pixels than this are not decoded."""
+"""Pictures with more pixels are not decoded."""
 MAX_PLACEHOLDER = 500
-"""A placeholder has fewer characters than this."""
+"""Upper bound (exclusive) of a placeholder's length in characters."""
 
 
 class PictureScaler(Resource):
-    """Decodes pictures (PNG, JPEG, WebP, GIF, and AVIF where it can) and encodes them smaller.
+    """Scaler of pictures in PNG, JPEG, WebP, GIF, and AVIF if supported.
 
-    Of an animated picture it is the first frame. A picture that says how it is to be turned is turned so. What else a
-    file says of itself (place, camera, comments) does not come along. Work runs off the event loop, a bounded amount
-    at a time; every method raises CapacityExceededError at once when too much is waiting, and DataValidationError for
-    what is not decoded: another format, a drawing, more pixels than `MAX_PIXELS` by the header, before anything is
-    decoded, damaged data, and what takes too long.
+    It takes the first frame of an animation, applies the orientation that the picture declares, and drops all other
+    metadata (place, camera, comments). Work runs outside the event loop, a bounded amount at a time.
+
+    Every method raises CapacityExceededError at once if too many calls are waiting.
+    Every method raises DataValidationError for another format, for an SVG, for more than `MAX_PIXELS` pixels according
+    to the header (before decoding), for damaged data, and for a picture that takes too long.
     """
 
     @abstractmethod
     async def scale(self, data: bytes, longest_side: int, media_type: str) -> bytes:
-        """The picture with at most `longest_side` pixels a side, as `image/webp` or `image/jpeg`.
+        """Return the picture with at most `longest_side` pixels a side, as `image/webp` or `image/jpeg`.
 
-        It keeps its proportions and is never larger than the original. Transparency is kept in WebP; in JPEG it is
-        laid on white. Raises ValueError for another media type or a side below 1.
+        It keeps its proportions and is never enlarged. Transparency is kept in WebP and put on white in JPEG.
+
+        Raises ValueError for another media type or a side below 1.
         """
 
     @abstractmethod
     async def placeholder(self, data: bytes) -> str:
-        """A likeness of a few pixels as a `data:` URI, shorter than `MAX_PLACEHOLDER` characters."""
+        """Return a miniature of a few pixels as a `data:` URI of fewer than `MAX_PLACEHOLDER` characters."""

@@ -1,15 +1,15 @@
-"""What every port that holds connections, threads or files has in common: opening and closing."""
+"""Common base of the ports that hold connections, threads or files."""
 
 from abc import ABC, abstractmethod
 
 
 class Resource(ABC):
-    """Something that is opened once before use and closed once after it."""
+    """Something that is opened before use and closed after it."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Make ready for use; creating the object connects to nothing. Opening again after closing works."""
+        """Make ready for use; the constructor connects to nothing. A closed resource can be opened again."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Give back every connection, thread and file. Closing twice, or what was never opened, does nothing."""
+        """Release every connection, thread and file; does nothing if already closed or never opened."""

@@ -1,4 +1,4 @@
-"""The form of log lines."""
+"""The format of log lines."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -23,20 +24,20 @@ def formatted(message: str, *args: object, exc_info: object = None, **extra: obj
     return LineFormatter().format(record)
 
 
-def test_a_line_says_when_how_bad_for_whom_and_where() -> None:
+def test_a_line_holds_time_level_request_thread_and_function() -> None:
     found = LINE.fullmatch(formatted("%s of %d", "one", 2))
     assert found is not None
     assert found.group("level", "id", "where", "text") == ("INFO", "-", "create_image:57", "one of 2")
     assert int(found["thread"]) == threading.get_native_id()
 
 
-def test_a_line_may_be_written_for_another_function() -> None:
+def test_a_line_can_name_another_function() -> None:
     found = LINE.fullmatch(formatted("x", where="get_image:9"))
     assert found is not None
     assert found["where"] == "get_image:9"
 
 
-async def test_the_id_of_the_request_goes_along_with_its_tasks() -> None:
+async def test_tasks_and_threads_inherit_the_request_id() -> None:
     async def work(name: str) -> str:
         request_id.set(name)
         await asyncio.sleep(0)
@@ -69,7 +70,7 @@ def test_control_characters_are_escaped(text: str, expected: str) -> None:
 def test_no_character_breaks_a_line() -> None:
     everything = "".join(map(chr, range(0x11000)))
     assert len(formatted("%s", everything).splitlines()) == 1
-    # What steers the direction of writing could make a line look like another one.
+    # Controls of text direction could make a line look like another one.
     assert not any(char in escaped(everything) for char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\x1b")
 
 
@@ -83,7 +84,7 @@ def test_a_traceback_follows_indented_and_escaped() -> None:
     assert all(line.startswith("    | ") and "\x1b" not in line for line in rest)
 
 
-def test_everything_goes_to_standard_error_and_chatty_libraries_are_quiet() -> None:
+def test_everything_goes_to_standard_error_and_libraries_stay_at_warning() -> None:
     program = """if True:
         import logging
         from pixyproxy.entrypoints import logs
@@ -104,7 +105,7 @@ def test_everything_goes_to_standard_error_and_chatty_libraries_are_quiet() -> N
     assert r"seen \ud800" in lines[0]
 
 
-def test_a_higher_level_is_kept_for_chatty_libraries_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_higher_level_applies_to_libraries_too(monkeypatch: pytest.MonkeyPatch) -> None:
     program = """if True:
         import logging
         from pixyproxy.entrypoints import logs
@@ -117,14 +118,18 @@ def test_a_higher_level_is_kept_for_chatty_libraries_too(monkeypatch: pytest.Mon
     assert logs.request_id.get() == "-"
 
 
-def test_whatever_is_escaped_is_escaped_wherever_it_stands() -> None:
-    # Text that Python calls printable is not looked through.
+def test_every_control_character_is_escaped_inside_text() -> None:
+    # `escaped` skips text that Python calls printable.
     assert all(escaped(f"duck {chr(code)}") == f"duck {escape}" for code, escape in logs._ESCAPES.items())
 
 
-def test_the_time_is_that_of_the_record() -> None:
-    formatter, usual = LineFormatter(), logging.Formatter()
-    record = logging.getLogger("x").makeRecord("x", logging.INFO, "/x.py", 57, "x", (), None)
-    for created in (1_700_000_000.0, 1_700_000_000.999, 1_700_000_001.001, 1_700_000_000.5, 1_720_000_000.0):
-        record.created, record.msecs = created, int(created % 1 * 1000) + 0.0
-        assert formatter.formatTime(record) == usual.formatTime(record)
+def test_the_time_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        record = logging.getLogger("x").makeRecord("x", logging.INFO, "/x.py", 57, "x", (), None)
+        record.created, record.msecs = 1_700_000_000.123, 123.0
+        assert LineFormatter().format(record).startswith("2023-11-14 22:13:20,123 INFO ")
+    finally:
+        monkeypatch.undo()
+        time.tzset()

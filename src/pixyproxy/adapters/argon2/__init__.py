@@ -1,1 +1,1 @@
-"""Password hashing with Argon2."""
+"""Adapter for password hashing with Argon2."""

@@ -1,4 +1,4 @@
-"""Password hashing with Argon2id on threads of its own."""
+"""Password hashing with Argon2id in a thread pool."""
 
 import asyncio
 import os
@@ -17,12 +17,12 @@ _T = TypeVar("_T")
 
 
 class Argon2PasswordHasher(PasswordHasher):
-    """Argon2id with the second recommended parameters of RFC 9106, section 4: 3 passes over 64 MiB.
+    """Hasher with the second recommended parameters of RFC 9106, section 4: 3 passes over 64 MiB.
 
-    One lane instead of its four, as OWASP advises for servers
+    It uses one lane instead of four, as OWASP advises for servers
     (https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html): a login must not take four
-    cores. `memory_cost` is in KiB. At most `threads` hashes are worked on (each needs the memory) and `max_waiting`
-    more wait; hashes made with other parameters are verified with those they were made with.
+    cores. `memory_cost` is in KiB. At most `threads` hashes are computed at once (each needs the memory) and
+    `max_waiting` more wait. Hashes made with other parameters can still be verified.
     """
 
     def __init__(
@@ -35,25 +35,28 @@ class Argon2PasswordHasher(PasswordHasher):
         parallelism: int = 1,
     ) -> None:
         self._threads = threads
-        self._places = threading.BoundedSemaphore(threads + max_waiting)
+        self._permits = threading.BoundedSemaphore(threads + max_waiting)
         self._argon2 = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism)
         self._executor: ThreadPoolExecutor | None = None
         self._dummy = ""
 
     async def open(self) -> None:
-        """Start the threads and make the hash that unknown users are measured against."""
+        """Start the threads and compute the hash that stands in for those of unknown users."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, "argon2")
             self._dummy = await self._run(self._hash, os.urandom(32))
 
     async def close(self) -> None:
-        """Finish what is under way and end the threads."""
+        """Finish running work and end the threads."""
         executor, self._executor = self._executor, None
         if executor is not None:
             await asyncio.to_thread(executor.shutdown)
 
     async def hash(self, password: str) -> str:
-        """As the port says; raises DataValidationError for a password that is no text (lone surrogates)."""
+        """Return a salted hash.
+
+        Raises DataValidationError for a password that UTF-8 cannot encode (lone surrogates).
+        """
         try:
             encoded = password.encode()
         except UnicodeEncodeError as error:
@@ -62,24 +65,24 @@ class Argon2PasswordHasher(PasswordHasher):
         return await self._run(self._hash, encoded)
 
     async def verify(self, password_hash: str, password: str) -> bool:
-        # What cannot be encoded cannot have been hashed; it is measured against the dummy like an unknown user's.
+        # A password that cannot be encoded cannot have been hashed; it takes as long as one of an unknown user.
         try:
             return await self._run(self._verify, password_hash, password.encode())
         except UnicodeEncodeError:
             return await self._run(self._verify, "", b"")
 
     async def _run(self, function: Callable[..., _T], *args: object) -> _T:
-        if not self._places.acquire(blocking=False):
+        if not self._permits.acquire(blocking=False):
             raise CapacityExceededError("Too many logins are being checked; try again in a moment.", retry_after_s=1.0)
         try:
             if self._executor is None:
                 raise CapacityExceededError("Logins are not being checked: the service is starting or stopping.")
             future = self._executor.submit(function, *args)
         except BaseException:
-            self._places.release()
+            self._permits.release()
             raise
-        # The place is free when the work ends, not when its caller stops waiting.
-        future.add_done_callback(lambda _: self._places.release())
+        # Released when the work ends, not when its caller stops waiting.
+        future.add_done_callback(lambda _: self._permits.release())
         return await asyncio.wrap_future(future)
 
     def _hash(self, password: bytes) -> str:
@@ -95,7 +98,7 @@ class Argon2PasswordHasher(PasswordHasher):
             except VerifyMismatchError:
                 return False
             except (InvalidHashError, VerificationError, UnicodeEncodeError):
-                # Malformed, or out of memory: the dummy, which is known to be good, tells which.
+                # Malformed, or out of memory: verifying against the dummy hash tells which.
                 pass
         try:
             self._argon2.verify(self._dummy, password)

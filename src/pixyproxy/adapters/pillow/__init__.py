@@ -1,1 +1,1 @@
-"""Looking at pictures with Pillow."""
+"""Adapters for inspecting and scaling pictures with Pillow."""

@@ -1,8 +1,9 @@
-"""Decoding a picture of bounded size to few pixels, in a bounded time; blocking."""
+"""Blocking decoder of pictures, bounded in size and time."""
 
 import io
 import threading
 import time
+from contextlib import nullcontext
 
 from PIL import (
     AvifImagePlugin,
@@ -25,20 +26,21 @@ READERS: dict[str, type[ImageFile.ImageFile]] = {
     "image/gif": GifImagePlugin.GifImageFile,
     "image/avif": AvifImagePlugin.AvifImageFile,
 }
+TOO_LONG = "Decoding the picture takes too long."
 MAX_SCANS = 100
-"""A JPEG may draw the whole picture once more for a few bytes, as often as it likes; encoders do so ten times."""
+"""Limit for JPEG, in which a few bytes can make the decoder redraw the picture; encoders use ten scans."""
 LARGE_PIXELS = 12_000_000
-"""Pictures of more pixels are decoded one at a time: each takes four bytes a pixel, and twice that for a moment."""
+"""Larger pictures are decoded one at a time: each takes four bytes a pixel, and twice that for a moment."""
 
 _large = threading.Lock()
 
 
-class _TookTooLong(Exception):
-    """The time is over."""
+class _DeadlineExceeded(Exception):
+    """Decoding took too long."""
 
 
-class _Timed(io.BytesIO):
-    """Bytes that can be read until a deadline: decoders ask for a piece after the other."""
+class _TimedBytes(io.BytesIO):
+    """Bytes that can be read until a deadline; decoders read them in pieces."""
 
     def __init__(self, data: bytes, deadline: float) -> None:
         super().__init__(data)
@@ -46,49 +48,42 @@ class _Timed(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if time.monotonic() >= self._deadline:
-            raise _TookTooLong
+            raise _DeadlineExceeded
         return super().read(size)
 
 
-def too_long() -> DataValidationError:
-    """The error for a picture that takes too long."""
-    return DataValidationError("Decoding the picture takes too long.")
-
-
 def decode(data: bytes, picture: Picture, longest_side: int, deadline: float) -> Image.Image:
-    """The first frame with at most `longest_side` pixels a side, turned as it says, as L, RGB or RGBA.
+    """Return the first frame with at most `longest_side` pixels a side, oriented, as L, RGB or RGBA.
 
-    `picture` is what the header says. Raises DataValidationError for damaged data, and when `time.monotonic()` has
-    come to `deadline`.
+    `picture` holds what the header says.
+    Raises DataValidationError for damaged data, and when `time.monotonic()` reaches `deadline`.
     """
     try:
-        if picture.width * picture.height <= LARGE_PIXELS:
+        with _large if picture.width * picture.height > LARGE_PIXELS else nullcontext():
             return _decode(data, picture, longest_side, deadline)
-        with _large:
-            return _decode(data, picture, longest_side, deadline)
-    except _TookTooLong:
-        raise too_long() from None
+    except _DeadlineExceeded:
+        raise DataValidationError(TOO_LONG) from None
     except Exception as error:
-        # Damage trips the readers up in many ways, all of which mean the same.
+        # Damaged data makes the readers raise almost any exception.
         raise DataValidationError("The picture is damaged and cannot be decoded.") from error
 
 
 def _decode(data: bytes, picture: Picture, longest_side: int, deadline: float) -> Image.Image:
     if picture.media_type == "image/jpeg" and data.count(b"\xff\xda") > MAX_SCANS:
         raise ValueError("too many scans")
-    # Each format's reader by itself, as the inspector does, since `PIL.Image.open` would try others too.
-    with READERS[picture.media_type](_Timed(data, deadline)) as file:
+    # One reader per format, like the inspector: `PIL.Image.open` would try others too.
+    with READERS[picture.media_type](_TimedBytes(data, deadline)) as file:
         if file.size != (picture.width, picture.height):
-            raise ValueError("the header says two things")
+            raise ValueError("the readers disagree about the size")
         file.draft(None, (2 * longest_side, 2 * longest_side))
         file.load()
         image: Image.Image = _with_plain_colours(file)
         image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        return _turned(image)
+        return _oriented(image)
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The picture without transparency, on white."""
+    """Return the picture without transparency, on white."""
     if image.mode != "RGBA":
         return image
     ground = Image.new("RGB", image.size, "white")
@@ -98,13 +93,13 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def _with_plain_colours(image: Image.Image) -> Image.Image:
-    """The same in a mode that can be scaled and that every format can hold."""
+    """Convert to a mode that can be scaled and that every format supports."""
     if image.has_transparency_data:
         return image if image.mode == "RGBA" else image.convert("RGBA")
     if image.mode in {"L", "RGB"}:
         return image
     if image.mode.startswith("I"):
-        # 16 bits of grey; converted by Pillow, all but the darkest would be white.
+        # 16-bit grey: Pillow's own conversion would clip nearly all of it to white.
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode == "1":
         return image.convert("L")
@@ -113,9 +108,8 @@ def _with_plain_colours(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _oriented(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 - there is no end of ways in which these fields can be damaged
-        # What it says of itself is damaged: the picture is not.
+    except Exception:  # noqa: BLE001 - damaged metadata raises almost any exception; the picture is fine
         return image

@@ -1,10 +1,10 @@
-"""Telling what picture some bytes are, with the header readers of Pillow."""
+"""Recognition of pictures with the header readers of Pillow."""
 
 import io
 import struct
 from collections.abc import Callable
 
-from PIL import AvifImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
+from PIL import AvifImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from pixyproxy.adapters.pillow.svg import looks_like_svg, svg_size
 from pixyproxy.domain.errors import DataValidationError
@@ -18,22 +18,21 @@ Size = tuple[int, int]
 
 
 class PillowPictureInspector(PictureInspector):
-    """Knows PNG, JPEG, WebP, GIF, SVG, and AVIF where Pillow does; how a picture is to be turned is not considered.
+    """Inspector of PNG, JPEG, WebP, GIF, SVG, and AVIF if Pillow supports it; sizes are those before orientation.
 
-    Each format's reader is called by itself: `PIL.Image.open` would try them all, keeps state shared by threads, and
-    reports large pictures by a process-wide warning. Nothing is copied and tens of microseconds are spent, so it runs
-    on the event loop.
+    Each format's reader is called directly: `PIL.Image.open` would try them all, shares state between threads, and
+    reports large pictures by a process-wide warning. It takes some tens of microseconds, so it runs in the event loop.
     """
 
     async def inspect(self, data: bytes) -> Picture:
-        found = _format_of(data)
+        found = _detect(data)
         if found is None:
             raise DataValidationError("This is not a picture of a known format (PNG, JPEG, WebP, GIF, AVIF, SVG).")
         media_type, measure = found
         try:
             width, height = measure(data)
         except Exception as error:
-            # A broken header trips the readers up in many ways, all of which mean the same.
+            # Damaged headers make the readers raise almost any exception.
             raise DataValidationError(f"This begins like {media_type} but is not a whole picture.") from error
         if min(width, height) < 1 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
             raise DataValidationError(
@@ -43,44 +42,32 @@ class PillowPictureInspector(PictureInspector):
         return Picture(media_type, width, height)
 
 
-def _format_of(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
-    """Media type by the first bytes, as the MIME Sniffing Standard and, for AVIF, its brands (AV1 in HEIF) have it."""
+def _detect(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
+    """Return media type and reader by the first bytes (MIME Sniffing Standard; for AVIF its brands, AV1 in HEIF)."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png", _png
+        return "image/png", _size_by(PngImagePlugin.PngImageFile)
     if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg", _jpeg
+        return "image/jpeg", _size_by(JpegImagePlugin.JpegImageFile)
     if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif", _gif
+        return "image/gif", _size_by(GifImagePlugin.GifImageFile)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp", _webp
+        return "image/webp", _webp_size
     if data[4:8] == b"ftyp" and AvifImagePlugin.SUPPORTED:
         end = min(int.from_bytes(data[:4], "big"), 256)
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
         if brands & {b"avif", b"avis"}:
-            return "image/avif", _avif
+            return "image/avif", _size_by(AvifImagePlugin.AvifImageFile)
     if looks_like_svg(data):
         return "image/svg+xml", svg_size
     return None
 
 
-def _png(data: bytes) -> Size:
-    return PngImagePlugin.PngImageFile(io.BytesIO(data)).size
+def _size_by(reader: type[ImageFile.ImageFile]) -> Callable[[bytes], Size]:
+    return lambda data: reader(io.BytesIO(data)).size
 
 
-def _jpeg(data: bytes) -> Size:
-    return JpegImagePlugin.JpegImageFile(io.BytesIO(data)).size
-
-
-def _gif(data: bytes) -> Size:
-    return GifImagePlugin.GifImageFile(io.BytesIO(data)).size
-
-
-def _avif(data: bytes) -> Size:
-    return AvifImagePlugin.AvifImageFile(io.BytesIO(data)).size
-
-
-def _webp(data: bytes) -> Size:
-    """Read by hand: Pillow's reader prepares two whole canvases in memory before it tells the size.
+def _webp_size(data: bytes) -> Size:
+    """Read the header here, because Pillow's reader allocates two whole canvases before it returns the size.
 
     https://developers.google.com/speed/webp/docs/riff_container
     """

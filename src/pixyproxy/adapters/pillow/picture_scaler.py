@@ -1,4 +1,4 @@
-"""Making small pictures from large ones with Pillow, on threads of its own."""
+"""Scaling of pictures with Pillow in a thread pool."""
 
 import asyncio
 import base64
@@ -16,17 +16,17 @@ from pixyproxy.ports.picture_scaler import MAX_PIXELS, MAX_PLACEHOLDER, PictureS
 
 _FORMATS = {"image/webp": "WEBP", "image/jpeg": "JPEG"}
 _PLACEHOLDERS = ((16, 40), (16, 10), (12, 10), (8, 10), (4, 0))
-"""Longest side and quality of a placeholder, tried in this order until one is short enough."""
+"""Longest side and quality of a placeholder, tried in turn until one is short enough."""
 _MAX_PROFILE = 8 * 1024
 
 _T = TypeVar("_T")
 
 
 class PillowPictureScaler(PictureScaler):
-    """Works on `threads` pictures at a time, for at most `timeout_s` seconds each; `max_waiting` more calls may wait.
+    """Scaler of `threads` pictures at a time, for at most `timeout_s` seconds each; `max_waiting` more may wait.
 
-    Pillow releases the interpreter while it decodes, scales and encodes. A thread cannot be stopped: one that has
-    taken too long keeps its place until it is done, while its caller is told.
+    Pillow releases the GIL while it decodes, scales and encodes. A thread cannot be stopped: one that takes too long
+    keeps its permit until it is done, while its caller gets an error.
     """
 
     def __init__(self, *, threads: int = 2, max_waiting: int = 64, timeout_s: float = 10) -> None:
@@ -35,32 +35,32 @@ class PillowPictureScaler(PictureScaler):
         self._timeout_s = timeout_s
         self._inspector = PillowPictureInspector()
         self._executor: ThreadPoolExecutor | None = None
-        self._places = asyncio.Semaphore(threads)
+        self._permits = asyncio.Semaphore(threads)
         self._waiting = 0
 
     async def open(self) -> None:
-        """Make ready to start threads."""
+        """Create the thread pool."""
         if self._executor is None:
-            self._places = asyncio.Semaphore(self._threads)
+            self._permits = asyncio.Semaphore(self._threads)
             self._executor = ThreadPoolExecutor(self._threads, "picture-scale")
 
     async def close(self) -> None:
-        """Finish what is under way and end the threads."""
+        """Finish running work and end the threads."""
         executor, self._executor = self._executor, None
         if executor is not None:
             await asyncio.to_thread(executor.shutdown)
 
     async def scale(self, data: bytes, longest_side: int, media_type: str) -> bytes:
-        """As the port says; a colour profile of ordinary length comes along."""
+        """Scale, keeping a colour profile of ordinary length."""
         if media_type not in _FORMATS or longest_side < 1:
-            raise ValueError("not a format or size that can be made")
-        return await self._run(_scale, data, await self._admissible(data), longest_side, media_type)
+            raise ValueError("unsupported media type or size")
+        return await self._run(_scale, data, await self._inspect(data), longest_side, media_type)
 
     async def placeholder(self, data: bytes) -> str:
-        """As the port says; it is a WebP of at most 16 pixels a side."""
-        return await self._run(_placeholder, data, await self._admissible(data))
+        """Return a WebP of at most 16 pixels a side."""
+        return await self._run(_placeholder, data, await self._inspect(data))
 
-    async def _admissible(self, data: bytes) -> Picture:
+    async def _inspect(self, data: bytes) -> Picture:
         picture = await self._inspector.inspect(data)
         if picture.media_type not in decoding.READERS:
             raise DataValidationError(f"There is no thumbnail of {picture.media_type}.")
@@ -72,33 +72,33 @@ class PillowPictureScaler(PictureScaler):
         return picture
 
     async def _run(self, function: Callable[..., _T], *args: object) -> _T:
-        """Work that takes the time at which it has to end as its first argument, run when there is a place for it."""
-        if self._places.locked() and self._waiting >= self._max_waiting:
+        """Run a function, whose first argument is its deadline, as soon as there is a permit."""
+        if self._permits.locked() and self._waiting >= self._max_waiting:
             raise CapacityExceededError("Too many thumbnails are being made; try again in a moment.", retry_after_s=2)
         self._waiting += 1
         try:
-            await self._places.acquire()
+            await self._permits.acquire()
         finally:
             self._waiting -= 1
-        loop, places = asyncio.get_running_loop(), self._places
+        loop, permits = asyncio.get_running_loop(), self._permits
 
         def release(_: Future[_T]) -> None:
-            loop.call_soon_threadsafe(places.release)
+            loop.call_soon_threadsafe(permits.release)
 
         try:
             if self._executor is None:
                 raise CapacityExceededError("Thumbnails are not being made: the service is starting or stopping.")
             future = self._executor.submit(function, time.monotonic() + self._timeout_s, *args)
         except BaseException:
-            places.release()
+            permits.release()
             raise
-        # The place is free when the work ends, not when its caller stops waiting.
+        # Released when the work ends, not when its caller stops waiting.
         future.add_done_callback(release)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
-            raise decoding.too_long() from None
+            raise DataValidationError(decoding.TOO_LONG) from None
 
 
 def _scale(deadline: float, data: bytes, picture: Picture, longest_side: int, media_type: str) -> bytes:
@@ -106,7 +106,7 @@ def _scale(deadline: float, data: bytes, picture: Picture, longest_side: int, me
     if media_type == "image/jpeg":
         image = decoding.on_white(image)
     profile = image.info.get("icc_profile")
-    # Fresh, so that no comment or place that the file speaks of comes along.
+    # Drops comments, places and other metadata.
     image.info = {}
     keep = isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE and image.mode in {"RGB", "RGBA"}
     out = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The size of a drawing in SVG, read from its root element (https://www.w3.org/TR/SVG2/coords.html)."""
+"""Size of an SVG, read from its root element (https://www.w3.org/TR/SVG2/coords.html)."""
 
 import math
 import re
@@ -7,22 +7,22 @@ from xml.parsers import expat
 _ROOTS = {"svg", "http://www.w3.org/2000/svg svg"}
 _LENGTH = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)(?:px)?\s*")
 _DEFAULT = (300, 150)
-"""What user agents take where nothing is said (CSS 2.2, 10.3.2)."""
+"""Size without attributes (CSS 2.2, 10.3.2)."""
 
 
 class _Found(Exception):
-    """The root element has been read: nothing after it matters."""
+    """Stop parsing after the root element."""
 
 
 def looks_like_svg(data: bytes) -> bool:
-    """Whether the bytes begin like XML and name the element within their first kilobytes."""
+    """Return whether the bytes begin like XML and name the element within their first kilobytes."""
     return data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"svg" in data[:8192]
 
 
 def svg_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels, of the attributes or else of the view box.
+    """Return width and height in pixels from the attributes or else from the view box.
 
-    Raises ValueError unless the root element is an SVG's, and for a document that declares entities of its own.
+    Raises ValueError unless the root element is `svg`, and for a document that declares entities.
     """
     attributes: dict[str, str] = {}
 

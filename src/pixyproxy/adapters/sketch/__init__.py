@@ -1,1 +1,1 @@
-"""The offline generator that draws sketches."""
+"""Offline generator that draws sketches."""

@@ -1,4 +1,4 @@
-"""Writing the prompt into the picture: wrapped, as large as fits, with an ellipsis where it is too long."""
+"""The caption: the prompt, wrapped, as large as fits, with an ellipsis if it is too long."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from pixyproxy.adapters.sketch.palette import Palette, mix
 
 _MAX_CHARS = 600
 _SHRINK = ((1.0, 2), (0.82, 3), (0.68, 4), (0.56, 5))
-"""Font sizes to try, as shares of the largest, and the number of lines allowed at each."""
+"""Font sizes to try, as shares of the largest, and the number of lines allowed for each."""
 _SMALLEST = 7
 
 Run = tuple[str, str | None]
-"""Some text and the name of the font that shows it."""
+"""Text and the name of the font that shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Layout:
 
 
 def draw_caption(image: Image.Image, prompt: str, palette: Palette) -> None:
-    """Draw the prompt on a panel at the foot of the picture; nothing where the prompt has nothing to show."""
+    """Draw the prompt on a panel at the bottom of the picture, unless it has no visible characters."""
     text = readable(prompt[:_MAX_CHARS])
     if not text:
         return
@@ -40,7 +40,7 @@ def draw_caption(image: Image.Image, prompt: str, palette: Palette) -> None:
 
 
 def _fit(text: str, largest: int, room: int, height: int) -> _Layout:
-    """The largest of the sizes at which all of the text fits, else the smallest with as much as fits."""
+    """Lay the text out in the largest size in which it fits, else as much as fits in the smallest."""
     preferred = best_font(text)
     sizes = [(max(_SMALLEST, round(largest * share)), lines) for share, lines in _SHRINK]
     for size, allowed in sizes:
@@ -51,7 +51,7 @@ def _fit(text: str, largest: int, room: int, height: int) -> _Layout:
 
 
 def _balance(text: str, preferred: str | None, layout: _Layout, room: int) -> _Layout:
-    """The same text on as many lines of about the same length, instead of a last line of one word."""
+    """Lay the text out on the same number of lines, of about the same length."""
     narrow, wide, best = room // 2, room, layout
     for _ in range(6 if len(layout.lines) > 1 else 0):
         middle = (narrow + wide) // 2
@@ -85,7 +85,7 @@ def _wrap(text: str, preferred: str | None, size: int, room: int, allowed: int) 
 
 
 def _cut(word: str, preferred: str | None, size: int, room: int) -> int:
-    """How many characters (one at least) of an over-long word, or of a script without spaces, fit on a line."""
+    """Return how many characters (at least one) of an over-long word or text without spaces fit on a line."""
     low, high = 1, len(word)
     while low < high:
         middle = (low + high + 1) // 2
@@ -99,7 +99,7 @@ def _cut(word: str, preferred: str | None, size: int, room: int) -> int:
 
 
 def _runs(line: str, preferred: str | None) -> list[Run]:
-    """The line in pieces of one font each; a word keeps to one font if any shows all of it."""
+    """Split the line into pieces of one font each; a word has one font if any shows all of it."""
     runs: list[Run] = []
     for word in line.split(" "):
         font = font_for(word, preferred)

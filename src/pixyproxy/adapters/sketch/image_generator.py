@@ -1,4 +1,4 @@
-"""The generator that draws by itself: offline, free, and the same picture for the same prompt."""
+"""The generator that draws offline and free of charge, the same picture for the same prompt."""
 
 import asyncio
 import hashlib
@@ -24,25 +24,21 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 MODEL = "sketch-1"
-"""What is recorded as the model, whichever was asked for: how these sketches look. Another look, another number."""
+"""Recorded as the model of every sketch. A change of their look needs a new number."""
 
 _THREADS = 2
 _COARSEST = 16
-"""Squares along the shorter side of the first early view; each further one has twice as many."""
+"""Squares along the shorter side of the first partial image; each further one has twice as many."""
 _SMOOTH_UP_TO = 2048 * 2048
-_SAVE_OPTIONS = {
-    "PNG": {"compress_level": 2},
-    "JPEG": {"subsampling": 0},
-    "WEBP": {"method": 2},
-}
+_SAVE_OPTIONS = {"PNG": {"compress_level": 2}, "JPEG": {"subsampling": 0}, "WEBP": {"method": 2}}
 
 
 class SketchImageGenerator(ImageGenerator):
-    """Draws landscapes and patterns from the prompt's hash, with the prompt written below.
+    """Generator of landscapes and patterns from the prompt's hash, with the prompt as a caption.
 
     Options: `size` "WxH" (16 to 4096 a side), `output_format` png, jpeg or webp, `background` "transparent",
     `quality` low, medium or high (of the encoder), `partial_images` 1 to 3; other options and any model name are
-    accepted and change nothing.
+    accepted and ignored.
     """
 
     def __init__(self) -> None:
@@ -61,7 +57,7 @@ class SketchImageGenerator(ImageGenerator):
             self._executor = ThreadPoolExecutor(_THREADS, "sketch")
 
     async def close(self) -> None:
-        """Drop what has not begun, and wait for what has."""
+        """Cancel waiting pictures and finish those being drawn."""
         executor, self._executor = self._executor, None
         if executor is not None:
             await asyncio.to_thread(partial(executor.shutdown, cancel_futures=True))
@@ -70,12 +66,12 @@ class SketchImageGenerator(ImageGenerator):
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
     ) -> tuple[GeneratedImage, ...]:
         if request.images or request.attachments:
-            raise EditingUnsupportedError("The sketch generator draws from prompts only: it makes no edits.")
+            raise EditingUnsupportedError("The sketch generator cannot edit pictures.")
         options = parse_options(request.options)
         first = await self._run(draw, request.prompt, options)
         if on_partial is not None:
-            for index in range(options.views):
-                on_partial(PartialImage(await self._run(draw_view, first, options, index), index, options.reported))
+            for index in range(options.partials):
+                on_partial(PartialImage(await self._run(draw_partial, first, options, index), index, options.reported))
         pictures = await asyncio.gather(
             self._run(encode, first, options),
             *(self._run(draw_sketch, request.prompt, options, index) for index in range(1, request.n)),
@@ -101,16 +97,16 @@ class SketchImageGenerator(ImageGenerator):
 
 
 def draw_sketch(prompt: str, options: SketchOptions, index: int = 0) -> bytes:
-    """The encoded picture with that index among those for a prompt."""
+    """Draw and encode the picture with an index among those for a prompt."""
     return encode(draw(prompt, options, index), options)
 
 
 def draw(prompt: str, options: SketchOptions, index: int = 0) -> Image.Image:
-    """The picture with that index among those for a prompt."""
+    """Draw the picture with an index among those for a prompt."""
     seed = prompt.encode("utf-8", "surrogatepass") + (b"\0%d" % index if index else b"")
     random = Random(hashlib.sha256(seed).digest())
     palette = choose_palette(random)
-    # Drawn at twice the size and reduced, edges become smooth; a huge picture is drawn as it is to save memory.
+    # Drawing at twice the size smooths the edges; huge pictures are drawn as they are to save memory.
     scale = 2 if options.width * options.height <= _SMOOTH_UP_TO else 1
     canvas = Canvas(options.width * scale, options.height * scale, palette, random, transparent=options.transparent)
     draw_scene(canvas)
@@ -119,14 +115,14 @@ def draw(prompt: str, options: SketchOptions, index: int = 0) -> Image.Image:
     return image
 
 
-def draw_view(image: Image.Image, options: SketchOptions, index: int) -> bytes:
-    """An early view of a picture: as large, but of coarse squares, which become finer with the index."""
+def draw_partial(image: Image.Image, options: SketchOptions, index: int) -> bytes:
+    """Return a partial image: of the same size, but of coarse squares, which become finer with the index."""
     side = max(1, min(image.size) // (_COARSEST << index))
     return encode(image.reduce(side).resize(image.size, Image.Resampling.NEAREST), options)
 
 
 def encode(image: Image.Image, options: SketchOptions) -> bytes:
-    """The bytes of a picture in the format and quality asked for."""
+    """Encode a picture in the requested format and quality."""
     buffer = io.BytesIO()
     image.save(buffer, options.format, quality=options.encoder_quality, **_SAVE_OPTIONS[options.format])
     return buffer.getvalue()

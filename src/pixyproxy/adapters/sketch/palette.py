@@ -1,4 +1,4 @@
-"""Colours that go together, chosen by a random source."""
+"""Matching colours, chosen by a random source."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one sketch; `far` and `near` are the ends of the scale on which the land is painted."""
+    """Colours of one sketch; land is painted between `far` and `near`."""
 
     sky_top: Colour
     sky_bottom: Colour
@@ -21,9 +21,9 @@ class Palette:
 
 
 def choose_palette(random: Random) -> Palette:
-    """A palette of one main hue, its neighbours and one contrasting hue, for a time of day."""
+    """Return a palette of one main hue, its neighbours and one contrasting hue, for a time of day."""
     time = int(random.random() * 4)
-    # Skies of any hue but olive, the darker ones from teal to violet or red: brown darkness looks like mud.
+    # No olive skies, and dark ones only from teal to violet or red: brown darkness looks like mud.
     first, last = ((150, 435), (150, 435), (195, 380), (195, 320))[time]
     hue = random.uniform(first, last)
     turn = (30, 60, 150, 180, 210)[int(random.random() * 5)]
@@ -47,13 +47,13 @@ def choose_palette(random: Random) -> Palette:
 
 
 def mix(one: Colour, two: Colour, share: float) -> Colour:
-    """The colour that has this share (0 to 1) of the second."""
+    """Blend two colours; `share` (0 to 1) is that of the second."""
     r, g, b = (round(a + (z - a) * share) for a, z in zip(one, two, strict=True))
     return r, g, b
 
 
 def oklch(lightness: float, chroma: float, hue: float) -> Colour:
-    """A colour given so that equal lightness looks equally light (https://bottosson.github.io/posts/oklab/)."""
+    """Convert from OKLCH, where equal lightness looks equally light (https://bottosson.github.io/posts/oklab/)."""
     angle = math.radians(hue)
     a, b = chroma * math.cos(angle), chroma * math.sin(angle)
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3

@@ -1,10 +1,10 @@
-"""The motifs of the sketches: hills, mountains, a sea, a town, and a pattern of shapes."""
+"""Motifs of the sketches: hills, mountains, a sea, a town, and a pattern of shapes."""
 
 import math
 from collections.abc import Callable
 
 from pixyproxy.adapters.sketch.canvas import Canvas
-from pixyproxy.adapters.sketch.palette import mix
+from pixyproxy.adapters.sketch.palette import Colour, mix
 
 
 def draw_scene(canvas: Canvas) -> None:
@@ -28,13 +28,12 @@ def _hills(canvas: Canvas) -> None:
                 _tree(canvas, x, y + 0.006, 0.035 + 0.05 * share * random.uniform(0.6, 1), mix(colour, (0, 0, 0), 0.18))
 
 
-def _tree(canvas: Canvas, x: float, y: float, height: float, colour: tuple[int, int, int]) -> None:
+def _tree(canvas: Canvas, x: float, y: float, height: float, colour: Colour) -> None:
     for level in range(3):
         top = y - height * (0.45 + 0.275 * level)
         half = height * (0.30 - 0.07 * level)
-        canvas.polygon(
-            [(x - half, top + height * 0.34), (x + half, top + height * 0.34), (x, top - height * 0.1)], colour
-        )
+        foot = top + height * 0.34
+        canvas.polygon([(x - half, foot), (x + half, foot), (x, top - height * 0.1)], colour)
     canvas.rectangle(x - height * 0.03, y - height * 0.14, x + height * 0.03, y, colour)
 
 
@@ -74,11 +73,8 @@ def _sea(canvas: Canvas) -> None:
         y = horizon + (canvas.h - horizon) * share + 0.004
         centre = x + random.uniform(-1, 1) * (0.05 + 0.22 * share)
         half = random.uniform(0.015, 0.06) * (0.5 + share)
-        canvas.line(
-            [(centre - half, y), (centre + half, y)],
-            0.004 + 0.004 * share,
-            mix(palette.light, palette.near, 0.45 * share),
-        )
+        colour = mix(palette.light, palette.near, 0.45 * share)
+        canvas.line([(centre - half, y), (centre + half, y)], 0.004 + 0.004 * share, colour)
     island = [(ex, min(ey, horizon)) for ex, ey in canvas.ridge(horizon + 0.01, 0.05, 3)]
     canvas.polygon([*island, (canvas.w, horizon), (0, horizon)], mix(palette.far, palette.near, 0.4))
     for _ in range(1 + int(random.random() * 3)):
@@ -88,23 +84,9 @@ def _sea(canvas: Canvas) -> None:
 
 def _boat(canvas: Canvas, x: float, y: float, size: float) -> None:
     hull = mix(canvas.palette.near, (0, 0, 0), 0.45)
-    canvas.polygon(
-        [
-            (x - size * 0.5, y),
-            (x + size * 0.5, y),
-            (x + size * 0.34, y + size * 0.18),
-            (x - size * 0.34, y + size * 0.18),
-        ],
-        hull,
-    )
-    canvas.polygon(
-        [(x + size * 0.03, y - size * 0.05), (x + size * 0.03, y - size * 0.95), (x + size * 0.42, y - size * 0.05)],
-        canvas.palette.light,
-    )
-    canvas.polygon(
-        [(x - size * 0.03, y - size * 0.05), (x - size * 0.03, y - size * 0.75), (x - size * 0.34, y - size * 0.05)],
-        canvas.palette.accents[0],
-    )
+    canvas.shape(x, y, size, [(-0.5, 0), (0.5, 0), (0.34, 0.18), (-0.34, 0.18)], hull)
+    canvas.shape(x, y, size, [(0.03, -0.05), (0.03, -0.95), (0.42, -0.05)], canvas.palette.light)
+    canvas.shape(x, y, size, [(-0.03, -0.05), (-0.03, -0.75), (-0.34, -0.05)], canvas.palette.accents[0])
 
 
 def _town(canvas: Canvas) -> None:
@@ -122,15 +104,7 @@ def _town(canvas: Canvas) -> None:
     canvas.land(canvas.ridge(canvas.h * 0.9, 0.012, 3), canvas.palette.near)
 
 
-def _house(
-    canvas: Canvas,
-    x: float,
-    top: float,
-    width: float,
-    colour: tuple[int, int, int],
-    lamp: tuple[int, int, int],
-    lit: float,
-) -> None:
+def _house(canvas: Canvas, x: float, top: float, width: float, colour: Colour, lamp: Colour, lit: float) -> None:
     random = canvas.random
     canvas.rectangle(x, top, x + width, canvas.h, colour)
     roof = random.random()
@@ -155,7 +129,7 @@ def _shapes(canvas: Canvas) -> None:
     side = canvas.w / across
     colours = (palette.near, palette.far, palette.light, *palette.accents)
 
-    def pick() -> tuple[int, int, int]:
+    def pick() -> Colour:
         return colours[int(random.random() * len(colours))]
 
     for row in range(math.ceil(canvas.h / side)):
@@ -180,7 +154,7 @@ def _shapes(canvas: Canvas) -> None:
 
 
 def _sky(canvas: Canvas, height: float, x: float | None = None) -> None:
-    """Sun or moon at a height (share of the picture's, from its top), stars at night, else clouds and birds."""
+    """Draw sun or moon at a height (share of the picture's, from its top), stars at night, else clouds and birds."""
     random, palette = canvas.random, canvas.palette
     if palette.dark and not canvas.transparent:
         for _ in range(round(110 * canvas.w * canvas.h)):
@@ -192,17 +166,12 @@ def _sky(canvas: Canvas, height: float, x: float | None = None) -> None:
     if not palette.dark:
         if not canvas.transparent:
             for _ in range(int(random.uniform(1, 4))):
-                _cloud(
-                    canvas, canvas.w * random.random(), canvas.h * random.uniform(0.08, 0.3), random.uniform(0.05, 0.1)
-                )
+                cloud = canvas.w * random.random(), canvas.h * random.uniform(0.08, 0.3)
+                _cloud(canvas, *cloud, random.uniform(0.05, 0.1))
         flock = canvas.w * random.uniform(0.15, 0.85), canvas.h * random.uniform(0.14, 0.34)
         for _ in range(int(random.uniform(2, 7))):
-            _bird(
-                canvas,
-                flock[0] + random.uniform(-0.14, 0.14),
-                flock[1] + random.uniform(-0.06, 0.06),
-                random.uniform(0.012, 0.024),
-            )
+            bird = flock[0] + random.uniform(-0.14, 0.14), flock[1] + random.uniform(-0.06, 0.06)
+            _bird(canvas, *bird, random.uniform(0.012, 0.024))
 
 
 def _cloud(canvas: Canvas, x: float, y: float, size: float) -> None:

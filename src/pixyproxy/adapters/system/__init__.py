@@ -1,1 +1,1 @@
-"""What the operating system provides."""
+"""Adapters for the operating system."""

@@ -1,4 +1,4 @@
-"""The clock of the machine."""
+"""The operating system's clock."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from pixyproxy.ports.clock import Clock
 
 
 class SystemClock(Clock):
-    """Tells the time of the operating system."""
+    """Clock of the operating system."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

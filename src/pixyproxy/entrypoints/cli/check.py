@@ -1,4 +1,4 @@
-"""`pixyproxy check`: whether everything that is configured works."""
+"""`pixyproxy check`: test every configured part."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.entrypoints.cli.runner import run_with_container
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.ports.resource import Resource
 from pixyproxy.settings import load_settings
@@ -24,9 +25,7 @@ def check(
         _report("settings", False, error.message)
         raise typer.Exit(1) from None
     _report("settings", True, f"{settings.repository}, {settings.generator}, {settings.blob_store}")
-    if not asyncio.run(_check_parts(container)):
-        raise typer.Exit(1)
-    if deep and not asyncio.run(_check_bytes(container)):
+    if not asyncio.run(_check_parts(container)) or (deep and not run_with_container(_check_bytes)):
         raise typer.Exit(1)
 
 
@@ -43,12 +42,24 @@ async def _check_parts(container: Container) -> bool:
 
     return all(
         [
-            await _check("database", images, database),
-            await _check("blob store", blobs, folder),
-            await _check("generator", generator, generator.check),
+            await _check_part("database", images, database),
+            await _check_part("blob store", blobs, folder),
+            await _check_part("generator", generator, generator.check),
             await _check_secret(container),
         ]
     )
+
+
+async def _check_part(name: str, part: Resource, describe: Callable[[], Awaitable[str]]) -> bool:
+    try:
+        await part.open()
+        _report(name, True, await describe())
+    except PixyProxyException as error:
+        _report(name, False, error.message)
+        return False
+    finally:
+        await part.close()
+    return True
 
 
 async def _check_secret(container: Container) -> bool:
@@ -64,36 +75,23 @@ async def _check_secret(container: Container) -> bool:
 
 
 async def _check_bytes(container: Container) -> bool:
-    from pixyproxy.entrypoints.cli import progress as shown
+    from pixyproxy.entrypoints.cli.progress import byte_bar
 
     count = damaged = 0
-    async with opened(container):
-        verifier = container.verifier()
-        totals = await verifier.totals()
-        with shown.of_bytes() as progress:
-            task = progress.add_task("verifying", total=totals.size_bytes)
-            async for verified in verifier.verify_all():
-                count += 1
-                progress.update(task, advance=verified.size_bytes)
-                if verified.problem is not None:
-                    damaged += 1
-                    typer.echo(f"{verified.guid}  {verified.problem}")
-            seconds = max(progress.tasks[0].elapsed or 0, 1e-9)
+    verifier = container.verifier()
+    totals = await verifier.totals()
+    with byte_bar() as progress:
+        task = progress.add_task("verifying", total=totals.size_bytes)
+        async for verified in verifier.verify_all():
+            count += 1
+            progress.update(task, advance=verified.size_bytes)
+            if verified.problem is not None:
+                damaged += 1
+                typer.echo(f"{verified.guid}  {verified.problem}")
+        seconds = max(progress.tasks[0].elapsed or 0, 1e-9)
     rate = totals.size_bytes / seconds / 1e6
     _report("bytes", damaged == 0, f"{count} images read at {rate:.0f} MB/s, {damaged} damaged or missing")
     return damaged == 0
-
-
-async def _check(name: str, part: Resource, question: Callable[[], Awaitable[str]]) -> bool:
-    try:
-        await part.open()
-        _report(name, True, await question())
-    except PixyProxyException as error:
-        _report(name, False, error.message)
-        return False
-    finally:
-        await part.close()
-    return True
 
 
 def _report(name: str, good: bool, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The command `pixyproxy`: what it can do, and how it ends when something is wrong."""
+"""The command `pixyproxy` with its subcommands and exit status."""
 
 import sys
 
@@ -28,7 +28,7 @@ app.add_typer(keys.app, name="key")
 
 
 def run() -> None:
-    """Run the command line; exit status 2 for a wrong setting or wrong usage, 1 for any other failure."""
+    """Run the command line; exit with status 2 for a wrong setting or wrong usage, 1 for any other failure."""
     logs.configure("WARNING")
     try:
         app()

@@ -11,9 +11,8 @@ from pixyproxy.settings import load_settings
 def migrate() -> None:
     """Apply the SQL scripts that the database does not have yet."""
     settings = load_settings()
-    container = build_container(settings)
     applied = asyncio.run(
-        container.migrate(
+        build_container(settings).migrate(
             on_script=lambda name: typer.echo(f"applying {name}"), on_progress=lambda line: typer.echo(f"  {line}")
         )
     )

@@ -1,11 +1,10 @@
-"""Progress shown on standard error; imported by commands only while they run, since the service shows none."""
-
-from collections.abc import Iterator
+"""Progress bars on standard error. Commands import this module when they run, because the service needs none."""
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
@@ -13,26 +12,25 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
-    track,
 )
 
 
-def of_steps() -> Progress:
-    """Shows that something goes on, for how long it does."""
-    return _shown(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+def spinner() -> Progress:
+    """Return a display of tasks of unknown length, with the time elapsed."""
+    return _progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
 
 
-def of_bytes() -> Progress:
-    """Shows how many of some bytes are done with."""
-    return _shown(
+def byte_bar() -> Progress:
+    """Return a progress bar that counts bytes."""
+    return _progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     )
 
 
-def counted(total: int, description: str) -> Iterator[int]:
-    """Counts up to a total, showing how far it has got."""
-    return iter(track(range(total), description, console=Console(stderr=True), transient=True))
+def count_bar() -> Progress:
+    """Return a progress bar that counts items."""
+    return _progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-def _shown(*columns: ProgressColumn) -> Progress:
+def _progress(*columns: ProgressColumn) -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
