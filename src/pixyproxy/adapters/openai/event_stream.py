@@ -21,7 +21,7 @@ from pixyproxy.adapters.openai.received_picture import (
 from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter
 from pixyproxy.adapters.openai.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
-from pixyproxy.domain.image import PartialImage
+from pixyproxy.domain.generation import PartialImage
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 
 log = logging.getLogger(__name__)
