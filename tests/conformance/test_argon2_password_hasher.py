@@ -1,4 +1,4 @@
-"""Argon2 keeps the hasher's contract, costs the same for an unknown user, and tells an outage from a wrong password."""
+"""Argon2PasswordHasher: the port's contract, equal cost for unknown users, and outages that are no wrong password."""
 
 import asyncio
 import threading
@@ -59,7 +59,7 @@ async def test_an_unknown_user_costs_one_real_hash(
     assert (parameters.time_cost, parameters.memory_cost) == (2, 2048)
 
 
-async def test_exactly_the_running_and_the_waiting_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_capacity_is_the_running_and_the_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
     def held(self: argon2.PasswordHasher, password: bytes) -> str:
@@ -79,7 +79,7 @@ async def test_exactly_the_running_and_the_waiting_are_taken(monkeypatch: pytest
     assert answers.count("hash") == 5
 
 
-async def test_a_password_that_is_no_text_cannot_be_set() -> None:
+async def test_a_password_that_cannot_be_encoded_is_refused() -> None:
     hasher = Argon2PasswordHasher(time_cost=1, memory_cost=1024)
     await hasher.open()
     with pytest.raises(DataValidationError) as caught:
@@ -88,7 +88,7 @@ async def test_a_password_that_is_no_text_cannot_be_set() -> None:
     await hasher.close()
 
 
-async def test_no_memory_is_an_outage_and_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lack_of_memory_is_an_outage_and_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = Argon2PasswordHasher(time_cost=1, memory_cost=1024)
     await hasher.open()
     hashed = await hasher.hash("password")
@@ -108,7 +108,7 @@ async def test_no_memory_is_an_outage_and_no_wrong_password(monkeypatch: pytest.
     await hasher.close()
 
 
-async def test_a_hasher_that_is_not_open_takes_nothing_and_loses_no_place() -> None:
+async def test_a_closed_hasher_refuses_and_leaks_no_permit() -> None:
     hasher = Argon2PasswordHasher(threads=1, max_waiting=0, time_cost=1, memory_cost=1024)
     for _ in range(3):
         with pytest.raises(CapacityExceededError):

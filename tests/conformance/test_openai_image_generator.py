@@ -1,4 +1,4 @@
-"""The OpenAI generator keeps the port's contract, against the fake upstream on a real socket."""
+"""OpenAIImageGenerator: the port's contract, against the fake upstream on a real socket."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ KEY = "sk-test-0123456789abcdef"
 
 class TestOpenAIImageGenerator(ImageGeneratorContract):
     adapter = OpenAIImageGenerator
-    asks_for_room = True
+    awaits_make_room = True
 
     @pytest.fixture
     def upstream(self) -> Iterator[FakeUpstream]:

@@ -1,4 +1,4 @@
-"""Pillow keeps the picture inspector's contract."""
+"""PillowPictureInspector: the port's contract, limits and SVG."""
 
 import resource
 
@@ -25,7 +25,7 @@ class TestPillowPictureInspector(PictureInspectorContract):
         return PillowPictureInspector()
 
 
-async def test_the_caps_are_exact() -> None:
+async def test_the_limits_are_exact() -> None:
     inspector = PillowPictureInspector()
     assert await inspector.inspect(png_of_size(16_384, 6_103)) == Picture("image/png", 16_384, 6_103)
     assert await inspector.inspect(png_of_size(10_000, 10_000)) == Picture("image/png", 10_000, 10_000)
@@ -34,7 +34,7 @@ async def test_the_caps_are_exact() -> None:
             await inspector.inspect(png_of_size(*size))
 
 
-async def test_a_large_picture_needs_no_memory_and_the_limit_of_pillow_does_not_matter(
+async def test_a_large_picture_needs_no_memory_and_ignores_the_limit_of_pillow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
@@ -46,7 +46,7 @@ async def test_a_large_picture_needs_no_memory_and_the_limit_of_pillow_does_not_
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB; one such canvas takes 400,000
 
 
-async def test_avif_is_unknown_where_pillow_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_avif_is_unknown_without_support_in_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded("avif")
     monkeypatch.setattr(picture_inspector.AvifImagePlugin, "SUPPORTED", False)
     with pytest.raises(DataValidationError, match="known format"):
@@ -72,7 +72,7 @@ NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
         ),
     ],
 )
-async def test_the_size_of_a_drawing(root: str, size: tuple[int, int]) -> None:
+async def test_the_size_of_an_svg(root: str, size: tuple[int, int]) -> None:
     end = "</s:svg>" if "<s:svg" in root else "</svg>"
     picture = await PillowPictureInspector().inspect(f"{root}<path d='M0 0'/>{end}".encode())
     assert picture == Picture("image/svg+xml", *size)
@@ -89,6 +89,6 @@ async def test_the_size_of_a_drawing(root: str, size: tuple[int, int]) -> None:
         "<svg width='99999' height='1'/>",
     ],
 )
-async def test_what_only_looks_like_a_drawing_is_refused(text: str) -> None:
+async def test_an_invalid_svg_is_refused(text: str) -> None:
     with pytest.raises(DataValidationError):
         await PillowPictureInspector().inspect(text.encode())

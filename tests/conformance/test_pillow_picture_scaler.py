@@ -1,4 +1,4 @@
-"""Pillow keeps the picture scaler's contract, within its bounds of memory and time."""
+"""PillowPictureScaler: the port's contract, and bounds on memory and time."""
 
 import asyncio
 import multiprocessing
@@ -38,7 +38,7 @@ async def scaler() -> AsyncIterator[PillowPictureScaler]:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """A whole PNG of one colour, a thousandth of its pixels long."""
+    """Return a complete PNG of one colour, a thousandth of its pixels long."""
     rows = zlib.compress(bytes(1 + 3 * width) * height, 9)
     return png_of_size(width, height).partition(b"IDAT")[0][:-4] + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
 
@@ -61,7 +61,7 @@ def _growth(data: bytes, expected: type[BaseException] | None, result: "multipro
 
 
 def growth(data: bytes, expected: type[BaseException] | None) -> int:
-    """By how many KiB the memory of a process of its own grows that scales a picture."""
+    """Return by how many KiB the memory of a separate process grows when it scales a picture."""
     context = multiprocessing.get_context("spawn")
     result: multiprocessing.Queue[int] = context.Queue()
     process = context.Process(target=_growth, args=(data, expected, result))
@@ -71,17 +71,17 @@ def growth(data: bytes, expected: type[BaseException] | None) -> int:
     return result.get()
 
 
-def test_a_bomb_needs_no_memory() -> None:
+def test_a_decompression_bomb_needs_no_memory() -> None:
     for data in (png_bomb(16_000, 4_000), webp_of_size(10_000, 10_000)):
         assert len(data) < 250_000
         assert growth(data, DataValidationError) < 20_000
 
 
-def test_the_largest_picture_takes_no_more_than_two_canvases() -> None:
+def test_the_largest_picture_takes_at_most_two_canvases() -> None:
     assert growth(png_bomb(10_000, 5_000), None) < 450_000
 
 
-async def test_the_cap_is_exact(scaler: PillowPictureScaler) -> None:
+async def test_the_limit_is_exact(scaler: PillowPictureScaler) -> None:
     assert opened(await scaler.scale(png_bomb(10_000, 5_000), 100, "image/webp")).size == (100, 50)
     with pytest.raises(DataValidationError, match="not decoded"):
         await scaler.scale(png_bomb(10_000, 5_001), 100, "image/webp")
@@ -106,7 +106,7 @@ async def test_large_pictures_are_decoded_one_at_a_time(
     assert most == 1
 
 
-async def test_a_jpeg_of_endless_scans_is_refused(scaler: PillowPictureScaler) -> None:
+async def test_a_jpeg_of_too_many_scans_is_refused(scaler: PillowPictureScaler) -> None:
     data = encoded("progressive jpeg", (64, 64))
     scan = data[data.rindex(b"\xff\xda") : -2]
     for count in (50, decoding.MAX_SCANS + 1):
@@ -118,7 +118,7 @@ async def test_a_jpeg_of_endless_scans_is_refused(scaler: PillowPictureScaler) -
             await scaler.scale(many, 9, "image/webp")
 
 
-async def test_a_header_that_says_two_things_is_refused(
+async def test_readers_that_disagree_about_the_size_are_refused(
     scaler: PillowPictureScaler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Larger(decoding.READERS["image/png"]):  # type: ignore[misc]
@@ -129,7 +129,7 @@ async def test_a_header_that_says_two_things_is_refused(
         await scaler.scale(picture((9, 9)), 9, "image/webp")
 
 
-async def test_what_takes_too_long_is_given_up_while_it_is_read() -> None:
+async def test_decoding_stops_at_the_deadline() -> None:
     scaler = PillowPictureScaler(timeout_s=0)
     await scaler.open()
     for kind in ("png", "jpeg", "gif", "lossy webp"):
@@ -138,7 +138,7 @@ async def test_what_takes_too_long_is_given_up_while_it_is_read() -> None:
     await scaler.close()
 
 
-async def test_what_cannot_be_stopped_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thread_that_cannot_be_stopped_keeps_its_permit(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
     class Endless(ImageFile.ImageFile):
@@ -158,7 +158,7 @@ async def test_what_cannot_be_stopped_keeps_its_place(monkeypatch: pytest.Monkey
     await scaler.close()
 
 
-async def test_a_colour_profile_comes_along_unless_it_is_long_or_of_other_colours(scaler: PillowPictureScaler) -> None:
+async def test_a_colour_profile_is_kept_unless_it_is_long_or_does_not_fit(scaler: PillowPictureScaler) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for media_type in FORMATS:
         found = opened(await scaler.scale(picture((90, 90), icc_profile=profile), 30, media_type))
@@ -171,6 +171,6 @@ async def test_a_colour_profile_comes_along_unless_it_is_long_or_of_other_colour
             assert "icc_profile" not in opened(await scaler.scale(data, 30, media_type)).info
 
 
-async def test_damaged_words_about_a_picture_do_not_matter(scaler: PillowPictureScaler) -> None:
+async def test_damaged_metadata_is_ignored(scaler: PillowPictureScaler) -> None:
     data = picture((90, 60), kind="WEBP", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff nonsense")
     assert opened(await scaler.scale(data, 30, "image/webp")).size == (30, 20)

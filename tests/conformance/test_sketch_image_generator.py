@@ -1,4 +1,4 @@
-"""The sketch generator keeps the port's contract."""
+"""SketchImageGenerator: the port's contract."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The clock of the machine keeps the port's contract."""
+"""SystemClock: the port's contract."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ class TestSystemClock(ClockContract):
     def clock(self) -> SystemClock:
         return SystemClock()
 
-    def test_it_is_the_present_whatever_the_time_zone_of_the_machine(
+    def test_the_time_zone_of_the_machine_does_not_matter(
         self, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TZ", "Pacific/Kiritimati")

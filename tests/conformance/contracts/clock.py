@@ -1,4 +1,4 @@
-"""What every Clock keeps to.
+"""Conformance suite of the port Clock.
 
 An adapter's suite subclasses `ClockContract` and supplies the fixture `clock`.
 """
@@ -13,7 +13,7 @@ from pixyproxy.ports.clock import Clock
 
 
 class ClockContract:
-    """The sentences of the port, one test each."""
+    """Tests of the sentences of the port."""
 
     adapter: ClassVar[type[Clock]]
 

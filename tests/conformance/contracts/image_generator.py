@@ -1,8 +1,8 @@
-"""What every ImageGenerator keeps to, whatever draws its pictures.
+"""Conformance suite of the port ImageGenerator.
 
 An adapter's suite subclasses `ImageGeneratorContract`, sets `adapter` and supplies the fixture `unopened`;
 it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`, and sets
-`asks_for_room` where the answers come from elsewhere. `generator` is `unopened`, opened and closed again.
+`awaits_make_room` where the answers come from elsewhere. `generator` is `unopened`, opened and closed again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from pixyproxy.domain.usage import sum_usage
 from pixyproxy.ports.image_generator import ImageGenerator
 
 PATIENCE_S = 20.0
-"""Bounds a test that would otherwise hang; nothing is measured against it."""
+"""Bound of tests that would otherwise hang."""
 
 PROMPTS = (
     "a",
@@ -49,14 +49,14 @@ ODD_OPTIONS: tuple[Mapping[str, Any], ...] = (
 
 
 class ImageGeneratorContract:
-    """The sentences of the port, one test each."""
+    """Tests of the sentences of the port."""
 
     adapter: ClassVar[type[ImageGenerator]]
-    asks_for_room: ClassVar[bool] = False
+    awaits_make_room: ClassVar[bool] = False
 
     @pytest.fixture
     def unopened(self) -> ImageGenerator:
-        """A working generator that was not opened yet."""
+        """Return a working generator that is not open yet."""
         raise NotImplementedError("an adapter's suite supplies this fixture")
 
     @pytest.fixture
@@ -67,27 +67,27 @@ class ImageGeneratorContract:
 
     @pytest.fixture
     def secrets(self) -> tuple[str, ...]:
-        """Texts that no message may hold."""
+        """Return texts that no message may hold."""
         return ()
 
     @pytest.fixture
     def charges(self) -> Callable[[], int]:
-        """Counts what was paid so far."""
+        """Return a function that counts the charges so far."""
         return lambda: 0
 
     @pytest.fixture
     def usage_of_three(self) -> Mapping[str, Any] | None:
-        """What a call that makes three pictures uses, where the suite knows."""
+        """Return the usage of a call for three pictures, if known."""
         return None
 
     @pytest.fixture
     def refused(self) -> GenerationRequest:
-        """A request that the generator refuses as wrong."""
+        """Return a request that the generator refuses."""
         return GenerationRequest(prompt="refused", options={"size": "0x0"})
 
     @pytest.fixture
     def slow_request(self) -> GenerationRequest:
-        """A request that takes long enough to be cancelled on the way."""
+        """Return a request that takes long enough to be cancelled."""
         return GenerationRequest(prompt="a slow one", options={"size": "1536x1024"})
 
     def test_subclasses_its_port(self, unopened: ImageGenerator) -> None:
@@ -102,14 +102,14 @@ class ImageGeneratorContract:
         check_images(await generator.generate(GenerationRequest(prompt=prompt)), 1)
 
     @pytest.mark.parametrize("number", [1, 2, 3, 10])
-    async def test_makes_as_many_different_pictures_as_are_asked_for(
+    async def test_makes_the_requested_number_of_different_pictures(
         self, generator: ImageGenerator, number: int
     ) -> None:
         images = await generator.generate(GenerationRequest(prompt="many ducks", n=number))
         check_images(images, number)
         assert len({image.data for image in images}) == number
 
-    async def test_the_shares_of_the_usage_add_up_to_it(
+    async def test_shares_of_the_usage_add_up(
         self, generator: ImageGenerator, usage_of_three: Mapping[str, Any] | None
     ) -> None:
         images = await generator.generate(GenerationRequest(prompt="three ducks", n=3))
@@ -122,7 +122,7 @@ class ImageGeneratorContract:
             assert {**image.reported, **options} == dict(image.reported)
 
     @pytest.mark.parametrize("wanted", [None, 0, 1, 3])
-    async def test_hands_out_early_views_as_many_as_are_wanted_before_it_returns(
+    async def test_hands_out_the_requested_partial_images_before_it_returns(
         self, generator: ImageGenerator, wanted: int | None
     ) -> None:
         loop, returned = asyncio.get_running_loop(), False
@@ -144,7 +144,7 @@ class ImageGeneratorContract:
             assert partial.reported["output_format"] == "png"
         await asyncio.sleep(0.05)
 
-    async def test_asks_for_room_before_it_takes_an_answer_in(self, generator: ImageGenerator) -> None:
+    async def test_awaits_make_room_before_it_reads_a_response(self, generator: ImageGenerator) -> None:
         asked: list[int | None] = []
         room = asyncio.Event()
 
@@ -157,13 +157,13 @@ class ImageGeneratorContract:
         async with asyncio.timeout(PATIENCE_S):
             while not asked and not task.done():
                 await asyncio.sleep(0.005)
-            assert bool(asked) is self.asks_for_room
+            assert bool(asked) is self.awaits_make_room
             assert all(size is None or size > 0 for size in asked)
             room.set()
             check_images(await task, 1)
 
     @pytest.mark.parametrize("wanted", [None, 3])
-    async def test_early_views_change_nothing_of_the_pictures(
+    async def test_partial_images_do_not_change_the_pictures(
         self, generator: ImageGenerator, wanted: int | None
     ) -> None:
         options = {"size": "512x512"} | ({} if wanted is None else {"partial_images": wanted})
@@ -174,7 +174,7 @@ class ImageGeneratorContract:
         assert [image.reported for image in streamed] == [image.reported for image in without]
 
     @pytest.mark.parametrize("wanted", [-1, 4, 10**9, "2", "auto", None, True, 1.5, [], {}], ids=str)
-    async def test_an_odd_number_of_early_views_ends_in_a_picture_or_a_generator_error(
+    async def test_an_odd_number_of_partial_images_ends_in_a_picture_or_a_generator_error(
         self, generator: ImageGenerator, wanted: Any, secrets: tuple[str, ...]
     ) -> None:
         request = GenerationRequest(prompt="odd views", options={"size": "64x64", "partial_images": wanted})
@@ -188,11 +188,11 @@ class ImageGeneratorContract:
         assert unopened.can_edit in (True, False)
 
     @pytest.mark.parametrize("number", [1, 2, 16])
-    async def test_edits_or_says_that_it_cannot(
+    async def test_edits_or_raises_editing_unsupported(
         self, generator: ImageGenerator, charges: Callable[[], int], tmp_path: Path, number: int
     ) -> None:
-        pictures = tuple(input_image(tmp_path, b"picture %d " % index * 10_000) for index in range(number))
-        mask = input_image(tmp_path, b"mask" * 1000)
+        pictures = tuple(edit_source(tmp_path, b"picture %d " % index * 10_000) for index in range(number))
+        mask = edit_source(tmp_path, b"mask" * 1000)
         request = GenerationRequest(prompt="with a hat", n=2, images=pictures, attachments={"mask": mask})
         before = charges()
         if generator.can_edit:
@@ -205,12 +205,12 @@ class ImageGeneratorContract:
             assert not each.file.closed
             each.file.close()
 
-    async def test_the_files_of_an_edit_can_be_used_again_wherever_they_stand(
+    async def test_files_of_an_edit_are_read_from_their_beginning(
         self, generator: ImageGenerator, tmp_path: Path
     ) -> None:
         if not generator.can_edit:
             pytest.skip("it makes no edits")
-        picture = input_image(tmp_path, b"a picture " * 50_000)
+        picture = edit_source(tmp_path, b"a picture " * 50_000)
         request = GenerationRequest(prompt="again", images=(picture, picture))
         for position in (0, 17, picture.size_bytes):
             picture.file.seek(position)
@@ -219,7 +219,7 @@ class ImageGeneratorContract:
             check_images(images, 1)
         picture.file.close()
 
-    async def test_a_refusal_says_why(
+    async def test_a_refused_request_raises_generator_request_error(
         self, generator: ImageGenerator, refused: GenerationRequest, secrets: tuple[str, ...]
     ) -> None:
         for on_partial in (None, check_partial):
@@ -227,7 +227,7 @@ class ImageGeneratorContract:
                 await generator.generate(refused, on_partial)
             check_error(caught.value, secrets)
 
-    async def test_lists_its_models_and_the_default_one_among_them(
+    async def test_lists_models_with_the_default_one(
         self, generator: ImageGenerator, charges: Callable[[], int]
     ) -> None:
         before = charges()
@@ -252,14 +252,14 @@ class ImageGeneratorContract:
         options = {"made_up_tomorrow": {"deep": ["value"]}}
         check_images(await generator.generate(GenerationRequest(prompt="new option", options=options)), 1)
 
-    async def test_leaves_the_options_as_they_were(self, generator: ImageGenerator) -> None:
+    async def test_does_not_change_the_options(self, generator: ImageGenerator) -> None:
         options = {"size": "1024x1024", "other": ["kept"]}
         request = GenerationRequest(prompt="not changed", options=options)
         await generator.generate(request)
         assert request.options is options
         assert options == {"size": "1024x1024", "other": ["kept"]}
 
-    async def test_several_calls_run_side_by_side(self, generator: ImageGenerator) -> None:
+    async def test_calls_run_concurrently(self, generator: ImageGenerator) -> None:
         prompts = [f"picture number {number}" for number in range(12)]
         made = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
         for images in made:
@@ -276,7 +276,7 @@ class ImageGeneratorContract:
             check_error(error, secrets)
         check_images(await generator.generate(GenerationRequest(prompt="and all is well again")), 1)
 
-    async def test_a_cancelled_call_ends_promptly_and_harms_nothing(
+    async def test_a_cancelled_call_ends_promptly(
         self, generator: ImageGenerator, slow_request: GenerationRequest
     ) -> None:
         for delay_s in (0.0, 0.001, 0.02, 0.1):
@@ -289,7 +289,7 @@ class ImageGeneratorContract:
                 check_images(task.result(), 1)
         check_images(await generator.generate(GenerationRequest(prompt="after the cancelled ones")), 1)
 
-    async def test_a_cancelled_call_leaves_its_neighbours_alone(
+    async def test_a_cancelled_call_does_not_affect_others(
         self, generator: ImageGenerator, slow_request: GenerationRequest
     ) -> None:
         cancelled = asyncio.create_task(generator.generate(slow_request))
@@ -300,7 +300,7 @@ class ImageGeneratorContract:
             check_images(await neighbour, 1)
             await asyncio.wait([cancelled])
 
-    async def test_check_says_in_a_line_what_is_configured(
+    async def test_check_describes_the_configuration_in_one_line(
         self, generator: ImageGenerator, secrets: tuple[str, ...], charges: Callable[[], int]
     ) -> None:
         words = await generator.check()
@@ -313,7 +313,7 @@ class ImageGeneratorContract:
     async def test_repr_holds_no_secret(self, generator: ImageGenerator, secrets: tuple[str, ...]) -> None:
         assert not any(secret in repr(generator) + str(generator) for secret in secrets)
 
-    async def test_closing_what_was_never_opened_does_nothing(self, unopened: ImageGenerator) -> None:
+    async def test_closing_without_opening_does_nothing(self, unopened: ImageGenerator) -> None:
         await unopened.close()
 
     async def test_closing_twice_does_nothing(self, unopened: ImageGenerator) -> None:
@@ -327,7 +327,7 @@ class ImageGeneratorContract:
             check_images(await unopened.generate(GenerationRequest(prompt=f"turn {turn}")), 1)
             await unopened.close()
 
-    async def test_closing_gives_back_threads_and_files(self, unopened: ImageGenerator) -> None:
+    async def test_closing_releases_threads_and_files(self, unopened: ImageGenerator) -> None:
         async def one_life() -> None:
             await unopened.open()
             await asyncio.gather(
@@ -344,8 +344,8 @@ class ImageGeneratorContract:
                 await asyncio.sleep(0.01)
 
 
-def input_image(folder: Path, data: bytes) -> EditSource:
-    """A file with these bytes, its position at their end."""
+def edit_source(folder: Path, data: bytes) -> EditSource:
+    """Return an edit source with these bytes, its file positioned at the end."""
     file = (folder / uuid.uuid4().hex).open("w+b")
     file.write(data)
     return EditSource(file, Picture("image/png", 32, 32), len(data), hashlib.sha256(data).hexdigest())
@@ -384,11 +384,11 @@ def check_error(error: GeneratorError, secrets: tuple[str, ...]) -> None:
 
 
 def own_threads() -> int:
-    """How many threads there are besides those of the event loop's executor, which grows as it likes."""
+    """Count the threads outside the event loop's executor."""
     return sum(1 for thread in threading.enumerate() if not thread.name.startswith("asyncio_"))
 
 
 def open_files() -> int:
-    """How many descriptors this process holds, as Linux counts them."""
+    """Count the open descriptors of this process (Linux)."""
     folder = Path("/proc/self/fd")
     return sum(1 for _ in folder.iterdir()) if folder.exists() else 0

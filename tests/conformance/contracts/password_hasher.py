@@ -1,4 +1,4 @@
-"""What every PasswordHasher keeps to.
+"""Conformance suite of the port PasswordHasher.
 
 An adapter's suite subclasses `PasswordHasherContract` and supplies the fixtures `unopened`, a hasher of moderate cost,
 and `small`, one that takes very few calls at a time. `hasher` is `unopened`, opened and closed again.
@@ -41,7 +41,7 @@ MALFORMED = (
 
 
 class PasswordHasherContract:
-    """The sentences of the port, one test each or more."""
+    """Tests of the sentences of the port."""
 
     adapter: ClassVar[type[PasswordHasher]]
 
@@ -64,9 +64,7 @@ class PasswordHasherContract:
         assert type(unopened) is self.adapter
 
     @pytest.mark.parametrize("password", PASSWORDS, ids=lambda password: ascii(password[:20]))
-    async def test_the_password_that_was_hashed_verifies_and_no_other(
-        self, hasher: PasswordHasher, password: str
-    ) -> None:
+    async def test_only_the_hashed_password_verifies(self, hasher: PasswordHasher, password: str) -> None:
         hashed = await hasher.hash(password)
         assert await hasher.verify(hashed, password) is True
         for other in (password + "x", password[:-1] if password else "y", password.swapcase() + " "):
@@ -95,19 +93,19 @@ class PasswordHasherContract:
     async def test_a_malformed_hash_verifies_nothing(self, hasher: PasswordHasher, malformed: str) -> None:
         assert await hasher.verify(malformed, "anything") is False
 
-    async def test_a_hash_with_something_added_or_cut_off_verifies_nothing(self, hasher: PasswordHasher) -> None:
+    async def test_a_lengthened_or_shortened_hash_verifies_nothing(self, hasher: PasswordHasher) -> None:
         hashed = await hasher.hash("password")
         for changed in (hashed + "\x00", hashed + "x", " " + hashed, hashed[:-1], hashed + "\n", hashed[::-1]):
             assert await hasher.verify(changed, "password") is False
 
-    async def test_a_hash_is_good_for_another_hasher(self, hasher: PasswordHasher, small: PasswordHasher) -> None:
+    async def test_another_hasher_verifies_the_hash(self, hasher: PasswordHasher, small: PasswordHasher) -> None:
         hashed = await hasher.hash("password")
         await small.open()
         assert await small.verify(hashed, "password") is True
         assert await small.verify(hashed, "passwore") is False
         await small.close()
 
-    async def test_too_much_at_once_is_refused_and_the_rest_is_answered(self, small: PasswordHasher) -> None:
+    async def test_calls_over_capacity_are_refused_and_the_rest_succeed(self, small: PasswordHasher) -> None:
         await small.open()
         hashed = await small.hash("password")
         calls = [small.verify(hashed, "password") for _ in range(30)] + [small.hash("password") for _ in range(30)]
@@ -120,7 +118,7 @@ class PasswordHasherContract:
         assert await small.verify(hashed, "password") is True
         await small.close()
 
-    async def test_a_refusal_comes_at_once(self, small: PasswordHasher) -> None:
+    async def test_calls_over_capacity_are_refused_at_once(self, small: PasswordHasher) -> None:
         await small.open()
         hashed = await small.hash("password")
         tasks = [asyncio.create_task(small.verify(hashed, "password")) for _ in range(30)]
@@ -132,7 +130,7 @@ class PasswordHasherContract:
         await asyncio.gather(*tasks, return_exceptions=True)
         await small.close()
 
-    async def test_callers_that_give_up_leave_their_places(self, small: PasswordHasher) -> None:
+    async def test_cancelled_calls_release_their_permits(self, small: PasswordHasher) -> None:
         await small.open()
         hashed = await small.hash("password")
         for _ in range(10):
@@ -149,13 +147,13 @@ class PasswordHasherContract:
                     await asyncio.sleep(0.01)
         await small.close()
 
-    async def test_the_event_loop_goes_on_meanwhile(self, hasher: PasswordHasher) -> None:
+    async def test_work_does_not_block_the_event_loop(self, hasher: PasswordHasher) -> None:
         task = asyncio.create_task(hasher.hash("password"))
         await asyncio.sleep(0)
         assert not task.done()
         await task
 
-    async def test_closing_twice_or_what_was_never_opened_does_nothing(self, unopened: PasswordHasher) -> None:
+    async def test_closing_twice_or_without_opening_does_nothing(self, unopened: PasswordHasher) -> None:
         await unopened.close()
         await unopened.open()
         await unopened.close()
@@ -171,5 +169,5 @@ class PasswordHasherContract:
 
 
 def own_threads() -> int:
-    """How many threads there are besides those of the event loop's executor, which grows as it likes."""
+    """Count the threads outside the event loop's executor."""
     return sum(1 for thread in threading.enumerate() if not thread.name.startswith("asyncio_"))

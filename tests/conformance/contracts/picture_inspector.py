@@ -1,4 +1,4 @@
-"""What every PictureInspector keeps to.
+"""Conformance suite of the port PictureInspector.
 
 An adapter's suite subclasses `PictureInspectorContract` and supplies the fixture `inspector`. The pictures are made by
 hand or with Pillow's encoders.
@@ -40,7 +40,7 @@ ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")
 
 
 def encoded(kind: str, size: tuple[int, int] = (61, 37)) -> bytes:
-    """A small picture of one of the KINDS."""
+    """Return a small picture of one of the KINDS."""
     name, mode, options = KINDS[kind]
     if name == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
@@ -63,7 +63,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG whose header says it is that large, with next to nothing in it."""
+    """Return a tiny PNG whose header claims a size."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
 
@@ -80,14 +80,14 @@ def jpeg_of_size(width: int, height: int) -> bytes:
 
 
 def webp_of_size(width: int, height: int) -> bytes:
-    """An extended WebP, which alone can claim more than 16,383 pixels a side."""
+    """Return an extended WebP, the only kind that can claim more than 16,383 pixels a side."""
     canvas = struct.pack("<I", 0) + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
     body = b"WEBPVP8X" + struct.pack("<I", 10) + canvas + encoded("lossless webp", (1, 1))[12:]
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 class PictureInspectorContract:
-    """The sentences of the port, one test each or more."""
+    """Tests of the sentences of the port."""
 
     adapter: ClassVar[type[PictureInspector]]
 
@@ -113,7 +113,7 @@ class PictureInspectorContract:
         for size in ((1024, 1024), (1536, 1024), (4096, 4096), (7680, 4320)):
             assert await inspector.inspect(png_of_size(*size)) == Picture("image/png", *size)
 
-    async def test_what_follows_the_picture_does_not_matter(self, inspector: PictureInspector) -> None:
+    async def test_bytes_after_the_picture_are_ignored(self, inspector: PictureInspector) -> None:
         assert await inspector.inspect(encoded("png") + b"trailing" * 1000) == Picture("image/png", 61, 37)
 
     async def test_the_pixels_are_not_decoded(self, inspector: PictureInspector) -> None:
@@ -160,7 +160,7 @@ class PictureInspectorContract:
         ],
         ids=lambda data: ascii(data[:24]),
     )
-    async def test_what_is_no_picture_is_refused(self, inspector: PictureInspector, data: bytes) -> None:
+    async def test_other_data_is_refused(self, inspector: PictureInspector, data: bytes) -> None:
         with pytest.raises(DataValidationError) as caught:
             await inspector.inspect(data)
         assert caught.value.message.isprintable()
@@ -173,7 +173,7 @@ class PictureInspectorContract:
                 await inspector.inspect(data[:length])
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_damage_anywhere_ends_in_a_picture_or_a_refusal(self, inspector: PictureInspector, kind: str) -> None:
+    async def test_damaged_data_is_a_picture_or_refused(self, inspector: PictureInspector, kind: str) -> None:
         data = encoded(kind)
         for at in range(min(len(data), 400)):
             for value in (0x00, 0xFF, data[at] ^ 0x01, data[at] ^ 0x80):
@@ -186,7 +186,7 @@ class PictureInspectorContract:
                     assert picture.width > 0
                     assert picture.height > 0
 
-    async def test_many_at_the_same_time_in_several_threads(self, inspector: PictureInspector) -> None:
+    async def test_concurrent_calls_in_several_threads(self, inspector: PictureInspector) -> None:
         pictures = {kind: encoded(kind) for kind in KINDS}
 
         async def all_of_them() -> list[Picture]:

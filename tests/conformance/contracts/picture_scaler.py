@@ -1,4 +1,4 @@
-"""What every PictureScaler keeps to.
+"""Conformance suite of the port PictureScaler.
 
 An adapter's suite subclasses `PictureScalerContract` and supplies the fixtures `unopened` and `small`, which works on
 one picture at a time while one more waits. `scaler` is `unopened`, opened and closed again.
@@ -47,7 +47,7 @@ def noise(size: tuple[int, int], mode: str) -> bytes:
 
 
 def halves(kind: str, orientation: int, size: tuple[int, int] = (200, 100)) -> bytes:
-    """A picture that is red on the left and blue on the right, before it is turned as it says."""
+    """Return a picture that is red on the left and blue on the right before orientation."""
     image, exif, out = Image.new("RGB", size, "red"), Image.Exif(), io.BytesIO()
     image.paste("blue", (size[0] // 2, 0, *size))
     exif[0x0112] = orientation
@@ -60,13 +60,13 @@ def opened(data: bytes) -> Image.Image:
 
 
 def is_like(found: object, colour: tuple[int, ...]) -> bool:
-    """Whether a pixel is nearly of a colour: both formats lose a little."""
+    """Return whether a pixel is nearly of a colour: both formats are lossy."""
     assert isinstance(found, tuple)
     return len(found) == len(colour) and all(abs(a - b) < 16 for a, b in zip(found, colour, strict=True))
 
 
 class PictureScalerContract:
-    """The sentences of the port, one test each or more."""
+    """Tests of the sentences of the port."""
 
     adapter: ClassVar[type[PictureScaler]]
 
@@ -109,14 +109,14 @@ class PictureScalerContract:
             ((500, 500), 1, (1, 1)),
         ],
     )
-    async def test_proportions_are_kept_and_nothing_grows(
+    async def test_proportions_are_kept_and_nothing_is_enlarged(
         self, scaler: PictureScaler, size: tuple[int, int], side: int, expected: tuple[int, int]
     ) -> None:
         for media_type in FORMATS:
             assert opened(await scaler.scale(picture(size), side, media_type)).size == expected
 
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-    async def test_a_picture_is_turned_as_it_says(self, scaler: PictureScaler, kind: str) -> None:
+    async def test_the_declared_orientation_is_applied(self, scaler: PictureScaler, kind: str) -> None:
         turned = {1: (100, 50), 3: (100, 50), 6: (50, 100), 8: (50, 100)}
         for orientation, size in turned.items():
             found = opened(await scaler.scale(halves(kind, orientation), 100, "image/webp"))
@@ -125,7 +125,7 @@ class PictureScalerContract:
             assert is_like(found.convert("RGB").getpixel((5, 5)), (255, 0, 0) if first == "red" else (0, 0, 255))
             assert not found.getexif()
 
-    async def test_transparency_is_kept_or_laid_on_white(self, scaler: PictureScaler) -> None:
+    async def test_transparency_is_kept_or_put_on_white(self, scaler: PictureScaler) -> None:
         clear = picture((200, 100), "RGBA", colour=(0, 0, 0, 0))
         assert opened(await scaler.scale(clear, 50, "image/webp")).convert("RGBA").getpixel((9, 9))[3] == 0  # type: ignore[index]
         assert is_like(opened(await scaler.scale(clear, 50, "image/jpeg")).getpixel((9, 9)), (255, 255, 255))
@@ -135,16 +135,16 @@ class PictureScalerContract:
         assert is_like(opened(await scaler.scale(keyed, 50, "image/jpeg")).getpixel((9, 9)), (255, 255, 255))
 
     @pytest.mark.parametrize("name", ANIMATED)
-    async def test_of_an_animated_picture_it_is_the_first_frame(self, scaler: PictureScaler, name: str) -> None:
+    async def test_the_first_frame_of_an_animation_is_taken(self, scaler: PictureScaler, name: str) -> None:
         found = opened(await scaler.scale(animated(name), 40, "image/webp"))
         assert getattr(found, "n_frames", 1) == 1
         assert is_like(found.convert("RGB").getpixel((5, 5)), (255, 0, 0))
 
-    async def test_grey_of_16_bits_stays_grey(self, scaler: PictureScaler) -> None:
+    async def test_16_bit_grey_stays_grey(self, scaler: PictureScaler) -> None:
         found = opened(await scaler.scale(picture((90, 90), "I;16", colour=0x8000), 30, "image/jpeg")).convert("RGB")
         assert is_like(found.getpixel((5, 5)), (128, 128, 128))
 
-    async def test_what_else_a_file_says_stays_behind(self, scaler: PictureScaler) -> None:
+    async def test_other_metadata_is_dropped(self, scaler: PictureScaler) -> None:
         exif = Image.Exif()
         exif[0x010F] = "a secret camera"
         data = picture((90, 90), kind="JPEG", exif=exif, comment=b"a secret comment")
@@ -152,7 +152,7 @@ class PictureScalerContract:
         for media_type in FORMATS:
             assert b"secret" not in await scaler.scale(data, 30, media_type)
 
-    async def test_no_other_format_and_no_other_size(self, scaler: PictureScaler) -> None:
+    async def test_another_media_type_or_size_is_a_value_error(self, scaler: PictureScaler) -> None:
         for side, media_type in ((0, "image/webp"), (-1, "image/webp"), (10, "image/png"), (10, "webp")):
             with pytest.raises(ValueError):
                 await scaler.scale(picture((9, 9)), side, media_type)
@@ -165,11 +165,11 @@ class PictureScalerContract:
         assert max(found.size) <= 16
 
     @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-    async def test_the_placeholder_of_noise_is_short_too(self, scaler: PictureScaler, mode: str) -> None:
+    async def test_a_placeholder_of_noise_is_short_too(self, scaler: PictureScaler, mode: str) -> None:
         for size in ((16, 16), (300, 300), (900, 20)):
             likeness(await scaler.placeholder(noise(size, mode)))
 
-    async def test_a_placeholder_is_a_likeness(self, scaler: PictureScaler) -> None:
+    async def test_a_placeholder_resembles_the_picture(self, scaler: PictureScaler) -> None:
         found = likeness(await scaler.placeholder(halves("PNG", 1))).convert("RGB")
         assert is_like(found.getpixel((1, 3)), (255, 0, 0))
         assert is_like(found.getpixel((found.width - 2, 3)), (0, 0, 255))
@@ -196,7 +196,7 @@ class PictureScalerContract:
         ],
         ids=lambda data: ascii(data[:8]) + str(len(data)),
     )
-    async def test_what_is_not_decoded(self, scaler: PictureScaler, data: bytes) -> None:
+    async def test_other_data_is_refused(self, scaler: PictureScaler, data: bytes) -> None:
         with pytest.raises(DataValidationError):
             await scaler.scale(data, 100, "image/webp")
         with pytest.raises(DataValidationError):
@@ -204,7 +204,7 @@ class PictureScalerContract:
 
     # Bounds
 
-    async def test_when_too_much_is_waiting_the_rest_is_refused_at_once(self, small: PictureScaler) -> None:
+    async def test_calls_over_capacity_are_refused_at_once(self, small: PictureScaler) -> None:
         await small.open()
         data = noise((500, 500), "RGB")
         calls = (small.scale(data, 100, "image/webp"), small.placeholder(data), small.scale(data, 9, "image/jpeg"))
@@ -213,7 +213,7 @@ class PictureScalerContract:
         assert await small.scale(data, 100, "image/webp") == outcomes[0]
         await small.close()
 
-    async def test_who_stops_waiting_harms_nobody(self, small: PictureScaler) -> None:
+    async def test_a_cancelled_call_does_not_affect_others(self, small: PictureScaler) -> None:
         await small.open()
         data = noise((500, 500), "RGB")
         for _ in range(3):
@@ -225,7 +225,7 @@ class PictureScalerContract:
         assert opened(await small.scale(data, 100, "image/webp")).size == (100, 100)
         await small.close()
 
-    async def test_work_runs_off_the_event_loop(self, scaler: PictureScaler) -> None:
+    async def test_work_does_not_block_the_event_loop(self, scaler: PictureScaler) -> None:
         task = asyncio.create_task(scaler.scale(noise((900, 900), "RGB"), 100, "image/webp"))
         turns = 0
         while not task.done():
@@ -235,7 +235,7 @@ class PictureScalerContract:
 
     # Opening and closing
 
-    async def test_closed_it_refuses_and_opened_again_it_works(self, unopened: PictureScaler) -> None:
+    async def test_it_refuses_while_closed_and_works_when_opened_again(self, unopened: PictureScaler) -> None:
         threads = threading.active_count()
         await unopened.close()
         for _ in range(2):
@@ -250,7 +250,7 @@ class PictureScalerContract:
 
 
 def likeness(placeholder: str) -> Image.Image:
-    """The picture in a placeholder, which is to be short enough."""
+    """Return the picture in a placeholder, after checking its length."""
     assert len(placeholder) < MAX_PLACEHOLDER == 500
     head, _, text = placeholder.partition(",")
     assert head == "data:image/webp;base64"

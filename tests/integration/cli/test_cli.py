@@ -1,4 +1,4 @@
-"""The command line, as the real command in a process of its own."""
+"""The command line, run as a separate process."""
 
 import os
 import pty
@@ -24,7 +24,7 @@ from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database
 
 @pytest.fixture(scope="module")
 def empty_database(mysql_server: MySQLSettings) -> Iterator[dict[str, str]]:
-    """The settings of a MySQL database without tables."""
+    """Return the settings of a MySQL database without tables."""
     with fresh_database(mysql_server, migrated=False) as database:
         yield {"PIXYPROXY_REPOSITORY": "mysql", **database.environment()}
 
@@ -32,7 +32,7 @@ def empty_database(mysql_server: MySQLSettings) -> Iterator[dict[str, str]]:
 # --- help and usage -------------------------------------------------------------------------------------------
 
 
-def test_the_command_has_help_that_needs_no_settings(tmp_path: Path) -> None:
+def test_help_needs_no_settings(tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "--help", PIXYPROXY_GENERATOR="wrong")
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("serve", "migrate", "generate", "check", "user"):
@@ -81,7 +81,7 @@ def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
 # --- serve ----------------------------------------------------------------------------------------------------
 
 
-def test_the_start_block_says_what_is_wired(tmp_path: Path) -> None:
+def test_the_start_block_lists_the_adapters(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         said = service.announced
         assert f"repository  sqlite ({tmp_path / 'data'})" in said
@@ -107,12 +107,12 @@ def test_the_start_block_holds_no_secret(tmp_path: Path) -> None:
         assert {request.path for request in upstream.requests} <= {MODELS}
 
 
-def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
+def test_it_listens_at_the_configured_address(tmp_path: Path) -> None:
     with Service(tmp_path, PIXYPROXY_HOST="::1") as service:
         assert re.fullmatch(r"http://\[::1\]:\d+", service.url)
 
 
-def test_an_interrupt_ends_it_in_good_order(tmp_path: Path) -> None:
+def test_an_interrupt_shuts_down_cleanly(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.start()
     service.signal(signal.SIGINT)
@@ -120,7 +120,7 @@ def test_an_interrupt_ends_it_in_good_order(tmp_path: Path) -> None:
     assert "Traceback" not in service.log
 
 
-def test_it_can_be_told_to_stop_at_any_moment_of_its_start(tmp_path: Path) -> None:
+def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "serve"], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -137,7 +137,7 @@ def test_it_can_be_told_to_stop_at_any_moment_of_its_start(tmp_path: Path) -> No
 
 
 def refuses(folder: Path, *parts: str, **values: str) -> None:
-    """The start is refused with status 2 and one line that holds these words, the setting first."""
+    """Assert that the start fails with status 2 and one line with these parts, the setting first."""
     done = pixyproxy(folder, "serve", **values)
     assert (done.returncode, done.stdout) == (2, ""), done
     [line] = done.stderr.splitlines()
@@ -180,7 +180,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_stops_the_start(tmp_path: Path) -> None:
+def test_an_unwritable_folder_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     refuses(tmp_path, "PIXYPROXY_IMAGES_DIR", PIXYPROXY_IMAGES_DIR=str(tmp_path / "closed"))
     refuses(tmp_path, "PIXYPROXY_DATA_DIR", PIXYPROXY_DATA_DIR=str(tmp_path / "closed"))
@@ -196,7 +196,7 @@ def test_a_refused_login_stops_the_start_without_the_password(tmp_path: Path, em
 # --- migrate --------------------------------------------------------------------------------------------------
 
 
-def test_mysql_is_migrated_by_command_only(tmp_path: Path, empty_database: dict[str, str]) -> None:
+def test_mysql_is_migrated_by_the_command_only(tmp_path: Path, empty_database: dict[str, str]) -> None:
     refuses(tmp_path, "DB_HOST", "0001_create_tables.sql", "run `pixyproxy migrate`", **empty_database)
     first = pixyproxy(tmp_path, "migrate", **empty_database)
     assert (first.returncode, first.stderr) == (0, "")
@@ -208,7 +208,7 @@ def test_mysql_is_migrated_by_command_only(tmp_path: Path, empty_database: dict[
         assert client.get("/readyz").status_code == 200
 
 
-def test_sqlite_is_migrated_by_command_too(tmp_path: Path) -> None:
+def test_sqlite_is_migrated_by_the_command_too(tmp_path: Path) -> None:
     first = pixyproxy(tmp_path, "migrate")
     assert (first.returncode, first.stderr) == (0, "")
     assert "applying 0001_create_tables.sql" in first.stdout
@@ -216,7 +216,7 @@ def test_sqlite_is_migrated_by_command_too(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "pixyproxy.sqlite3").is_file()
 
 
-def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     assert pixyproxy(tmp_path, "migrate").returncode == 0
     connection = sqlite3.connect(tmp_path / "data" / "pixyproxy.sqlite3")
     with connection:
@@ -246,7 +246,7 @@ def test_a_picture_without_a_server(tmp_path: Path) -> None:
         assert client.get(detail["content_url"]).content == (tmp_path / "ente.png").read_bytes()
 
 
-def test_a_bad_output_or_prompt_is_told_before_anything_is_paid(tmp_path: Path) -> None:
+def test_a_bad_output_or_prompt_fails_before_anything_is_paid(tmp_path: Path) -> None:
     with FakeUpstream() as upstream:
         settings = {
             "PIXYPROXY_GENERATOR": "openai",
@@ -289,7 +289,7 @@ def test_a_generation_has_a_progress_display(tmp_path: Path) -> None:
 
 
 def in_terminal(folder: Path, arguments: list[str], answers: list[tuple[str, str]], **values: str) -> tuple[int, str]:
-    """Run a command on a pseudo-terminal: type each answer when its prompt has come up; status and what showed."""
+    """Run a command in a pseudo-terminal, typing each answer at its prompt; return status and output."""
     control, terminal = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -328,7 +328,7 @@ def works(service: Service, name: str, password: str) -> bool:
         return client.get("/user/me").status_code == 200
 
 
-def test_users_come_and_go_while_the_service_runs(tmp_path: Path) -> None:
+def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         done = pixyproxy(tmp_path, "user", "add", "älice", "--class-key", "cs101", stdin="päss: wörd \n")
         assert (done.returncode, done.stdout, done.stderr) == (0, "added älice\n", "")
@@ -361,13 +361,13 @@ def test_a_bad_name_or_password_is_refused(tmp_path: Path) -> None:
     assert pixyproxy(tmp_path, "user", "list").stdout == ""
 
 
-def test_a_password_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_password_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "user", "add", "alice", stdin=b"\xff\xfe\n")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
-def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path) -> None:
+def test_a_terminal_asks_twice_without_echo(tmp_path: Path) -> None:
     twice = [("Password: ", "s3cret-words"), ("Repeat for confirmation: ", "s3cret-words")]
     status, shown = in_terminal(tmp_path, ["user", "add", "alice"], twice)
     assert (status, "added alice" in shown) == (0, True)
@@ -385,11 +385,11 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path) -> None:
 
 
 def lines_of(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
-    """What was found of each part, `ok` or `FAILED`."""
+    """Return `ok` or `FAILED` for each part."""
     return {line[:12].strip(): line[12:].split()[0] for line in done.stdout.splitlines()}
 
 
-def test_a_good_configuration_is_a_line_for_each_part(tmp_path: Path, empty_database: dict[str, str]) -> None:
+def test_check_prints_a_line_for_each_part(tmp_path: Path, empty_database: dict[str, str]) -> None:
     good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok", "secret": "ok"}
     done = pixyproxy(tmp_path, "check")
     assert (done.returncode, lines_of(done)) == (0, good), done
@@ -407,7 +407,7 @@ def test_a_good_configuration_is_a_line_for_each_part(tmp_path: Path, empty_data
         assert upstream.charges == []
 
 
-def test_what_fails_is_the_line_that_says_so(tmp_path: Path) -> None:
+def test_check_reports_the_part_that_fails(tmp_path: Path) -> None:
     good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok", "secret": "ok"}
     done = pixyproxy(tmp_path, "check", PIXYPROXY_GENERATOR="wrong")
     assert (done.returncode, lines_of(done)) == (1, {"settings": "FAILED"})

@@ -1,4 +1,4 @@
-"""`pixyproxy key`, as the real command in a process of its own."""
+"""`pixyproxy key`, run as a separate process."""
 
 import re
 import sqlite3
@@ -26,7 +26,7 @@ def add_user(folder: Path, name: str) -> None:
 
 
 def add_key(folder: Path, *arguments: str) -> str:
-    """The key alone is on standard output, and what is said of it is not."""
+    """Add a key; only the key is on standard output."""
     done = pixyproxy(folder, "key", "add", *arguments)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(KEY + "\n", done.stdout)
@@ -36,7 +36,7 @@ def add_key(folder: Path, *arguments: str) -> str:
 
 
 def said_of_usage(*arguments: str) -> str:
-    """What is said of usage that is wrong, in this process: no setting is even looked at."""
+    """Return the message for wrong usage, which needs no settings."""
     done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).invoke(app, arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     return done.stderr
@@ -47,7 +47,7 @@ def stored(folder: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def test_keys_come_and_go_while_the_service_runs(tmp_path: Path) -> None:
+def test_keys_are_managed_while_the_service_runs(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         service.add_user("älice", "secret")
         service.add_user("bob", "secret")
@@ -91,7 +91,7 @@ def test_a_key_is_revoked_by_its_id_in_any_form(tmp_path: Path) -> None:
         assert pixyproxy(tmp_path, "key", "revoke", text).returncode == 1
 
 
-def test_a_whole_key_is_no_argument(tmp_path: Path) -> None:
+def test_a_whole_key_is_refused_as_an_argument(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
     token = add_key(tmp_path, "alice")
     done = pixyproxy(tmp_path, "key", "revoke", token)
@@ -125,7 +125,7 @@ ENDS: list[tuple[str, str | timedelta]] = [
 ]
 
 
-def test_when_a_key_ends(tmp_path: Path) -> None:
+def test_the_end_of_a_key(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
     for when, _ in ENDS:
         add_key(tmp_path, "alice", "--expires", when)
@@ -138,7 +138,7 @@ def test_when_a_key_ends(tmp_path: Path) -> None:
             assert datetime.fromisoformat(end) - datetime.fromisoformat(made) == expected, when
 
 
-def test_an_end_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_end_is_refused(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
     for when in ("", "soon", "30", "d", "-1d", "1.5d", "30D", "30 d", "99999d", "٣d", "2100-02-30", "2100-01-31T25:00"):
         assert "30d" in said_of_usage("key", "add", "alice", f"--expires={when}"), when
@@ -149,7 +149,7 @@ def test_an_end_that_is_none_is_refused(tmp_path: Path) -> None:
     assert pixyproxy(tmp_path, "key", "list").stdout == ""
 
 
-def test_an_expired_key_is_marked_and_opens_nothing(tmp_path: Path) -> None:
+def test_an_expired_key_is_marked_and_refused(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         service.add_user("alice", "secret")
         token = add_key(tmp_path, "alice", "--expires", "1h")
@@ -160,7 +160,7 @@ def test_an_expired_key_is_marked_and_opens_nothing(tmp_path: Path) -> None:
     assert line.endswith("\t2020-01-01T00:00:00Z\texpired\n")
 
 
-def test_what_cannot_be_added_says_why(tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_added_gives_the_reason(tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "key", "add", "alice")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "pixyproxy: There is no such user.\n")
     done = pixyproxy(tmp_path, "key", "add", "a:b", "--name", "x" * 65)
@@ -168,7 +168,7 @@ def test_what_cannot_be_added_says_why(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["pixyproxy", "  username", "  name"]
 
 
-def test_a_name_put_into_the_database_by_hand_forges_no_line(tmp_path: Path) -> None:
+def test_a_name_in_the_database_cannot_forge_a_line(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
     add_key(tmp_path, "alice")
     stored(tmp_path, "UPDATE api_keys SET name = 'two' || char(10) || 'lines' || char(9) || 'and a tab'")
@@ -176,7 +176,7 @@ def test_a_name_put_into_the_database_by_hand_forges_no_line(tmp_path: Path) -> 
     assert line.split("\t")[2] == "two\\nlines\\tand a tab"
 
 
-def test_processes_share_the_secret_that_is_set_or_kept(tmp_path: Path) -> None:
+def test_processes_share_the_secret(tmp_path: Path) -> None:
     given = {"PIXYPROXY_SECRET_KEY": "0123456789abcdef0123456789abcdef"}
     with Service(tmp_path, **given) as service:
         service.add_user("alice", "secret")
@@ -194,7 +194,7 @@ def test_processes_share_the_secret_that_is_set_or_kept(tmp_path: Path) -> None:
         assert not opens(service, good)
 
 
-def test_a_secret_that_is_none_stops_the_start_with_one_line(tmp_path: Path) -> None:
+def test_an_invalid_secret_stops_the_start_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "secret.key").write_bytes(b"")
     for command in (["serve"], ["key", "list"]):

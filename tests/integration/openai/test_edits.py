@@ -1,4 +1,4 @@
-"""Edits: the files of a request reach the upstream whole, under the right names, and never lie in memory whole."""
+"""Edits: files reach the upstream complete, with the right names, and are never in memory as a whole."""
 
 import asyncio
 import hashlib
@@ -57,7 +57,7 @@ def new_generator(base_url: str, timeout_s: float = 5.0) -> OpenAIImageGenerator
 
 @pytest.fixture
 def input_image() -> Iterator[Maker]:
-    """Makes inputs: temporary files, on disk from `in_memory` bytes on, standing at their end and not flushed."""
+    """Return a function that makes edit sources: unflushed temporary files, on disk from `in_memory` bytes on."""
     with ExitStack() as files:
 
         def make(data: bytes, media_type: str = "image/png", in_memory: int = 1) -> EditSource:
@@ -126,7 +126,7 @@ async def test_several_pictures_and_attachments(
     assert len(upstream.charges) == 1
 
 
-async def test_options_cannot_take_the_place_of_files(
+async def test_options_cannot_replace_files(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
 ) -> None:
     options = {"image": "x", "image[]": ["x"], "mask": "x", "n": 9, "stream": True, "prompt": "x", "model": "x"}
@@ -138,7 +138,7 @@ async def test_options_cannot_take_the_place_of_files(
     assert [part.name for part in upstream.edits[0].files] == ["image", "mask"]
 
 
-async def test_names_that_would_break_a_form_do_not(
+async def test_field_names_are_escaped(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
 ) -> None:
     name = 'a"; filename="x\r\nX-Evil: 1\r\n\r\n'
@@ -158,7 +158,7 @@ async def test_names_that_would_break_a_form_do_not(
         lambda image: GenerationRequest("\ud800", images=(image,)),
     ],
 )
-async def test_what_cannot_be_written_is_not_sent(
+async def test_a_request_that_json_cannot_express_is_not_sent(
     upstream: FakeUpstream,
     generator: OpenAIImageGenerator,
     input_image: Maker,
@@ -171,7 +171,7 @@ async def test_what_cannot_be_written_is_not_sent(
 
 @pytest.mark.parametrize("size", [0, 1000, 100_000, 3 * MIB])
 @pytest.mark.parametrize("in_memory", [1, MIB])
-async def test_files_that_are_not_on_disk_yet_are_sent_whole(
+async def test_unflushed_files_are_sent_completely(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, size: int, in_memory: int
 ) -> None:
     data = b"x" * size
@@ -179,7 +179,7 @@ async def test_files_that_are_not_on_disk_yet_are_sent_whole(
     assert sent(upstream) == [("image", "image-1.png", "image/png", size, sha256(data))]
 
 
-async def test_a_file_that_has_grown_is_sent_as_it_was(
+async def test_a_file_is_sent_in_its_recorded_length(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
 ) -> None:
     image = input_image(ONE)
@@ -191,7 +191,7 @@ async def test_a_file_that_has_grown_is_sent_as_it_was(
 @pytest.mark.parametrize(
     "damage", [lambda file: file.truncate(1000), lambda file: file.close()], ids=["short", "closed"]
 )
-async def test_a_file_that_cannot_be_read_ends_the_call(
+async def test_a_file_that_cannot_be_read_fails_the_call(
     upstream: FakeUpstream, input_image: Maker, damage: Callable[[BinaryIO], object]
 ) -> None:
     generator = new_generator(upstream.base_url, 600.0)
@@ -209,7 +209,7 @@ async def test_a_file_that_cannot_be_read_ends_the_call(
 
 
 @pytest.mark.parametrize("spec", ["ok", "stream newline=crlf split=7 partials=2", "stream names=false partials=2"])
-async def test_an_edit_is_streamed_too(
+async def test_an_edit_can_be_streamed(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, spec: str
 ) -> None:
     upstream.script(spec, path=EDITS)
@@ -223,7 +223,7 @@ async def test_an_edit_is_streamed_too(
     assert sent(upstream)[0][4] == sha256(ONE)
 
 
-async def test_a_repeat_sends_every_file_whole(
+async def test_a_repeated_call_sends_every_file_completely(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker
 ) -> None:
     upstream.script("429", "429 retry_after_ms=5", "ok", path=EDITS)
@@ -238,7 +238,7 @@ async def test_a_repeat_sends_every_file_whole(
         assert [part[4] for part in sent(upstream, number)] == [sha256(ONE), sha256(TWO), sha256(b"mask")]
 
 
-async def test_a_refused_connection_leaves_the_files_to_the_repeat(upstream: FakeUpstream, input_image: Maker) -> None:
+async def test_a_refused_connection_is_repeated_with_the_files(upstream: FakeUpstream, input_image: Maker) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.01, 0.5))
     await generator.open()
     upstream.stop()
@@ -298,7 +298,7 @@ async def test_fault(
     assert not image.file.closed
 
 
-async def test_a_server_that_is_not_there(input_image: Maker) -> None:
+async def test_an_unreachable_server(input_image: Maker) -> None:
     with RefusingPort() as base_url:
         generator = new_generator(base_url)
         await generator.open()
@@ -312,7 +312,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], 
 
 @asynccontextmanager
 async def served(handler: Handler, timeout_s: float = 5.0) -> AsyncIterator[OpenAIImageGenerator]:
-    """A generator whose upstream is this handler; its event is set at the end, when it must return."""
+    """Run a generator whose upstream is this handler, which must return when its event is set."""
     over, tasks = asyncio.Event(), set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -335,7 +335,7 @@ async def served(handler: Handler, timeout_s: float = 5.0) -> AsyncIterator[Open
 
 
 @pytest.mark.parametrize("closes", [True, False], ids=["closes", "stays"])
-async def test_a_refusal_before_the_upload_is_over_ends_it(input_image: Maker, closes: bool) -> None:
+async def test_a_refusal_during_the_upload_ends_it(input_image: Maker, closes: bool) -> None:
     async def refuse_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
@@ -351,7 +351,7 @@ async def test_a_refusal_before_the_upload_is_over_ends_it(input_image: Maker, c
     assert not image.file.closed
 
 
-async def test_a_cancelled_upload_ends_and_leaves_the_file_open(input_image: Maker) -> None:
+async def test_a_cancelled_upload_leaves_the_file_open(input_image: Maker) -> None:
     arrived = asyncio.Event()
 
     async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
@@ -369,7 +369,7 @@ async def test_a_cancelled_upload_ends_and_leaves_the_file_open(input_image: Mak
     assert not image.file.closed
 
 
-async def test_large_files_are_never_in_memory_whole(tmp_path: Path) -> None:
+async def test_large_files_are_not_read_into_memory(tmp_path: Path) -> None:
     received = 0
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Everything that can go wrong upstream, and what becomes of it: error, cost, number of requests, words."""
+"""Failures of the upstream: the resulting error, its charges, the number of requests, and the message."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ class Fault(NamedTuple):
     charges: int = 0
     retry_after_s: float | None = None
     words: str = ""
-    """Something of the upstream's own words that the caller must get to see."""
+    """Part of the upstream's message that the caller must see."""
 
 
 UNAVAILABLE = GeneratorUnavailableError
@@ -155,7 +155,7 @@ async def test_fault(
 @pytest.mark.parametrize(
     "spec", ["moderation", "content-policy", "400", "422", "429 retry_after=60", "quota", "500", "503"]
 )
-async def test_a_refusal_carries_the_upstreams_own_document(
+async def test_a_refusal_carries_the_upstreams_document(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
@@ -170,7 +170,7 @@ async def test_a_refusal_carries_the_upstreams_own_document(
     ["401", "403", "404-model", "403-model", "error-echo", "error status=400 body=plain_words", "error-cut",
      "error huge=true", "reset-before-headers", "html", "error status=404"],
 )  # fmt: skip
-async def test_what_is_no_callers_business_carries_no_document(
+async def test_an_error_for_the_operator_carries_no_document(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
@@ -180,9 +180,7 @@ async def test_what_is_no_callers_business_carries_no_document(
 
 
 @pytest.mark.parametrize("name", NONSENSE)
-async def test_nonsense_is_handed_on_to_be_kept(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, name: str
-) -> None:
+async def test_an_invalid_response_is_kept(upstream: FakeUpstream, generator: OpenAIImageGenerator, name: str) -> None:
     upstream.script(name)
     with pytest.raises(GeneratorResponseError) as caught:
         await generator.generate(REQUEST)
@@ -190,7 +188,7 @@ async def test_nonsense_is_handed_on_to_be_kept(
 
 
 @pytest.mark.parametrize("spec", ["401", "403", "quota", "billing-limit", "402"])
-async def test_the_operator_reads_of_it_in_the_log(
+async def test_errors_for_the_operator_are_logged(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.script(spec)
@@ -202,7 +200,7 @@ async def test_the_operator_reads_of_it_in_the_log(
     assert "example.com" not in caught.value.message  # the upstream's words about credentials stay inside
 
 
-async def test_an_unknown_model_is_the_callers_who_named_it(
+async def test_an_unknown_requested_model_is_a_request_error(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     for spec in ("404-model", "403-model", "error status=404"):
@@ -211,7 +209,7 @@ async def test_an_unknown_model_is_the_callers_who_named_it(
             await generator.generate(GenerationRequest(prompt="a", model="gone"))
 
 
-async def test_an_unknown_configured_model_is_the_operators(
+async def test_an_unknown_configured_model_is_logged(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.script("404-model")
@@ -221,7 +219,7 @@ async def test_an_unknown_configured_model_is_the_operators(
     assert "PIXYPROXY_OPENAI_MODEL" in caplog.text
 
 
-async def test_a_rate_limit_that_passes_costs_one_picture(
+async def test_a_call_is_repeated_after_a_rate_limit_and_charged_once(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("429", "429 retry_after_ms=5", "ok")
@@ -230,7 +228,7 @@ async def test_a_rate_limit_that_passes_costs_one_picture(
     assert len(upstream.charges) == 1
 
 
-async def test_the_upstreams_own_delay_comes_before_ours(upstream: FakeUpstream) -> None:
+async def test_the_upstreams_delay_takes_precedence(upstream: FakeUpstream) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(250.0,))
     await generator.open()
     upstream.script("429 retry_after_ms=5", "ok")
@@ -258,7 +256,7 @@ async def test_a_failure_after_a_rate_limit_is_not_repeated(
     assert len(upstream.charges) == 1
 
 
-async def test_a_redirect_takes_the_key_nowhere(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_a_redirect_is_not_followed(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     with FakeUpstream() as elsewhere:
         for status in (301, 302, 303, 307, 308):
             upstream.script(f"redirect status={status} to={elsewhere.base_url}/images/generations")
@@ -280,7 +278,7 @@ async def test_a_refused_connection(caplog: pytest.LogCaptureFixture) -> None:
                 "ConnectionRefusedError" in record.getMessage()]) == 3  # fmt: skip
 
 
-async def test_a_server_that_comes_back_is_found_again(upstream: FakeUpstream) -> None:
+async def test_a_call_is_repeated_when_the_server_returns(upstream: FakeUpstream) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.01, 0.02))
     await generator.open()
     upstream.stop()
@@ -306,7 +304,7 @@ async def answer_in_plain_text(reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 @pytest.mark.parametrize("with_certificate", [False, True], ids=["no TLS", "certificate of nobody"])
-async def test_tls_that_fails_is_not_tried_again(
+async def test_a_failed_tls_handshake_is_not_repeated(
     with_certificate: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = certificate(tmp_path)[1] if with_certificate else None
@@ -337,14 +335,14 @@ async def test_a_connection_that_is_never_accepted() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1"])
-async def test_an_address_no_request_can_use(base_url: str) -> None:
+async def test_an_invalid_base_url(base_url: str) -> None:
     with pytest.raises(GeneratorUnavailableError, match="OPENAI_BASE_URL") as caught:
         await OpenAIImageGenerator(KEY, base_url, "m").open()
     assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize("api_key", ["", "sk-with\nnewline", "sk-ünicode"])
-async def test_a_key_no_request_can_carry(api_key: str) -> None:
+async def test_an_invalid_key(api_key: str) -> None:
     with pytest.raises(GeneratorCredentialsError, match="OPENAI_API_KEY"):
         await OpenAIImageGenerator(api_key, None, "m").open()
 
@@ -352,7 +350,7 @@ async def test_a_key_no_request_can_carry(api_key: str) -> None:
 @pytest.mark.parametrize(
     "options", [{"size": float("nan")}, {"size": object()}, {"size": "\ud800"}], ids=["nan", "object", "surrogate"]
 )
-async def test_what_no_json_can_say_is_not_sent(
+async def test_a_request_that_json_cannot_express_is_not_sent(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, options: dict[str, object]
 ) -> None:
     with pytest.raises(GeneratorRequestError):
@@ -360,7 +358,7 @@ async def test_what_no_json_can_say_is_not_sent(
     assert upstream.requests == []
 
 
-async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> None:
+async def test_a_closed_generator_is_unavailable(generator: OpenAIImageGenerator) -> None:
     await generator.close()
     with pytest.raises(GeneratorUnavailableError):
         await generator.generate(REQUEST)
@@ -371,7 +369,7 @@ async def test_a_closed_generator_says_so(generator: OpenAIImageGenerator) -> No
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["closed", "reopened"])
-async def test_closing_during_the_wait_for_a_repeat_ends_in_the_refusal(upstream: FakeUpstream, reopened: bool) -> None:
+async def test_closing_during_the_delay_of_a_repeat_raises_the_refusal(upstream: FakeUpstream, reopened: bool) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.5,))
     await generator.open()
     upstream.script("429", "ok")
@@ -402,7 +400,7 @@ async def test_closing_during_the_wait_for_a_repeat_ends_in_the_refusal(upstream
         ("garbage", GeneratorUnavailableError),
     ],
 )
-async def test_check_and_models_say_what_is_wrong(
+async def test_check_and_models_raise_the_reason(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, error: type[GeneratorError]
 ) -> None:
     upstream.defaults["/v1/models"] = spec
@@ -414,7 +412,7 @@ async def test_check_and_models_say_what_is_wrong(
     assert upstream.charges == []
 
 
-async def test_check_of_a_server_that_is_not_there() -> None:
+async def test_check_of_an_unreachable_server() -> None:
     with RefusingPort() as base_url:
         generator = new_generator(base_url)
         await generator.open()
@@ -425,7 +423,7 @@ async def test_check_of_a_server_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("spec", ["hang", "error status=500"])
-async def test_check_gives_up(
+async def test_check_times_out(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_generator, "CHECK_S", 0.2)
@@ -437,15 +435,13 @@ async def test_check_gives_up(
 
 
 @pytest.mark.parametrize("spec", ["models", "error status=404", "405", "error status=200 body={}"])
-async def test_check_of_a_server_that_is_there(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
-) -> None:
+async def test_check_of_a_reachable_server(upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str) -> None:
     upstream.script(spec, path="/v1/models")
     words = await generator.check()
     assert words.startswith(f"openai at 127.0.0.1:{upstream.port}, model gpt-image-2")
 
 
-async def test_models_are_those_that_make_images(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_only_image_models_are_listed(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("models shutdown=2027-01-31", path="/v1/models")
     models = {model.id: model for model in await generator.models()}
     assert list(models) == ["chatgpt-image-latest", "dall-e-3", "gpt-image-1", "gpt-image-2"]
@@ -467,9 +463,7 @@ async def test_a_server_that_lists_no_models_offers_the_configured_one(
 
 
 @pytest.mark.parametrize("spec", ["error status=200 body={}", "html", "deep-json", "empty-body", "huge", "zip-bomb"])
-async def test_a_list_of_models_that_is_none(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
-) -> None:
+async def test_an_invalid_list_of_models(upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str) -> None:
     upstream.script(spec, path="/v1/models")
     with pytest.raises(GeneratorUnavailableError) as caught:
         await generator.models()

@@ -1,4 +1,4 @@
-"""How generations reach the upstream: proxies, certificates and nothing else of the environment, over real sockets."""
+"""Proxies and certificates of the environment, and nothing else of it, apply to generations; over real sockets."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Server:
-    """Notes the head of each request, and then does with the connection what `then` says."""
+    """Server that records the head of each request and continues with `then`."""
 
     def __init__(self, then: Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
         self.heads: list[str] = []
@@ -61,7 +61,7 @@ async def answer(head: str, reader: asyncio.StreamReader, writer: asyncio.Stream
 
 
 async def tunnel(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """What a proxy does with CONNECT."""
+    """Serve CONNECT like a proxy."""
     method, target, _ = head.split(" ", 2)
     assert method == "CONNECT"
     host, port = target.split(":")
@@ -131,7 +131,7 @@ async def test_a_generation_has_these_headers_and_no_others(tmp_path: Path, monk
     assert server.headers(2) == common
 
 
-async def test_a_picture_is_fetched_with_nothing_of_ours(upstream: FakeUpstream) -> None:
+async def test_a_picture_is_fetched_without_credentials(upstream: FakeUpstream) -> None:
     upstream.script("url")
     async with opened(upstream.base_url) as generator:
         await generator.generate(REQUEST)
@@ -145,7 +145,7 @@ async def test_a_picture_is_fetched_with_nothing_of_ours(upstream: FakeUpstream)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
-async def test_a_proxy_is_asked_for_the_whole_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_receives_the_whole_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Server(answer).running() as proxy:
         monkeypatch.setenv(name, f"http://user:p%40ss@127.0.0.1:{proxy.port}")
         async with opened("http://no-such-host.invalid/v1") as generator:
@@ -156,7 +156,7 @@ async def test_a_proxy_is_asked_for_the_whole_address(name: str, monkeypatch: py
     assert (headers["host"], headers["proxy-authorization"]) == ("no-such-host.invalid", CREDENTIALS)
 
 
-async def test_what_no_proxy_names_goes_without(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_respected(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Server(answer).running() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.0/8")
@@ -165,7 +165,7 @@ async def test_what_no_proxy_names_goes_without(upstream: FakeUpstream, monkeypa
     assert proxy.heads == []
 
 
-async def test_tls_goes_through_a_proxy_that_learns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_is_tunnelled_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, context = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     async with Server(answer).running(context) as server, Server(tunnel).running() as proxy:
@@ -197,7 +197,7 @@ async def test_a_certificate_of_the_environment_is_trusted(
                 await generator.generate(REQUEST)
 
 
-async def test_a_proxy_that_refuses_or_is_not_there_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusing_or_unreachable_proxy_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Server(refuse).running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:hush@127.0.0.1:{proxy.port}")
         async with opened("https://no-such-host.invalid/v1") as generator:
@@ -213,7 +213,7 @@ async def test_a_proxy_that_refuses_or_is_not_there_cost_nothing(monkeypatch: py
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:hush@127.0.0.1:1", "ftp://user:hush@127.0.0.1:1"])
-async def test_a_proxy_that_cannot_be_used(
+async def test_an_unusable_proxy(
     proxy: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
@@ -225,7 +225,7 @@ async def test_a_proxy_that_cannot_be_used(
     assert upstream.requests == []
 
 
-async def test_a_picture_behind_a_proxy_that_cannot_be_used_leaves_its_address(
+async def test_an_unusable_proxy_keeps_the_address_of_a_picture(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
@@ -239,7 +239,7 @@ async def test_a_picture_behind_a_proxy_that_cannot_be_used_leaves_its_address(
     assert caught.value.raw is not None
 
 
-async def test_a_query_of_the_address_is_kept() -> None:
+async def test_a_query_of_the_base_url_is_kept() -> None:
     async with (
         Server(answer).running() as server,
         opened(f"http://127.0.0.1:{server.port}/a%20b/?api-version=1") as generator,

@@ -1,4 +1,4 @@
-"""A picture handed out as an address: fetched at once where that is safe, and never lost otherwise."""
+"""Pictures behind addresses: downloaded at once if that is safe; otherwise the address is kept."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def upstream() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[FakeUpstream]:
-    """Another origin: the same machine by another port."""
+    """Run another origin: the same machine with another port."""
     with FakeUpstream() as elsewhere:
         yield elsewhere
 
@@ -94,7 +94,7 @@ ZONED = f"http://[::ffff:127.0.0.1%25.{OPENAI_PICTURE_HOSTS[0]}]"
     [ZONED, "http://[::1%25.example.com]", "http://[::1%.example.com]", "https://[fe80::1%25.example.com]",
      "http://127.0.0.1%25.example.com", "http://127.0.0.1", "http://[::1]", "http://[::ffff:127.0.0.1]"],
 )  # fmt: skip
-async def test_the_zone_of_an_address_is_no_host_that_is_allowed(elsewhere: FakeUpstream, address: str) -> None:
+async def test_an_ipv6_zone_is_not_an_allowed_host(elsewhere: FakeUpstream, address: str) -> None:
     upstream = UpstreamClient(KEY, URL("http://upstream.test/v1"), new_ssl_context(), 2.0)
     fetcher = PictureFetcher(upstream, URL("http://upstream.test/v1"), ("example.com", *OPENAI_PICTURE_HOSTS))
     address = f"{address}:{elsewhere.port}/v1/pictures/ok"
@@ -106,7 +106,7 @@ async def test_the_zone_of_an_address_is_no_host_that_is_allowed(elsewhere: Fake
     await upstream.close()
 
 
-def test_no_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
+def test_no_ipv6_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, elsewhere: FakeUpstream) -> None:
     async def generate() -> None:
         generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=2.0)
         await generator.open()
@@ -121,7 +121,7 @@ def test_no_zone_leads_to_this_machine_under_uvloop(upstream: FakeUpstream, else
     assert elsewhere.requests == []
 
 
-async def test_closing_before_a_picture_is_fetched_leaves_its_address(upstream: FakeUpstream) -> None:
+async def test_closing_before_the_download_keeps_the_address(upstream: FakeUpstream) -> None:
     base_url = URL(upstream.base_url)
     client = UpstreamClient(KEY, base_url, new_ssl_context(), 2.0)
     fetcher = PictureFetcher(client, base_url, ())
@@ -136,7 +136,7 @@ async def test_closing_before_a_picture_is_fetched_leaves_its_address(upstream: 
     "host",
     ["xn--a.localhost", "a" * 70 + ".localhost", "a@[b: ]", "[::1]a@", "a..localhost", "localhost\n", "é%00.localhost"],
 )
-async def test_a_host_that_is_none_leaves_the_address(upstream: FakeUpstream, host: str) -> None:
+async def test_an_invalid_host_keeps_the_address(upstream: FakeUpstream, host: str) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", url_hosts=("localhost",))
     await generator.open()
     document = {"data": [{"url": f"http://{host}:{upstream.port}/v1/pictures/ok"}]}
@@ -165,7 +165,7 @@ async def test_fetches_from_an_allowed_host(upstream: FakeUpstream, elsewhere: F
     ["redirect", "reset-before-headers", "reset-mid-body", "short-length", "garbage", "404-model", "401", "500", "429",
      "empty", "huge", "hang", "hang-mid-body"],
 )  # fmt: skip
-async def test_a_picture_that_cannot_be_fetched_leaves_its_address(
+async def test_a_failed_download_keeps_the_address(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
 ) -> None:
     upstream.script(f"url at={at}")
@@ -177,7 +177,7 @@ async def test_a_picture_that_cannot_be_fetched_leaves_its_address(
     assert len(upstream.generations) == 1
 
 
-async def test_a_picture_that_trickles_is_given_up_before_the_callers_deadline(upstream: FakeUpstream) -> None:
+async def test_a_slow_download_ends_before_the_callers_deadline(upstream: FakeUpstream) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2", timeout_s=1.0)
     await generator.open()
     upstream.script("url at=trickle")
@@ -222,7 +222,7 @@ async def test_every_address_is_fetched(upstream: FakeUpstream, generator: OpenA
 
 
 @pytest.mark.parametrize("at", ["404-model", "reset-mid-body", "empty", "hang", "redirect"])
-async def test_an_address_that_cannot_be_fetched_costs_no_other_picture(
+async def test_a_failed_download_does_not_lose_the_other_pictures(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, at: str
 ) -> None:
     upstream.script(f"urls at=ok,{at} good=1", f"urls at={at} good=1", f"urls at={at},ok")
@@ -235,7 +235,7 @@ async def test_an_address_that_cannot_be_fetched_costs_no_other_picture(
     assert [image.data for image in images] == [address, EXPECTED]
 
 
-async def test_addresses_of_which_none_can_be_fetched_are_left_all(
+async def test_if_all_downloads_fail_the_addresses_are_kept(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("urls at=500,empty")

@@ -1,4 +1,4 @@
-"""What the OpenAI generator sends and gives back when all is well, and how it uses connections and memory."""
+"""Successful generations: requests and results, and the use of connections and memory."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerato
 
 
 async def one(generator: OpenAIImageGenerator, request: GenerationRequest) -> GeneratedImage:
-    """The only picture of a request for one."""
+    """Return the only picture of a request for one."""
     [image] = await generator.generate(request)
     return image
 
@@ -80,9 +80,7 @@ async def test_the_address_may_end_in_a_slash(upstream: FakeUpstream, ending: st
     assert request.path == "/v1/images/generations"
 
 
-async def test_options_cannot_say_what_the_request_says(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_options_cannot_override_the_request(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     options = {"n": 10, "stream": True, "partial_images": 3, "prompt": "other", "model": "other"}
     await generator.generate(GenerationRequest(prompt="one", options=options))
     await generator.generate(GenerationRequest(prompt="one", options=options, n=4))
@@ -107,7 +105,7 @@ async def test_sends_nothing_of_the_environment(upstream: FakeUpstream, monkeypa
         assert not any(name.startswith(("openai-", "x-stainless-os", "x-stainless-arch")) for name in request.headers)
 
 
-async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_returns_the_metadata_of_the_upstream(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok model=gpt-image-2-2026 revised=nicer", "ok usage=false")
     full = await one(generator, GenerationRequest(prompt="a duck"))
     assert full.data == picture("a duck")
@@ -122,9 +120,7 @@ async def test_gives_back_what_the_upstream_reports(upstream: FakeUpstream, gene
     assert (bare.model, bare.revised_prompt, bare.usage) == ("named", None, None)
 
 
-async def test_several_pictures_share_what_the_call_used(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_several_pictures_share_the_usage(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok model=m revised=nicer")
     options = {"size": "1536x1024", "quality": "auto", "output_format": "webp"}
     images = await generator.generate(GenerationRequest(prompt="ducks", n=3, options=options))
@@ -137,14 +133,14 @@ async def test_several_pictures_share_what_the_call_used(
     assert len(upstream.charges) == 1
 
 
-async def test_large_pictures_in_one_answer(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_large_pictures_in_one_response(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=1500000")
     images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
     assert [image.data for image in images] == [picture_of("ducks", number, "png", 1_500_000) for number in range(4)]
 
 
 @pytest.mark.parametrize("usage", ['{"cost":NaN}', '{"cost":-Infinity}', '"free"', "[]", "null"])
-async def test_odd_reports_do_not_cost_the_picture(
+async def test_odd_metadata_does_not_lose_the_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, usage: str
 ) -> None:
     upstream.script(f"odd-reports usage={usage}")
@@ -158,7 +154,7 @@ async def test_odd_reports_do_not_cost_the_picture(
     ["ok size=30000", "ok size=1500000", "ok size=1500000 chunked=true", "ok zipped=true", "ok status=201", "data-url",
      "ok delay=0.05", "drip pause=0.001 piece=500"],
 )  # fmt: skip
-async def test_takes_an_answer_however_it_comes(
+async def test_accepts_every_transfer_of_a_response(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
@@ -169,23 +165,21 @@ async def test_takes_an_answer_however_it_comes(
     assert image.data == picture("a duck", "png", size)
 
 
-async def test_bytes_that_are_no_picture_are_the_callers_to_judge(
+async def test_bytes_that_are_not_a_picture_are_returned(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("not-a-picture")
     assert (await one(generator, GenerationRequest(prompt="a"))).data == b"these bytes are no picture"
 
 
-async def test_large_answers_side_by_side_come_out_whole(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_concurrent_large_responses_are_complete(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     prompts = [f"[[ok size=300000]] {number}" for number in range(20)]
     images = await asyncio.gather(*(one(generator, GenerationRequest(prompt=prompt)) for prompt in prompts))
     assert [image.data for image in images] == [picture(prompt, "png", 300_000) for prompt in prompts]
     assert len(upstream.charges) == 20
 
 
-async def test_more_calls_than_any_pool_holds_wait_side_by_side(
+async def test_calls_are_not_limited_by_a_connection_pool(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     tasks = [asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang]]"))) for _ in range(150)]
@@ -195,9 +189,7 @@ async def test_more_calls_than_any_pool_holds_wait_side_by_side(
     await asyncio.wait(tasks)
 
 
-async def test_answers_that_trickle_do_not_keep_the_others_waiting(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_slow_responses_do_not_block_others(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     trickles = [
         asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang-mid-body]]"))) for _ in range(8)
     ]
@@ -210,12 +202,12 @@ async def test_answers_that_trickle_do_not_keep_the_others_waiting(
 
 
 def stream_readers() -> list[aiohttp.StreamReader]:
-    """All bodies of answers there are, also those of other tests that nobody has cleared away yet."""
+    """Return the bodies of all responses in this process, including those of earlier tests."""
     return [each for each in gc.get_objects() if type(each) is aiohttp.StreamReader]
 
 
 @pytest.mark.parametrize("chunked", ["true", "false"])
-async def test_an_answer_without_room_stays_outside(
+async def test_a_response_is_not_read_before_there_is_room(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, chunked: str
 ) -> None:
     upstream.script(f"ok size=6000000 chunked={chunked}")
@@ -241,7 +233,7 @@ async def test_an_answer_without_room_stays_outside(
     assert size is None if chunked == "true" else size is not None and base64_size < size < base64_size + 1000
 
 
-async def test_closing_wakes_what_waits_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_closing_ends_a_wait_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=6000000")
     budget = ByteBudget(1000)
     with budget.permit() as full, budget.permit() as late:
@@ -264,9 +256,7 @@ async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: Op
     assert {request.headers["connection"] for request in upstream.generations} == {"close"}
 
 
-async def test_a_broken_connection_is_never_used_to_ask_again(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_a_broken_connection_is_not_repeated(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("reset-before-headers", "ok", "ok")
     with pytest.raises(GeneratorConnectionLostError):
         await generator.generate(GenerationRequest(prompt="once"))
@@ -288,9 +278,7 @@ async def test_a_cancelled_call_frees_its_connection(
 
 
 @pytest.mark.parametrize("spec", ["hang", "hang-mid-body"])
-async def test_closing_breaks_off_what_is_going_on(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
-) -> None:
+async def test_closing_aborts_running_calls(upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str) -> None:
     upstream.script(spec)
     task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
     await until(lambda: upstream.requests and (spec == "hang" or upstream.requests[0].bytes_sent))
@@ -301,7 +289,7 @@ async def test_closing_breaks_off_what_is_going_on(
     await until(lambda: upstream.requests[0].ended)
 
 
-async def test_a_cancelled_call_waiting_to_repeat_does_not_repeat(upstream: FakeUpstream) -> None:
+async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: FakeUpstream) -> None:
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(200.0,))
     await generator.open()
     upstream.script("429")
@@ -315,7 +303,7 @@ async def test_a_cancelled_call_waiting_to_repeat_does_not_repeat(upstream: Fake
     await generator.close()
 
 
-async def test_an_answer_declared_too_large_is_refused_unread(
+async def test_a_response_declared_too_large_is_not_read(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("huge length=1000000000")
@@ -325,7 +313,7 @@ async def test_an_answer_declared_too_large_is_refused_unread(
     assert upstream.requests[0].bytes_sent < 32 * MIB  # what fits in the buffers of two sockets
 
 
-async def test_an_answer_that_grows_too_large_is_cut_off(
+async def test_a_response_that_grows_too_large_is_cut_off(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     await generator.generate(GenerationRequest(prompt="warm"))
@@ -341,7 +329,7 @@ async def test_an_answer_that_grows_too_large_is_cut_off(
     assert grown_kib * 1024 < MAX_RESPONSE_BYTES + 96 * MIB
 
 
-async def test_logs_hold_neither_prompt_nor_key_nor_picture(
+async def test_logs_hold_no_prompt_key_or_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Streamed generations: early views as they come, and what becomes of the pictures however the stream ends."""
+"""Streamed generations: partial images, and the pictures for every way in which a stream can end."""
 
 import asyncio
 import io
@@ -55,7 +55,7 @@ async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerato
 
 @pytest.fixture
 async def hasty(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerator]:
-    """A generator that gives up soon."""
+    """Return a generator with a short time-out."""
     generator = new_generator(upstream, 0.5)
     await generator.open()
     yield generator
@@ -76,7 +76,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_asks_for_a_stream_with_as_many_early_views_as_are_wanted(
+async def test_requests_a_stream_with_the_wanted_partial_images(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     await generator.generate(REQUEST, ignore)
@@ -96,7 +96,7 @@ async def test_asks_for_a_stream_with_as_many_early_views_as_are_wanted(
         "stream end=reset", "stream done=true end=hang", "stream chunked=false end=cut-after",
     ],
 )  # fmt: skip
-async def test_takes_a_stream_however_it_comes(
+async def test_accepts_every_format_of_a_stream(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
@@ -110,15 +110,13 @@ async def test_takes_a_stream_however_it_comes(
     assert len(upstream.charges) == 1
 
 
-async def test_large_pictures_side_by_side_come_out_whole(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_concurrent_large_pictures_are_complete(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     prompts = [f"[[ok size=300000]] {number}" for number in range(12)]
     made = await asyncio.gather(*(generator.generate(GenerationRequest(prompt), ignore) for prompt in prompts))
     assert [image.data for (image,) in made] == [picture_of(prompt, 0, "png", 300_000) for prompt in prompts]
 
 
-async def test_large_events_are_read_beside_the_loop_and_views_handed_out_in_it(
+async def test_large_events_are_parsed_in_a_thread_and_partial_images_arrive_in_the_loop(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers: dict[bool, set[str]] = {True: set(), False: set()}
@@ -137,7 +135,7 @@ async def test_large_events_are_read_beside_the_loop_and_views_handed_out_in_it(
     assert readers[True]
 
 
-async def test_a_picture_of_the_usual_size_is_one(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+async def test_a_picture_of_the_usual_size(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=1500000 model=gpt-image-2-2026 revised=nicer")
     [image] = await generator.generate(REQUEST, ignore)
     with Image.open(io.BytesIO(image.data)) as opened:
@@ -145,9 +143,7 @@ async def test_a_picture_of_the_usual_size_is_one(upstream: FakeUpstream, genera
     assert (image.model, image.revised_prompt) == ("gpt-image-2-2026", "nicer")
 
 
-async def test_several_pictures_have_each_their_own_usage(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_each_picture_has_its_own_usage(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     partials: list[PartialImage] = []
     request = GenerationRequest("ducks", n=3, options={"partial_images": 1})
     images = await generator.generate(request, partials.append)
@@ -157,7 +153,7 @@ async def test_several_pictures_have_each_their_own_usage(
     assert len(upstream.charges) == 1
 
 
-async def test_early_views_come_before_the_picture_is_finished(
+async def test_partial_images_come_before_the_picture_is_finished(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     came = asyncio.Event()
@@ -170,9 +166,7 @@ async def test_early_views_come_before_the_picture_is_finished(
     await asyncio.wait([task])
 
 
-async def test_an_early_view_that_cannot_be_read_is_dropped(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_an_unreadable_partial_image_is_dropped(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("stream partials=2 bad=partial")
     partials: list[PartialImage] = []
     [image] = await generator.generate(REQUEST, partials.append)
@@ -181,7 +175,7 @@ async def test_an_early_view_that_cannot_be_read_is_dropped(
 
 
 @pytest.mark.parametrize("spec", ["fast", "ok chunked=true size=200000"])
-async def test_an_answer_in_one_piece_is_taken_too(
+async def test_a_response_without_a_stream_is_accepted(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.fixtures.openai.exchange.Received.streamed", False)
@@ -192,9 +186,7 @@ async def test_an_answer_in_one_piece_is_taken_too(
     assert partials == []
 
 
-async def test_a_stream_that_nobody_asked_for_is_taken_too(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
+async def test_an_unrequested_stream_is_accepted(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("stream partials=2")
     [image] = await generator.generate(REQUEST)
     assert image.data == picture_of("a duck")
@@ -276,7 +268,7 @@ async def test_fault(
 
 
 @pytest.mark.parametrize("spec", ["429", "429 retry_after_ms=5"])
-async def test_a_rate_limit_before_the_stream_is_waited_for(
+async def test_a_rate_limit_before_the_stream_is_repeated(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec, "ok")
@@ -294,7 +286,7 @@ async def test_a_rate_limit_before_the_stream_is_waited_for(
      "stream finished=2 error=moderation partials=1", "stream finished=2 end=cut-after", "stream finished=2 done=true",
      "stream finished=2 end=hang", "stream finished=2 end=trickle"],
 )  # fmt: skip
-async def test_what_was_finished_before_a_stream_breaks_off_is_kept(
+async def test_pictures_before_a_break_are_kept(
     upstream: FakeUpstream, hasty: OpenAIImageGenerator, spec: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.script(spec)
@@ -305,7 +297,7 @@ async def test_what_was_finished_before_a_stream_breaks_off_is_kept(
 
 
 @pytest.mark.parametrize("spec", ["stream finished=2 end=hang", "stream finished=3 end=trickle"])
-async def test_nothing_is_waited_for_long_once_all_pictures_are_there(
+async def test_a_stream_ends_soon_after_the_last_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "LINGER_S", 0.05)
@@ -318,7 +310,7 @@ async def test_nothing_is_waited_for_long_once_all_pictures_are_there(
     await slow.close()
 
 
-async def test_a_stream_that_says_it_is_done_is_believed(upstream: FakeUpstream) -> None:
+async def test_done_ends_the_stream(upstream: FakeUpstream) -> None:
     generator = new_generator(upstream, 600.0)
     await generator.open()
     upstream.script("stream finished=1 done=true end=hang", "stream finished=0 done=true end=hang")
@@ -329,7 +321,7 @@ async def test_a_stream_that_says_it_is_done_is_believed(upstream: FakeUpstream)
     await generator.close()
 
 
-async def test_a_spoilt_picture_is_kept_beside_the_good_ones(
+async def test_an_undecodable_picture_is_kept_beside_good_ones(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = "tests.fixtures.openai.streams.picture_of"
@@ -339,7 +331,7 @@ async def test_a_spoilt_picture_is_kept_beside_the_good_ones(
     assert json.loads(images[1].data)["type"] == "image_generation.completed"
 
 
-async def test_a_stream_of_nothing_but_nonsense_is_handed_on_to_be_kept(
+async def test_a_stream_of_undecodable_pictures_is_kept(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("stream bad=completed")
@@ -349,7 +341,7 @@ async def test_a_stream_of_nothing_but_nonsense_is_handed_on_to_be_kept(
 
 
 @pytest.mark.parametrize("name", ["html", "malformed-b64", "error-in-200", "empty-data"])
-async def test_nonsense_in_place_of_a_stream_is_handed_on_to_be_kept(
+async def test_an_invalid_response_instead_of_a_stream_is_kept(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, name: str
 ) -> None:
     upstream.script(name)
@@ -359,7 +351,7 @@ async def test_nonsense_in_place_of_a_stream_is_handed_on_to_be_kept(
 
 
 @pytest.mark.parametrize("events", ["true", "false"])
-async def test_a_stream_without_end_is_cut_off(
+async def test_an_endless_stream_is_cut_off(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, events: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "MAX_STREAM_BYTES", 20_000_000)
@@ -371,7 +363,7 @@ async def test_a_stream_without_end_is_cut_off(
     assert upstream.requests[0].bytes_sent < 20_000_000 + 32 * 1024 * 1024  # what fits in the buffers of two sockets
 
 
-async def test_more_pictures_than_fit_in_an_answer_are_not_taken(
+async def test_pictures_over_the_limits_are_not_read(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "MAX_RESPONSE_BYTES", 100_000)
@@ -386,7 +378,7 @@ async def test_more_pictures_than_fit_in_an_answer_are_not_taken(
 
 
 @pytest.mark.parametrize("spec", ["stream partials=1 finished=0 end=hang", "stream partials=1 finished=0 end=trickle"])
-async def test_many_silent_streams_do_not_keep_the_others_waiting(
+async def test_silent_streams_do_not_block_others(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     views: list[PartialImage] = []
@@ -404,7 +396,7 @@ async def test_many_silent_streams_do_not_keep_the_others_waiting(
     await asyncio.wait(streams)
 
 
-async def test_a_stream_takes_a_place_only_while_a_large_event_comes(
+async def test_a_stream_holds_a_permit_only_during_a_large_event(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[bool] = []
@@ -439,7 +431,7 @@ async def test_a_stream_takes_a_place_only_while_a_large_event_comes(
     await asyncio.wait([task])
 
 
-async def test_a_stream_asks_for_room_before_a_large_event_is_taken_in(
+async def test_a_stream_awaits_room_before_a_large_event(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("stream partials=1 finished=2 size=400000")
@@ -477,7 +469,7 @@ async def test_a_cancelled_stream_frees_its_connection(
 
 
 @pytest.mark.parametrize("end", ["hang", "stall"])
-async def test_closing_breaks_a_stream_off(upstream: FakeUpstream, generator: OpenAIImageGenerator, end: str) -> None:
+async def test_closing_aborts_a_stream(upstream: FakeUpstream, generator: OpenAIImageGenerator, end: str) -> None:
     upstream.script(f"stream finished=0 partials=1 end={end}")
     views: list[PartialImage] = []
     task = asyncio.create_task(generator.generate(REQUEST, views.append))
@@ -490,7 +482,7 @@ async def test_closing_breaks_a_stream_off(upstream: FakeUpstream, generator: Op
     await until(lambda: upstream.requests[0].ended)
 
 
-async def test_logs_hold_neither_prompt_nor_key_nor_picture(
+async def test_logs_hold_no_prompt_key_or_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""How the words and headers of a refusal are read, and what of it is passed on."""
+"""Error responses: messages, codes, documents and waiting times."""
 
 import json
 import time
@@ -54,7 +54,7 @@ def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
 
 
 @pytest.mark.parametrize("date", [None, "nonsense"])
-def test_retry_after_a_date_by_our_own_clock(date: str | None) -> None:
+def test_retry_after_a_date_without_a_server_clock(date: str | None) -> None:
     headers = CIMultiDict({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
     if date:
         headers["date"] = date
@@ -82,7 +82,7 @@ def test_retry_after_a_date_by_our_own_clock(date: str | None) -> None:
         (b"[" * 60_000, "", set()),
     ],
 )
-def test_words(body: bytes, message: str, codes: set[str]) -> None:
+def test_error_messages(body: bytes, message: str, codes: set[str]) -> None:
     assert read_error_message(body, KEY) == (message, codes)
 
 
@@ -97,21 +97,21 @@ def test_words(body: bytes, message: str, codes: set[str]) -> None:
         "limit for org-AbC123 reached",
     ],
 )
-def test_no_secret_passes(text: str) -> None:
+def test_secrets_are_removed(text: str) -> None:
     words = sanitize(text, KEY)
     assert "[…]" in words
     for secret in (KEY, "abc", "AbC", "wxyz", "my-lo", "form", "bearer abcdef"):
         assert secret not in words
 
 
-def test_text_from_outside_stays_on_one_short_line() -> None:
+def test_foreign_text_becomes_one_short_line() -> None:
     words = sanitize("a\r\nREQUEST END\x1b[31m\x00 \u202e\u2028 b " + "x" * 100_000, "")
     assert words.startswith("a REQUEST END [31m b xxx")
     assert words.isprintable()
     assert len(words) == MAX_MESSAGE_CHARS
 
 
-def test_common_words_are_left_alone() -> None:
+def test_common_words_are_kept() -> None:
     text = "Invalid size '1x1'. Use a risk-free, org-wide *bold* value: ask sk."
     assert sanitize(text, KEY) == text.replace("org-wide", "[…]")
 
@@ -124,7 +124,7 @@ def test_common_words_are_left_alone() -> None:
         {"error": {}},
     ],
 )
-def test_a_document_is_passed_on_as_it_came(document: dict[str, Any]) -> None:
+def test_a_document_is_passed_on_unchanged(document: dict[str, Any]) -> None:
     assert read_error_document(json.dumps(document).encode(), KEY) == document
     assert read_error_document(json.dumps(document, ensure_ascii=False).encode(), KEY) == document
 
@@ -158,7 +158,7 @@ def test_a_document_with_a_secret_anywhere_is_not_passed_on(body: str) -> None:
     ],
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
-def test_what_is_no_document_of_openais_or_too_much_is_not_passed_on(body: bytes) -> None:
+def test_other_or_too_large_documents_are_not_passed_on(body: bytes) -> None:
     assert read_error_document(body, KEY) is None
 
 
@@ -176,11 +176,11 @@ def test_a_refusal_carries_its_document(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [(401, "c"), (403, "c"), (404, "c"), (404, "model_not_found"), (403, "model_not_found")]
 )
-def test_what_concerns_this_service_alone_carries_none(status: int, code: str) -> None:
+def test_an_error_for_the_operator_carries_no_document(status: int, code: str) -> None:
     assert translated(status, {"message": "why", "code": code}).document is None
 
 
-def test_a_model_that_the_caller_named_is_the_callers_business() -> None:
+def test_an_unknown_requested_model_carries_the_document() -> None:
     error = {"message": "no such model", "code": "model_not_found"}
     assert translated(404, error, requested=True).document == {"error": error}
 
@@ -202,7 +202,7 @@ def test_a_model_that_the_caller_named_is_the_callers_business() -> None:
         ({}, GeneratorUnavailableError),
     ],
 )
-def test_an_error_in_a_stream_is_known_by_its_codes(codes: dict[str, Any], kind: type[GeneratorError]) -> None:
+def test_an_error_in_a_stream_is_recognised_by_its_codes(codes: dict[str, Any], kind: type[GeneratorError]) -> None:
     error = {"message": "why", **codes}
     for document in ({"type": "error", "error": error}, {"error": error}, error):
         refusal = StreamRefusal(document, begun=False)

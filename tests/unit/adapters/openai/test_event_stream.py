@@ -1,4 +1,4 @@
-"""Server-sent events come out the same however the bytes of a stream are cut."""
+"""Parser of server-sent events, for every way in which the bytes are split."""
 
 import pytest
 
@@ -32,12 +32,12 @@ def read(pieces: list[bytes], limit: int = 1000) -> tuple[list[ServerSentEvent],
 
 
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_events_however_the_lines_end(newline: str) -> None:
+def test_events_with_every_line_end(newline: str) -> None:
     assert read([STREAM.replace(b"\n", NEWLINES[newline])]) == (EVENTS, REST)
 
 
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_events_cut_anywhere(newline: str) -> None:
+def test_events_split_anywhere(newline: str) -> None:
     stream = STREAM.replace(b"\n", NEWLINES[newline])
     for cut in range(len(stream) + 1):
         assert read([stream[:cut], stream[cut:]]) == (EVENTS, REST)
@@ -45,14 +45,14 @@ def test_events_cut_anywhere(newline: str) -> None:
         assert read([stream[start : start + size] for start in range(0, len(stream), size)]) == (EVENTS, REST)
 
 
-def test_line_ends_of_every_kind_in_one_stream() -> None:
+def test_mixed_line_ends() -> None:
     assert read([b"data: 1\r\n\r", b"\ndata: 2\n\rdata: 3\r\rdata: 4\r", b"", b"\n\n"]) == (
         [ServerSentEvent("", data) for data in (b"1", b"2", b"3", b"4")],
         None,
     )
 
 
-def test_a_byte_order_mark_counts_at_the_beginning_only() -> None:
+def test_a_byte_order_mark_is_dropped_at_the_beginning_only() -> None:
     mark = b"\xef\xbb\xbf"
     assert read([mark[:2], mark[2:] + b"data: 1\n\n"]) == ([ServerSentEvent("", b"1")], None)
     assert read([b"data: 1\n\n" + mark + b"data: 2\n\n"]) == ([ServerSentEvent("", b"1")], None)
@@ -62,7 +62,7 @@ def test_a_byte_order_mark_counts_at_the_beginning_only() -> None:
     ("end", "data"),
     [(b"data: x", b"x"), (b"data: x\n", b"x"), (b"data: x\ndata: y", b"x\ny"), (b"", None), (b":", None)],
 )
-def test_what_was_not_ended_is_there_all_the_same(end: bytes, data: bytes | None) -> None:
+def test_an_unfinished_event_is_returned(end: bytes, data: bytes | None) -> None:
     rest = EventParser(100)
     rest.feed(b"data: before\n\n" + end)
     assert rest.rest() == (None if data is None else ServerSentEvent("", data, is_ended=False))
@@ -79,7 +79,7 @@ def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
         read([b":" + b"x" * 60, b"x" * 60], 100)
 
 
-def test_what_is_not_kept_does_not_count() -> None:
+def test_ignored_lines_do_not_count() -> None:
     reader = EventParser(100)
     for _ in range(100):
         assert reader.feed(b": comment\nid: 1\nretry: 2\nwhatever: 3\n\n") == []
@@ -92,7 +92,7 @@ def test_a_name_is_bounded() -> None:
     assert read([b"event: \xff\ndata: y\n\n"])[0] == [ServerSentEvent("\ufffd", b"y")]
 
 
-def test_pending_says_how_much_of_an_event_is_held() -> None:
+def test_pending_counts_the_bytes_of_an_incomplete_event() -> None:
     reader = EventParser(1000)
     reader.feed(b"data: 12345")
     assert reader.pending == 11

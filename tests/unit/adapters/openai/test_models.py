@@ -1,4 +1,4 @@
-"""Which models of an upstream's list are offered, and how."""
+"""The list of image models."""
 
 import json
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def test_image_models_and_the_default_one_sorted() -> None:
 
 
 @pytest.mark.parametrize("raw", [None, listing(), listing({"id": "other"})])
-def test_the_default_model_is_there_though_the_list_lacks_it(raw: bytes | None) -> None:
+def test_the_default_model_is_added_to_the_list(raw: bytes | None) -> None:
     assert read_models(raw, "mine") == (GeneratorModel("mine", is_default=True),)
 
 
@@ -51,6 +51,6 @@ def test_an_odd_time_is_none(created: object) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b"{}", b'{"data": {}}', b'{"data": null}', b"\xff"])
-def test_what_is_no_list(raw: bytes) -> None:
+def test_an_invalid_list(raw: bytes) -> None:
     with pytest.raises(GeneratorUnavailableError):
         read_models(raw, "mine")

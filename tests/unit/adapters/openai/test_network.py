@@ -1,4 +1,4 @@
-"""Which proxies and certificates of the environment hold, and that generations go the way edits go."""
+"""Proxies and certificates of the environment; generations take the same way as edits."""
 
 import base64
 import ssl
@@ -89,7 +89,7 @@ def test_the_environment_names_the_proxy(
         ("example.com/x,a:b:c,10.0.0.0/99,[", [], ["http://example.com", "http://10.0.0.1"]),
     ],
 )
-def test_no_proxy_names_what_goes_without(
+def test_no_proxy_exempts_addresses(
     no_proxy: str, direct: list[str], proxied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://p:1")
@@ -102,7 +102,7 @@ def test_no_proxy_names_what_goes_without(
 
 
 @pytest.mark.parametrize(("address", "where"), [("http://a", "headers"), ("https://a", "proxy_headers")])
-def test_credentials_of_a_proxy_are_sent_to_it_alone(address: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_of_a_proxy_are_sent_to_it_only(address: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://user:p%40ss@p:1")
     options = Proxies().options(URL(address))
     words = base64.b64encode(b"user:p@ss").decode()
@@ -110,21 +110,21 @@ def test_credentials_of_a_proxy_are_sent_to_it_alone(address: str, where: str, m
 
 
 @pytest.mark.parametrize("proxy", ["ftp://user:hush@p:1", "http://", "http://user:hush@p:x", "http://a%3Ab:hush@p"])
-def test_what_is_no_proxy_is_refused_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_refused_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(GeneratorUnavailableError, match="HTTPS_PROXY") as caught:
         Proxies()
     assert "hush" not in caught.value.message
 
 
-def test_a_proxy_that_does_not_speak_http_fails_who_would_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_needs_a_socks_proxy_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://user:hush@p:1")
     with pytest.raises(aiohttp.InvalidURL) as caught:
         Proxies().options(URL("http://a"))
     assert "hush" not in str(caught.value)
 
 
-def test_the_certificates_of_the_environment_are_trusted_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_certificates_of_the_environment_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = new_ssl_context()
     assert system.verify_mode == ssl.CERT_REQUIRED
     assert system.check_hostname
@@ -135,7 +135,7 @@ def test_the_certificates_of_the_environment_are_trusted_alone(tmp_path: Path, m
         new_ssl_context()
 
 
-def test_certificates_are_found_where_distributions_keep_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_of_linux_distributions_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(tmp_path / "none"), openssl_capath=str(tmp_path))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(network, "CA_FILES", (str(tmp_path / "none either"),))

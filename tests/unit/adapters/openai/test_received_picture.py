@@ -1,4 +1,4 @@
-"""Which pictures an answer or an event holds, and what is told of them."""
+"""Pictures and their metadata in responses and events."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def test_every_entry_is_a_picture() -> None:
     ]
 
 
-def test_usage_is_split_and_reports_are_those_of_all() -> None:
+def test_usage_is_split_and_options_are_shared() -> None:
     made = parse({"b64_json": ONE}, {"b64_json": TWO}, usage={"total_tokens": 7, "details": {"x": 1}}, size="1x1")
     assert [each.usage for each in made] == [
         {"total_tokens": 4, "details": {"x": 1}},
@@ -36,7 +36,7 @@ def test_usage_is_split_and_reports_are_those_of_all() -> None:
 
 
 @pytest.mark.parametrize("bad", ["no base64!", "QUJDR", "äöü"])
-def test_a_spoilt_entry_does_not_cost_the_others(bad: str) -> None:
+def test_an_undecodable_entry_does_not_lose_the_others(bad: str) -> None:
     made = parse({"b64_json": ONE}, {"b64_json": bad}, {"b64_json": TWO}, usage={"total_tokens": 3})
     assert [(each.data, each.undecoded) for each in made] == [
         (b"picture one", False),
@@ -47,12 +47,12 @@ def test_a_spoilt_entry_does_not_cost_the_others(bad: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [None, "text", 5, [], {}, {"b64_json": None}, {"b64_json": ""}, {"url": 5}], ids=str)
-def test_an_entry_that_holds_nothing_is_left_out(entry: object) -> None:
+def test_an_empty_entry_is_left_out(entry: object) -> None:
     [made] = parse(entry, {"b64_json": ONE}, usage={"total_tokens": 3})
     assert (made.data, made.usage) == (b"picture one", {"total_tokens": 3})
 
 
-def test_an_address_stands_for_its_picture_until_it_is_fetched() -> None:
+def test_an_address_is_kept_until_it_is_fetched() -> None:
     made = parse({"url": "http://x/1"}, {"url": "data:image/png;base64," + ONE}, {"b64_json": TWO, "url": "http://x/2"})
     assert made == [
         ReceivedPicture(b"http://x/1", undecoded=True, url="http://x/1"),
@@ -61,18 +61,18 @@ def test_an_address_stands_for_its_picture_until_it_is_fetched() -> None:
     ]
 
 
-def test_no_more_pictures_are_looked_at_than_anybody_can_ask_for() -> None:
+def test_further_pictures_are_ignored() -> None:
     assert len(parse(*[{"b64_json": ONE}] * (MAX_PICTURES + 1))) == MAX_PICTURES
 
 
 @pytest.mark.parametrize("entries", [[{"b64_json": "!"}, {"b64_json": "?"}], [{}, None], []], ids=str)
-def test_nothing_but_spoilt_entries_is_no_answer(entries: list[object]) -> None:
+def test_undecodable_entries_only_are_an_error(entries: list[object]) -> None:
     with pytest.raises(GeneratorResponseError) as caught:
         parse(*entries)
     assert caught.value.raw == json.dumps({"data": entries}).encode()
 
 
-def test_reports_are_the_plain_members_and_bounded() -> None:
+def test_reported_options_are_scalars_and_bounded() -> None:
     odd: dict[str, Any] = {
         "size": "1x1", "quality": "high", "background": None, "fast": True, "seed": 5, "scale": 1.5,
         "deep": {"a": 1}, "many": [1], "long": "x" * 257, "x" * 257: "name", "type": "t", "created_at": 1,
@@ -92,7 +92,7 @@ def event(name: str = "", ended: bool = True, **document: object) -> ServerSentE
 
 
 @pytest.mark.parametrize("task", ["image_generation", "image_edit"])
-def test_events_are_known_by_their_type_or_else_by_their_name(task: str) -> None:
+def test_events_are_recognised_by_type_or_else_by_name(task: str) -> None:
     done = StreamEvent(picture=ReceivedPicture(b"picture one", usage={"total_tokens": 3}, reported={"size": "1x1"}))
     members = {"b64_json": ONE, "usage": {"total_tokens": 3}, "size": "1x1", "created_at": 1}
     assert read_event(event("", type=f"{task}.completed", **members)) == done
@@ -111,7 +111,7 @@ def test_events_are_known_by_their_type_or_else_by_their_name(task: str) -> None
      ServerSentEvent("image_edit.partial_image", b"{")],
     ids=str,
 )  # fmt: skip
-def test_other_events_say_nothing(unknown: ServerSentEvent) -> None:
+def test_other_events_are_empty(unknown: ServerSentEvent) -> None:
     assert read_event(unknown) == StreamEvent()
 
 
@@ -131,17 +131,17 @@ def test_errors(told: ServerSentEvent) -> None:
 
 
 @pytest.mark.parametrize("index", [None, "1", -1, 1.0])
-def test_an_early_view_without_an_index(index: object) -> None:
+def test_a_partial_image_without_an_index(index: object) -> None:
     told = read_event(event(type="image_edit.partial_image", b64_json=ONE, partial_image_index=index))
     assert told.partial == PartialImage(b"picture one", -1, {})
 
 
 @pytest.mark.parametrize("members", [{"b64_json": "!"}, {"b64_json": None}, {}, {"url": "http://x/"}], ids=str)
-def test_an_early_view_that_cannot_be_read_is_dropped(members: dict[str, object]) -> None:
+def test_an_unreadable_partial_image_is_dropped(members: dict[str, object]) -> None:
     assert read_event(event(type="image_edit.partial_image", **members)) == StreamEvent(is_partial=True)
 
 
-def test_a_spoilt_picture_is_kept_as_it_came() -> None:
+def test_an_undecodable_picture_is_kept() -> None:
     name = "image_generation.completed"
     assert read_event(event(type=name, b64_json="!")).picture == ReceivedPicture(b"!", undecoded=True)
     empty = event(type=name, b64_json=None)

@@ -1,4 +1,4 @@
-"""A body that comes packed although nobody asked for that is unpacked, in bounds, or said to be undecoded."""
+"""Bodies with a content coding are decompressed within bounds, or refused."""
 
 import gzip
 import zlib
@@ -53,7 +53,7 @@ def answer(body: bytes, *codings: str, piece: int = 1000) -> UpstreamResponse:
     ],
     ids=lambda value: ",".join(value) if isinstance(value, tuple) else "",
 )
-async def test_a_body_is_unpacked(codings: tuple[str, ...], body: bytes, piece: int) -> None:
+async def test_a_body_is_decompressed(codings: tuple[str, ...], body: bytes, piece: int) -> None:
     assert await read_body(answer(body, *codings, piece=piece), len(DATA)) == DATA
 
 
@@ -66,18 +66,18 @@ async def test_a_body_is_unpacked(codings: tuple[str, ...], body: bytes, piece: 
         (("gzip",) * (MAX_CODINGS + 1), DATA),
     ],
 )
-async def test_a_body_that_is_packed_wrong_is_spoilt(codings: tuple[str, ...], body: bytes) -> None:
+async def test_a_wrongly_compressed_body_is_refused(codings: tuple[str, ...], body: bytes) -> None:
     with pytest.raises(GeneratorResponseError, match="unpacked"):
         await read_body(answer(body, *codings), MIB)
 
 
-async def test_the_beginning_of_a_packed_body_that_breaks_off_is_there() -> None:
+async def test_the_beginning_of_a_broken_compressed_body_is_kept() -> None:
     body = await read_body(answer(gzip.compress(DATA, compresslevel=0)[:5000], "gzip"), MIB)
     assert 0 < len(body) < 5000
     assert DATA.startswith(body)
 
 
-async def test_a_small_body_that_unpacks_to_a_large_one_is_cut_off() -> None:
+async def test_a_decompression_bomb_is_cut_off() -> None:
     bomb = gzip.compress(bytes(64 * MIB))
     pieces = answer(bomb, "gzip", piece=len(bomb))
     assert len(await pieces.read()) == MAX_PIECE_BYTES

@@ -1,4 +1,4 @@
-"""The caption of a sketch can be read: fonts, wrapping, ellipsis, contrast and words for what no font shows."""
+"""Legibility of captions: fonts, wrapping, ellipsis, contrast, and replacements for missing glyphs."""
 
 from random import Random
 
@@ -11,7 +11,7 @@ from pixyproxy.adapters.sketch.palette import choose_palette, mix, oklch
 
 @pytest.fixture
 def only_pillows_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without any font of its own."""
+    """Simulate a machine without fonts."""
     monkeypatch.setattr(fonts, "_names", lambda: (None,))
 
 
@@ -38,7 +38,7 @@ def lines_of(layout: caption._Layout) -> list[str]:
     ids=ascii,
 )
 @pytest.mark.usefixtures("only_pillows_font")
-def test_what_no_font_shows_is_spelled(text: str, shown: str) -> None:
+def test_missing_glyphs_are_spelled_out(text: str, shown: str) -> None:
     spelled = fonts.readable(text)
     if text in ("Привет", "한글"):  # the names of letters are close to their sound, no more
         assert spelled.isascii()
@@ -49,25 +49,25 @@ def test_what_no_font_shows_is_spelled(text: str, shown: str) -> None:
 
 
 @pytest.mark.usefixtures("only_pillows_font")
-def test_different_texts_without_a_font_are_told_apart() -> None:
+def test_different_texts_without_a_font_differ() -> None:
     texts = ["猫", "犬", "鳥", "🐱", "🐶", "кот", "пёс", "قط"]
     spelled = {fonts.readable(text) for text in texts}
     assert len(spelled) == len(texts)
     assert all(spelled)
 
 
-def test_a_heap_of_marks_is_cut() -> None:
+def test_stacked_marks_are_limited() -> None:
     assert len(fonts.readable("e" + "\u0301" * 50)) <= 4
 
 
-def test_a_missing_glyph_is_known_as_such() -> None:
+def test_a_missing_glyph_is_recognised() -> None:
     assert fonts._shows(None, "a")
     assert fonts._shows(None, " ")
     assert not fonts._shows(None, "中")
     assert not fonts._shows(None, "\u0301")
 
 
-def test_a_font_of_the_system_is_used_where_it_shows_more() -> None:
+def test_a_font_of_the_system_is_used_if_it_shows_more() -> None:
     if "DejaVuSans.ttf" not in fonts._names():
         pytest.skip("this machine lacks the DejaVu fonts")
     assert fonts.readable("Привет, мир") == "Привет, мир"
@@ -82,9 +82,7 @@ def test_a_font_of_the_system_is_used_where_it_shows_more() -> None:
 
 @pytest.mark.parametrize("text", ["a duck", "one two three four five six seven", "word " * 100, "x" * 600, "字" * 600])
 @pytest.mark.parametrize(("room", "height"), [(900, 400), (200, 60), (20, 20), (1, 1)])
-def test_lines_are_within_the_room_and_lose_nothing_but_what_the_ellipsis_stands_for(
-    text: str, room: int, height: int
-) -> None:
+def test_lines_fit_and_lose_only_text_after_the_ellipsis(text: str, room: int, height: int) -> None:
     shown = fonts.readable(text)
     layout = caption._fit(shown, 40, room, height)
     lines = lines_of(layout)
@@ -99,7 +97,7 @@ def test_lines_are_within_the_room_and_lose_nothing_but_what_the_ellipsis_stands
         assert shown.replace(" ", "").startswith(written[:-1])
 
 
-def test_long_text_is_set_smaller_before_anything_is_left_out() -> None:
+def test_long_text_shrinks_before_it_is_cut() -> None:
     short = caption._fit("a duck", 40, 900, 400)
     long = caption._fit("a rubber duck on a sink " * 8, 40, 900, 400)
     assert short.size == 40
@@ -113,7 +111,7 @@ def test_lines_are_of_about_the_same_length() -> None:
     assert min(map(len, lines)) > max(map(len, lines)) * 0.7
 
 
-def test_nothing_to_show_draws_nothing() -> None:
+def test_empty_text_draws_nothing() -> None:
     palette = choose_palette(Random(1))
     image = Image.new("RGB", (200, 200), "white")
     caption.draw_caption(image, "\x00\u200b", palette)
@@ -121,7 +119,7 @@ def test_nothing_to_show_draws_nothing() -> None:
 
 
 @pytest.mark.parametrize("ground", ["white", "black"])
-def test_writing_has_the_contrast_that_wcag_asks_for_on_any_ground(ground: str) -> None:
+def test_captions_have_the_contrast_of_wcag_on_any_background(ground: str) -> None:
     for seed in range(60):
         image = Image.new("RGB", (300, 300), ground)
         caption.draw_caption(image, "MMMM MMMM", choose_palette(Random(seed)))

@@ -1,4 +1,4 @@
-"""What the sketch generator draws: the same for the same, at the size and in the format asked for."""
+"""The sketch generator: deterministic pictures in the requested size and format."""
 
 import asyncio
 import hashlib
@@ -59,7 +59,7 @@ async def test_another_process_with_other_hash_seeds_draws_the_same(generator: S
         assert done.stdout.strip() == here
 
 
-async def test_prompts_that_differ_a_little_differ_in_the_picture(generator: SketchImageGenerator) -> None:
+async def test_similar_prompts_give_different_pictures(generator: SketchImageGenerator) -> None:
     prompts = ["a duck", "a duck ", "A duck", "a duck!", "\ud800", "\ud801", "x" * 32_000, "x" * 31_999]
     assert len({await draw(generator, prompt, size="256x256") for prompt in prompts}) == len(prompts)
 
@@ -88,7 +88,7 @@ async def test_prompts_that_differ_a_little_differ_in_the_picture(generator: Ske
     ],
     ids=str,
 )
-async def test_size_and_format_are_those_asked_for(
+async def test_size_and_format_are_as_requested(
     generator: SketchImageGenerator, options: Mapping[str, Any], size: tuple[int, int], kind: str, mode: str
 ) -> None:
     image = picture(await draw(generator, "a duck", **options))
@@ -120,7 +120,7 @@ async def test_the_largest_size(generator: SketchImageGenerator) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_cannot_be_drawn_is_refused_with_what_would_be_right(
+async def test_invalid_options_are_refused_with_the_valid_values(
     generator: SketchImageGenerator, options: Mapping[str, Any], words: str
 ) -> None:
     with pytest.raises(GeneratorRequestError, match=words):
@@ -150,7 +150,7 @@ async def test_a_transparent_background_shows_through_and_the_rest_does_not(gene
         assert 0.02 < ImageStat.Stat(alpha).mean[0] / 255 < 0.98
 
 
-async def test_an_opaque_picture_is_filled_to_its_edges_and_not_of_one_colour(generator: SketchImageGenerator) -> None:
+async def test_an_opaque_picture_is_filled_and_has_several_colours(generator: SketchImageGenerator) -> None:
     for number in range(12):
         image = picture(await draw(generator, f"picture {number}", size="256x256"))
         assert len(image.getcolors(65_536) or ()) > 20
@@ -182,7 +182,7 @@ async def test_any_text_is_drawn(generator: SketchImageGenerator, prompt: str, s
     assert picture(await draw(generator, prompt, size=size)).size == tuple(map(int, size.split("x")))
 
 
-async def test_the_prompt_stands_in_the_picture(
+async def test_the_prompt_is_written_into_the_picture(
     generator: SketchImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_caption = picture(await draw(generator, "a rubber duck", size="512x512"))
@@ -194,13 +194,13 @@ async def test_the_prompt_stands_in_the_picture(
     assert bottom <= 512
 
 
-async def test_a_generator_that_is_not_open_says_so() -> None:
+async def test_a_closed_generator_is_unavailable() -> None:
     generator = SketchImageGenerator()
     with pytest.raises(GeneratorUnavailableError):
         await draw(generator, "a duck")
 
 
-async def test_several_pictures_begin_with_the_one_that_comes_alone(generator: SketchImageGenerator) -> None:
+async def test_the_first_of_several_pictures_is_that_of_a_single_one(generator: SketchImageGenerator) -> None:
     alone = await draw(generator, "a duck", size="128x96")
     images = await generator.generate(GenerationRequest("a duck", n=4, options={"size": "128x96"}))
     assert images[0].data == alone
@@ -227,7 +227,7 @@ async def test_several_pictures_begin_with_the_one_that_comes_alone(generator: S
     ],
     ids=str,
 )
-async def test_reports_what_it_really_used(
+async def test_reports_the_options_used(
     generator: SketchImageGenerator, options: Mapping[str, Any], reported: tuple[str, ...]
 ) -> None:
     [image] = await generator.generate(GenerationRequest("a duck", options=options))
@@ -239,9 +239,7 @@ async def test_reports_what_it_really_used(
 @pytest.mark.parametrize(
     "options", [{"size": "300x200"}, {"size": "16x16", "output_format": "jpeg"}, {"size": "70x901"}]
 )
-async def test_early_views_are_coarse_and_become_finer(
-    generator: SketchImageGenerator, options: Mapping[str, Any]
-) -> None:
+async def test_partial_images_become_finer(generator: SketchImageGenerator, options: Mapping[str, Any]) -> None:
     partials: list[PartialImage] = []
     request = GenerationRequest("a duck", n=2, options={**options, "partial_images": 3})
     [image, _] = await generator.generate(request, partials.append)
@@ -257,7 +255,7 @@ async def test_early_views_are_coarse_and_become_finer(
     assert len(set(distances)) == (1 if final.size == (16, 16) else 3)  # 16 squares are all of the smallest picture
 
 
-async def test_what_is_wrong_is_said_before_any_early_view(generator: SketchImageGenerator) -> None:
+async def test_invalid_options_fail_before_any_partial_image(generator: SketchImageGenerator) -> None:
     partials: list[PartialImage] = []
     with pytest.raises(GeneratorRequestError):
         await generator.generate(
@@ -266,13 +264,13 @@ async def test_what_is_wrong_is_said_before_any_early_view(generator: SketchImag
     assert partials == []
 
 
-async def test_a_mask_alone_is_no_edit_either(generator: SketchImageGenerator) -> None:
+async def test_a_mask_alone_is_refused(generator: SketchImageGenerator) -> None:
     mask = EditSource(io.BytesIO(b"mask"), Picture("image/png", 1, 1), 4, "0" * 64)
     with pytest.raises(EditingUnsupportedError, match="cannot edit"):
         await generator.generate(GenerationRequest("a duck", attachments={"mask": mask}))
 
 
-async def test_closing_ends_what_is_drawn_and_what_waits_for_it(
+async def test_closing_ends_running_and_waiting_pictures(
     generator: SketchImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Semaphore(0), threading.Event()
@@ -297,6 +295,6 @@ async def test_closing_ends_what_is_drawn_and_what_waits_for_it(
     assert cancelled.cancelled()
 
 
-async def test_the_only_model_is_the_one_that_is_recorded(generator: SketchImageGenerator) -> None:
+async def test_the_only_model_is_the_recorded_one(generator: SketchImageGenerator) -> None:
     [model] = await generator.models()
     assert (model.id, model.is_default, model.shutdown_date) == ("sketch-1", True, None)
