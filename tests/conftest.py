@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ("tests.fixtures.sql.databases", "tests.fixtures.services")
+pytest_plugins = ("tests.fixtures.image_service", "tests.fixtures.services", "tests.fixtures.sql.databases")
 
 MARKS = {
     "mysql_server": "mysql",

@@ -1,17 +1,17 @@
-"""Removes every step that the promise rests on, one at a time, and shows that some test fails for each.
+"""Remove each step that keeps the promise, one at a time, and check that a test fails for each.
 
-    python -m tests.faults.mutations [part of a file's name]
+    python -m tests.faults.mutations [--jobs N] [part of a file's name]
 
-A step is a statement that flushes, renames, links, removes, stores or records something; they are found in the source,
-so that a new one is tried too. Each is replaced by `pass` in a copy of the package, and the tests near to it are run
-against the copy. What a flush is there for cannot be seen by killing a process, because the page cache survives it: a
-removed flush is caught by tests that record the order of system calls
-(`tests/integration/filesystem/test_durability.py`).
-Exits with 1 if a step can be removed without a test failing.
+A step is a statement that flushes, renames, links, removes, stores or records something. Steps are found in the source,
+so a new one is tried as well. Each is replaced by `pass` in a copy of the package, and the tests of its module run
+against the copy. Killing a process does not show a missing flush, because the page cache survives: tests that record
+the order of system calls do (`tests/integration/filesystem/test_durability.py`).
+Exit with 1 if a step can be removed without a test failing.
 """
 
+import argparse
 import ast
-import asyncio  # noqa: F401 - what the tests need is imported once, before anything forks
+import asyncio  # noqa: F401 - imported once, before anything forks
 import os
 import shutil
 import signal
@@ -30,22 +30,18 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "src" / "pixyproxy"
-WORKERS = os.cpu_count() or 1
 PATIENCE_S = 120
 REWRITING = "pytest.PytestAssertRewriteWarning"
-"""What pytest says of plugins that were imported before it began, as here on purpose."""
+"""The warning about plugins that were imported before pytest began, as here on purpose."""
 
 FLUSHES = {"fsync", "flush_file", "flush_folder", "_flush", "_flush_file", "make_durable"}
-FILES = {"rename", "link", "unlink", "remove_quietly", "_swap_in", "_put_back", "_let_go", "_settle", "move_sidecar"}
+FILES = {"rename", "link", "unlink", "remove_quietly", "_swap_in", "_put_back", "_let_go", "move_sidecar"}
 ROWS = {
     "check_writable",
     "put",
-    "rescue",
     "_keep_aside",
     "replace_sidecar",
     "delete",
-    "begin",
-    "commit",
     "roll_back",
 }
 RECORDS = {
@@ -60,7 +56,9 @@ RECORDS = {
     "quarantine",
     "_ready",
 }
-STEPS = FLUSHES | FILES | ROWS | RECORDS
+PENDING = "self.pending_writes"
+"""The dictionary whose entries are written to the database later."""
+STEPS = {PENDING} | FLUSHES | FILES | ROWS | RECORDS
 
 UNIT, CONFORMANCE, FILESYSTEM = "tests/unit", "tests/conformance", "tests/integration/filesystem"
 WRITING = [f"{FILESYSTEM}/test_{name}.py" for name in ("sidecar", "durability", "room", "writes")]
@@ -71,29 +69,27 @@ SERVING = [
     f"{UNIT}/application/generation/test_last_steps.py",
     f"{UNIT}/application/images/test_image_service.py",
     f"{UNIT}/application/generation/test_idempotency.py",
-    f"{UNIT}/application/maintenance/test_reconciler.py",
+    "tests/integration/maintenance/test_reconciler.py",
 ]
 TESTS = {
     "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
     "adapters/filesystem/syscalls.py": WRITING,
     "adapters/filesystem/writer.py": WRITING,
-    "adapters/filesystem/writes.py": WRITING,
     "adapters/filesystem/blob_store.py": [f"{FILESYSTEM}/test_derivatives.py", *WRITING],
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/rescue.py": ORDERING,
     "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
-    "application/generation/runner.py": SERVING,
     "application/generation/recorder.py": SERVING,
     "application/images/image_service.py": SERVING,
     "application/maintenance/reconciler.py": SERVING[::-1],
 }
-"""Where the steps are, and the tests near to them."""
+"""The files that hold steps, and the tests that must notice a missing step, the most likely first."""
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A file of the package with one step less."""
+    """A file of the package without one of its steps."""
 
     file: str
     line: int
@@ -105,40 +101,56 @@ class Mutation:
 
 
 def mutations(file: str) -> Iterator[Mutation]:
-    """Each step of a file removed."""
+    """Yield a mutation for each step of a file."""
     text = (SOURCE / file).read_text()
     lines = text.splitlines(keepends=True)
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.stmt) and _is_step(node):
+        if isinstance(node, ast.stmt) and _step_name(node):
             first, last = node.lineno - 1, node.end_lineno or node.lineno
             indent = lines[first][: node.col_offset]
             removed = "".join(lines[first:last])
             yield Mutation(file, node.lineno, removed, "".join([*lines[:first], f"{indent}pass\n", *lines[last:]]))
 
 
-def _is_step(node: ast.stmt) -> bool:
+def stale_names() -> list[str]:
+    """Return the entries of the tables that no longer fit the source: rename them, or remove them."""
+    stale = [f"no such file: {file}" for file in TESTS if not (SOURCE / file).is_file()]
+    found = {file: _step_names(file) for file in TESTS if (SOURCE / file).is_file()}
+    stale += [f"no step is left in {file}" for file, names in found.items() if not names]
+    stale += [f"no step is called {name}" for name in sorted(STEPS.difference(*found.values()))]
+    paths = sorted({path for tests in TESTS.values() for path in tests})
+    return stale + [f"no such test: {path}" for path in paths if not (REPOSITORY / path).exists()]
+
+
+def _step_names(file: str) -> set[str]:
+    tree = ast.parse((SOURCE / file).read_text())
+    return {_step_name(node) for node in ast.walk(tree) if isinstance(node, ast.stmt)} - {""}
+
+
+def _step_name(node: ast.stmt) -> str:
+    """Return the name of the step that a statement is, or an empty string."""
     if isinstance(node, ast.Assign):
-        # A pending write.
         target = node.targets[0]
-        return isinstance(target, ast.Subscript) and ast.unparse(target.value) == "self.pending_writes"
+        is_pending = isinstance(target, ast.Subscript) and ast.unparse(target.value) == PENDING
+        return PENDING if is_pending else ""
     if not isinstance(node, ast.Expr):
-        return False
+        return ""
     call = node.value.value if isinstance(node.value, ast.Await) else node.value
     if not isinstance(call, ast.Call):
-        return False
+        return ""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     sql = ast.unparse(call) if name == "execute" else ""
-    return name in STEPS or any(word in sql for word in ("COMMIT", "BEGIN", "ROLLBACK"))
+    return name if name in STEPS or any(word in sql for word in ("COMMIT", "BEGIN", "ROLLBACK")) else ""
 
 
 def tests_fail(tests: list[str], mutation: Mutation | None) -> int:
-    """Start the tests in a process of their own against a copy of the package; return its id."""
+    """Run the tests against a copy of the package in a forked process, and return its id."""
     pid = os.fork()
     if pid:
         return pid
     status = 70
     try:
-        signal.alarm(PATIENCE_S)  # what hangs is found out, too
+        signal.alarm(PATIENCE_S)  # a test that hangs has noticed, too
         with tempfile.TemporaryDirectory(prefix="pixyproxy-mutation-", dir=_memory()) as folder:
             copy = Path(folder) / "pixyproxy"
             shutil.copytree(SOURCE, copy)
@@ -170,12 +182,12 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def survivors(wanted: list[Mutation]) -> Iterator[tuple[Mutation, str]]:
-    """Those that no test notices, and those that could not be tried, with what happened."""
+def survivors(wanted: list[Mutation], jobs: int) -> Iterator[tuple[Mutation, str]]:
+    """Yield each mutation that no test notices or that could not be tried, with the reason."""
     running: dict[int, Mutation] = {}
     waiting = wanted[::-1]
     while waiting or running:
-        while waiting and len(running) < WORKERS:
+        while waiting and len(running) < jobs:
             mutation = waiting.pop()
             running[tests_fail(TESTS[mutation.file], mutation)] = mutation
         pid, status = os.wait()
@@ -186,16 +198,23 @@ def survivors(wanted: list[Mutation]) -> Iterator[tuple[Mutation, str]]:
 
 
 def main() -> None:
-    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.mutations", description=__doc__)
+    parser.add_argument("part", nargs="?", default="", help="part of a file's name: try the steps of these files only")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutations to try at a time")
+    given = parser.parse_args()
+    if stale := stale_names():
+        sys.exit("The tables of tests/faults/mutations.py are out of date:\n" + "\n".join(stale))
+    files = [file for file in TESTS if given.part in file]
+    if not files:
+        sys.exit(f"No file with steps is called {given.part}.")
     began = time.monotonic()
-    files = [file for file in TESTS if part in file]
     everything = sorted({test for file in files for test in TESTS[file]})
     if os.waitstatus_to_exitcode(os.waitpid(tests_fail(everything, None), 0)[1]):
-        sys.exit(f"the tests fail without any mutation: {' '.join(everything)}")
+        sys.exit(f"The tests fail without any mutation: {' '.join(everything)}")
     wanted = [mutation for file in files for mutation in mutations(file)]
     bad = 0
-    for mutation, what in survivors(wanted):
-        print(f"{what}: {mutation}", flush=True)
+    for mutation, reason in survivors(wanted, given.jobs):
+        print(f"{reason}: {mutation}", flush=True)
         bad += 1
     print(f"{len(wanted)} steps removed one at a time, {len(wanted) - bad} noticed, {time.monotonic() - began:.0f} s")
     sys.exit(bad > 0)

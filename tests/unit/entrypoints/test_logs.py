@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -82,40 +81,6 @@ def test_a_traceback_follows_indented_and_escaped() -> None:
     assert LINE.fullmatch(first)
     assert rest
     assert all(line.startswith("    | ") and "\x1b" not in line for line in rest)
-
-
-def test_everything_goes_to_standard_error_and_libraries_stay_at_warning() -> None:
-    program = """if True:
-        import logging
-        from pixyproxy.entrypoints import logs
-        logging.getLogger("openai").addHandler(logging.NullHandler())
-        logs.configure("DEBUG")
-        logs.configure("DEBUG")
-        logging.getLogger("any").debug("seen \\ud800")
-        for name in ("openai", "httpx2", "httpcore2", "aiohttp", "PIL", "asyncio"):
-            logging.getLogger(name).info("unseen")
-            logging.getLogger(name + ".child").info("unseen")
-            logging.getLogger(name).warning("seen")
-        """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 7
-    assert all(LINE.fullmatch(line) and "unseen" not in line for line in lines)
-    assert r"seen \ud800" in lines[0]
-
-
-def test_a_higher_level_applies_to_libraries_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = """if True:
-        import logging
-        from pixyproxy.entrypoints import logs
-        logs.configure("ERROR")
-        logging.getLogger("openai").warning("unseen")
-        logging.getLogger("openai").error("seen")
-        """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert len(done.stderr.splitlines()) == 1
-    assert logs.request_id.get() == "-"
 
 
 def test_every_control_character_is_escaped_inside_text() -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import ssl
-from pathlib import Path
 
 import aiohttp
 import httpx2
@@ -124,24 +123,25 @@ def test_a_request_that_needs_a_socks_proxy_fails(monkeypatch: pytest.MonkeyPatc
     assert "hush" not in str(caught.value)
 
 
-def test_only_the_certificates_of_the_environment_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NOWHERE = "/nowhere/at/all"
+
+
+def test_only_the_certificates_of_the_environment_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     system = new_ssl_context()
     assert system.verify_mode == ssl.CERT_REQUIRED
     assert system.check_hostname
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_DIR", NOWHERE)
     assert new_ssl_context().cert_store_stats()["x509"] == 0
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("SSL_CERT_FILE", NOWHERE)
     with pytest.raises(FileNotFoundError):
         new_ssl_context()
 
 
-def test_certificates_of_linux_distributions_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(tmp_path / "none"), openssl_capath=str(tmp_path))
+def test_certificates_of_linux_distributions_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=NOWHERE, openssl_capath=NOWHERE)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
-    monkeypatch.setattr(network, "CA_FILES", (str(tmp_path / "none either"),))
+    monkeypatch.setattr(network, "CA_FILES", (NOWHERE,))
     assert new_ssl_context().cert_store_stats()["x509"] == 0
-    found = tmp_path / "found"
-    found.write_text("no certificate")
-    monkeypatch.setattr(network, "CA_FILES", (str(tmp_path / "none either"), str(found)))
+    monkeypatch.setattr(network, "CA_FILES", (NOWHERE, __file__))
     with pytest.raises(ssl.SSLError):
         new_ssl_context()

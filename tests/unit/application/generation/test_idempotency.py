@@ -8,9 +8,8 @@ import pytest
 from pixyproxy.application.generation.idempotency import claim_of
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import Status
-from tests.unit.application.images.test_image_service import House, house, only_image
+from tests.fixtures.image_service import House, only_image
 
-__all__ = ["house"]
 DUCK = {"prompt": "duck"}
 
 

@@ -14,10 +14,7 @@ from pixyproxy.domain import errors
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Image, ImageResult, Status
 from tests.fixtures import core
-from tests.unit.application.images.test_image_service import House, content_of, house, only_image
-from tests.unit.application.maintenance.test_reconciler import Ruin, ruin
-
-__all__ = ["house", "ruin"]
+from tests.fixtures.image_service import House, content_of, only_image
 
 
 async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
@@ -39,22 +36,6 @@ async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
     again = await house.service.create("alice", {"prompt": "duck"}, idempotency_key="k")
     assert (again.replayed, again.image.status) == (False, Status.READY)
     assert len(house.generator.requests) == 1
-
-
-async def test_what_is_adopted_is_made_durable_before_its_row_says_ready(
-    ruin: Ruin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = await ruin.row()
-    await ruin.store(image)
-    statuses: list[Status] = []
-
-    async def look_at_the_row(guid: str) -> None:
-        statuses.append((await ruin.images.get(guid)).status)
-
-    monkeypatch.setattr(ruin.stored, "make_durable", look_at_the_row)
-    await ruin.tidy()
-    assert statuses == [Status.GENERATING]
-    assert (await ruin.images.get(image.guid)).status is Status.READY
 
 
 class Fault(Exception):

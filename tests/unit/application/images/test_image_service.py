@@ -2,87 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
-from pixyproxy.adapters.memory.storage import MemoryStorage
-from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Image, Status, Visibility, new_guid
-from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
-
-
-class FlakyRepository(MemoryImageRepository):
-    """A memory repository that is away for the methods named in `away`."""
-
-    def __init__(self, storage: MemoryStorage) -> None:
-        super().__init__(storage)
-        self.away: set[str] = set()
-        self.calls: list[str] = []
-
-    def _reach(self, method: str) -> None:
-        self.calls.append(method)
-        if method in self.away:
-            raise errors.DBConnectionError("The database is away.")
-
-    async def add_batch(self, drafts: Any) -> tuple[Image, ...]:
-        self._reach("add")
-        return await super().add_batch(drafts)
-
-    async def mark_ready(self, guid: str, result: Any, now: Any, *, begun: Image | None = None) -> Image:
-        self._reach("mark_ready")
-        return await super().mark_ready(guid, result, now, begun=begun)
-
-    async def mark_failed(self, guid: str, status: Any, failure: Any, now: Any, *, free_key: bool = False) -> Image:
-        self._reach("mark_failed")
-        return await super().mark_failed(guid, status, failure, now, free_key=free_key)
-
-
-@dataclass
-class House:
-    """An image service and what it stands on."""
-
-    service: ImageService
-    images: FlakyRepository
-    blobs: FailingBlobStore
-    generator: ScriptedGenerator
-    generations: GenerationRunner
-
-
-@pytest.fixture
-async def house() -> AsyncIterator[House]:
-    storage, blobs, generator, clock = MemoryStorage(), FailingBlobStore(), ScriptedGenerator(), SteppingClock()
-    images, recovery = FlakyRepository(storage), MemoryMaintenanceRepository(storage)
-    service, generations = image_service_on(images, recovery, blobs, generator, clock, max_in_flight=2, timeout_s=30)
-    await images.open()
-    await blobs.open()
-    yield House(service, images, blobs, generator, generations)
-    await blobs.close()
-    await images.close()
+from tests.fixtures.core import PNG
+from tests.fixtures.image_service import House, content_of, only_image
 
 
 async def create(house: House, viewer: str | None, data: Any) -> Image:
     return (await house.service.create(viewer, data)).image
-
-
-async def content_of(house: House, viewer: str | None, guid: str) -> bytes:
-    content = await house.service.open_content(viewer, guid)
-    async with await content.read() as reader:
-        return b"".join([piece async for piece in reader])
-
-
-async def only_image(house: House) -> Image:
-    for status in Status:
-        if found := (await house.service.search("alice", {"status": status.value})).items:
-            return found[0]
-    raise AssertionError("no image")
 
 
 async def test_a_created_image_is_recorded_stored_and_found(house: House) -> None:

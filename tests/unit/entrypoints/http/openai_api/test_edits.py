@@ -228,17 +228,6 @@ async def test_what_is_too_large_is_refused(app: HttpApp, monkeypatch: pytest.Mo
     assert len(app.generator.requests) == 1
 
 
-async def test_a_large_picture_goes_through_the_disk(app: HttpApp) -> None:
-    large = PNG + bytes(3_000_000)
-    assert (await edit(app, files={"image": large}, data={"prompt": "x"})).status_code == 200
-    assert (await edit(app, json={"prompt": "x", "images": [{"image_url": data_url(large)}]})).status_code == 200
-    app.generator.outcome = GeneratedImage(large)
-    stored = await app.create()
-    assert (await edit(app, json={"prompt": "x", "images": [{"file_id": stored["guid"]}]})).status_code == 200
-    assert [images for images, _ in SEEN if images] == [[large]] * 3
-    assert closed(app)
-
-
 async def test_the_pictures_are_a_part_of_what_a_key_stands_for(app: HttpApp) -> None:
     async def keyed(data: bytes) -> httpx.Response:
         return await edit(

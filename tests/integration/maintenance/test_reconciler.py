@@ -309,3 +309,19 @@ async def test_thumbnails_go_where_their_row_is_gone(ruin: Ruin) -> None:
     assert await ruin.blobs.read_derivative(gone, "a.webp") is None
     assert await ruin.blobs.read_derivative(there.guid, "a.webp") == b"small"
     assert ruin.path(there.guid).read_bytes() == DATA
+
+
+async def test_what_is_adopted_is_made_durable_before_its_row_says_ready(
+    ruin: Ruin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await ruin.row()
+    await ruin.store(image)
+    statuses: list[Status] = []
+
+    async def look_at_the_row(guid: str) -> None:
+        statuses.append((await ruin.images.get(guid)).status)
+
+    monkeypatch.setattr(ruin.stored, "make_durable", look_at_the_row)
+    await ruin.tidy()
+    assert statuses == [Status.GENERATING]
+    assert (await ruin.images.get(image.guid)).status is Status.READY
