@@ -2,7 +2,7 @@
 
 import base64
 
-from pixyproxy.domain.image import EditSource, GeneratedImage
+from pixyproxy.domain.generation import EditSource, GeneratedImage
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, basic, http_app
 

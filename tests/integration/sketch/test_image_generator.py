@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.domain.image import GenerationRequest
+from pixyproxy.domain.generation import GenerationRequest
 
 
 async def test_processes_with_other_hash_seeds_draw_the_same() -> None:
