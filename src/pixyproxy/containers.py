@@ -255,7 +255,15 @@ class Container(containers.DeclarativeContainer):
         owner=config.process_name,
         lease_s=config.lease_s,
     )
-    upkeep = providers.ThreadSafeSingleton(Upkeep, generation_runner, reconciler, lease_s=config.lease_s)
+    upkeep = providers.ThreadSafeSingleton(
+        Upkeep,
+        generation_runner,
+        reconciler,
+        maintenance_repository,
+        clock,
+        owner=config.process_name,
+        lease_s=config.lease_s,
+    )
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
     rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_store, blob_maintenance)
     user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)

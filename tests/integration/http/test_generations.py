@@ -230,4 +230,4 @@ def test_a_service_that_may_not_wait_says_what_it_leaves(
     hang_up_during(service, upstream, "hang")
     service.signal()
     assert service.wait() == 0
-    assert "1 generations are still in flight at the end of the time to drain" in service.log
+    assert "1 generations are still in flight at the end of the drain" in service.log

@@ -210,7 +210,7 @@ async def test_a_store_that_belongs_to_another_database_is_not_moved(ruin: Ruin)
     ruin.age()
     [finding] = await ruin.tidy()
     assert finding.action is Action.REPORT
-    assert "rebuild" in finding.what
+    assert "rebuild" in finding.description
     assert len(list(ruin.root.glob("??/??/*.bin"))) == 11
 
 

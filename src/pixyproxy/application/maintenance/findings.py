@@ -1,4 +1,4 @@
-"""What a reconciler finds, and what it does about it."""
+"""The findings of a reconciler."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ _T = TypeVar("_T")
 
 
 class Action(StrEnum):
-    """What is done about a finding."""
+    """The remedy for a finding."""
 
     ADOPT = "adopt"
     SETTLE = "settle as unknown"
     QUARANTINE = "quarantine"
     DROP = "drop"
-    """Of derivatives only, which can be made anew."""
+    """For derivatives only, which can be made again."""
     REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was not in order: which image (empty for debris), what about it, and what is done."""
+    """A discrepancy between rows and bytes, with its remedy; `guid` is empty for debris."""
 
     guid: str
-    what: str
+    description: str
     action: Action
 
 
-async def batches(found: AsyncIterator[_T]) -> AsyncIterator[list[_T]]:
-    """What is found, `BATCH` at a time."""
+async def batches(items: AsyncIterator[_T]) -> AsyncIterator[list[_T]]:
+    """Yield the items in lists of `BATCH`."""
     batch: list[_T] = []
-    async for one in found:
-        batch.append(one)
+    async for item in items:
+        batch.append(item)
         if len(batch) == BATCH:
             yield batch
             batch = []

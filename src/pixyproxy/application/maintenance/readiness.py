@@ -1,4 +1,4 @@
-"""The use case that tells whether everything the service needs is there."""
+"""The use case that checks if everything the service needs is available."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,25 +10,25 @@ from pixyproxy.ports.image_repository import ImageRepository
 
 
 class Readiness:
-    """Asks database and blob store; the generator counts as ready once configured, since asking it may cost."""
+    """A check of database and blob store; the generator is not called, because that may cost money."""
 
-    def __init__(self, images: ImageRepository, blobs: BlobStore, generations: GenerationRunner) -> None:
+    def __init__(self, images: ImageRepository, blobs: BlobStore, runner: GenerationRunner) -> None:
         self._images = images
         self._blobs = blobs
-        self._generations = generations
+        self._runner = runner
 
     async def check(self) -> dict[str, str]:
-        """Each part with `ok` or the code of what is wrong with it; holds no secrets."""
+        """Return `ok` or an error code for each part; holds no secrets."""
         database, blob_store = await asyncio.gather(
             _outcome(self._images.ping()), _outcome(self._blobs.check_writable())
         )
-        generator = "draining" if self._generations.draining else "ok"
+        generator = "draining" if self._runner.draining else "ok"
         return {"database": database, "blob_store": blob_store, "generator": generator}
 
 
-async def _outcome(asked: Awaitable[None]) -> str:
+async def _outcome(check: Awaitable[None]) -> str:
     try:
-        await asked
+        await check
     except PixyProxyException as error:
         return error.code
     return "ok"

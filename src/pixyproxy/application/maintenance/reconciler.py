@@ -1,4 +1,4 @@
-"""The use case that settles what an interruption left behind: it adopts and quarantines, and deletes no picture."""
+"""The use case that settles interrupted generations: it adopts and quarantines, and deletes no picture."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 logger = logging.getLogger(__name__)
 
 _FEW = 10
-"""So many stored images without a row are moved even where fewer have one."""
+"""Up to this many stored images without a row are quarantined even if fewer images have a row."""
 INTERRUPTED = Failure(
     GenerationInterruptedError.code,
     "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
@@ -34,14 +34,14 @@ INTERRUPTED = Failure(
 class Reconciler:
     """Brings rows and bytes into agreement after an interruption.
 
-    Several processes may reconcile at once: whoever takes a lease settles its row. While the blob store or
-    the database cannot be reached nothing is settled, and the error of that port is raised.
+    Several processes may settle rows at once: the one that takes a lease settles its row. While the blob store or the
+    database cannot be reached nothing is settled, and the error of that port is raised.
     """
 
     def __init__(
         self,
         images: ImageRepository,
-        recovery: MaintenanceRepository,
+        maintenance: MaintenanceRepository,
         blobs: BlobStore,
         stored: BlobMaintenance,
         clock: Clock,
@@ -49,9 +49,9 @@ class Reconciler:
         owner: str,
         lease_s: float,
     ) -> None:
-        """`owner` names this process in leases; what changed within `lease_s` seconds may still be under way."""
+        """`owner` names this process in leases; files that changed within `lease_s` seconds may still be written."""
         self._images = images
-        self._recovery = recovery
+        self._maintenance = maintenance
         self._blobs = blobs
         self._stored = stored
         self._clock = clock
@@ -59,46 +59,46 @@ class Reconciler:
         self._lease = timedelta(seconds=lease_s)
 
     async def interrupted(self, *, apply: bool) -> AsyncIterator[Finding]:
-        """Settle rows whose lease ran out, and adopt what was kept aside: cheap enough for every minute."""
+        """Settle rows whose lease has ended and adopt rescued bytes; cheap enough for every minute."""
         seen: set[str] = set()
-        aside = await self._stored.rescued()
+        rescued = await self._stored.rescued()
         while True:
             rows = [
                 row
-                for row in await self._recovery.expired(self._clock.now(), BATCH + len(seen))
+                for row in await self._maintenance.expired(self._clock.now(), BATCH + len(seen))
                 if row.guid not in seen
             ]
             for row in rows:
                 seen.add(row.guid)
-                if (finding := await self._settle(row, row.guid in aside, apply)) is not None:
+                if (finding := await self._settle(row, row.guid in rescued, apply)) is not None:
                     yield finding
             if not rows:
                 break
-        for guid in sorted(aside - seen):
-            status = (await self._recovery.statuses([guid])).get(guid)
-            # A row that is being worked on is settled by its owner, or above once its lease has run out. One that
-            # is ready has lost its bytes, or was adopted by a process that ended before it had cleared up.
+        for guid in sorted(rescued - seen):
+            status = (await self._maintenance.statuses([guid])).get(guid)
+            # A row that is `generating` is settled by its owner, or above once its lease has ended. One that is ready
+            # has lost its bytes, or was adopted by a process that ended before it had moved the rescued ones.
             if status in {Status.FAILED, Status.UNKNOWN, Status.READY} and (
-                finding := await self._adopt_aside(guid, apply)
+                finding := await self._adopt_rescued(guid, apply)
             ):
                 yield finding
 
     async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
-        """Compare all that is stored with all rows, both ways; reads every folder and every row.
+        """Compare all stored files with all rows, both ways; reads every folder and every row.
 
-        Where most of what is stored has no row, nothing is moved: that is no debris but another database.
+        If most stored images have no row, nothing is moved: this is probably another database.
         """
         long_ago = self._clock.now() - self._lease
         orphans: list[str] = []
         known = 0
         async for batch in batches(self._stored.walk()):
-            statuses = await self._recovery.statuses([blob.guid for blob in batch])
+            statuses = await self._maintenance.statuses([blob.guid for blob in batch])
             known += len(statuses)
-            # Bytes come after their row is committed, so what has none lost it.
+            # Bytes are stored after their row is committed: without a row, the row was deleted.
             orphans += [blob.guid for blob in batch if blob.guid not in statuses and blob.modified_at < long_ago]
             async for finding in self._compare(batch, statuses, long_ago, apply):
                 yield finding
-        async for finding in self._remove(orphans, known, apply):
+        async for finding in self._quarantine_orphans(orphans, known, apply):
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
             yield Finding("", f"{count} half-written files", Action.QUARANTINE)
@@ -108,28 +108,28 @@ class Reconciler:
             yield finding
 
     async def _drop_derivatives(self, apply: bool) -> AsyncIterator[Finding]:
-        """Drop what is derived from images that are gone: its process ended before it had deleted that too."""
+        """Drop derivatives of deleted images, left by a process that ended while it deleted one."""
         async for batch in batches(self._stored.walk_derivatives()):
-            statuses = await self._recovery.statuses(batch)
+            statuses = await self._maintenance.statuses(batch)
             for guid in batch:
                 if guid not in statuses:
                     if apply:
                         await self._stored.drop_derivatives(guid)
                     yield Finding(guid, "thumbnails without a row", Action.DROP)
 
-    async def _settle(self, row: Image, aside: bool, apply: bool) -> Finding | None:
+    async def _settle(self, row: Image, rescued: bool, apply: bool) -> Finding | None:
         now = self._clock.now()
-        if apply and not await self._recovery.take_over(row.guid, self._owner, now, now + self._lease):
+        if apply and not await self._maintenance.take_over(row.guid, self._owner, now, now + self._lease):
             return None
         result = await self._whole(row.guid)
-        if result is None and aside:
+        if result is None and rescued:
             if not apply:
-                return Finding(row.guid, "interrupted, its bytes are kept aside", Action.ADOPT)
+                return Finding(row.guid, "interrupted, its bytes were rescued", Action.ADOPT)
             await self._stored.adopt_rescued(row.guid)
             result = await self._whole(row.guid)
         if result is not None:
             if apply:
-                await self._ready(row.guid, result)
+                await self._mark_ready(row.guid, result)
             return Finding(row.guid, "interrupted, its bytes are whole", Action.ADOPT)
         if apply:
             try:
@@ -138,14 +138,14 @@ class Reconciler:
                 return None
         return Finding(row.guid, "interrupted, without bytes", Action.SETTLE)
 
-    async def _adopt_aside(self, guid: str, apply: bool) -> Finding | None:
+    async def _adopt_rescued(self, guid: str, apply: bool) -> Finding | None:
         if apply:
             if not await self._stored.adopt_rescued(guid):
                 return None
             result = await self._whole(guid)
-            if result is None or not await self._ready(guid, result):
+            if result is None or not await self._mark_ready(guid, result):
                 return None
-        return Finding(guid, "its bytes are kept aside", Action.ADOPT)
+        return Finding(guid, "its bytes were rescued", Action.ADOPT)
 
     async def _compare(
         self, batch: list[StoredBlob], statuses: dict[str, Status], long_ago: datetime, apply: bool
@@ -155,30 +155,30 @@ class Reconciler:
             if status not in {Status.FAILED, Status.UNKNOWN}:
                 continue
             if blob.size is None:
-                # Its process ended when it had put the sidecar in its place and not yet the bytes.
+                # Its process ended between the renaming of the sidecar and that of the bytes.
                 late = blob.guid in await self._stored.sizes([blob.guid])
                 if blob.modified_at < long_ago and not late and (not apply or await self._quarantine(blob.guid)):
                     yield Finding(blob.guid, f"recorded as {status}, a sidecar without bytes", Action.QUARANTINE)
             else:
                 result = await self._whole(blob.guid)
-                if result is not None and (not apply or await self._ready(blob.guid, result)):
+                if result is not None and (not apply or await self._mark_ready(blob.guid, result)):
                     yield Finding(blob.guid, f"recorded as {status}, its bytes are whole", Action.ADOPT)
 
-    async def _remove(self, orphans: list[str], known: int, apply: bool) -> AsyncIterator[Finding]:
+    async def _quarantine_orphans(self, orphans: list[str], known: int, apply: bool) -> AsyncIterator[Finding]:
         if len(orphans) > max(known, _FEW):
-            what = (
+            description = (
                 f"{len(orphans)} stored images have no row and {known} have one: this looks like another database; "
                 "`pixyproxy rebuild` makes rows for them"
             )
-            logger.error("nothing is moved to quarantine: %s", what)
-            yield Finding("", what, Action.REPORT)
+            logger.error("moved nothing to quarantine: %s", description)
+            yield Finding("", description, Action.REPORT)
             return
         for guid in orphans:
             if not apply or await self._quarantine(guid):
                 yield Finding(guid, "stored without a row", Action.QUARANTINE)
 
     async def _quarantine(self, guid: str) -> bool:
-        """Move what is stored out of the way; False if somebody else has done so."""
+        """Move stored files to quarantine; return False if another process has done so."""
         try:
             await self._stored.quarantine(guid)
         except BlobMissingError:
@@ -187,14 +187,14 @@ class Reconciler:
 
     async def _missing(self) -> AsyncIterator[Finding]:
         last = 0
-        while rows := await self._recovery.walk(last, BATCH):
+        while rows := await self._maintenance.walk(last, BATCH):
             last = rows[-1].id
             ready = {row.guid: row.result and row.result.size_bytes for row in rows if row.status is Status.READY}
             sizes = await self._stored.sizes(list(ready)) if ready else {}
             for guid, size in ready.items():
                 if guid not in sizes:
-                    # A row that was read before its deletion is no loss.
-                    if (await self._recovery.statuses([guid])).get(guid) is Status.READY:
+                    # An image that was deleted since its row was read is not lost.
+                    if (await self._maintenance.statuses([guid])).get(guid) is Status.READY:
                         logger.error("image %s is ready and its bytes are missing", guid)
                         yield Finding(guid, "its bytes are missing", Action.REPORT)
                 elif sizes[guid] != size:
@@ -202,20 +202,20 @@ class Reconciler:
                     yield Finding(guid, "its bytes do not have the length that is recorded", Action.REPORT)
 
     async def _whole(self, guid: str) -> ImageResult | None:
-        """What the sidecar says of the stored bytes, if they are what it says."""
+        """Return the result in the sidecar if the stored bytes agree with it, else None."""
         try:
             result = result_of(await self._blobs.read_sidecar(guid))
             await self._stored.verify(guid, size=result.size_bytes, sha256=result.sha256)
         except BlobMissingError:
             return None
         except (BlobCorruptError, DataValidationError) as error:
-            logger.error("what is stored for image %s is damaged: %s", guid, error.message)
+            logger.error("the stored files of image %s are damaged: %s", guid, error.message)
             return None
         return result
 
-    async def _ready(self, guid: str, result: ImageResult) -> bool:
+    async def _mark_ready(self, guid: str, result: ImageResult) -> bool:
         try:
-            # The process that stored the bytes may have ended just before it had flushed them.
+            # The process that stored the bytes may have ended before it had flushed them.
             await self._stored.make_durable(guid)
             await self._images.mark_ready(guid, result, self._clock.now())
         except (BlobMissingError, ImageNotFoundError):

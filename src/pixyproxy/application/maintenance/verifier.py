@@ -1,4 +1,4 @@
-"""The use case that reads every stored byte and compares it with what was recorded."""
+"""The use case that reads all stored bytes and compares them with their recorded checksums."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ _AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """An image whose bytes were read, and what is wrong with them (None: nothing)."""
+class VerifiedImage:
+    """An image whose bytes were read, and the problem with them, if any."""
 
     guid: str
     size_bytes: int
@@ -25,36 +25,40 @@ class Verified:
 class Verifier:
     """Verifies all ready images; changes nothing."""
 
-    def __init__(self, recovery: MaintenanceRepository, stored: BlobMaintenance) -> None:
-        self._recovery = recovery
+    def __init__(self, maintenance: MaintenanceRepository, stored: BlobMaintenance) -> None:
+        self._maintenance = maintenance
         self._stored = stored
 
     async def totals(self) -> Totals:
-        """How much there is to verify."""
-        return await self._recovery.totals()
+        """Return the number of images to verify and their bytes."""
+        return await self._maintenance.totals()
 
-    async def verify_all(self) -> AsyncIterator[Verified]:
-        """Each ready image in turn; raises DBConnectionError or BlobStoreError if one cannot be asked."""
+    async def verify_all(self) -> AsyncIterator[VerifiedImage]:
+        """Verify each ready image in turn.
+
+        Raises:
+            DBConnectionError, BlobStoreError: if the database or the store cannot be reached.
+        """
         last, places = 0, asyncio.Semaphore(_AT_ONCE)
 
-        async def verify(image: Image) -> Verified:
+        async def verify(image: Image) -> VerifiedImage:
             async with places:
                 return await self._verify(image)
 
-        while images := await self._recovery.walk(last, _BATCH):
+        while images := await self._maintenance.walk(last, _BATCH):
             last = images[-1].id
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(verify(image)) for image in images if image.status is Status.READY]
             for task in tasks:
                 yield task.result()
 
-    async def _verify(self, image: Image) -> Verified:
+    async def _verify(self, image: Image) -> VerifiedImage:
         size, sha256 = (0, "") if image.result is None else (image.result.size_bytes, image.result.sha256)
         problem = None
         try:
             await self._stored.verify(image.guid, size=size, sha256=sha256)
         except (BlobMissingError, BlobCorruptError) as error:
-            statuses = await self._recovery.statuses([image.guid])
-            # Deleted since its row was read is no damage.
+            statuses = await self._maintenance.statuses([image.guid])
+            # An image that was deleted since its row was read is not damaged.
             problem = error.message if statuses.get(image.guid) is Status.READY else None
-        return Verified(image.guid, size, problem)
+        return VerifiedImage(image.guid, size, problem)

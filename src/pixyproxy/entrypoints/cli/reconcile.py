@@ -34,6 +34,6 @@ async def _reconcile(container: Container, apply: bool) -> Counter[Action]:
             task = progress.add_task(f"looking through {name}", total=None)
             async for finding in find(apply=apply):
                 counts[finding.action] += 1
-                typer.echo(f"{finding.guid or 'the store':<36}  {finding.action:<18}  {finding.what}")
+                typer.echo(f"{finding.guid or 'the store':<36}  {finding.action:<18}  {finding.description}")
             progress.remove_task(task)
     return counts
