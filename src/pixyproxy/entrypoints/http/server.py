@@ -13,7 +13,6 @@ import uvicorn
 
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.containers import Container, opened
-from pixyproxy.entrypoints.http import memory
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.settings import Settings, SettingsError
 
@@ -63,7 +62,6 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
 
     Raises SettingsError, before anything is served, if a part cannot be opened or the address not be bound.
     """
-    memory.keep_freed_memory()
     asyncio.run(_try_out(container))
     listener = bind(settings.host, settings.port)
     config = uvicorn.Config(
@@ -82,7 +80,6 @@ def serve(settings: Settings, container: Container, announce: Callable[[str], No
     # once it has stopped in good order it raises the signal again, which is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    memory.settle()
     host, port = listener.getsockname()[:2]
     announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     server.run(sockets=[listener])

@@ -1,19 +1,18 @@
-"""The page that shows the API, from files of this host only, so that it works without the internet."""
+"""The page that shows the API (Swagger UI), made of files of this host only, so that it works offline."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.image_detail import Links, json_response
+from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.entrypoints.http.representation.links import Links
 
 
-def add_docs(app: FastAPI, links: Links) -> APIRouter:
-    """Serve `/docs`, and lead whoever opens the bare address there."""
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path), name="docs-assets")
+def build_docs_router(links: Links) -> APIRouter:
+    """Build the routes of `/docs`, of its files and of the OpenAPI document; `/` redirects to it."""
     router = direct_router("docs", in_schema=False)
 
     @router.get("/")
@@ -24,7 +23,7 @@ def add_docs(app: FastAPI, links: Links) -> APIRouter:
     async def get_docs(request: Request) -> Response:
         return get_swagger_ui_html(
             openapi_url=links.path("/openapi.json"),
-            title=app.title,
+            title=request.app.title,
             swagger_js_url=links.path("/docs/assets/swagger-ui-bundle.js"),
             swagger_css_url=links.path("/docs/assets/swagger-ui.css"),
             swagger_favicon_url=links.path("/docs/assets/favicon-32x32.png"),
@@ -32,6 +31,8 @@ def add_docs(app: FastAPI, links: Links) -> APIRouter:
 
     @router.get("/openapi.json")
     async def get_openapi(request: Request) -> Response:
-        return json_response(app.openapi())
+        return json_response(request.app.openapi())
 
+    # The package is used for its copy of Swagger UI's files only.
+    router.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return router

@@ -1,4 +1,4 @@
-"""Reading a query string strictly: known names, valid UTF-8, one value each unless repeatable."""
+"""Strict parsing of query strings: valid UTF-8, one value for each name unless it is repeatable."""
 
 import re
 from collections.abc import Collection
@@ -14,10 +14,12 @@ _NUMBER = re.compile(r"-?[0-9]{1,9}")
 def read_query(
     request: Request, *, repeatable: Collection[str] = (), numbers: Collection[str] = ()
 ) -> dict[str, object]:
-    """The parameters by name: a list where repeatable, an int where it is to be a number and is one.
+    """Return the parameters by name: a list if repeatable, an int if it is one of `numbers` and well-formed.
 
-    Raises DataValidationError for bytes that are not UTF-8 and for a parameter given twice; unknown names
-    are left to the use case, which refuses them.
+    Unknown names are returned too: the use case refuses them.
+
+    Raises:
+        DataValidationError: the query string is not UTF-8, or a parameter is repeated.
     """
     try:
         pairs = parse_qsl(

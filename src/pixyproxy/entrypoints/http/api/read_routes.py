@@ -1,44 +1,32 @@
-"""The public read routes: details, lists and content of images."""
+"""The routes that read images: the list, details and content."""
 
-from typing import Annotated
+from fastapi import APIRouter, Request, Response
 
-from fastapi import APIRouter, Path, Request, Response
-
+from pixyproxy.application.commands import SearchImages
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.query_string import read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.content_response import content_response
-from pixyproxy.entrypoints.http.representation.image_detail import Links, json_response, present_image, present_images
-from pixyproxy.entrypoints.http.representation.openapi import SECURITY, problems, search_parameters
+from pixyproxy.entrypoints.http.representation.image_detail import present_image, present_images
+from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.entrypoints.http.representation.links import Links
+from pixyproxy.entrypoints.http.representation.openapi import (
+    PICTURE_HEADERS,
+    SECURITY,
+    SIGNATURE,
+    Guid,
+    problems,
+    query_parameters,
+)
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
-
-Guid = Annotated[str, Path(description="The GUID of an image.", json_schema_extra={"format": "uuid"})]
-"""A GUID in a path: anything else names no image, and is answered 404."""
-
-_HEADERS = {
-    "ETag": {"description": "The sha256 of the bytes.", "schema": {"type": "string"}},
-    "Last-Modified": {"schema": {"type": "string"}},
-    "Content-Disposition": {"description": "`inline`, with the file name.", "schema": {"type": "string"}},
-}
-
-SIGNATURE = [
-    {
-        "name": name,
-        "in": "query",
-        "required": False,
-        "description": "Opens a private image for a while; part of addresses that were handed out.",
-        "schema": {"type": "string"},
-    }
-    for name in ("expires", "signature")
-]
 
 
 def build_read_router(
     images: ImageService, policy: AccessPolicy, links: Links, signed_urls: SignedUrls, accel_prefix: str | None
 ) -> APIRouter:
-    """Routes for whoever may read; for `accel_prefix` see `content_response`."""
+    """Build the routes for callers who may read; see `content_response` for `accel_prefix`."""
     router = direct_router("images")
 
     @router.get(
@@ -50,15 +38,15 @@ def build_read_router(
                 "description": "A page of images, newest first.",
                 "headers": {
                     "Link": {
-                        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288). The search goes '
-                        "on there even where this page is short or empty: only so many images are looked at for each.",
+                        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288). A page may be '
+                        "short or empty and have a next page, because a request looks at a bounded number of images.",
                         "schema": {"type": "string"},
                     }
                 },
             },
             **problems(422),
         },
-        openapi_extra={"security": SECURITY, **search_parameters()},
+        openapi_extra={"security": SECURITY, "parameters": query_parameters(SearchImages)},
     )
     async def list_images(request: Request) -> Response:
         viewer = policy.require_reader(request)
@@ -72,8 +60,8 @@ def build_read_router(
     @router.get(
         "/image/{guid}",
         response_model=ImageDetail,
-        summary="Details of an image",
-        response_description="All that is known of it, whatever its status.",
+        summary="Get the details of an image",
+        response_description="The image, whatever its status.",
         responses=problems(404),
         openapi_extra={"security": SECURITY},
     )
@@ -84,11 +72,11 @@ def build_read_router(
     @router.get(
         "/image/{guid}/content",
         response_class=Response,
-        summary="The bytes of an image, exactly as generated",
+        summary="Get the bytes of an image, exactly as generated",
         responses={
-            200: {"description": "The whole image.", "content": {"image/*": {}}, "headers": _HEADERS},
-            206: {"description": "The range asked for.", "content": {"image/*": {}}, "headers": _HEADERS},
-            304: {"description": "The image is the one the client has."},
+            200: {"description": "The whole image.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
+            206: {"description": "The requested range.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
+            304: {"description": "The client has this image already."},
             **problems(404, 409, 412, 416),
         },
         openapi_extra={"security": SECURITY, "parameters": SIGNATURE},

@@ -1,87 +1,91 @@
-"""Reading a JSON body: of the right type, bounded, and well-formed."""
+"""Bounded request bodies, and their JSON."""
 
 import json
 from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-
-from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
 
 MAX_BODY_BYTES = 1024 * 1024
 
 
-async def read_json(request: Request) -> Any:
-    """The body as JSON values (RFC 8259).
+class BoundedRequest(Request):
+    """A request whose body is refused as soon as it is, or is declared to be, larger than a limit.
 
-    Raises HTTPProblem: 415 unless the Content-Type is JSON, 413 over 1 MiB, 400 if it is not UTF-8 JSON.
+    Starlette's own limit (`max_body_size`) answers in plain text, also in place of a 401 or 415, so it is not used.
     """
-    ensure_json(request)
-    return parse_json(await read_bounded(request))
+
+    def __init__(self, request: Request, max_bytes: int) -> None:
+        super().__init__(request.scope, request.receive)
+        self._max_bytes = max_bytes
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body piece by piece; raise HTTPException 413 if it is too large."""
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._max_bytes):
+            self._refuse()
+        size = 0
+        async for piece in super().stream():
+            size += len(piece)
+            if size > self._max_bytes:
+                self._refuse()
+            yield piece
+
+    def _refuse(self) -> NoReturn:
+        # The server discards the rest of the body. Closing the connection would reset it under a client that is
+        # still sending, which then never sees this response.
+        raise HTTPException(413, f"The body is larger than {self._max_bytes // (1024 * 1024)} MiB.")
+
+
+async def read_json(request: Request) -> Any:
+    """Return the body as JSON values (RFC 8259).
+
+    Raises:
+        HTTPException: 415 unless the Content-Type is JSON, 413 over 1 MiB, 400 if it is not JSON in UTF-8.
+    """
+    require_json(request)
+    return parse_json(await BoundedRequest(request, MAX_BODY_BYTES).body())
 
 
 def media_type_of(request: Request) -> str:
-    """The media type of the body, lower-case and without parameters; empty if none is declared."""
+    """Return the media type of the body in lower case without parameters, empty if none is declared."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def ensure_json(request: Request) -> None:
-    """Raise HTTPProblem 415 unless the Content-Type is JSON."""
+def require_json(request: Request) -> None:
+    """Raise HTTPException 415 unless the Content-Type is JSON."""
     media_type = media_type_of(request)
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
-        raise HTTPProblem(415, "Send the body as JSON, with Content-Type: application/json.")
-
-
-async def read_bounded(request: Request) -> bytes:
-    """The body; raises HTTPProblem 413 over 1 MiB."""
-    return b"".join([piece async for piece in bounded(request, MAX_BODY_BYTES)])
-
-
-async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body piece by piece; raises HTTPProblem 413 as soon as it is, or is declared, larger than the limit."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        _too_large(limit)
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            _too_large(limit)
-        yield piece
+        raise HTTPException(415, "Send the body as JSON, with Content-Type: application/json.")
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON values (RFC 8259) of a body; raises HTTPProblem 400 if it is not UTF-8 JSON."""
+    """Parse a body as JSON (RFC 8259); raise HTTPException 400 if it is not JSON in UTF-8."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object)
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_members)
     except UnicodeDecodeError:
-        raise HTTPProblem(400, "The body is not UTF-8 text.") from None
+        raise HTTPException(400, "The body is not UTF-8 text.") from None
     except RecursionError:
-        raise HTTPProblem(400, "The body is nested too deeply.") from None
+        raise HTTPException(400, "The body is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        raise HTTPProblem(
+        raise HTTPException(
             400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
     except ValueError:
-        # Python's own limit for the digits of a whole number.
-        raise HTTPProblem(400, "The body holds a number with too many digits.") from None
+        # Python limits the digits of an integer.
+        raise HTTPException(400, "The body holds a number with too many digits.") from None
 
 
-def _too_large(limit: int) -> NoReturn:
-    # The server throws the rest of the body away. Closing instead would reset the connection under a client
-    # that is still sending, which then never sees this answer.
-    raise HTTPProblem(413, f"The body is larger than {limit // (1024 * 1024)} MiB.")
+def _refuse_constant(name: str) -> NoReturn:
+    raise HTTPException(400, f"The body is not JSON: {name} is not a JSON value.")
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise HTTPProblem(400, f"The body is not JSON: {name} is not a JSON value.")
-
-
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of an object; a name given twice could mean either value (RFC 7493, section 2.3, forbids it)."""
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object; a repeated name is ambiguous, and RFC 7493 (section 2.3) forbids it."""
     values = dict(members)
     if len(values) < len(members):
-        raise HTTPProblem(400, "The body holds an object with the same name twice.")
+        raise HTTPException(400, "The body holds an object with the same name twice.")
     return values

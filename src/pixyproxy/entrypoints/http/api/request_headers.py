@@ -1,4 +1,4 @@
-"""The headers with which a client says how it wants to be served."""
+"""Request headers in which a client states preferences."""
 
 import re
 
@@ -6,11 +6,11 @@ from starlette.requests import Request
 
 from pixyproxy.domain.errors import DataValidationError, FieldError
 
-_ZERO = re.compile(r"q=0(\.0{0,3})?")
+_QUALITY_ZERO = re.compile(r"q=0(\.0{0,3})?")
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The Idempotency-Key, None without one; raises DataValidationError if there are several."""
+    """Return the Idempotency-Key, None without one; raise DataValidationError if there are several."""
     keys = request.headers.getlist("idempotency-key")
     if len(keys) > 1:
         message = "must be given once only"
@@ -19,23 +19,24 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def accepts(request: Request, media_type: str) -> bool:
-    """Whether the client takes this media type (RFC 9110, section 12.5.1): the most precise range that covers it says.
+    """Return true if the client accepts this media type (RFC 9110, section 12.5.1).
 
-    A client that names none takes any; a range with parameters of its own covers no plain type.
+    The most specific media range that covers it decides. A client that names none accepts any; a range with
+    parameters of its own covers no plain type.
     """
-    found: dict[str, bool] = {}
-    takes_any = True
+    accepted: dict[str, bool] = {}
+    accepts_any = True
     for item in ",".join(request.headers.getlist("accept")).split(","):
         name, *parameters = (part.strip().lower() for part in item.split(";"))
-        takes_any = takes_any and not name
+        accepts_any = accepts_any and not name
         if not any(parameter and not parameter.startswith("q=") for parameter in parameters):
-            found[name] = not any(_ZERO.fullmatch(parameter) for parameter in parameters)
+            accepted[name] = not any(_QUALITY_ZERO.fullmatch(parameter) for parameter in parameters)
     kind = media_type.partition("/")[0]
-    covering = [found[name] for name in (media_type, f"{kind}/*", "*/*") if name in found]
-    return covering[0] if covering else takes_any
+    covering = [accepted[name] for name in (media_type, f"{kind}/*", "*/*") if name in accepted]
+    return covering[0] if covering else accepts_any
 
 
 def prefers_async(request: Request) -> bool:
-    """Whether the client prefers `respond-async` (RFC 7240, section 4.1); other preferences are ignored."""
+    """Return true if the client prefers `respond-async` (RFC 7240, section 4.1); other preferences are ignored."""
     preferences = ",".join(request.headers.getlist("prefer")).split(",")
     return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)

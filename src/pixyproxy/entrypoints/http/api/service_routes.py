@@ -1,23 +1,23 @@
-"""The routes about the caller and the service itself."""
+"""The routes about the caller and about the service itself."""
 
 from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.image_detail import json_response
+from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.openapi import LOGIN, SECURITY, problems
 from pixyproxy.entrypoints.http.representation.schemas import Alive, Me, Ready
 
 
 def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRouter:
-    """Who am I, are you alive, are you ready."""
+    """Build the routes of the current user and of the health checks."""
     router = direct_router("service")
 
     @router.get(
         "/user/me",
         response_model=Me,
-        summary="Who is logged in",
+        summary="Get the user who is logged in",
         response_description="The user whose credentials were sent.",
         responses=problems(),
         openapi_extra={"security": LOGIN},
@@ -29,8 +29,8 @@ def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRoute
     @router.get(
         "/healthz",
         response_model=Alive,
-        summary="Whether the process is alive",
-        response_description="It is.",
+        summary="Check that the process is alive",
+        response_description="The process is alive.",
         responses=problems(),
         openapi_extra={"security": SECURITY},
     )
@@ -40,11 +40,11 @@ def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRoute
     @router.get(
         "/readyz",
         response_model=Ready,
-        summary="Whether everything that is needed to serve is there",
-        response_description="It is.",
+        summary="Check that every part needed to serve is available",
+        response_description="Every part is available.",
         responses={
             **problems(),
-            503: {**problems()[503], "description": "A part is not ready: the one that is not `ok`.", "model": Ready},
+            503: {**problems()[503], "description": "A part is not available: one that is not `ok`.", "model": Ready},
         },
         openapi_extra={"security": SECURITY},
     )

@@ -1,4 +1,4 @@
-"""Who is calling: HTTP Basic (RFC 7617) or an API key (RFC 6750) on every route, a public one too."""
+"""Middleware that finds out who is calling: HTTP Basic (RFC 7617) or an API key (RFC 6750)."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from pixyproxy.domain.user import User
 
 
 class AuthenticationMiddleware:
-    """Checks credentials where there are any and leaves the user, or None, in the state of the request."""
+    """Puts the user, or None without credentials, into `state["user"]`; wrong credentials are refused on every path."""
 
     def __init__(self, app: ASGIApp, users: UserService, keys: KeyService) -> None:
         self._app = app
@@ -21,18 +21,18 @@ class AuthenticationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            given = [value for name, value in scope["headers"] if name == b"authorization"]
-            scope.setdefault("state", {})["user"] = await self._user(given) if given else None
+            values = [value for name, value in scope["headers"] if name == b"authorization"]
+            scope.setdefault("state", {})["user"] = await self._authenticate(values) if values else None
         await self._app(scope, receive, send)
 
-    async def _user(self, values: list[bytes]) -> User:
-        """The user whom the Authorization headers name; raises AuthenticationError unless it is one, and right."""
+    async def _authenticate(self, values: list[bytes]) -> User:
+        """Return the user of the Authorization headers; raise AuthenticationError if they are wrong or several."""
         scheme, _, credentials = values[0].strip().partition(b" ")
         if len(values) == 1 and scheme.lower() == b"basic":
-            if pair := _basic(credentials.strip()):
+            if pair := _parse_basic(credentials.strip()):
                 return await self._users.authenticate(*pair)
         elif len(values) == 1 and scheme.lower() == b"bearer":
-            # Whatever bytes there are become some text, and no key holds any of the odd ones.
+            # Any bytes decode as Latin-1, and no key has a character beyond ASCII.
             return await self._keys.authenticate(credentials.strip().decode("latin-1"))
         raise AuthenticationError(
             "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
@@ -40,8 +40,8 @@ class AuthenticationMiddleware:
         )
 
 
-def _basic(credentials: bytes) -> tuple[str, str] | None:
-    """Username and password; None if that is not what the credentials are."""
+def _parse_basic(credentials: bytes) -> tuple[str, str] | None:
+    """Return username and password, or None if the credentials are malformed."""
     try:
         text = base64.b64decode(credentials, validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):

@@ -1,15 +1,18 @@
-"""Paths and methods as the routes know them: with or without a trailing slash, HEAD wherever GET is."""
+"""Middleware that gives paths and methods the one form that the routes know."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def canonical_path(path: str) -> str:
-    """The path without its trailing slash."""
+    """Return the path without its trailing slash."""
     return path[:-1] if len(path) > 1 and path.endswith("/") else path
 
 
 class CanonicalPathMiddleware:
-    """Serves both slash forms without a redirect, and HEAD as GET; the server leaves out the body of HEAD."""
+    """Serves both slash forms of a path without a redirect, and HEAD as GET.
+
+    The server leaves out the body of a response to HEAD. `state["head"]` lets a route skip reading what nobody gets.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -20,7 +23,6 @@ class CanonicalPathMiddleware:
             if path != scope["path"] or scope["method"] == "HEAD":
                 scope = dict(scope, path=path, raw_path=path.encode())
                 if scope["method"] == "HEAD":
-                    # The route of the content looks at this and does not read what nobody will get.
                     scope["state"] = dict(scope.get("state", {}), head=True)
                     scope["method"] = "GET"
         await self._app(scope, receive, send)

@@ -1,28 +1,31 @@
-"""The request log: two lines for every request, whatever becomes of it, and its id."""
+"""Middleware that logs two lines for every request, and gives it an id."""
 
 import logging
 import re
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import CodeType
 
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
-from pixyproxy.entrypoints.http.route_table import RouteTable
 from pixyproxy.entrypoints.logs import request_id
 
 logger = logging.getLogger(__name__)
 
-
-_WITHOUT_MARKS = str.maketrans("", "", "-:.")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", "-:.")
+_CLIENT_DISCONNECTED = 499
+"""The logged status of a request whose client hung up before the status line, as nginx has it."""
 
 
 class RequestIds:
-    """Ids of the form host-datetime-threadid, unique on the host.
+    """Generates ids of the form host-datetime-threadid, unique on the host.
 
-    Two requests in the same microsecond of one thread get different ids: the second is dated one later.
+    Two requests in the same microsecond get different ids: the second is dated one microsecond later.
     """
 
     def __init__(self) -> None:
@@ -31,20 +34,29 @@ class RequestIds:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def next(self) -> str:
-        """A fresh id; the time in it is UTC."""
+        """Return a new id; the time in it is UTC."""
         self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
-        time_ = self._last.isoformat(timespec="microseconds").removesuffix("+00:00").translate(_WITHOUT_MARKS)
-        return f"{self._host}-{time_}-{threading.get_native_id()}"
+        digits = self._last.isoformat(timespec="microseconds").removesuffix("+00:00").translate(_WITHOUT_PUNCTUATION)
+        return f"{self._host}-{digits}-{threading.get_native_id()}"
+
+
+def endpoint_location(routes: Sequence[BaseRoute], method: str, path: str) -> str:
+    """Return `name:line` of the function that handles a request, `-:0` if there is none."""
+    for route in routes:
+        if isinstance(route, Route) and method in (route.methods or ()) and route.path_regex.match(path):
+            code: CodeType | None = getattr(route.endpoint, "__code__", None)
+            return "-:0" if code is None else f"{code.co_name}:{code.co_firstlineno}"
+    return "-:0"
 
 
 class RequestLogMiddleware:
-    """Writes REQUEST START and REQUEST END around everything, and puts X-Request-ID on the answer.
+    """Logs REQUEST START and REQUEST END for every request, and adds X-Request-ID to the response.
 
-    Plain ASGI and outermost, so that unknown paths, errors, streams and clients that hang up are logged
-    too. END comes after the last byte was handed to the server, with the bytes of the body that were.
+    It is outermost, so that unknown paths, errors, streams and clients that hang up are logged too. END comes after
+    the last byte was passed to the server, with the number of bytes of the body.
     """
 
-    def __init__(self, app: ASGIApp, routes: RouteTable) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
         self._routes = routes
         self._ids = RequestIds()
@@ -57,14 +69,14 @@ class RequestLogMiddleware:
         scope.setdefault("state", {})["request_id"] = id_
         token = request_id.set(id_)
         # The path only: a query string holds prompts that people search for.
-        what = f"{scope['method']} {scope['path']}"
-        extra = {"where": self._routes.where(scope["method"], canonical_path(scope["path"]))}
-        # A client that hangs up before the status line is logged as 499, as nginx does.
-        status, sent = 499, 0
-        began = time.perf_counter()
+        subject = f"{scope['method']} {scope['path']}"
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        extra = {"where": endpoint_location(self._routes, method, canonical_path(scope["path"]))}
+        status, sent = _CLIENT_DISCONNECTED, 0
+        start = time.perf_counter()
         header = (b"x-request-id", id_.encode())
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_count(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -73,12 +85,12 @@ class RequestLogMiddleware:
                 sent += len(message.get("body", b""))
             await send(message)
 
-        logger.info("REQUEST START %s", what, extra=extra)
+        logger.info("REQUEST START %s", subject, extra=extra)
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_count)
         finally:
-            duration_ms = (time.perf_counter() - began) * 1000
+            duration_ms = (time.perf_counter() - start) * 1000
             if scope["method"] == "HEAD":
                 sent = 0
-            logger.info("REQUEST END %s %d %dB %.1fms", what, status, sent, duration_ms, extra=extra)
+            logger.info("REQUEST END %s %d %dB %.1fms", subject, status, sent, duration_ms, extra=extra)
             request_id.reset(token)

@@ -1,4 +1,4 @@
-"""An answer with pictures in base64, which are encoded piece by piece while it is sent."""
+"""A response with pictures in base64, encoded piece by piece while it is sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ import pybase64
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-PIECE = 3 * 64 * 1024
-"""Bytes that are encoded at once: a multiple of 3, so that what they come to can be joined."""
-_SHORT = 128 * 1024
-"""Up to this length an answer is sent at once."""
+PIECE_BYTES = 3 * 64 * 1024
+"""Bytes that are encoded at once: a multiple of 3, so that the encoded pieces can be joined."""
+_SHORT_BYTES = 128 * 1024
+"""The largest response that is sent in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,17 @@ class Base64:
         return (len(self.data) + 2) // 3 * 4
 
     def pieces(self) -> Iterator[bytes]:
-        """What they come to, piece by piece."""
+        """Yield the encoded bytes piece by piece."""
         view = memoryview(self.data)
-        for start in range(0, len(view), PIECE):
-            yield pybase64.b64encode(view[start : start + PIECE])
+        for start in range(0, len(view), PIECE_BYTES):
+            yield pybase64.b64encode(view[start : start + PIECE_BYTES])
 
 
 class Base64Response(Response):
-    """Sends some bytes, and others in base64.
+    """A body of plain and of base64-encoded parts.
 
-    A large picture is never there encoded as a whole, which would take more memory than the picture itself for as
-    long as the client takes; and a piece is encoded faster than it could be handed to a thread.
+    A large picture is never in memory encoded as a whole, which would take more than the picture itself for as long as
+    the client takes to receive it.
     """
 
     def __init__(self, parts: Sequence[bytes | Base64], headers: Mapping[str, str]) -> None:
@@ -42,9 +42,9 @@ class Base64Response(Response):
         super().__init__(None, 200, {**headers, "Content-Length": str(self._length)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it, no faster than the client takes it."""
+        """Send the body, no faster than the client takes it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if self._length <= _SHORT:
+        if self._length <= _SHORT_BYTES:
             await send({"type": "http.response.body", "body": b"".join(self._pieces())})
             return
         for piece in self._pieces():

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the routes below `/v1`."""
+"""The routes below `/v1` as the OpenAPI document describes them."""
 
 from typing import Any
 
@@ -11,73 +11,53 @@ from pixyproxy.entrypoints.http.openai_api.schemas import (
     OfferedModels,
     OpenAIError,
 )
-from pixyproxy.entrypoints.http.representation.openapi import SECURITY
+from pixyproxy.entrypoints.http.representation.openapi import (
+    ERROR_DESCRIPTIONS,
+    IDEMPOTENCY_KEY,
+    SECURITY,
+    Responses,
+    error_responses,
+    schema_ref,
+)
 
 _STORED = {"file_id": "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"}
-Documented = dict[int | str, dict[str, Any]]
+_DESCRIPTIONS = {
+    **ERROR_DESCRIPTIONS,
+    400: "The request is invalid, or the generator refuses it.",
+    404: "There is no such model or image, or none that you may see.",
+    409: "The picture is still being generated.",
+    422: "The Idempotency-Key was used for another request.",
+}
 
 SCHEMAS = (GenerateImages, GenerationForm, ImageReference, OpenAIError)
-"""What the routes refer to by name."""
+"""The schemas that the routes refer to by name."""
 SECURED: dict[str, Any] = {"security": SECURITY}
 
-_MEANING = {
-    400: "Something in the request is wrong, or the generator refuses it.",
-    401: "Credentials are needed, or those given are wrong.",
-    404: "There is no such thing, or none that you may see.",
-    409: "What is asked for is still being made.",
-    413: "The body is too large.",
-    415: "The body is neither of the types that are read here.",
-    422: "The Idempotency-Key was used for another request.",
-    429: "The generator asks for fewer requests.",
-    500: "A fault of the service.",
-    502: "The generator failed or answered nonsense.",
-    503: "The database is away, or all places are taken.",
-    504: "The generator did not answer in time.",
-    507: "No space is left.",
-}
-_HEADERS = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "required": False,
-        "description": "As in `POST /image`.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    }
-]
+
+def _errors(*statuses: int) -> Responses:
+    return error_responses({401, 500, 502, 503, 504, *statuses}, "OpenAIError", "application/json", _DESCRIPTIONS)
 
 
-def _errors(*statuses: int) -> Documented:
-    reference = {"schema": {"$ref": "#/components/schemas/OpenAIError"}}
-    return {
-        status: {"description": _MEANING[status], "content": {"application/json": reference}}
-        for status in sorted({401, 500, 502, 503, 504, *statuses})
-    }
-
-
-IMAGES: Documented = {
+IMAGES: Responses = {
     200: {
-        "description": "The pictures are made, stored and recorded; or events, with `stream`.",
+        "description": "The pictures, which are stored and recorded; or events, with `stream`.",
         "model": ImagesResponse,
         "content": {"text/event-stream": {"schema": {}}},
     },
     **_errors(400, 404, 409, 413, 415, 422, 429, 507),
 }
-MODELS: Documented = {200: {"description": "All of them.", "model": OfferedModels}, **_errors(429)}
-MODEL: Documented = {200: {"description": "This one.", "model": OfferedModel}, **_errors(404, 429)}
+MODELS: Responses = {200: {"description": "All models.", "model": OfferedModels}, **_errors(429)}
+MODEL: Responses = {200: {"description": "The model.", "model": OfferedModel}, **_errors(404, 429)}
 
 
 def generations() -> dict[str, Any]:
-    """The request of a generation."""
-    schema = {"allOf": [_reference("GenerateImages"), _reference("GenerationForm")]}
-    return {
-        **SECURED,
-        "parameters": _HEADERS,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-    }
+    """Describe the request of a generation."""
+    schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm")]}
+    return _request({"application/json": {"schema": schema}})
 
 
 def edits() -> dict[str, Any]:
-    """The request of an edit, in either of its forms."""
+    """Describe the request of an edit, in either of its forms."""
     picture = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
@@ -89,30 +69,23 @@ def edits() -> dict[str, Any]:
         },
         "additionalProperties": True,
     }
-    document = {
+    references = {
         "type": "object",
         "required": ["images"],
         "properties": {
             "images": {
                 "type": "array",
-                "items": _reference("ImageReference"),
+                "items": schema_ref("ImageReference"),
                 "minItems": 1,
                 "maxItems": 16,
-                "example": [_STORED],
+                "examples": [[_STORED]],
             },
-            "mask": {"allOf": [_reference("ImageReference")], "example": _STORED},
+            "mask": {**schema_ref("ImageReference"), "examples": [_STORED]},
         },
     }
-    schema = {"allOf": [_reference("GenerateImages"), _reference("GenerationForm"), document]}
-    return {
-        **SECURED,
-        "parameters": _HEADERS,
-        "requestBody": {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": form}, "application/json": {"schema": schema}},
-        },
-    }
+    schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm"), references]}
+    return _request({"multipart/form-data": {"schema": form}, "application/json": {"schema": schema}})
 
 
-def _reference(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _request(content: dict[str, Any]) -> dict[str, Any]:
+    return {**SECURED, "parameters": [IDEMPOTENCY_KEY], "requestBody": {"required": True, "content": content}}

@@ -1,4 +1,4 @@
-"""The body of an edit, multipart or JSON: its fields, and its pictures in files of their own."""
+"""The body of an edit, multipart or JSON: its fields, and its pictures in temporary files."""
 
 import asyncio
 import binascii
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pybase64
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pixyproxy.application.fields import MAX_IMAGES
@@ -20,10 +20,14 @@ from pixyproxy.application.generation.edit_sources import (
     UploadedSource,
 )
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.entrypoints.http.api.request_body import MAX_BODY_BYTES, bounded, ensure_json, media_type_of, parse_json
-from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
+from pixyproxy.entrypoints.http.api.request_body import (
+    MAX_BODY_BYTES,
+    BoundedRequest,
+    media_type_of,
+    parse_json,
+    require_json,
+)
 
-_MULTIPART = "multipart/form-data"
 _MAX_FILES = 32
 _MAX_FIELDS = 200
 _MAX_VALUES = 100_000
@@ -36,64 +40,54 @@ _NUMBERS = frozenset({"n"})
 _FLAGS = {"true": True, "false": False}
 
 
-class EditBodies:
-    """Reads bodies of edits; what is large lies on disk, and one JSON document at a time is in memory."""
+class EditBodyReader:
+    """Reads bodies of edits; large ones lie on disk, and one JSON document at a time is in memory."""
 
     def __init__(self) -> None:
         self._parsing = asyncio.Lock()
 
     async def read(self, request: Request) -> tuple[dict[str, Any], SourceReferences]:
-        """The fields that are no pictures, and the pictures, whose files the caller closes.
+        """Return the fields that are no pictures, and the pictures, whose files the caller closes.
 
-        Raises HTTPProblem 400, 413 or 415, and DataValidationError for pictures that are not given as they should be.
+        Raises:
+            HTTPException: 400, 413 or 415.
+            DataValidationError: a picture is malformed or repeated.
         """
-        if media_type_of(request) == _MULTIPART:
+        if media_type_of(request) == "multipart/form-data":
             return await _read_multipart(request)
-        ensure_json(request)
+        require_json(request)
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
-            async for piece in bounded(request, _MAX_JSON_BYTES):
+            async for piece in BoundedRequest(request, _MAX_JSON_BYTES).stream():
                 await asyncio.to_thread(spool.write, piece)
             async with self._parsing:
                 return await asyncio.to_thread(_read_json, spool)  # type: ignore[arg-type]
 
 
 async def _read_multipart(request: Request) -> tuple[dict[str, Any], SourceReferences]:
-    """RFC 7578; files go to disk as they come."""
-    parser = MultiPartParser(
-        request.headers,
-        bounded(request, _MAX_MULTIPART_BYTES),
-        max_files=_MAX_FILES,
-        max_fields=_MAX_FIELDS,
-        max_part_size=MAX_BODY_BYTES,
+    """Read a form (RFC 7578); files go to disk as they arrive."""
+    form = await BoundedRequest(request, _MAX_MULTIPART_BYTES).form(
+        max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=MAX_BODY_BYTES
     )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise HTTPProblem(400, f"The body is not multipart/form-data: {error.message}") from None
     fields: dict[str, Any] = {}
     images: list[Source] = []
     attachments: dict[str, Source] = {}
     for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            if name in _IMAGE_NAMES:
-                images.append(UploadedSource(value.file))
-            elif name not in attachments:
-                attachments[name] = UploadedSource(value.file)
-            else:
-                await form.close()
-                raise DataValidationError.at((name,), "must be given once only")
-        elif name in _LISTS:
+        if isinstance(value, UploadFile) and name in _IMAGE_NAMES:
+            images.append(UploadedSource(value.file))
+        elif name in _LISTS and isinstance(value, str):
             fields.setdefault("tags", []).append(value)
-        elif name in fields:
+        elif name in fields or name in attachments:
             await form.close()
             raise DataValidationError.at((name,), "must be given once only")
+        elif isinstance(value, UploadFile):
+            attachments[name] = UploadedSource(value.file)
         else:
-            fields[name] = _typed(name, value)
+            fields[name] = _parse_field(name, value)
     return fields, SourceReferences(images, attachments)
 
 
-def _typed(name: str, text: str) -> Any:
-    """A form knows only text: what is counted or switched here is converted, all else is passed on as it came."""
+def _parse_field(name: str, text: str) -> Any:
+    """Convert the numbers and flags that this service uses; other fields are passed on as text."""
     if name in _NUMBERS and text.isdecimal() and len(text) < 10:
         return int(text)
     return _FLAGS.get(text.lower(), text) if name == "stream" else text
@@ -102,9 +96,9 @@ def _typed(name: str, text: str) -> Any:
 def _read_json(spool: BinaryIO) -> tuple[dict[str, Any], SourceReferences]:
     spool.seek(0)
     raw = spool.read()
-    # Pictures in base64 hold none of these: so many values would take many times the memory of their text.
+    # Base64 contains none of these characters. Very many values would take many times the memory of their text.
     if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > _MAX_VALUES:
-        raise HTTPProblem(413, f"The body holds more than {_MAX_VALUES} values.")
+        raise HTTPException(413, f"The body holds more than {_MAX_VALUES} values.")
     body = parse_json(raw)
     del raw
     if not isinstance(body, dict):
@@ -143,12 +137,12 @@ def _source(reference: object, loc: tuple[str | int, ...]) -> Source:
         if isinstance(file_id, str) and url is None:
             return StoredSource(file_id)
         if isinstance(url, str) and file_id is None:
-            return UploadedSource(_decoded(url, (*loc, "image_url")))
+            return UploadedSource(_decode_data_url(url, (*loc, "image_url")))
     raise DataValidationError.at(loc, "must hold either file_id, the GUID of a stored image, or image_url, a data: URL")
 
 
-def _decoded(url: str, loc: tuple[str | int, ...]) -> BinaryIO:
-    """The bytes behind a data: URL (RFC 2397), in a file."""
+def _decode_data_url(url: str, loc: tuple[str | int, ...]) -> BinaryIO:
+    """Return a file with the bytes of a data: URL (RFC 2397)."""
     head, comma, encoded = url.partition(",")
     if not head.lower().startswith("data:"):
         raise DataValidationError.at(loc, "must be a data: URL: other addresses are not fetched")
@@ -158,6 +152,6 @@ def _decoded(url: str, loc: tuple[str | int, ...]) -> BinaryIO:
         data = pybase64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise DataValidationError.at(loc, "must be valid base64") from None
-    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - whoever takes the source closes it
+    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the source is closed by its user
     file.write(data)
     return file  # type: ignore[return-value]

@@ -13,11 +13,11 @@ from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.request_body import read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api import documentation as docs
-from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodies
+from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts, begin_stream
 from pixyproxy.entrypoints.http.openai_api.images_request import ImagesRequest, parse_images_request
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, present_model, present_models
-from pixyproxy.entrypoints.http.representation.image_detail import json_response
+from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.ports.image_generator import OnPartial
 
 ModelId = Annotated[str, Path(description="The id of a model.")]
@@ -32,7 +32,7 @@ def build_v1_router(
 ) -> APIRouter:
     """Build the routes that any client of OpenAI's images API calls unchanged."""
     router = direct_router("openai")
-    bodies = EditBodies()
+    bodies = EditBodyReader()
 
     async def respond(
         request: Request,

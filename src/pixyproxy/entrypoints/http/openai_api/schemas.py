@@ -1,4 +1,4 @@
-"""The answers below `/v1`, as the documentation describes them."""
+"""Schemas of requests and responses below `/v1`, for the OpenAPI document."""
 
 from typing import Any, Literal
 
@@ -9,18 +9,18 @@ from pixyproxy.entrypoints.http.representation.schemas import ResponseSchema
 
 
 class GeneratedPicture(ResponseSchema):
-    """One picture of several, with its bytes or its address."""
+    """One picture of a response, with its bytes or its address."""
 
-    guid: str = Field(description="Under which it is found from now on.", json_schema_extra={"format": "uuid"})
+    guid: str = Field(description="The GUID of the stored image.", json_schema_extra={"format": "uuid"})
     b64_json: str | SkipJsonSchema[None] = Field(None, description="The bytes in base64.")
     url: str | SkipJsonSchema[None] = Field(
         None, description="The address of the bytes; signed and for 24 hours where the image is private."
     )
-    revised_prompt: str | SkipJsonSchema[None] = Field(None, description="Where the generator reports one.")
+    revised_prompt: str | SkipJsonSchema[None] = Field(None, description="Only if the generator reports one.")
 
 
 class ImagesResponse(ResponseSchema):
-    """The pictures that were made."""
+    """The pictures that were generated."""
 
     created: int = Field(description="Seconds since 1970.")
     data: list[GeneratedPicture]
@@ -32,34 +32,34 @@ class ImagesResponse(ResponseSchema):
 
 
 class OfferedModel(ResponseSchema):
-    """A model that makes images."""
+    """A model that generates images."""
 
     id: str
     object: Literal["model"]
     created: int = Field(description="Seconds since 1970.")
     owned_by: str
-    shutdown_date: str | SkipJsonSchema[None] = Field(None, description="Where its end was announced.")
+    shutdown_date: str | SkipJsonSchema[None] = Field(None, description="Only if its shutdown was announced.")
 
 
 class OfferedModels(ResponseSchema):
-    """All models that make images."""
+    """All models that generate images."""
 
     object: Literal["list"]
     data: list[OfferedModel]
 
 
 class OpenAIErrorBody(BaseModel):
-    """What is wrong."""
+    """The error itself."""
 
     message: str
     type: str | None
     param: str | None
     code: str | None
-    guid: str | SkipJsonSchema[None] = Field(None, description="Only where an image is recorded.")
+    guid: str | SkipJsonSchema[None] = Field(None, description="Only if an image is recorded.")
 
 
 class OpenAIError(BaseModel):
-    """An error in OpenAI's form; the generator's own document, which may hold more, where it gave one."""
+    """An error in OpenAI's envelope; if the generator gave a document of its own, that one, which may hold more."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -80,13 +80,13 @@ class OpenAIError(BaseModel):
 
 
 class GenerationForm(BaseModel):
-    """How the pictures are to be handed out."""
+    """The form of the response."""
 
     stream: bool | None = Field(
-        None, description="Send events (`text/event-stream`) as the generation goes on.", examples=[True]
+        None, description="Send events (`text/event-stream`) while the generation runs.", examples=[True]
     )
     partial_images: int | None = Field(
-        None, description="How many early views a stream is to have: 0 to 3.", examples=[2]
+        None, description="The number of partial pictures in a stream: 0 to 3.", examples=[2]
     )
     response_format: Literal["b64_json", "url"] | None = Field(
         None, description="Bytes (default) or an address.", examples=["url"]
@@ -94,7 +94,7 @@ class GenerationForm(BaseModel):
 
 
 class ImageReference(BaseModel):
-    """A picture to start from: either of the two."""
+    """A picture to edit: exactly one of the two fields."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"oneOf": [{"required": ["file_id"]}, {"required": ["image_url"]}]}

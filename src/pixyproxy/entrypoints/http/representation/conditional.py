@@ -13,7 +13,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What conditions are judged against: a strong entity tag, a date and a length in bytes."""
+    """The validators of a resource: a strong entity tag, a date, and its length in bytes."""
 
     etag: str
     last_modified: datetime
@@ -25,12 +25,12 @@ class Representation:
         return _http_date(_seconds(self))
 
 
-class Unsatisfiable(Exception):
-    """The range lies wholly outside the representation."""
+class UnsatisfiableRange(Exception):
+    """Raised if a range lies wholly outside the representation."""
 
 
 def failed_precondition(headers: Mapping[str, str], have: Representation) -> int | None:
-    """The status that a condition of the request calls for (304 or 412), or None to go on (section 13.2.2)."""
+    """Return the status that a condition of the request calls for (304 or 412), or None (section 13.2.2)."""
     if "if-match" in headers:
         if not _matches(headers["if-match"], have, weak=False):
             return 412
@@ -43,10 +43,12 @@ def failed_precondition(headers: Mapping[str, str], have: Representation) -> int
 
 
 def requested_range(headers: Mapping[str, str], have: Representation) -> tuple[int, int] | None:
-    """The range asked for as start and stop (exclusive), or None for the whole.
+    """Return the requested range as start and stop (exclusive), or None for the whole.
 
-    One range is served; several, an unknown unit or nonsense mean the whole, as section 14.2 allows.
-    Raises Unsatisfiable if the range holds no byte.
+    Several ranges, an unknown unit and malformed fields mean the whole, as section 14.2 allows.
+
+    Raises:
+        UnsatisfiableRange: the range holds no byte.
     """
     unit, _, ranges = headers.get("range", "").partition("=")
     found = _RANGE.fullmatch(ranges)
@@ -62,17 +64,17 @@ def requested_range(headers: Mapping[str, str], have: Representation) -> tuple[i
     else:
         return None
     if start >= stop:
-        raise Unsatisfiable
+        raise UnsatisfiableRange
     return start, stop
 
 
 def _position(digits: str) -> int:
-    """The number, or one that is beyond any size as well: Python refuses to read thousands of digits."""
+    """Return the number, or another beyond any size: Python refuses to parse thousands of digits."""
     return int(digits.lstrip("0")[:20] or "0")
 
 
 def _range_applies(condition: str | None, have: Representation) -> bool:
-    """Whether If-Range (section 13.1.5) lets the range be used: an exact strong tag or the exact date."""
+    """Return true if If-Range (section 13.1.5) holds the exact strong tag or the exact date, or is absent."""
     return condition is None or condition.strip() in {have.etag, have.http_date}
 
 

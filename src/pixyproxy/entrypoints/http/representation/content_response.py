@@ -1,9 +1,10 @@
-"""Delivering the bytes of an image."""
+"""Responses with the bytes of an image."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -12,21 +13,20 @@ from pixyproxy.application.images.content import ImageContent
 from pixyproxy.domain.image import Visibility
 from pixyproxy.entrypoints.http.representation.conditional import (
     Representation,
-    Unsatisfiable,
+    UnsatisfiableRange,
     failed_precondition,
     requested_range,
 )
-from pixyproxy.entrypoints.http.representation.problems import HTTPProblem
 from pixyproxy.ports.blob_store import BlobReader
 
 _ACCEL_EXPIRES_S = "1"
-"""For how long nginx may send a public picture to anonymous callers without asking again.
+"""Seconds for which nginx may send a public picture to anonymous callers without asking again.
 
-It takes this above Cache-Control, which is for everybody else, and does not hand it on.
+nginx obeys this instead of Cache-Control, which is for all other caches, and does not pass it on.
 """
 
 
-class PiecewiseResponse(Response):
+class StoredContentResponse(Response):
     """A body that is read from the blob store piece by piece, as fast as the client takes it."""
 
     def __init__(self, first: bytes, reader: BlobReader, length: int, status: int, headers: dict[str, str]) -> None:
@@ -35,7 +35,7 @@ class PiecewiseResponse(Response):
         super().__init__(None, status, {**headers, "Content-Length": str(length)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the pieces; an error among them leaves the body short, which the client notices by its length."""
+        """Send the pieces; an error among them leaves the body shorter than its Content-Length."""
         async with self._reader as reader:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self._first, "more_body": True})
@@ -45,29 +45,23 @@ class PiecewiseResponse(Response):
 
 
 async def content_response(request: Request, content: ImageContent, accel_prefix: str | None = None) -> Response:
-    """The answer to GET or HEAD for content that the caller may see; raises HTTPProblem 412 or 416.
+    """Return the response to GET or HEAD for content that the caller may see.
 
-    With `accel_prefix` the bytes are left to nginx, which finds them below that path (`X-Accel-Redirect`).
+    With `accel_prefix` nginx sends the bytes, which it finds below that path (`X-Accel-Redirect`).
+
+    Raises:
+        HTTPException: 412 for a condition that fails, 416 for a range outside of the image.
     """
     image, result = content.image, content.result
+    media_type = result.picture.media_type
     have = Representation(etag=f'"{result.sha256}"', last_modified=image.request.created_at, size=result.size_bytes)
     public = image.request.visibility is Visibility.PUBLIC
-    headers = {"ETag": have.etag, "Cache-Control": "public, max-age=3600" if public else "private, no-store"}
+    headers = picture_headers(have, image.request.filename, media_type, public=public)
     conditions = joined_fields(request)
-    outcome = failed_precondition(conditions, have)
-    if outcome == 412:
-        raise HTTPProblem(412, "The image is not the one that the conditions of the request name.")
-    if outcome == 304:
-        # What else describes the image the client has (RFC 9110, section 15.4.5).
-        return Response(None, 304, headers)
-    headers |= {
-        "Last-Modified": have.http_date,
-        "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Disposition": content_disposition(image.request.filename),
-        "Content-Type": result.picture.media_type,
-    }
-    if result.picture.media_type == "image/svg+xml":
+    if (unchanged := check_preconditions(conditions, have, headers)) is not None:
+        return unchanged
+    headers["Accept-Ranges"] = "bytes"
+    if media_type == "image/svg+xml":
         # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
         headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
     if request.scope["state"].get("head"):
@@ -76,16 +70,16 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     status, start, stop = 200, 0, have.size
     try:
         wanted = requested_range(conditions, have)
-    except Unsatisfiable:
-        raise HTTPProblem(
+    except UnsatisfiableRange:
+        raise HTTPException(
             416,
             f"The range lies outside the image, which is {have.size} bytes long.",
-            headers={"Content-Range": f"bytes */{have.size}"},
+            {"Content-Range": f"bytes */{have.size}"},
         ) from None
     if accel_prefix is not None and _nginx_agrees(conditions, wanted):
         path = await content.location()
         if path is not None:
-            del headers["Accept-Ranges"]  # nginx says so itself
+            del headers["Accept-Ranges"]  # nginx adds its own
             if public:
                 headers["X-Accel-Expires"] = _ACCEL_EXPIRES_S
             return Response(None, 200, {**headers, "X-Accel-Redirect": f"{accel_prefix}/{path}"})
@@ -101,18 +95,37 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     if len(first) == stop - start:
         await reader.close()
         return Response(first, status, headers)
-    return PiecewiseResponse(first, reader, stop - start, status, headers)
+    return StoredContentResponse(first, reader, stop - start, status, headers)
 
 
-def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None) -> bool:
-    """Whether nginx, which judges the fields of the request once more by the file's own date, comes to the same end."""
-    if "if-match" in conditions or "if-unmodified-since" in conditions:
-        return False
-    return "range" not in conditions or (wanted is not None and "if-range" not in conditions)
+def picture_headers(have: Representation, filename: str, media_type: str, *, public: bool) -> dict[str, str]:
+    """Return the headers of a response with a picture."""
+    return {
+        "ETag": have.etag,
+        "Cache-Control": "public, max-age=3600" if public else "private, no-store",
+        "Last-Modified": have.http_date,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": content_disposition(filename),
+        "Content-Type": media_type,
+    }
+
+
+def check_preconditions(
+    conditions: Mapping[str, str], have: Representation, headers: Mapping[str, str]
+) -> Response | None:
+    """Return the 304 response if the client has the picture already, else None; raise HTTPException 412."""
+    status = failed_precondition(conditions, have)
+    if status == 412:
+        raise HTTPException(412, "The stored picture does not meet the conditions of the request.")
+    if status == 304:
+        # The other headers describe the body, which is not sent (RFC 9110, section 15.4.5).
+        kept = ("ETag", "Cache-Control", "Vary")
+        return Response(None, 304, {name: headers[name] for name in kept if name in headers})
+    return None
 
 
 def joined_fields(request: Request) -> dict[str, str]:
-    """The header fields, those that come in several lines joined to one (RFC 9110, section 5.3)."""
+    """Return the header fields; the values of a repeated field are joined by commas (RFC 9110, section 5.3)."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in request.scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -122,7 +135,14 @@ def joined_fields(request: Request) -> dict[str, str]:
 
 @lru_cache
 def content_disposition(filename: str) -> str:
-    """`inline` with the file name (RFC 6266): plain for old clients, and exactly, in any script (RFC 8187)."""
+    """Return `inline` with the file name (RFC 6266): in ASCII for old clients, and in any script (RFC 8187)."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
     value = f'inline; filename="{plain}"'
     return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None) -> bool:
+    """Return true if nginx, which checks the conditions again by the file's own date, comes to the same result."""
+    if "if-match" in conditions or "if-unmodified-since" in conditions:
+        return False
+    return "range" not in conditions or (wanted is not None and "if-range" not in conditions)

@@ -1,72 +1,108 @@
-"""The OpenAPI document: what FastAPI finds in the routes, completed by what it cannot see."""
+"""The OpenAPI 3.1 document: FastAPI's, completed by the parts that it cannot see."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from pixyproxy.application.commands import Command, SearchImages
-from pixyproxy.entrypoints.http.api.openapi_dialect import in_openapi_3_0
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail, Problem
 
-_MEANING = {
-    400: "The body is not JSON, or not UTF-8; or the generator cannot do this at all (`code: editing-unsupported`).",
-    401: "Credentials are needed, or those given are wrong.",
+Responses = dict[int | str, dict[str, Any]]
+
+ERROR_DESCRIPTIONS: Mapping[int, str] = {
+    400: "The body is not JSON in UTF-8; or the generator cannot do this at all (`code: editing-unsupported`).",
+    401: "Credentials are missing or wrong.",
     403: "Only the author may do this.",
     404: "There is no such image, or none that you may see.",
     409: "The state of the image does not allow this; see `code`.",
     412: "A condition of the request does not hold.",
-    413: "The body is larger than 1 MiB.",
-    415: "The body is not declared as JSON.",
+    413: "The body is too large.",
+    415: "The Content-Type is not supported.",
     416: "The range lies outside the image.",
-    422: "Something in the input is wrong, or the generator refuses it (`code: prompt-rejected`).",
+    422: "The input is invalid, or the generator refuses it (`code: prompt-rejected`).",
     429: "The generator asks for fewer requests.",
-    500: "A fault of the service.",
-    502: "The generator failed or answered nonsense.",
-    503: "The database is away, or all places are taken.",
-    504: "The generator did not answer in time.",
-    507: "No space is left; nothing was paid unless the problem says so.",
+    500: "The service has a fault.",
+    502: "The generator failed, or its response is malformed.",
+    503: "The database is unavailable, or the service is at its capacity.",
+    504: "The generator did not respond in time.",
+    507: "No space is left; nothing was paid unless the error says so.",
 }
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 LOGIN: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
 """HTTP Basic, or an API key."""
 SECURITY: list[dict[str, list[str]]] = [{}, *LOGIN]
-"""Anonymous, as far as the operator lets it, or a login."""
-_SCHEMES = {
+"""A login, or none, as far as the operator allows it."""
+_SECURITY_SCHEMES = {
     "basic": {"type": "http", "scheme": "basic", "description": "Username and password."},
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, which begins with `pxy_`."},
 }
 
+Guid = Annotated[str, Path(description="The GUID of an image.", json_schema_extra={"format": "uuid"})]
+"""A GUID in a path: any other text names no image and is answered 404."""
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documentation of these error answers, and of those that every route may give."""
-    documented: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({401, 500, 503, *statuses}):
-        documented[status] = {
-            "description": _MEANING[status],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+SIGNATURE = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": "Grants access to a private image for a while; part of the addresses handed out.",
+        "schema": {"type": "string"},
+    }
+    for name in ("expires", "signature")
+]
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and the same body get the same image, and the upstream is called once. "
+    "Kept as long as the image.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+PICTURE_HEADERS = {
+    "ETag": {"description": "Identifies the bytes.", "schema": {"type": "string"}},
+    "Last-Modified": {"schema": {"type": "string"}},
+    "Content-Disposition": {"description": "`inline`, with the file name.", "schema": {"type": "string"}},
+}
+
+
+def schema_ref(name: str) -> dict[str, str]:
+    """Return a reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def problems(*statuses: int) -> Responses:
+    """Describe these error responses, and those that every route may give."""
+    return error_responses({401, 500, 503, *statuses}, "Problem", "application/problem+json", ERROR_DESCRIPTIONS)
+
+
+def error_responses(
+    statuses: Iterable[int], schema: str, media_type: str, descriptions: Mapping[int, str]
+) -> Responses:
+    """Describe error responses whose bodies have one schema."""
+    described: Responses = {}
+    for status in sorted(statuses):
+        described[status] = {
+            "description": descriptions[status],
+            "content": {media_type: {"schema": schema_ref(schema)}},
         }
         if status in {409, 429, 503}:
-            documented[status]["headers"] = RETRY_AFTER
+            described[status]["headers"] = RETRY_AFTER
         if status == 401:
-            documented[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    return documented
+            described[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return described
 
 
-def body_of(command: type[Command]) -> dict[str, Any]:
-    """The request body of a route that reads its JSON itself."""
-    reference = {"$ref": f"#/components/schemas/{command.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
-
-
-def search_parameters() -> dict[str, Any]:
-    """The query parameters of the list."""
-    return {"parameters": query_parameters(SearchImages)}
+def request_body(command: type[Command]) -> dict[str, Any]:
+    """Describe the body of a route that parses its JSON itself."""
+    content = {"application/json": {"schema": schema_ref(command.__name__)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def query_parameters(command: type[Command]) -> list[dict[str, Any]]:
-    """The query parameters of a route, from the command that validates them."""
+    """Describe the query parameters of a route from the command that validates them."""
     parameters = []
     for name, schema in command.model_json_schema(ref_template="#/components/schemas/{model}")["properties"].items():
         schema = _without_null(schema)
@@ -80,42 +116,37 @@ def query_parameters(command: type[Command]) -> list[dict[str, Any]]:
     return parameters
 
 
-def document(app: FastAPI, referred: tuple[type[BaseModel], ...]) -> dict[str, Any]:
-    """The complete document; computed once."""
+def openapi_document(app: FastAPI, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """Return the document, built once, with the schemas of these models besides those of the routes."""
     if app.openapi_schema is None:
-        schema = get_openapi(
+        document = get_openapi(
             title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
         )
-        components = schema.setdefault("components", {})
-        _drop_framework_errors(schema)
-        components["securitySchemes"] = _SCHEMES
-        models: tuple[type[BaseModel], ...] = (*referred, SearchImages, Problem, ImageDetail)
-        for model in models:
-            _add_model(components.setdefault("schemas", {}), model)
-        del components["schemas"]["SearchImages"]
-        app.openapi_schema = in_openapi_3_0(schema)
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = _SECURITY_SCHEMES
+        schemas = components.setdefault("schemas", {})
+        _drop_framework_errors(document)
+        all_models: tuple[type[BaseModel], ...] = (*models, SearchImages, Problem, ImageDetail)
+        for model in all_models:
+            definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(definition.pop("$defs", {}))
+            schemas[model.__name__] = definition
+        del schemas["SearchImages"]  # its fields are query parameters; only its definitions are referred to
+        app.openapi_schema = document
     return app.openapi_schema
 
 
-def _drop_framework_errors(schema: dict[str, Any]) -> None:
-    """The framework expects to refuse what does not fit a path; here it is not found, and never in its words."""
-    for operations in schema["paths"].values():
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """Remove the 422 that FastAPI adds to routes with path parameters: these routes take any text there."""
+    for operations in document["paths"].values():
         for operation in operations.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
-        schema["components"].get("schemas", {}).pop(name, None)
-
-
-def _add_model(schemas: dict[str, Any], model: type[BaseModel]) -> None:
-    definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(definition.pop("$defs", {}))
-    schemas[model.__name__] = definition
+        document["components"]["schemas"].pop(name, None)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query parameter is absent, never null."""
+    """Return the schema without the choice of null: a query parameter is absent, never null."""
     choices = [choice for choice in schema.pop("anyOf", []) if choice.get("type") != "null"]
-    if len(choices) == 1:
-        schema = {**choices[0], **schema}
-    return schema
+    return {**choices[0], **schema} if len(choices) == 1 else schema

@@ -1,4 +1,4 @@
-"""What answers look like, for the OpenAPI document; the answers themselves are made by `presenter`."""
+"""Schemas of response bodies, for the OpenAPI document."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -44,14 +44,14 @@ class ResponseSchema(BaseModel):
 
 
 class ImageError(ResponseSchema):
-    """Why there is no picture."""
+    """The reason why there is no picture."""
 
     code: str = Field(description="A stable slug.", examples=["prompt-rejected"])
-    message: str = Field(description="The generator's own words, where it gave any.")
+    message: str = Field(description="The generator's own text, if it gave one.")
 
 
 class ImageDetail(ResponseSchema):
-    """All that is known of an image; what the generator does not report is null."""
+    """All details of an image; those that the generator does not report are null."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_IMAGE]})
 
@@ -59,32 +59,32 @@ class ImageDetail(ResponseSchema):
     filename: str
     prompt: str
     tags: list[str]
-    author: str | None = Field(description="The username; null if the image was made anonymously.")
+    author: str | None = Field(description="The username; null if the image was created anonymously.")
     visibility: Visibility
     status: Status
     created_at: datetime
     updated_at: datetime
-    media_type: str | None = Field(description="Found from the bytes.")
+    media_type: str | None = Field(description="Detected from the bytes.")
     width: int | None = Field(description="Pixels.")
     height: int | None = Field(description="Pixels.")
     size_bytes: int | None
     sha256: str | None = Field(description="Of the bytes, in hexadecimal.")
     generator: str
     model: str | None
-    parameters: dict[str, Any] = Field(description="The options as they were passed on.")
+    parameters: dict[str, Any] = Field(description="The options as they were passed to the generator.")
     revised_prompt: str | None
     usage: dict[str, Any] | None = Field(description="As the generator reports it.")
-    derived_from: list[str] = Field(description="The GUIDs of the stored images it was made from.")
+    derived_from: list[str] = Field(description="The GUIDs of the stored images that this is an edit of.")
     content_url: str = Field(description="The path of the bytes on this host.")
-    thumbnail_url: str = Field(description="The path of a small picture on this host; `?size=` says how small.")
+    thumbnail_url: str = Field(description="The path of a small picture on this host; `?size=` selects its size.")
     placeholder: str | None = Field(
-        description="A likeness of a few pixels as a `data:` URI of less than 500 characters; null until one was made."
+        description="A preview of a few pixels as a `data:` URI of less than 500 characters; null until it exists."
     )
-    error: ImageError | SkipJsonSchema[None] = Field(None, description="Only where no picture was made.")
+    error: ImageError | SkipJsonSchema[None] = Field(None, description="Only if there is no picture.")
 
 
 class FieldProblem(ResponseSchema):
-    """One thing that is wrong with the input."""
+    """One invalid field of the input."""
 
     loc: list[str | int] = Field(examples=[["prompt"]])
     msg: str = Field(examples=["must not be blank: describe the picture"])
@@ -101,11 +101,11 @@ class Problem(ResponseSchema):
     code: str = Field(description="A stable slug.", examples=["validation-failed"])
     request_id: str = Field(examples=["web1-20261121T100000123456-140213"])
     errors: list[FieldProblem] = Field([], description="Only with 422 for invalid input.")
-    guid: str = Field("", description="Only where the error concerns an image that is recorded.")
+    guid: str = Field("", description="Only if the error concerns a recorded image.")
 
 
 class Me(ResponseSchema):
-    """Who is logged in."""
+    """The user who is logged in."""
 
     username: str = Field(examples=["alice"])
     class_key: str | None = Field(examples=["cs101"])
@@ -118,7 +118,7 @@ class Alive(ResponseSchema):
 
 
 class Ready(ResponseSchema):
-    """Each part that is needed to serve, with `ok` or the code of what is wrong with it."""
+    """The parts needed to serve, each with `ok` or an error code."""
 
     status: Literal["ok", "unavailable"]
     database: str = Field(examples=["ok"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from pixyproxy.entrypoints.http.openai_api.base64_response import PIECE, Base64, Base64Response
+from pixyproxy.entrypoints.http.openai_api.base64_response import PIECE_BYTES, Base64, Base64Response
 
 
 async def sent_by(response: Base64Response) -> tuple[Message, list[bytes]]:
@@ -26,7 +26,9 @@ async def sent_by(response: Base64Response) -> tuple[Message, list[bytes]]:
     return start, [body["body"] for body in bodies]
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 30_000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 2])
+@pytest.mark.parametrize(
+    "size", [0, 1, 2, 3, 30_000, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 2]
+)
 async def test_the_pictures_come_whole_between_the_rest(size: int) -> None:
     data = os.urandom(size)
     start, bodies = await sent_by(Base64Response([b'{"a":"', Base64(data), b'","b":"', Base64(data), b'"}'], {}))
@@ -36,8 +38,8 @@ async def test_the_pictures_come_whole_between_the_rest(size: int) -> None:
 
 
 async def test_what_is_large_is_never_there_as_a_whole() -> None:
-    _, bodies = await sent_by(Base64Response([Base64(os.urandom(10 * PIECE))], {}))
-    assert max(map(len, bodies)) <= PIECE * 4 // 3
+    _, bodies = await sent_by(Base64Response([Base64(os.urandom(10 * PIECE_BYTES))], {}))
+    assert max(map(len, bodies)) <= PIECE_BYTES * 4 // 3
 
 
 async def test_what_is_small_goes_out_at_once() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pixyproxy.entrypoints.http.representation.conditional import (
     Representation,
-    Unsatisfiable,
+    UnsatisfiableRange,
     failed_precondition,
     requested_range,
 )
@@ -131,7 +131,7 @@ def test_what_is_not_one_range_of_bytes_means_the_whole(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=" + "9" * 6000 + "-"])
 def test_a_range_without_a_byte_cannot_be_satisfied(field: str) -> None:
-    with pytest.raises(Unsatisfiable):
+    with pytest.raises(UnsatisfiableRange):
         requested_range({"range": field}, HAVE)
 
 
@@ -168,7 +168,7 @@ def test_no_header_field_is_too_strange(headers: dict[str, str]) -> None:
     assert failed_precondition(headers, HAVE) in {None, 304, 412}
     try:
         found = requested_range(headers, HAVE)
-    except Unsatisfiable:
+    except UnsatisfiableRange:
         return
     assert found is None or 0 <= found[0] < found[1] <= HAVE.size
 

@@ -131,7 +131,7 @@ async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is
         await app.client.post("/image", json={"prompt": ""})
         await app.client.get("/nowhere")
     [error] = [line for line in lines if " ERROR " in line]
-    assert "answering 502: GeneratorCredentialsError" in error
+    assert "responding 502: GeneratorCredentialsError" in error
 
 
 @pytest.mark.parametrize(
