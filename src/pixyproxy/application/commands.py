@@ -17,6 +17,7 @@ from pixyproxy.application.fields import (
     KeyName,
     Option,
     Password,
+    PictureCount,
     Prompt,
     SearchWords,
     Tags,
@@ -76,7 +77,7 @@ class GenerateImages(Command):
 
     prompt: Prompt = Field(description="What to draw; kept exactly.", examples=["a rubber duck on a sink"])
     model: Option | None = Field(None, description="Passed on to the generator.", examples=["gpt-image-2"])
-    n: Annotated[int, Field(ge=1, le=10)] | None = Field(None, description="How many pictures.", examples=[1])
+    n: PictureCount | None = Field(None, description="How many pictures.", examples=[1])
     tags: Tags | None = Field(None, description="Labels of all of them, as in `POST /image`.", examples=[["duck"]])
     visibility: AnyVisibility | None = Field(None, description="As in `POST /image`.", examples=["public"])
     filename: Filename | None = Field(None, description="As in `POST /image`.", examples=["duck.png"])

@@ -55,6 +55,10 @@ def _good_option(option: str) -> str:
     return option
 
 
+def _integral(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 def _listed(guids: object) -> object:
     return [guids] if isinstance(guids, str) else guids
 
@@ -152,3 +156,6 @@ Guids = Annotated[
 ]
 AnyVisibility = Annotated[Visibility, Field(strict=False)]
 Time = Annotated[datetime, BeforeValidator(_parse_time)]
+
+PictureCount = Annotated[int, Field(ge=1, le=10), BeforeValidator(_integral)]
+"""The number of pictures of one call; `10.0` is an integer too in JSON Schema."""

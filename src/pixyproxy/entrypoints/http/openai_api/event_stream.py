@@ -73,31 +73,21 @@ async def begin_stream(
     first = await progress.next_partial(timeouts.first_event_s)
     if first is None and progress.outcome.done():
         progress.outcome.result()
-    return EventSourceResponse(_events(progress, first, kind, options, presenter, timeouts), headers=_HEADERS)
 
+    async def events() -> AsyncIterator[bytes]:
+        partial = first
+        while partial is not None or not progress.outcome.done():
+            yield KEEP_ALIVE if partial is None else partial_event(kind, partial, options, progress.created_at)
+            partial = await progress.next_partial(timeouts.keep_alive_s)
+        try:
+            outcome = progress.outcome.result()
+            for image in outcome.images:
+                yield await presenter.completed_event(kind, image, outcome)
+        except PixyProxyException as error:
+            logger.info("event stream ended with %s", type(error).__name__)
+            yield error_event(error_body(error))
+        except Exception as error:
+            logger.exception("event stream ended with an unexpected error")
+            yield error_event(error_body(error))
 
-async def _events(
-    progress: Progress,
-    partial: PartialImage | None,
-    kind: str,
-    options: Mapping[str, Any],
-    presenter: ImagesPresenter,
-    timeouts: StreamTimeouts,
-) -> AsyncIterator[bytes]:
-    """Yield events until the end; comments keep the connection alive while there are none."""
-    while partial is not None or not progress.outcome.done():
-        yield KEEP_ALIVE if partial is None else partial_event(kind, partial, options, progress.created_at)
-        partial = await progress.next_partial(timeouts.keep_alive_s)
-    try:
-        outcome = progress.outcome.result()
-        for image in outcome.images:
-            yield await presenter.completed_event(kind, image, outcome)
-    except Exception as error:
-        expected = isinstance(error, PixyProxyException)
-        logger.log(
-            logging.INFO if expected else logging.ERROR,
-            "event stream ended with %s",
-            type(error).__name__,
-            exc_info=None if expected else error,
-        )
-        yield error_event(error_body(error))
+    return EventSourceResponse(events(), headers=_HEADERS)

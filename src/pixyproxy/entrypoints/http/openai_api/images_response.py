@@ -16,7 +16,7 @@ from pixyproxy.domain.generation import GeneratorModel, PartialImage
 from pixyproxy.domain.image import Image, Picture, Visibility
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, Base64Response
+from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response
 from pixyproxy.entrypoints.http.representation.json_response import encode_json
 from pixyproxy.entrypoints.http.representation.links import Links
 
@@ -62,7 +62,7 @@ class ImagesPresenter:
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         if outcome.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return Base64Response(parts, headers)
+        return base64_response(parts, headers)
 
     async def completed_event(self, kind: str, image: Image, outcome: GenerationOutcome) -> bytes:
         """Return the event with a final picture."""

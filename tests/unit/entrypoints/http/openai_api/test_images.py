@@ -99,6 +99,12 @@ async def test_several_pictures_are_records_of_their_own_and_share_the_usage(app
     assert [request.n for request in app.generator.requests] == [3]
 
 
+async def test_a_number_of_pictures_may_have_a_zero_fraction(app: HttpApp) -> None:
+    assert (await generate(app, n=2.0)).status_code == 200
+    assert [request.n for request in app.generator.requests] == [2]
+    assert (await generate(app, n=1.5)).status_code == 400
+
+
 async def test_fewer_pictures_than_asked_for_are_handed_out_and_the_rest_has_failed(app: HttpApp) -> None:
     app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(b"no picture"))
     body = (await generate(app, n=3)).json()
