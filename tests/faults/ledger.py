@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from tests.fixtures.openai.exchange import Received
+from tests.fixtures.openai.exchange import ReceivedRequest
 from tests.fixtures.openai.upstream import GENERATIONS, FakeUpstream
 
 PAID_AND_NO_PICTURE = {
@@ -40,7 +40,7 @@ class RandomUpstream(FakeUpstream):
         super().__init__()
         self._chance = chance
 
-    def _choose(self, record: Received) -> str | None:
+    def _choose(self, record: ReceivedRequest) -> str | None:
         if record.path != GENERATIONS:
             return super()._choose(record)
         (spec,) = self._chance.choices(list(_ANSWERS), list(_ANSWERS.values()))

@@ -1,1 +1,1 @@
-"""What the core needs from outside, as abstract base classes whose docstrings are the contract."""
+"""Ports: abstract base classes for everything that the core needs from outside; their docstrings are the contract."""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.gateway import EDITS, Gateway, gateways, refusal
-from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.streams import partial_of
 from tests.fixtures.requirements import missing
 from tests.fixtures.service import PATIENCE_S
 
@@ -130,7 +130,7 @@ def test_early_views_come_before_the_picture(client: Client, gateway: Gateway, p
     params = {"model": MODEL, "prompt": prompt, "stream": True, "partial_images": 2}
     *views, final = client(gateway, "generate", params)["events"]
     assert [(view["type"], view["partial_image_index"], data_of(view)) for view in views] == [
-        ("image_generation.partial_image", number, view_of(prompt, number)) for number in range(2)
+        ("image_generation.partial_image", number, partial_of(prompt, number)) for number in range(2)
     ]
     assert (final["type"], final["usage"]) == ("image_generation.completed", tokens(1))
     assert data_of(final) == gateway.content(final["guid"]) == picture_of(prompt)

@@ -23,7 +23,7 @@ from openai.types import (
 
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.gateway import EDITS, Gateway, gateways, refusal
-from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.streams import partial_of
 from tests.fixtures.service import Deadline
 
 SHORT_S = 1.0
@@ -199,7 +199,7 @@ def test_early_views_come_before_the_picture_is_made(caller: Caller, gateway: Ga
     assert [type(event) for event in events] == kinds
     *views, final = events
     assert [view.partial_image_index for view in views] == [0, 1]
-    assert [data_of(view) for view in views] == [view_of(prompt, 0), view_of(prompt, 1)]
+    assert [data_of(view) for view in views] == [partial_of(prompt, 0), partial_of(prompt, 1)]
     for event in events:
         assert event.type == f"image_generation.{'completed' if event is final else 'partial_image'}"
         assert (event.quality, event.background, event.output_format) == ("low", "opaque", "png")
@@ -321,7 +321,7 @@ def test_an_edit_is_streamed(caller: Caller, gateway: Gateway, prompt: str) -> N
     )
     assert [type(event) for event in events] == [ImageEditPartialImageEvent, ImageEditCompletedEvent]
     view, final = events
-    assert (view.partial_image_index, data_of(view)) == (0, view_of(prompt, 0))
+    assert (view.partial_image_index, data_of(view)) == (0, partial_of(prompt, 0))
     assert data_of(final) == gateway.content(final.guid) == picture_of(prompt)
     assert final.usage.model_dump(exclude_none=True) == tokens(1)
     assert gateway.charges == 1

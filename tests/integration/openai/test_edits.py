@@ -26,7 +26,7 @@ from pixyproxy.domain.generation import EditSource, GenerationRequest, PartialIm
 from pixyproxy.domain.image import Picture
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.pictures import picture
-from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.streams import partial_of
 from tests.fixtures.openai.upstream import EDITS, FakeUpstream, RefusingPort
 
 KEY = "sk-test-0123456789abcdef"
@@ -217,7 +217,7 @@ async def test_an_edit_can_be_streamed(
     request = GenerationRequest("p", images=(input_image(ONE),), options={"partial_images": 2})
     [image] = await generator.generate(request, partials.append)
     assert image.data == picture_of("p")
-    assert [partial.data for partial in partials] == [view_of("p", index) for index in (0, 1)]
+    assert [partial.data for partial in partials] == [partial_of("p", index) for index in (0, 1)]
     fields = {"prompt": "p", "model": "gpt-image-2", "n": "1", "partial_images": "2", "stream": "true"}
     assert upstream.edits[0].json == fields
     assert sent(upstream)[0][4] == sha256(ONE)

@@ -31,7 +31,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation import GenerationRequest, PartialImage
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.nonsense import NONSENSE
-from tests.fixtures.openai.streams import view_of
+from tests.fixtures.openai.streams import partial_of
 from tests.fixtures.openai.upstream import GENERATIONS, FakeUpstream
 
 KEY = "sk-test-0123456789abcdef"
@@ -106,7 +106,7 @@ async def test_accepts_every_format_of_a_stream(
     reported = {"size": "64x64", "quality": "low", "background": "opaque", "output_format": "png"}
     assert image.data == picture_of("a duck 🦆")
     assert (image.model, image.usage, image.reported) == ("gpt-image-2", tokens(1), reported)
-    assert partials == [PartialImage(view_of("a duck 🦆", index), index, reported) for index in (0, 1)]
+    assert partials == [PartialImage(partial_of("a duck 🦆", index), index, reported) for index in (0, 1)]
     assert len(upstream.charges) == 1
 
 
@@ -178,7 +178,7 @@ async def test_an_unreadable_partial_image_is_dropped(upstream: FakeUpstream, ge
 async def test_a_response_without_a_stream_is_accepted(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.fixtures.openai.exchange.Received.streamed", False)
+    monkeypatch.setattr("tests.fixtures.openai.exchange.ReceivedRequest.streamed", False)
     upstream.script(spec)
     partials: list[PartialImage] = []
     [image] = await generator.generate(GenerationRequest("x", options={"partial_images": 3}), partials.append)
