@@ -1,4 +1,4 @@
-"""The in-memory image repository finds what it has to."""
+"""The in-memory image repository fulfils the contract of searches."""
 
 import pytest
 
@@ -18,7 +18,7 @@ class MemorySearch(SearchStorage):
     def frugal(self) -> MemoryImageRepository:
         return MemoryImageRepository(self._storage, examined=7)
 
-    def recovery(self) -> MemoryMaintenanceRepository:
+    def maintenance(self) -> MemoryMaintenanceRepository:
         return MemoryMaintenanceRepository(self._storage)
 
 

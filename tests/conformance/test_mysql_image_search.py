@@ -1,4 +1,4 @@
-"""The MySQL image repository finds what it has to."""
+"""The MySQL image repository fulfils the contract of searches."""
 
 import pytest
 
@@ -19,7 +19,7 @@ class MySQLSearch(SearchStorage):
     def frugal(self) -> MySQLImageRepository:
         return MySQLImageRepository(self._settings.database(), TIGHT)
 
-    def recovery(self) -> MySQLMaintenanceRepository:
+    def maintenance(self) -> MySQLMaintenanceRepository:
         return MySQLMaintenanceRepository(self._settings.database())
 
 

@@ -1,4 +1,4 @@
-"""The SQLite image repository finds what it has to."""
+"""The SQLite image repository fulfils the contract of searches."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class SQLiteSearch(SearchStorage):
     def frugal(self) -> SQLiteImageRepository:
         return SQLiteImageRepository(SQLiteDatabase(self._path), TIGHT)
 
-    def recovery(self) -> SQLiteMaintenanceRepository:
+    def maintenance(self) -> SQLiteMaintenanceRepository:
         return SQLiteMaintenanceRepository(SQLiteDatabase(self._path))
 
 

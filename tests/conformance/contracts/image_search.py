@@ -1,4 +1,4 @@
-"""What every image repository has to find, whatever is asked for together and however little it looks at for a page."""
+"""The contract of searches: every repository finds the same images, however few of them it examines for a page."""
 
 import asyncio
 import random
@@ -56,27 +56,27 @@ VALUES: dict[str, Value] = {
         draw.choice(images).request.created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1)
     ),
 }
-"""A value for each filter that some of the images meet, or none."""
+"""Functions that choose a value for each filter, which some of the images meet, or none."""
 
 
 class SearchStorage(ABC):
-    """What a suite's harness gives: two repositories on one storage."""
+    """Repositories on one storage, which each suite provides."""
 
     @abstractmethod
     def repository(self) -> ImageRepository:
-        """A new repository, not yet open, as the service uses it."""
+        """Return a new repository, not yet open, as the service uses it."""
 
     @abstractmethod
     def frugal(self) -> ImageRepository:
-        """Another, that looks at a handful of images for a page."""
+        """Return a new repository that examines a handful of images for a page."""
 
     @abstractmethod
-    def recovery(self) -> MaintenanceRepository:
-        """What restores images on the same storage."""
+    def maintenance(self) -> MaintenanceRepository:
+        """Return a repository that restores images on the same storage."""
 
 
 def matches(image: Image, query: ImageQuery) -> bool:
-    """Whether the image is to be found."""
+    """Return whether the query has to find the image."""
     words = index_terms(image.request.prompt)
     public = image.request.visibility is Visibility.PUBLIC and query.status is Status.READY
     own = query.viewer is not None and image.request.author == query.viewer
@@ -98,7 +98,7 @@ def matches(image: Image, query: ImageQuery) -> bool:
 
 
 async def follow(repository: ImageRepository, query: ImageQuery) -> tuple[list[Image], int]:
-    """All that is found, page by page, and how many pages were short although others followed."""
+    """Follow all cursors; return the images found and how many pages were short although others followed."""
     collected: list[Image] = []
     short = 0
     while True:
@@ -113,8 +113,8 @@ async def follow(repository: ImageRepository, query: ImageQuery) -> tuple[list[I
         query = replace(query, before_id=before)
 
 
-async def add_some(repository: ImageRepository) -> list[Image]:
-    """Images of every kind, newest first; some were made long before others that were added earlier."""
+async def add_images(repository: ImageRepository) -> list[Image]:
+    """Add images of every kind and return them, newest first; some were made long before others added earlier."""
     draw = random.Random(7)
     added: list[Image] = []
     for i in range(MOST_IMAGES):
@@ -139,7 +139,7 @@ async def add_some(repository: ImageRepository) -> list[Image]:
 
 
 class ImageSearchContract:
-    """Tests for a class that gives the fixture `storage`."""
+    """Tests for a suite with a fixture `storage`."""
 
     @pytest.fixture
     async def repository(self, storage: SearchStorage) -> AsyncIterator[ImageRepository]:
@@ -157,7 +157,7 @@ class ImageSearchContract:
 
     @pytest.fixture
     async def images(self, repository: ImageRepository) -> list[Image]:
-        return await add_some(repository)
+        return await add_images(repository)
 
     async def test_every_pair_of_filters(
         self, repository: ImageRepository, frugal: ImageRepository, images: list[Image]
@@ -189,7 +189,7 @@ class ImageSearchContract:
         limit=st.integers(1, 5),
         start=st.integers(0, MOST_IMAGES),
     )
-    async def test_any_filters_from_any_place(
+    async def test_any_filters_from_any_cursor(
         self, frugal: ImageRepository, images: list[Image], names: set[str], seed: int, limit: int, start: int
     ) -> None:
         draw = random.Random(seed)
@@ -198,15 +198,13 @@ class ImageSearchContract:
         below = images[start + 1 :] if start < len(images) else images
         assert (await follow(frugal, query))[0] == [image for image in below if matches(image, query)]
 
-    async def test_after_the_oldest_there_is_nothing(self, frugal: ImageRepository, images: list[Image]) -> None:
+    async def test_page_after_the_oldest_image_is_empty(self, frugal: ImageRepository, images: list[Image]) -> None:
         for before in (0, 1, images[-1].id):
             for values in ({}, {"terms": ("d",)}, {"created_after": NOW - timedelta(days=9)}):
                 page = await frugal.search(ImageQuery(viewer="bob", before_id=before, **values))
                 assert (page.items, page.next_cursor) == ((), None)
 
-    async def test_words_that_never_meet_come_to_an_end(
-        self, repository: ImageRepository, frugal: ImageRepository
-    ) -> None:
+    async def test_search_without_matches_ends(self, repository: ImageRepository, frugal: ImageRepository) -> None:
         for i in range(30):
             await add_ready(repository, prompt=("dawn", "dusk")[i % 2])
         query = ImageQuery(terms=("dawn", "dusk"))
@@ -215,7 +213,7 @@ class ImageSearchContract:
         assert 2 <= short <= 30
         assert await follow(repository, query) == ([], 0)
 
-    async def test_images_of_a_time_are_found_wherever_they_were_added(
+    async def test_time_bounds_find_images_added_in_any_order(
         self, repository: ImageRepository, frugal: ImageRepository
     ) -> None:
         # Years apart and in no order, as after a restoration: an id says nothing about a time.
@@ -238,25 +236,25 @@ class ImageSearchContract:
                     assert (await follow(frugal, replace(query, terms=terms)))[0] == expected
                 assert await follow(repository, query) == (expected, 0)
 
-    async def test_restored_images_are_found_by_the_time_they_were_made(
+    async def test_restored_images_are_found_by_their_time_of_creation(
         self, storage: SearchStorage, repository: ImageRepository, frugal: ImageRepository
     ) -> None:
         for i in range(12):
             await add_ready(repository, created_at=NOW + timedelta(hours=i))
-        recovery = storage.recovery()
-        await recovery.open()
+        maintenance = storage.maintenance()
+        await maintenance.open()
         model = (await repository.search(ImageQuery(limit=1))).items[0]
         for i in range(3):
             restored = alter(model, guid=new_guid(), prompt=f"restored {i}", created_at=NOW + timedelta(minutes=i))
-            assert await recovery.restore(restored)
-        await recovery.close()
+            assert await maintenance.restore(restored)
+        await maintenance.close()
         await add_ready(repository, created_at=NOW + timedelta(hours=12))
         query = ImageQuery(created_before=NOW + timedelta(hours=4), limit=2)
         found, _ = await follow(frugal, query)
         assert [image.request.prompt for image in found] == ["restored 2", "restored 1", "restored 0", *["a duck"] * 4]
         assert await follow(repository, query) == (found, 0)
 
-    async def test_pages_stay_right_while_images_come_and_go(
+    async def test_pages_stay_right_while_images_are_added_and_deleted(
         self, repository: ImageRepository, frugal: ImageRepository
     ) -> None:
         for i in range(36):

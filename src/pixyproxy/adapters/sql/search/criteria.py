@@ -18,7 +18,7 @@ _FIRST_POSITION = """position = (SELECT MIN(same.position) FROM image_sources AS
 
 
 class Criterion(NamedTuple):
-    """A filter: the posting list of the images that meet it, and the check that one image does.
+    """One filter: the posting list of the images that meet it, and the check that one image does.
 
     Without a posting list it can only be checked. Without a check the condition on the row covers it.
     """
@@ -28,13 +28,13 @@ class Criterion(NamedTuple):
 
 
 class Criteria(NamedTuple):
-    """Everything that a match must meet.
+    """Everything that a match must meet: the filters that have an index, the scope, and a condition on the row.
 
     `scope` is the posting list of all images of the query's author, status and visibility that the viewer may see.
     `row` is the condition on the image's own row; it covers the scope and every filter without an index.
     """
 
-    criteria: tuple[Criterion, ...]
+    filters: tuple[Criterion, ...]
     scope: PostingList
     row: str
     parameters: Mapping[str, Any]
@@ -42,8 +42,8 @@ class Criteria(NamedTuple):
 
 def is_plain(query: ImageQuery) -> bool:
     """Return whether the scope is all that the query filters by."""
-    filters = (query.terms, query.tags, query.guid, query.derived_from, query.filename)
-    return not any(filters) and not has_times(query)
+    others = (query.terms, query.tags, query.guid, query.derived_from, query.filename)
+    return not any(others) and not has_times(query)
 
 
 def has_times(query: ImageQuery) -> bool:
@@ -56,23 +56,23 @@ def build(session: Session, query: ImageQuery, terms: Sequence[PrefixTerm]) -> C
     scope = _scope_keys(query)
     row = ["".join(["(", " OR ".join(f"({key.condition})" for key in scope), ")"])]
     parameters = _scope_parameters(query)
-    criteria = []
+    filters = []
     for term in terms:
-        criteria.append(Criterion(term.postings, term.check))
+        filters.append(Criterion(term.postings, term.check))
         parameters |= term.parameters
     for i, tag in enumerate(query.tags):
         exactly = (_SAME_LENGTH.format(column="tag", parameter=f"tag_{i}"),)
         key = Key("image_tags", "image_tags_tag", (("tag", f"tag_{i}"),), exactly=exactly)
-        criteria.append(_indexed(session, f"tag_{i}", [key]))
+        filters.append(_indexed(session, f"tag_{i}", [key]))
         parameters[f"tag_{i}"] = tag
     if query.derived_from is not None:
         columns = (("source_guid", "source"),)
         key = Key("image_sources", "image_sources_source", columns, exactly=(_FIRST_POSITION,))
-        criteria.append(_indexed(session, "source", [key]))
+        filters.append(_indexed(session, "source", [key]))
         parameters["source"] = guid_key(query.derived_from)
     if query.guid is not None:
         row.append("guid = :guid")
-        criteria.append(Criterion(PostingList("guid", (sorted_part("images", "id", row[-1]),)), None))
+        filters.append(Criterion(PostingList("guid", (sorted_part("images", "id", row[-1]),)), None))
         parameters["guid"] = guid_key(query.guid)
     if query.created_after is not None:
         row.append("created_at > :created_after")
@@ -83,7 +83,7 @@ def build(session: Session, query: ImageQuery, terms: Sequence[PrefixTerm]) -> C
     if query.filename is not None:
         row.append("INSTR(filename_folded, :filename) > 0")
         parameters["filename"] = query.filename
-    return Criteria(tuple(criteria), posting_list(session, "scope", scope), " AND ".join(row), parameters)
+    return Criteria(tuple(filters), posting_list(session, "scope", scope), " AND ".join(row), parameters)
 
 
 def _indexed(session: Session, name: str, keys: Sequence[Key]) -> Criterion:

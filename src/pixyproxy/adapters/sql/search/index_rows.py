@@ -1,4 +1,4 @@
-"""The rows by which an image is found: its tags, its search terms and what it is derived from."""
+"""Index rows: the tags, search terms and sources by which an image is found."""
 
 from functools import lru_cache
 
@@ -17,18 +17,18 @@ def insert_tags(session: Session, image_id: int, tags: tuple[str, ...]) -> None:
 
 
 def insert_terms(session: Session, image_id: int, prompt: str) -> None:
-    """Insert the search terms of a prompt that has none."""
+    """Insert the search terms of the prompt of an image that has none."""
     session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term in _terms(prompt)])
 
 
 def insert_sources(session: Session, image_id: int, guids: tuple[str, ...]) -> None:
-    """Insert the GUIDs of the images from which an image that has none is derived, in their order."""
+    """Insert the sources of an image that has none, in their order."""
     rows = [{"image_id": image_id, "position": position, "guid": guid} for position, guid in enumerate(guids)]
     session.insert_many(_INSERT_SOURCE, rows)
 
 
-# The images of a batch have one prompt, and splitting a long one takes as long as inserting its terms.
+# The images of a batch share one prompt, and splitting a long one takes as long as inserting its terms.
 @lru_cache(maxsize=1)
 def _terms(prompt: str) -> tuple[str, ...]:
-    # In the order of the index: faster, and two transactions lock its pages in the same order.
+    # The index's order is faster, and two transactions lock its pages in the same order.
     return tuple(sorted(index_terms(prompt)))

@@ -83,7 +83,7 @@ class _PageReader:
 
     @property
     def _needed(self) -> int:
-        """How many more images fill the page if they match as often as those so far."""
+        """The number of images that fill the page if they match as often as those examined so far."""
         examined = self._bounds.examined - self._left
         missing = self._limit + 1 - len(self._images)
         return missing * examined // max(1, len(self._images))

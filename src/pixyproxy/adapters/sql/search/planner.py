@@ -1,4 +1,8 @@
-"""The planner: decides for each batch which posting list drives it, and in which order its images are checked."""
+"""The planner: decides for each batch which posting list drives it, and in which order its images are checked.
+
+A search goes through five steps: the query's terms are probed (`prefix_terms`), the query becomes criteria (`criteria`)
+and ranges of ids (`id_range`), each batch is planned here, and `page` fetches it and adds its matches to the page.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -47,15 +51,15 @@ class Planner:
         criteria = self._criteria
         candidates = [Criterion(ids.postings or criteria.scope, None)]
         if ids.postings is None:
-            candidates += [criterion for criterion in criteria.criteria if criterion.postings is not None]
-        lists = [criterion.postings for criterion in candidates if criterion.postings is not None]
+            candidates += [each for each in criteria.filters if each.postings is not None]
+        lists = [each.postings for each in candidates if each.postings is not None]
         reaches = self._probe(lists, ids, size)
         order = sorted(range(len(lists)), key=lambda position: reaches[position])
         others = [candidates[position] for position in order[1:]]
-        others += [criterion for criterion in criteria.criteria if criterion not in candidates]
-        checks = [criterion.check for criterion in others if criterion.check is not None]
+        others += [each for each in criteria.filters if each not in candidates]
+        checks = [each.check for each in others if each.check is not None]
         floor, examined = reaches[order[0]]
-        # The floor ends the batch, not a number: meanwhile the list may have become longer.
+        # The batch ends at the floor, not after a number of ids: the list may have become longer since the probe.
         parameters = {**criteria.parameters, "before": ids.before, "floor": floor, "most": _NO_LIMIT}
         return Plan(lists[order[0]], (*checks, criteria.row), parameters, examined, floor, is_last=floor <= ids.floor)
 
@@ -71,7 +75,7 @@ class Planner:
         return resolved.postings is not None
 
     def _probe(self, lists: Sequence[PostingList], ids: IdRange, size: int) -> list[tuple[int, int]]:
-        """Return the floor above which the newest ids of each list are, and how many these are."""
+        """Return of each list the floor above which its newest ids are, and how many these are."""
         parts = sum(len(postings.parts) for postings in lists)
         most = max(1, min(size, self._bounds.merged_rows // parts))
         parameters = {**self._criteria.parameters, "before": ids.before, "floor": ids.floor, "most": most}
