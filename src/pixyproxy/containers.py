@@ -15,7 +15,7 @@ from dependency_injector import containers, providers
 
 from pixyproxy import plugins
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
-from pixyproxy.adapters.filesystem.secret import load_or_make
+from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.adapters.system.clock import SystemClock
@@ -44,6 +44,7 @@ from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from pixyproxy.ports.resource import Resource
+from pixyproxy.ports.thumbnail_store import ThumbnailStore
 from pixyproxy.ports.user_repository import UserRepository
 from pixyproxy.settings import Settings, SettingsError
 
@@ -137,19 +138,22 @@ def _memory_repositories(storage: "MemoryStorage") -> Repositories:
 def _filesystem_blob_storage(settings: Settings, rescue_dirs: Sequence[Path]) -> BlobStorage:
     from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
     from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+    from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailStore
 
     return BlobStorage(
         FilesystemBlobStore(settings.images_dir, rescue_dirs=rescue_dirs),
         FilesystemBlobMaintenance(settings.images_dir, rescue_dirs=rescue_dirs),
+        FilesystemThumbnailStore(settings.images_dir),
     )
 
 
 def _memory_blob_storage() -> BlobStorage:
     from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
     from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
+    from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 
     storage: dict[str, Stored] = {}
-    return BlobStorage(MemoryBlobStore(storage), MemoryBlobMaintenance(storage))
+    return BlobStorage(MemoryBlobStore(storage), MemoryBlobMaintenance(storage), MemoryThumbnailStore())
 
 
 def _sketch_generator() -> ImageGenerator:
@@ -173,7 +177,7 @@ def _secret(key: str, path: Path | None) -> bytes:
     """Return the configured secret key, else the one in the file; without a file, one for this process only."""
     if key:
         return key.encode()
-    return secrets.token_bytes(32) if path is None else load_or_make(path)
+    return secrets.token_bytes(32) if path is None else read_or_create_secret(path)
 
 
 async def _migrate(repositories: Repositories, **reporters: Callable[[str], None]) -> list[str]:
@@ -215,6 +219,7 @@ class Container(containers.DeclarativeContainer):
     )
     blob_store: providers.Provider[BlobStore] = blob_storage.provided.blobs
     blob_maintenance: providers.Provider[BlobMaintenance] = blob_storage.provided.maintenance
+    thumbnail_store: providers.Provider[ThumbnailStore] = blob_storage.provided.thumbnails
 
     generator: providers.Selector[ImageGenerator] = providers.Selector(
         config.generator,
@@ -240,9 +245,9 @@ class Container(containers.DeclarativeContainer):
     submitter = providers.ThreadSafeSingleton(Submitter, image_repository, generation_runner, clock)
     edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector)
     image_service = providers.ThreadSafeSingleton(
-        ImageService, image_repository, blob_store, submitter, edit_source_reader, clock
+        ImageService, image_repository, blob_store, thumbnail_store, submitter, edit_source_reader, clock
     )
-    thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, blob_store, scaler, placeholders)
+    thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, thumbnail_store, scaler, placeholders)
     model_catalog = providers.ThreadSafeSingleton(ModelCatalog, generator)
     signed_urls = providers.ThreadSafeSingleton(SignedUrls, secret.provider, clock)
     reconciler = providers.ThreadSafeSingleton(
@@ -251,6 +256,7 @@ class Container(containers.DeclarativeContainer):
         maintenance_repository,
         blob_store,
         blob_maintenance,
+        thumbnail_store,
         clock,
         owner=config.process_name,
         lease_s=config.lease_s,
@@ -313,6 +319,7 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         (database, container.maintenance_repository()),
         (blobs, container.blob_store()),
         (blobs, container.blob_maintenance()),
+        (blobs, container.thumbnail_store()),
         (("PIXYPROXY_GENERATOR", ""), container.generator()),
     ]
     async with AsyncExitStack() as stack:

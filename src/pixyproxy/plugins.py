@@ -25,6 +25,7 @@ from pixyproxy.ports.blob_maintenance import BlobMaintenance
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+from pixyproxy.ports.thumbnail_store import ThumbnailStore
 from pixyproxy.ports.user_repository import UserRepository
 from pixyproxy.settings import Settings, SettingsError
 
@@ -61,6 +62,7 @@ class BlobStorage:
 
     blobs: BlobStore
     maintenance: BlobMaintenance
+    thumbnails: ThumbnailStore
 
 
 def find(setting: str, group: str, name: str, built_in: list[str]) -> EntryPoint:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.filesystem import blob_store
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from tests.conformance.contracts.blob_store import BlobStoreContract, BlobStoreHarness
 
 
@@ -82,11 +81,3 @@ class TestFilesystemBlobStore(BlobStoreContract):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> FilesystemHarness:
         return FilesystemHarness(tmp_path / "images")
-
-
-class TestFilesystemBlobStoreOnThreads(TestFilesystemBlobStore):
-    """The same where the page cache cannot be asked, so that all reading is done on threads."""
-
-    @pytest.fixture(autouse=True)
-    def no_nowait(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(blob_store, "NOWAIT", 0)

@@ -34,8 +34,17 @@ PATIENCE_S = 120
 REWRITING = "pytest.PytestAssertRewriteWarning"
 """The warning about plugins that were imported before pytest began, as here on purpose."""
 
-FLUSHES = {"fsync", "flush_file", "flush_folder", "_flush", "_flush_file", "make_durable"}
-FILES = {"rename", "link", "unlink", "remove_quietly", "_swap_in", "_put_back", "_let_go", "move_sidecar"}
+FLUSHES = {"fsync", "flush_file", "flush_folder", "_flush", "make_durable"}
+FILES = {
+    "rename",
+    "link",
+    "unlink",
+    "remove_quietly",
+    "_swap_in",
+    "_put_back",
+    "move_sidecar",
+    "_remove_rescued",
+}
 ROWS = {
     "check_writable",
     "put",
@@ -62,7 +71,7 @@ STEPS = {PENDING} | FLUSHES | FILES | ROWS | RECORDS
 
 UNIT, CONFORMANCE, FILESYSTEM = "tests/unit", "tests/conformance", "tests/integration/filesystem"
 WRITING = [f"{FILESYSTEM}/test_{name}.py" for name in ("sidecar", "durability", "room", "writes")]
-ORDERING = [f"{FILESYSTEM}/test_recovery.py", f"{FILESYSTEM}/test_recovery_faults.py"]
+ORDERING = [f"{FILESYSTEM}/test_maintenance.py", f"{FILESYSTEM}/test_maintenance_faults.py"]
 ORDERING.append(f"{CONFORMANCE}/test_filesystem_blob_maintenance.py")
 SQLITE = ["tests/integration/sql/test_sqlite_faults.py", f"{CONFORMANCE}/test_sqlite_image_repository.py"]
 SERVING = [
@@ -72,12 +81,12 @@ SERVING = [
     "tests/integration/maintenance/test_reconciler.py",
 ]
 TESTS = {
-    "adapters/filesystem/durable.py": WRITING + ORDERING[:1],
-    "adapters/filesystem/syscalls.py": WRITING,
+    "adapters/filesystem/durable_files.py": WRITING + ORDERING[:1],
     "adapters/filesystem/writer.py": WRITING,
-    "adapters/filesystem/blob_store.py": [f"{FILESYSTEM}/test_derivatives.py", *WRITING],
+    "adapters/filesystem/blob_store.py": WRITING,
+    "adapters/filesystem/thumbnail_store.py": [f"{FILESYSTEM}/test_thumbnails.py"],
     "adapters/filesystem/quarantine.py": ORDERING,
-    "adapters/filesystem/rescue.py": ORDERING,
+    "adapters/filesystem/adoption.py": ORDERING,
     "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
     "application/generation/recorder.py": SERVING,

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.domain.image import Image

@@ -28,6 +28,7 @@ from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -203,7 +204,9 @@ class Machine(RuleBasedStateMachine):
         self.service, self.generations = image_service_on(
             images, recovery, blobs, self.generator, self.clock, owner=owner, lease_s=LEASE_S
         )
-        self.reconciler = Reconciler(images, recovery, blobs, stored, self.clock, owner=owner, lease_s=LEASE_S)
+        self.reconciler = Reconciler(
+            images, recovery, blobs, stored, MemoryThumbnailStore(), self.clock, owner=owner, lease_s=LEASE_S
+        )
 
     async def _stop(self) -> None:
         """End as a process does that is killed: what it was doing is broken off and nothing is recorded."""

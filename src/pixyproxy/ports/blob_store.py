@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from pixyproxy.domain.errors import ImageNotFoundError
+from pixyproxy.domain.image import parse_guid
 from pixyproxy.ports.resource import Resource
 
 
@@ -127,14 +129,12 @@ class BlobStore(Resource):
     async def delete(self, guid: str) -> None:
         """Remove bytes and sidecar durably; no error if there are none."""
 
-    @abstractmethod
-    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
-        """Keep what was derived from the bytes, in place of an older one; a crash of the machine may lose it.
 
-        A reader sees all of the old or all of the new, never a part, also after a crash. Raises BlobStoreFullError
-        where there is not enough room for more than pictures, BlobStoreError otherwise; no debris is left then.
-        """
-
-    @abstractmethod
-    async def read_derivative(self, guid: str, name: str) -> bytes | None:
-        """All bytes of what was kept under this name, None if there is none."""
+def require_canonical_guid(guid: str) -> None:
+    """Raise ValueError unless the text is a GUID in canonical form: text from outside never becomes a path."""
+    try:
+        canonical = parse_guid(guid)
+    except ImageNotFoundError:
+        canonical = ""
+    if canonical != guid or not guid:
+        raise ValueError("not a GUID in canonical form")

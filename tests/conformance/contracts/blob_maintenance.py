@@ -541,52 +541,6 @@ class BlobMaintenanceContract:
         with pytest.raises(ValueError):
             await recovery.quarantine_debris(datetime(2001, 1, 1))
 
-    # derivatives
-
-    async def test_whatever_has_derivatives_is_walked_once(self, recovery: BlobMaintenance, store: BlobStore) -> None:
-        assert await derived(recovery) == []
-        guids = [new_guid() for _ in range(30)]
-        await store.put(guids[0], b"bytes", {})
-        await store.put(new_guid(), b"bytes", {})
-        for guid in guids:
-            await store.put_derivative(guid, "a.webp", b"small")
-            await store.put_derivative(guid, "b.jpg", b"small")
-        assert await derived(recovery) == sorted(guids)
-
-    async def test_derivatives_are_no_images(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
-    ) -> None:
-        guid = new_guid()
-        await store.put_derivative(guid, "a.bin", b"small")
-        await store.put_derivative(guid, "a.json", b"small")
-        before = harness.contents()
-        assert await walked(recovery) == []
-        assert await recovery.sizes([guid]) == {}
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(guid) is False
-        with pytest.raises(BlobMissingError):
-            await recovery.quarantine(guid)
-        assert await recovery.quarantine_debris(datetime.now(UTC) + timedelta(days=1)) == 0
-        assert harness.contents() == before
-
-    async def test_dropping_derivatives_deletes_nothing_else(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
-    ) -> None:
-        guid, other = new_guid(), new_guid()
-        await store.put(guid, b"bytes", {})
-        await store.rescue(guid, b"aside", {})
-        before = harness.contents()
-        for name in (guid, other):
-            await store.put_derivative(name, "a.webp", b"small")
-            await store.put_derivative(name, "b.jpg", b"small")
-        await recovery.drop_derivatives(guid)
-        assert await derived(recovery) == [other]
-        assert await store.read_derivative(guid, "b.jpg") is None
-        assert await store.read_derivative(other, "b.jpg") == b"small"
-        await recovery.drop_derivatives(other)
-        await recovery.drop_derivatives(other)
-        assert harness.contents() == before
-
     # every method
 
     @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
@@ -598,7 +552,6 @@ class BlobMaintenanceContract:
             recovery.sizes([new_guid(), guid]),
             recovery.adopt_rescued(guid),
             recovery.quarantine(guid),
-            recovery.drop_derivatives(guid),
         ):
             with pytest.raises(ValueError):
                 await call
@@ -624,8 +577,6 @@ class BlobMaintenanceContract:
                 recovery.quarantine(guid),
                 recovery.quarantine(new_guid()),
                 recovery.quarantine_debris(datetime.now(UTC)),
-                derived(recovery),
-                recovery.drop_derivatives(guid),
             ):
                 with pytest.raises(BlobStoreError) as caught:
                     await call
@@ -667,7 +618,3 @@ class BlobMaintenanceContract:
 
 async def walked(recovery: BlobMaintenance) -> list[StoredBlob]:
     return [blob async for blob in recovery.walk()]
-
-
-async def derived(recovery: BlobMaintenance) -> list[str]:
-    return sorted([guid async for guid in recovery.walk_derivatives()])

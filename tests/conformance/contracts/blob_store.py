@@ -41,23 +41,6 @@ NO_GUIDS = (
     "0b9f1c2d-0000-4000-8000-00000000000\uff10",
 )
 
-NO_NAMES = (
-    "",
-    "x",
-    ".webp",
-    "a.",
-    "../a.webp",
-    "a/b.webp",
-    "A.webp",
-    "a.webp\n",
-    "a\x00.webp",
-    "ä.webp",
-    "a.b.webp",
-    "a.webp2",
-    "x" * 101 + ".webp",
-    "a.abcdefghijk",
-)
-
 
 class BlobStoreHarness(ABC):
     """One storage, looked at and disturbed from outside."""
@@ -598,101 +581,6 @@ class BlobStoreContract:
             assert await read_all(await store.read(guid, size=1)) == bytes([n])
             await store.delete(guid)
 
-    # derivatives
-
-    async def test_a_derivative_is_read_back_under_its_name_only(self, store: BlobStore) -> None:
-        guid, other = new_guid(), new_guid()
-        await store.put_derivative(guid, "thumbnail-256.webp", LARGE)
-        await store.put_derivative(guid, "x.b", b"")
-        assert await store.read_derivative(guid, "thumbnail-256.webp") == LARGE
-        assert await store.read_derivative(guid, "x.b") == b""
-        assert await store.read_derivative(guid, "thumbnail-128.webp") is None
-        assert await store.read_derivative(guid, "x.bin") is None
-        assert await store.read_derivative(other, "thumbnail-256.webp") is None
-
-    async def test_a_derivative_is_there_for_another_store(self, store: BlobStore, harness: BlobStoreHarness) -> None:
-        guid = new_guid()
-        await store.put_derivative(guid, "a.webp", b"small")
-        other = harness.store()
-        await other.open()
-        assert await other.read_derivative(guid, "a.webp") == b"small"
-        await other.close()
-
-    async def test_a_derivative_takes_the_place_of_an_older_one(
-        self, store: BlobStore, harness: BlobStoreHarness
-    ) -> None:
-        guid = new_guid()
-        await store.put_derivative(guid, "a.webp", b"the old one")
-        names = harness.names()
-        await store.put_derivative(guid, "a.webp", b"new")
-        assert await store.read_derivative(guid, "a.webp") == b"new"
-        assert harness.names() == names
-
-    async def test_a_reader_sees_all_of_an_old_or_a_new_derivative(self, store: BlobStore) -> None:
-        guid, versions = new_guid(), [bytes([n]) * 300_000 for n in range(2)]
-        await store.put_derivative(guid, "a.webp", versions[0])
-
-        async def write() -> None:
-            for n in range(20):
-                await store.put_derivative(guid, "a.webp", versions[n % 2])
-
-        writing = asyncio.create_task(write())
-        while not writing.done():
-            assert await store.read_derivative(guid, "a.webp") in versions
-            await asyncio.sleep(0)
-        await writing
-
-    async def test_bytes_and_derivatives_are_kept_apart(self, store: BlobStore, harness: BlobStoreHarness) -> None:
-        guid, bare = new_guid(), new_guid()
-        await store.put(guid, b"bytes", SIDECAR)
-        await store.put_derivative(guid, "a.webp", b"small")
-        await store.put_derivative(bare, "a.json", b"small")
-        assert harness.image(guid) == b"bytes"
-        assert await store.read_sidecar(guid) == SIDECAR
-        assert (harness.image(bare), harness.sidecar(bare)) == (None, None)
-        await store.put(guid, b"other", SIDECAR)
-        assert await store.read_derivative(guid, "a.webp") == b"small"
-
-    async def test_delete_takes_the_derivatives_along_and_those_of_no_other(
-        self, store: BlobStore, harness: BlobStoreHarness
-    ) -> None:
-        guid = new_guid()
-        other, bare = f"{guid[:-1]}{'0' if guid[-1] != '0' else '1'}", f"{guid[:-1]}{'2' if guid[-1] != '2' else '3'}"
-        await store.put(guid, b"bytes", SIDECAR)
-        for name in (guid, other, bare):
-            await store.put_derivative(name, "a.webp", b"small")
-            await store.put_derivative(name, "b.jpg", b"small")
-        await store.delete(guid)
-        await store.delete(bare)
-        assert await store.read_derivative(guid, "a.webp") is None
-        assert await store.read_derivative(other, "b.jpg") == b"small"
-        assert len(harness.names()) == 2
-
-    async def test_a_full_store_keeps_no_derivative_and_loses_none(
-        self, store: BlobStore, harness: BlobStoreHarness
-    ) -> None:
-        guid = new_guid()
-        await store.put_derivative(guid, "a.webp", b"small")
-        names = harness.names()
-        full = harness.full_store()
-        await full.open()
-        for name in ("a.webp", "b.webp"):
-            with pytest.raises(BlobStoreFullError):
-                await full.put_derivative(guid, name, b"larger than before")
-        await full.close()
-        assert harness.names() == names
-        assert await store.read_derivative(guid, "a.webp") == b"small"
-
-    @pytest.mark.parametrize("name", NO_NAMES, ids=ascii)
-    async def test_what_is_no_name_of_a_derivative_is_refused(
-        self, store: BlobStore, harness: BlobStoreHarness, name: str
-    ) -> None:
-        with pytest.raises(ValueError):
-            await store.put_derivative(new_guid(), name, b"bytes")
-        with pytest.raises(ValueError):
-            await store.read_derivative(new_guid(), name)
-        assert harness.names() == set()
-
     # every method
 
     @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
@@ -706,8 +594,6 @@ class BlobStoreContract:
             store.read_sidecar(guid),
             store.replace_sidecar(guid, {}),
             store.delete(guid),
-            store.put_derivative(guid, "a.webp", b"bytes"),
-            store.read_derivative(guid, "a.webp"),
         ):
             with pytest.raises(ValueError):
                 await call
@@ -734,8 +620,6 @@ class BlobStoreContract:
                 store.read_sidecar(guid),
                 store.replace_sidecar(guid, {}),
                 store.delete(guid),
-                store.put_derivative(guid, "a.webp", b"bytes"),
-                store.read_derivative(guid, "a.webp"),
             ):
                 with pytest.raises(BlobStoreError) as caught:
                     await call

@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.domain.errors import DBConnectionError
 from tests.fixtures.filesystem.calls import Call

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
+from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
+from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailStore
 from pixyproxy.application.images import image_service
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.plugins import BlobStorage
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.settings import load_settings
 from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
@@ -126,8 +130,15 @@ class World:
         """The real container, opened: only the generator and the hasher are stand-ins, and steps are watched."""
         container = build_container(load_settings())
         container.generator.override(LedgerGenerator(self.ledger, steps))
-        for selector in (container.blob_store, container.blob_maintenance):
-            selector.providers["filesystem"].add_kwargs(calls=SteppedCalls(steps))
+        settings, calls = container.settings(), SteppedCalls(steps)
+        rescue_dirs = container.config.rescue_dirs()
+        container.blob_storage.override(
+            BlobStorage(
+                FilesystemBlobStore(settings.images_dir, rescue_dirs=rescue_dirs, calls=calls),
+                FilesystemBlobMaintenance(settings.images_dir, rescue_dirs=rescue_dirs, calls=calls),
+                FilesystemThumbnailStore(settings.images_dir, calls=calls),
+            )
+        )
         watch_commits(container.sqlite_database() if self.mysql is None else container.mysql_database(), steps)
         async with opened(container):
             yield container

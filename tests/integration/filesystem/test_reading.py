@@ -1,4 +1,4 @@
-"""How the filesystem store reads: from the page cache at once, else on threads, and what goes wrong there."""
+"""Reads of the filesystem store: pieces, open files, cancellation and failures."""
 
 import asyncio
 import errno
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.filesystem import blob_store, reader
+from pixyproxy.adapters.filesystem import reader
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
 from tests.conformance.contracts.blob_store import open_files, read_all
@@ -37,83 +37,31 @@ def names(calls: FaultyCalls) -> list[str]:
     return [call.name for call in calls.calls]
 
 
-needs_nowait = pytest.mark.skipif(not blob_store.NOWAIT, reason="this system has no RWF_NOWAIT")
-
-
 async def stored(store: FilesystemBlobStore, calls: FaultyCalls, data: bytes) -> int:
     await store.put(GUID, data, {})
     calls.calls.clear()
     return len(data)
 
 
-@needs_nowait
-async def test_what_is_in_the_page_cache_takes_no_thread(store: FilesystemBlobStore, calls: FaultyCalls) -> None:
-    size = await stored(store, calls, b"warm")
+async def test_files_are_read_on_a_thread(store: FilesystemBlobStore, calls: FaultyCalls) -> None:
+    size = await stored(store, calls, b"bytes")
     threads: list[threading.Thread] = []
     calls.fails = lambda call, n: threads.append(threading.current_thread())  # type: ignore[func-returns-value]
-    assert await read_all(await store.read(GUID, size=size)) == b"warm"
-    assert set(threads) == {threading.main_thread()}
-
-
-@needs_nowait
-async def test_what_is_not_in_the_page_cache_is_read_on_a_thread(
-    store: FilesystemBlobStore, calls: FaultyCalls
-) -> None:
-    size = await stored(store, calls, b"cold")
-    calls.fails = lambda call, n: errno.EAGAIN if call.name == "pread_nowait" else None
-    for _ in range(2):
-        calls.calls.clear()
-        assert await read_all(await store.read(GUID, size=size)) == b"cold"
-        assert names(calls) == ["open", "status", "pread_nowait", "close", "open", "status", "pread", "close"]
-
-
-@needs_nowait
-async def test_what_is_half_in_the_page_cache_is_read_on_a_thread(tmp_path: Path) -> None:
-    class Half(FaultyCalls):
-        def pread_nowait(self, fd: int, length: int, offset: int) -> bytes:
-            return super().pread_nowait(fd, length // 2, offset)
-
-    calls = Half()
-    store = FilesystemBlobStore(tmp_path / "images", calls=calls)
-    await store.open()
-    size = await stored(store, calls, b"half of it")
-    assert await read_all(await store.read(GUID, size=size)) == b"half of it"
-    assert names(calls)[-4:] == ["open", "status", "pread", "close"]
-    await store.close()
-
-
-@needs_nowait
-@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS], ids=lambda code: errno.errorcode[code])
-async def test_a_file_system_that_cannot_tell_is_asked_once(
-    store: FilesystemBlobStore, calls: FaultyCalls, code: int
-) -> None:
-    size = await stored(store, calls, b"bytes")
-    calls.fails = lambda call, n: code if call.name == "pread_nowait" else None
-    for _ in range(3):
-        assert await read_all(await store.read(GUID, size=size)) == b"bytes"
-    assert names(calls).count("pread_nowait") == 1
-
-
-@needs_nowait
-def test_the_cached_read_is_a_real_one(tmp_path: Path, calls: FaultyCalls) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
-    assert reader.read_cached(calls, str(path), 10, 2, 3) in ((b"234", None), None)
-    assert reader.read_cached(calls, str(path), 10, 8, 3) is None
-    with pytest.raises(BlobCorruptError):
-        reader.read_cached(calls, str(path), 11, 0, 1)
+    assert await read_all(await store.read(GUID, size=size)) == b"bytes"
+    assert names(calls) == ["open", "status", "pread", "close"]
+    assert threading.main_thread() not in threads
 
 
 async def test_up_to_two_megabytes_are_one_piece_and_more_are_pieces_of_half_one(
     store: FilesystemBlobStore, calls: FaultyCalls
 ) -> None:
     await stored(store, calls, LARGE)
-    async with await store.read(GUID, size=len(LARGE), stop=reader.WHOLE) as whole:
-        assert [len(piece) async for piece in whole] == [reader.WHOLE] == [2 * 1024 * 1024]
+    async with await store.read(GUID, size=len(LARGE), stop=reader.ONE_PIECE_MAX_BYTES) as whole:
+        assert [len(piece) async for piece in whole] == [reader.ONE_PIECE_MAX_BYTES] == [2 * 1024 * 1024]
     calls.calls.clear()
     async with await store.read(GUID, size=len(LARGE)) as pieces:
         sizes = [len(piece) async for piece in pieces]
-    assert set(sizes[:-1]) == {reader.PIECE} == {512 * 1024}
+    assert set(sizes[:-1]) == {reader.PIECE_BYTES} == {512 * 1024}
     assert sum(sizes) == len(LARGE)
     assert names(calls).count("open") == 1
 
@@ -172,7 +120,7 @@ async def test_closing_while_a_thread_reads_waits_for_the_thread(tmp_path: Path)
     await pieces.close()
     calls.held.set()
     await store.close()
-    assert calls.seen == LARGE[reader.PIECE : 2 * reader.PIECE]
+    assert calls.seen == LARGE[reader.PIECE_BYTES : 2 * reader.PIECE_BYTES]
     assert open_files() <= before
 
 
@@ -208,7 +156,6 @@ async def test_a_read_cancelled_while_a_thread_opens_the_file_leaks_nothing(tmp_
         ("open", errno.ENOTDIR, "not a folder"),
         ("status", errno.EIO, "input/output"),
         ("pread", errno.EIO, "input/output"),
-        ("pread_nowait", errno.EIO, "input/output"),
         ("pread", errno.ESTALE, "network file system"),
         ("pread", errno.EBUSY, "error EBUSY"),
     ],
@@ -217,17 +164,12 @@ async def test_failing_reads(
     store: FilesystemBlobStore,
     calls: FaultyCalls,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     size: int,
     name: str,
     code: int,
     words: str,
 ) -> None:
     await stored(store, calls, LARGE[:size])
-    if name == "pread":
-        monkeypatch.setattr(store, "_cached_reads", False)
-    elif name == "pread_nowait" and size > blob_store.CACHED_READ_MAX:
-        return
     calls.fails = lambda call, n: code if call.name == name else None
     with pytest.raises(BlobStoreError, match=words) as caught:
         await store.read(GUID, size=size)
@@ -251,7 +193,7 @@ async def test_a_file_truncated_while_it_is_read_is_corrupt(
     async with await store.read(GUID, size=len(LARGE)) as pieces:
         (path,) = (tmp_path / "images").rglob("*.bin")
         with path.open("r+b") as file:
-            file.truncate(reader.PIECE + 100)
+            file.truncate(reader.PIECE_BYTES + 100)
         await anext(pieces)
         with pytest.raises(BlobCorruptError):
             await anext(pieces)
@@ -275,7 +217,7 @@ async def test_pieces_after_the_store_was_closed_are_an_error(store: FilesystemB
     async with await store.read(GUID, size=len(LARGE)) as pieces:
         await anext(pieces)
         await store.close()
-        with pytest.raises(BlobStoreError, match="closed"):
+        with pytest.raises(BlobStoreError, match="not open"):
             await anext(pieces)
 
 

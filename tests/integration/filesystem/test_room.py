@@ -45,7 +45,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 async def opened(root: Path, **settings: object) -> FilesystemBlobStore:
-    store = FilesystemBlobStore(root, **{"trial_s": 0} | settings)  # type: ignore[arg-type]
+    store = FilesystemBlobStore(root, **{"probe_s": 0} | settings)  # type: ignore[arg-type]
     await store.open()
     return store
 
@@ -186,7 +186,7 @@ async def test_what_only_a_real_write_finds_out(
 async def test_what_went_well_a_moment_ago_is_not_tried_again(tmp_path: Path) -> None:
     tried: list[str] = []
     calls = FaultyCalls(lambda call, n: tried.append(call.name) if call.name == "create" else None)
-    store = await opened(tmp_path, min_free_bytes=0, calls=calls, trial_s=60)
+    store = await opened(tmp_path, min_free_bytes=0, calls=calls, probe_s=60)
     for _ in range(3):
         await store.check_writable()
     assert len(tried) == 1
@@ -197,7 +197,7 @@ async def test_what_went_well_a_moment_ago_is_not_tried_again(tmp_path: Path) ->
 
 async def test_what_failed_is_tried_again_at_once(tmp_path: Path) -> None:
     calls = FaultyCalls(lambda call, n: errno.EDQUOT if call.name == "create" else None)
-    store = await opened(tmp_path, min_free_bytes=0, calls=calls, trial_s=60)
+    store = await opened(tmp_path, min_free_bytes=0, calls=calls, probe_s=60)
     with pytest.raises(BlobStoreFullError):
         await store.check_writable()
     calls.fails = lambda call, n: None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 from tests.fixtures.filesystem.calls import Call
 from tests.integration.filesystem.test_durability import CODES, GUID, Harness, failure_of

@@ -14,6 +14,7 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.maintenance.findings import Action, Finding
@@ -37,10 +38,20 @@ class Ruin:
     recovery: MemoryMaintenanceRepository
     blobs: FilesystemBlobStore
     stored: FilesystemBlobMaintenance
+    thumbnails: MemoryThumbnailStore
     clock: SystemClock
 
     def reconciler(self, owner: str = "tidy") -> Reconciler:
-        return Reconciler(self.images, self.recovery, self.blobs, self.stored, self.clock, owner=owner, lease_s=LEASE_S)
+        return Reconciler(
+            self.images,
+            self.recovery,
+            self.blobs,
+            self.stored,
+            self.thumbnails,
+            self.clock,
+            owner=owner,
+            lease_s=LEASE_S,
+        )
 
     async def row(self, *, lease_s: float = -1, guid: str | None = None) -> Image:
         now = self.clock.now()
@@ -100,6 +111,7 @@ async def ruin(tmp_path: Path) -> AsyncIterator[Ruin]:
         MemoryMaintenanceRepository(storage),
         FilesystemBlobStore(root, rescue_dirs=rescue),
         FilesystemBlobMaintenance(root, rescue_dirs=rescue),
+        MemoryThumbnailStore(),
         SystemClock(),
     )
     for part in (parts.images, parts.recovery, parts.blobs, parts.stored):
@@ -300,14 +312,14 @@ async def test_what_a_sidecar_does_not_describe_is_not_restored(ruin: Ruin) -> N
 async def test_thumbnails_go_where_their_row_is_gone(ruin: Ruin) -> None:
     there, gone = await ruin.ready(), new_guid()
     for guid in (there.guid, gone):
-        await ruin.blobs.put_derivative(guid, "a.webp", b"small")
+        await ruin.thumbnails.put(guid, "a.webp", b"small")
     [finding] = await ruin.tidy(apply=False)
     assert finding == Finding(gone, "thumbnails without a row", Action.DROP)
-    assert await ruin.blobs.read_derivative(gone, "a.webp") == b"small"
+    assert await ruin.thumbnails.get(gone, "a.webp") == b"small"
     assert await ruin.tidy() == [finding]
     assert await ruin.tidy() == []
-    assert await ruin.blobs.read_derivative(gone, "a.webp") is None
-    assert await ruin.blobs.read_derivative(there.guid, "a.webp") == b"small"
+    assert await ruin.thumbnails.get(gone, "a.webp") is None
+    assert await ruin.thumbnails.get(there.guid, "a.webp") == b"small"
     assert ruin.path(there.guid).read_bytes() == DATA
 
 

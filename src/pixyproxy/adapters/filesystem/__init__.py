@@ -1,1 +1,1 @@
-"""The blob store in a folder."""
+"""The blob store and the thumbnail store in a folder of the file system."""

@@ -1,44 +1,55 @@
-"""Moving what is not in order out of the way, durably and without ever overwriting: blocking, raises OSError.
+"""The quarantine: files that are not in order are moved there durably, and nothing is overwritten.
 
-Bytes go before their sidecar: after a crash in between a sidecar alone is left, which is found and moved again.
+Bytes are moved before their sidecar: a crash in between leaves a sidecar alone, which is found and moved later.
 """
 
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from pixyproxy.adapters.filesystem import durable
-from pixyproxy.adapters.filesystem.layout import Layout
+from pixyproxy.adapters.filesystem import durable_files
 from pixyproxy.adapters.filesystem.scan import exists
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.adapters.filesystem.store_folder import StoreFolder
+from pixyproxy.domain.errors import BlobMissingError
 
 
 class Quarantine:
-    """The folder `quarantine`: `GUID.<n>.bin` and `GUID.<n>.json` of an image, a number in other names too."""
+    """The folder `quarantine`: `GUID.<n>.bin` and `GUID.<n>.json` of an image; other names get a number too.
 
-    def __init__(self, layout: Layout, calls: SystemCalls) -> None:
-        self._layout = layout
-        self._calls = calls
-        # Nobody takes a number between another's look at it and use of it. Another process that moves the same image
-        # meanwhile finds its files gone; others are not written, since what is moved here has no row to be written for.
+    The methods block and raise OSError.
+    """
+
+    def __init__(self, folder: StoreFolder) -> None:
+        self._store = folder
+        self._calls = folder.calls
+        # No other thread takes a number between the search for it and its use. A process that moves the same image
+        # meanwhile finds its files gone; nothing writes others, because what is moved here has no row.
         self._lock = threading.Lock()
 
-    def move_image(self, guid: str) -> Path | None:
-        """Move bytes and sidecar under one number; return the new path of the first, None if there was neither."""
-        return self._move_and_flush(guid, Path(self._layout.image(guid)), Path(self._layout.sidecar(guid)))
+    def move_image(self, guid: str) -> str:
+        """Move bytes and sidecar under one number and return the new path of the bytes, or of a sidecar alone.
+
+        Raises BlobMissingError if there is neither.
+        """
+        self._store.require_present()
+        moved = self._move_and_flush(guid, Path(self._store.image(guid)), Path(self._store.sidecar(guid)))
+        if moved is None:
+            self._store.require_present()
+            raise BlobMissingError("There is nothing of the picture in the blob store.")
+        return str(moved)
 
     def move_sidecar(self, guid: str) -> None:
         """Move a sidecar alone."""
-        self._move_and_flush(guid, Path(self._layout.sidecar(guid)))
+        self._move_and_flush(guid, Path(self._store.sidecar(guid)))
 
     def move_debris(self, folder: Path, paths: Iterable[Path]) -> int:
-        """Move half-written files of a folder, which are not hidden any more then; return how many there were."""
+        """Move half-written files of a folder, which get names that are not hidden; return how many there were."""
         count = 0
         with self._lock:
             for path in paths:
                 if not count:
                     self._make()
-                # A sidecar kept aside is `GUID.<n>.json`, a temporary file `.GUID.<random>.tmp`: both get a new number.
+                # A rescued sidecar is `GUID.<n>.json`, a temporary file `.GUID.<random>.tmp`: both get a new number.
                 stem = path.stem if path.name.startswith(".") else path.stem.rpartition(".")[0]
                 count += len(self._move(stem.removeprefix("."), path))
             if count:
@@ -47,17 +58,17 @@ class Quarantine:
 
     def _move_and_flush(self, guid: str, *sources: Path) -> Path | None:
         with self._lock:
-            there = [source for source in sources if exists(self._calls, source)]
-            if not there:
+            existing = [source for source in sources if exists(self._calls, source)]
+            if not existing:
                 return None
             self._make()
-            moved = self._move(guid, *there)
-            self._flush(there[0].parent)
+            moved = self._move(guid, *existing)
+            self._flush(existing[0].parent)
         return moved[0] if moved else None
 
     def _move(self, stem: str, *sources: Path) -> list[Path]:
         suffixes = {".bin", ".json"} | {source.suffix for source in sources}
-        number, folder = 1, self._layout.quarantine
+        number, folder = 1, self._store.quarantine
         while any(exists(self._calls, folder / f"{stem}.{number}{suffix}") for suffix in suffixes):
             number += 1
         moved = []
@@ -71,10 +82,10 @@ class Quarantine:
         return moved
 
     def _make(self) -> None:
-        durable.make_folder(self._calls, self._layout.quarantine)
-        # Also if it was there: another process may have made it a moment ago and not flushed it yet.
-        durable.flush_folder(self._calls, self._layout.root)
+        durable_files.make_folder(self._calls, self._store.quarantine)
+        # Flushed also if it existed: another process may have created it a moment ago.
+        durable_files.flush_folder(self._calls, self._store.root)
 
     def _flush(self, source: Path) -> None:
-        durable.flush_folder(self._calls, self._layout.quarantine)
-        durable.flush_folder(self._calls, source)
+        durable_files.flush_folder(self._calls, self._store.quarantine)
+        durable_files.flush_folder(self._calls, source)

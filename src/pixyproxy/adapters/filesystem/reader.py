@@ -1,33 +1,33 @@
-"""The store's reading side: opening the bytes of an image and handing them out in pieces."""
+"""The reads of a store: opening the bytes of an image, returning them in pieces, and comparing checksums."""
 
 import asyncio
+import hashlib
 import io
+import json
 import os
 import time
-from collections.abc import Callable, Hashable
-from concurrent.futures import Executor, Future
-from functools import partial
+from collections.abc import Hashable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from pixyproxy.adapters.filesystem.error_translation import blob_error
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
-from pixyproxy.domain.errors import BlobCorruptError, BlobStoreError
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
+from pixyproxy.adapters.filesystem.threads import FileThreads, blob_error
+from pixyproxy.domain.errors import BlobCorruptError
 from pixyproxy.ports.blob_store import BlobReader
 
-WHOLE = 2 * 1024 * 1024
-"""Bytes up to which a range is one piece; more at once would pin too much memory for a slow reader."""
-PIECE = 512 * 1024
-"""Bytes of each piece of a longer range."""
-
+ONE_PIECE_MAX_BYTES = 2 * 1024 * 1024
+"""Length up to which a range is one piece; more would hold too much memory for a slow client."""
+PIECE_BYTES = 512 * 1024
+"""Length of each piece of a longer range."""
+HASHED_BYTES = 1024 * 1024
+"""Bytes that are read and hashed at once, so that memory stays bounded."""
 SETTLED_NS = 3_000_000_000
-"""How long ago a file must have changed: sooner it may change once more within the same tick of its file system."""
-
-_T = TypeVar("_T")
+"""Age of the last change from which on a later change gets another time stamp, in nanoseconds."""
 
 
 class FileBlobReader(BlobReader):
-    """A range of a file, of which the first piece is read and the rest follows on threads."""
+    """A range of a file, of which the first piece has been read and the rest is read on threads."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FileBlobReader(BlobReader):
         version: Hashable,
         *,
         calls: SystemCalls,
-        executor: Executor | None = None,
+        threads: FileThreads,
         file: io.FileIO | None = None,
         position: int = 0,
         stop: int = 0,
@@ -43,7 +43,7 @@ class FileBlobReader(BlobReader):
         self._first = first
         self._version = version
         self._calls = calls
-        self._executor = executor
+        self._threads = threads
         self._file = file
         self._position = position
         self._stop = stop
@@ -59,8 +59,8 @@ class FileBlobReader(BlobReader):
             return first
         if self._file is None:
             raise StopAsyncIteration
-        length = min(PIECE, self._stop - self._position)
-        self._reading = submit(self._executor, read_exactly, self._calls, self._file.fileno(), length, self._position)
+        length = min(PIECE_BYTES, self._stop - self._position)
+        self._reading = self._threads.submit(read_exactly, self._calls, self._file.fileno(), length, self._position)
         try:
             data = await asyncio.wrap_future(self._reading)
         except OSError as error:
@@ -71,7 +71,7 @@ class FileBlobReader(BlobReader):
         return data
 
     async def close(self) -> None:
-        """Close the file, once a thread that may still be reading it (after a cancellation) is done with it."""
+        """Close the file, once a thread that may still be reading it (after a cancellation) has finished."""
         self._first = b""
         file, self._file = self._file, None
         if file is not None:
@@ -82,9 +82,9 @@ class FileBlobReader(BlobReader):
 
 
 def open_file(calls: SystemCalls, path: str, size: int) -> tuple[int, Hashable]:
-    """Open a file for reading, and say what version it is.
+    """Open a file for reading and return its descriptor and version.
 
-    Raises BlobCorruptError, with nothing left open, if it is not `size` bytes long.
+    Raises BlobCorruptError, and leaves nothing open, if it is not `size` bytes long.
     """
     fd = calls.open(path, os.O_RDONLY)
     try:
@@ -96,8 +96,8 @@ def open_file(calls: SystemCalls, path: str, size: int) -> tuple[int, Hashable]:
     return fd, _version(status)
 
 
-def look_at(calls: SystemCalls, path: str, size: int) -> None:
-    """See that a file is there; raises BlobCorruptError if it is not `size` bytes long."""
+def require_file(calls: SystemCalls, path: str, size: int) -> None:
+    """Raise BlobCorruptError if a file is not `size` bytes long, FileNotFoundError if there is none."""
     _require_length(calls.stat(Path(path)), size)
 
 
@@ -107,8 +107,9 @@ def _require_length(status: os.stat_result, size: int) -> None:
 
 
 def _version(status: os.stat_result) -> Hashable:
-    """What is another after every later change to the file, None where that cannot be relied on yet."""
-    # A time that lies ahead, because a clock was set back, may come a second time.
+    """Return a value that differs after every later change to the file, or None while that is uncertain."""
+    # A change within one tick of the file system's clock leaves the time as it is. A time in the future, because a
+    # clock was set back, may occur a second time.
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED_NS:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -125,37 +126,42 @@ def read_exactly(calls: SystemCalls, fd: int, length: int, offset: int) -> bytes
     return data
 
 
-def read_cached(calls: SystemCalls, path: str, size: int, start: int, length: int) -> tuple[bytes, Hashable] | None:
-    """A range, if all of it is in the page cache: short enough work for the event loop. None if it is not.
-
-    With it comes the version of the file.
-    """
-    fd, seen = open_file(calls, path, size)
+def read_whole(calls: SystemCalls, path: Path) -> bytes:
+    """Return all bytes of a file."""
+    fd = calls.open(path, os.O_RDONLY)
     try:
-        data = calls.pread_nowait(fd, length, start)
-    except BlockingIOError:
-        return None
+        return read_exactly(calls, fd, calls.status(fd).st_size, 0)
     finally:
         calls.close(fd)
-    return (data, seen) if len(data) == length else None
+
+
+def read_sidecar(calls: SystemCalls, path: Path) -> dict[str, Any]:
+    """Return a sidecar; raises BlobCorruptError if it is not a JSON object."""
+    try:
+        document = json.loads(read_whole(calls, path))
+    except (ValueError, RecursionError) as error:
+        raise BlobCorruptError("The description stored with the picture is not JSON.") from error
+    if not isinstance(document, dict):
+        raise BlobCorruptError("The description stored with the picture is not a JSON object.")
+    return document
 
 
 def open_and_read(
     calls: SystemCalls, path: str, size: int, start: int, stop: int
 ) -> tuple[bytes, Hashable, io.FileIO | None]:
-    """The first piece of a range, the version, and the file if there is more: opened and read on one thread."""
+    """Open a file and read the first piece of a range; return it, the version, and the file if there is more."""
     length = stop - start
-    fd, seen = open_file(calls, path, size)
+    fd, version = open_file(calls, path, size)
     try:
-        first = read_exactly(calls, fd, length if length <= WHOLE else PIECE, start)
-        if length > WHOLE:
-            # An io object closes itself should its owner be lost; a bare descriptor would leak.
+        first = read_exactly(calls, fd, length if length <= ONE_PIECE_MAX_BYTES else PIECE_BYTES, start)
+        if length > ONE_PIECE_MAX_BYTES:
+            # An io object closes itself if its owner is lost; a bare descriptor would leak.
             file, fd = io.FileIO(fd), -1
-            return first, seen, file
+            return first, version, file
     finally:
         if fd >= 0:
             calls.close(fd)
-    return first, seen, None
+    return first, version, None
 
 
 def close_unclaimed(future: Future[tuple[bytes, Hashable, io.FileIO | None]]) -> None:
@@ -166,11 +172,23 @@ def close_unclaimed(future: Future[tuple[bytes, Hashable, io.FileIO | None]]) ->
             file.close()
 
 
-def submit(executor: Executor | None, function: Callable[..., _T], *args: object) -> Future[_T]:
-    """Hand work to the store's threads; raises BlobStoreError if the store is not open (any more)."""
-    if executor is not None:
-        try:
-            return executor.submit(partial(function, *args))
-        except RuntimeError as error:  # it was shut down between a reader's pieces
-            raise BlobStoreError("The blob store is closed.") from error
-    raise BlobStoreError("The blob store is not open.")
+def require_checksum(calls: SystemCalls, path: Path, size: int, sha256: str) -> None:
+    """Read a file to its end; raises BlobCorruptError if it has another length or SHA-256."""
+    fd, _ = open_file(calls, str(path), size)
+    try:
+        hasher = hashlib.sha256()
+        for offset in range(0, size, HASHED_BYTES):
+            hasher.update(read_exactly(calls, fd, min(HASHED_BYTES, size - offset), offset))
+        if hasher.hexdigest() != sha256.lower():
+            raise BlobCorruptError("The stored picture does not have the hash that was recorded.")
+    finally:
+        calls.close(fd)
+
+
+def has_checksum(calls: SystemCalls, path: Path, size: int, sha256: str) -> bool:
+    """Return whether a file has this length and SHA-256."""
+    try:
+        require_checksum(calls, path, size, sha256)
+    except BlobCorruptError:
+        return False
+    return True

@@ -1,13 +1,14 @@
-"""The blob store in memory as seen by those who look after it."""
+"""Maintenance of the blob store in memory."""
 
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 
-from pixyproxy.adapters.memory.blob_store import DERIVED, Stored, check_guid
+from pixyproxy.adapters.memory.blob_store import Stored
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
+from pixyproxy.ports.blob_store import require_canonical_guid
 
 _NOTHING: Stored = (None, None)
 
@@ -17,31 +18,30 @@ def _system_time() -> datetime:
 
 
 class MemoryBlobMaintenance(BlobMaintenance):
-    """Looks after the dictionary of a `MemoryBlobStore`.
+    """Maintains the dictionary of a `MemoryBlobStore`; quarantined blobs are under `quarantine/GUID.1` and so on.
 
-    What is quarantined is there under `quarantine/GUID.1` and so on.
-    A dictionary keeps no times: a blob is taken to have changed, by the clock `now`, when a walk first met it as it is.
+    A dictionary has no times: a blob counts as changed when a walk first found it as it is, by the clock `now`.
     """
 
     def __init__(self, storage: dict[str, Stored], *, now: Callable[[], datetime] = _system_time) -> None:
         self._storage = storage
         self._now = now
-        self._met: dict[str, tuple[Stored, datetime]] = {}
+        self._found: dict[str, tuple[Stored, datetime]] = {}
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing: there is nothing to open."""
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     async def walk(self) -> AsyncIterator[StoredBlob]:
-        now, met = self._now(), {}
+        now, found = self._now(), {}
         for key, stored in self._storage.items():
             if "/" not in key and stored != _NOTHING:
-                before = self._met.get(key)
-                met[key] = before if before is not None and before[0] is stored else (stored, now)
-        self._met = met
-        for guid, ((data, _), changed) in met.items():
+                before = self._found.get(key)
+                found[key] = before if before is not None and before[0] is stored else (stored, now)
+        self._found = found
+        for guid, ((data, _), changed) in found.items():
             yield StoredBlob(guid, None if data is None else len(data), changed)
 
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
@@ -54,7 +54,7 @@ class MemoryBlobMaintenance(BlobMaintenance):
             raise BlobCorruptError("The stored picture does not have the hash that was recorded.")
 
     async def make_durable(self, guid: str) -> None:
-        """Nothing in memory survives a crash; only whether the bytes are there is looked up."""
+        """Check only that there are bytes: nothing in memory survives a crash."""
         if self._find(guid)[0] is None:
             raise BlobMissingError("The picture is not in the blob store.")
 
@@ -67,7 +67,7 @@ class MemoryBlobMaintenance(BlobMaintenance):
         return frozenset(guid for guid in guids if self._adoptable(guid))
 
     async def adopt_rescued(self, guid: str) -> bool:
-        check_guid(guid)
+        require_canonical_guid(guid)
         adoptable = self._adoptable(guid)
         if not adoptable:
             return False
@@ -92,27 +92,18 @@ class MemoryBlobMaintenance(BlobMaintenance):
         del self._storage[guid]
         return f"memory:{key}"
 
-    async def walk_derivatives(self) -> AsyncIterator[str]:
-        for guid in {key.removeprefix(DERIVED).partition("/")[0] for key in self._storage if key.startswith(DERIVED)}:
-            yield guid
-
-    async def drop_derivatives(self, guid: str) -> None:
-        check_guid(guid)
-        for key in [key for key in self._storage if key.startswith(f"{DERIVED}{guid}/")]:
-            del self._storage[key]
-
     async def quarantine_debris(self, older_than: datetime) -> int:
-        """Nothing is ever half-written in memory."""
+        """Return 0: nothing is ever half-written in memory."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")
         return 0
 
     def _find(self, guid: str) -> Stored:
-        check_guid(guid)
+        require_canonical_guid(guid)
         return self._storage.get(guid, _NOTHING)
 
     def _adoptable(self, guid: str) -> list[str]:
-        """The keys, lower numbers first, of what is kept aside, whole, and not at odds with what is in the place."""
+        """Return the keys, lower numbers first, of rescued blobs that are whole and agree with what is in the place."""
         prefix = f"aside/{guid}."
         numbers = sorted(int(key.removeprefix(prefix)) for key in self._storage if key.startswith(prefix))
         data, text = self._find(guid)
@@ -125,7 +116,7 @@ class MemoryBlobMaintenance(BlobMaintenance):
 
 
 def _is_whole(guid: str, stored: Stored) -> bool:
-    """Whether bytes are those that the sidecar with them describes."""
+    """Return whether bytes are those that the sidecar with them describes."""
     data, text = stored
     if data is None or text is None:
         return False

@@ -1,26 +1,20 @@
-"""The blob store in memory, for tests and trials: everything is gone with the process."""
+"""The blob store in memory, for tests and trials: its content ends with the process."""
 
 import json
-import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError, ImageNotFoundError
-from pixyproxy.domain.image import parse_guid
-from pixyproxy.ports.blob_store import BlobReader, BlobStore
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError
+from pixyproxy.ports.blob_store import BlobReader, BlobStore, require_canonical_guid
 
 _WHOLE = 2 * 1024 * 1024
 _PIECE = 512 * 1024
-_NAME = re.compile(r"[a-z0-9-]{1,100}\.[a-z]{1,10}")
-DERIVED = "derived/"
-"""Begins the keys of derivatives."""
-
 Stored = tuple[bytes | None, str | None]
-"""Bytes and sidecar; a store that lost one of them has None in its place."""
+"""Bytes and sidecar, each None if it is lost."""
 
 
 class MemoryBlobReader(BlobReader):
-    """A range of bytes in pieces."""
+    """A range of bytes, returned in pieces."""
 
     def __init__(self, data: bytes, version: Hashable) -> None:
         self._version = version
@@ -42,10 +36,9 @@ class MemoryBlobReader(BlobReader):
 
 
 class MemoryBlobStore(BlobStore):
-    """Keeps bytes and sidecar (as JSON text) under the GUID in a dictionary, which several stores may share.
+    """A dictionary with bytes and sidecar (as JSON text) under each GUID, which several stores may share.
 
-    What is kept aside is there under `aside/GUID.1` and so on, derivatives under `derived/GUID/NAME`.
-    `capacity_bytes` is the room for all bytes together, None for no limit.
+    Rescued bytes are under `aside/GUID.1` and so on. `capacity_bytes` is the room for all bytes, None for no limit.
     """
 
     def __init__(self, storage: dict[str, Stored] | None = None, *, capacity_bytes: int | None = None) -> None:
@@ -55,10 +48,10 @@ class MemoryBlobStore(BlobStore):
         self._capacity_bytes = capacity_bytes
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing: there is nothing to open."""
 
     async def close(self) -> None:
-        """Nothing to close; what is stored stays for as long as the object does."""
+        """Do nothing: what is stored stays for as long as the object does."""
 
     async def check_writable(self) -> None:
         self._require_room(1)
@@ -69,8 +62,8 @@ class MemoryBlobStore(BlobStore):
         self._storage[guid] = (data, text)
 
     async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
-        """Keep the bytes without regard to the capacity, since memory that holds them already has room for them."""
-        check_guid(guid)
+        """Store the bytes whatever the capacity is: they are in memory already."""
+        require_canonical_guid(guid)
         text = _encode(sidecar)
         number = 1
         while (key := f"aside/{guid}.{number}") in self._storage:
@@ -79,7 +72,6 @@ class MemoryBlobStore(BlobStore):
         return f"memory:{key}"
 
     async def read(self, guid: str, *, size: int, start: int = 0, stop: int | None = None) -> BlobReader:
-        """As the port says; raises ValueError for a range that is not within `size`."""
         data, _ = self._find(guid)
         if data is None:
             raise BlobMissingError("The picture is not in the blob store.")
@@ -111,26 +103,16 @@ class MemoryBlobStore(BlobStore):
         self._storage[guid] = (data, text)
 
     async def delete(self, guid: str) -> None:
-        check_guid(guid)
+        require_canonical_guid(guid)
         self._storage.pop(guid, None)
         self._versions.pop(guid, None)
-        for key in [key for key in self._storage if key.startswith(f"{DERIVED}{guid}/")]:
-            del self._storage[key]
-
-    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
-        key = _derivative(guid, name)
-        self._require_room(len(data) - len(self._storage.get(key, (None, None))[0] or b""))
-        self._storage[key] = (data, None)
-
-    async def read_derivative(self, guid: str, name: str) -> bytes | None:
-        return self._storage.get(_derivative(guid, name), (None, None))[0]
 
     def _find(self, guid: str) -> Stored:
-        check_guid(guid)
+        require_canonical_guid(guid)
         return self._storage.get(guid, (None, None))
 
     def _version(self, guid: str, data: bytes) -> int:
-        """A number for these very bytes, which cannot change: other bytes are another object."""
+        """Return a number for these very bytes; other bytes are another object, because bytes cannot change."""
         if guid not in self._versions or self._versions[guid][0] is not data:
             self._last_version += 1
             self._versions[guid] = (data, self._last_version)
@@ -144,29 +126,12 @@ class MemoryBlobStore(BlobStore):
             raise BlobStoreFullError("No space is left in the blob store.")
 
 
-def check_guid(guid: str) -> None:
-    """Raise ValueError unless the text is a GUID in canonical form."""
-    try:
-        canonical = parse_guid(guid)
-    except ImageNotFoundError:
-        canonical = ""
-    if canonical != guid or not guid:
-        raise ValueError("not a GUID in canonical form")
-
-
-def _derivative(guid: str, name: str) -> str:
-    check_guid(guid)
-    if not _NAME.fullmatch(name):
-        raise ValueError("not the name of a derivative")
-    return f"{DERIVED}{guid}/{name}"
-
-
 def _encode(sidecar: Mapping[str, Any]) -> str:
-    """The sidecar as JSON text, so that what a real store refuses is refused here too."""
-    return json.dumps(sidecar, default=_plain, allow_nan=False)
+    """Return the sidecar as JSON text, so that this store refuses what the others refuse."""
+    return json.dumps(sidecar, default=_to_dict, allow_nan=False)
 
 
-def _plain(value: object) -> dict[Any, Any]:
+def _to_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a sidecar cannot hold {type(value).__name__}")

@@ -17,6 +17,7 @@ from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +31,17 @@ class ImageService:
     """
 
     def __init__(
-        self, images: ImageRepository, blobs: BlobStore, submitter: Submitter, sources: EditSourceReader, clock: Clock
+        self,
+        images: ImageRepository,
+        blobs: BlobStore,
+        thumbnails: ThumbnailStore,
+        submitter: Submitter,
+        sources: EditSourceReader,
+        clock: Clock,
     ) -> None:
         self._images = images
         self._blobs = blobs
+        self._thumbnails = thumbnails
         self._submitter = submitter
         self._sources = sources
         self._clock = clock
@@ -179,6 +187,7 @@ class ImageService:
         await self._images.delete(image.guid)
         try:
             await self._blobs.delete(image.guid)
+            await self._thumbnails.delete(image.guid)
         except BlobStoreError as error:
             # The image is gone for every caller; what remains is a file without a row.
             logger.warning("bytes of deleted image %s remain in the blob store: %s", image.guid, error.message)

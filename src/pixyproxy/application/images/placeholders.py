@@ -1,4 +1,4 @@
-"""Making placeholders in the background, for images that have just become ready."""
+"""Placeholders of images that have just become ready, made in the background."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ from pixyproxy.ports.picture_scaler import PictureScaler
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 16
-"""Images that wait for their placeholder; those that find no place get it when their first thumbnail is asked for."""
+"""Images that wait for their placeholder; one that finds the queue full gets it with its first thumbnail."""
 REST = 19
-"""The pause after each, in times of what it took: what nobody waits for takes a twentieth of a core at most."""
+"""Length of the pause after each, as a multiple of the work: nobody waits, so a twentieth of a core is enough."""
 
 
 class Placeholders:
-    """Makes placeholders one after the other; only names are queued, the bytes are read again from the store."""
+    """Makes placeholders one after the other; the queue holds images, whose bytes are read again from the store."""
 
     def __init__(self, images: ImageRepository, blobs: BlobStore, scaler: PictureScaler) -> None:
         self._images = images
@@ -28,24 +28,24 @@ class Placeholders:
         self._queue: asyncio.Queue[Image] = asyncio.Queue(MAX_QUEUED)
 
     def offer(self, image: Image) -> None:
-        """Have the placeholder of a ready image made some time, if there is a place; never waits, never fails."""
+        """Queue a ready image for its placeholder, unless the queue is full; never waits, never fails."""
         if not self._queue.full():
             self._queue.put_nowait(image)
 
     async def run(self) -> None:
-        """Make what is offered, until cancelled."""
+        """Make the placeholders of queued images until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             image = await self._queue.get()
-            begun = clock()
+            started = clock()
             try:
                 await self.make(image.guid, await ImageContent.of(image, self._blobs).read_whole())
             except PixyProxyException as error:
                 logger.info("image %s has no placeholder yet: %s", image.guid, error.message)
             except Exception:
                 logger.exception("making the placeholder of image %s failed unexpectedly", image.guid)
-            await asyncio.sleep(REST * (clock() - begun))
+            await asyncio.sleep(REST * (clock() - started))
 
     async def make(self, guid: str, data: bytes) -> None:
-        """Make and record the placeholder of an image from its bytes, or from a smaller picture of it."""
+        """Make and record the placeholder of an image from its bytes or from a thumbnail."""
         await self._images.set_placeholder(guid, await self._scaler.placeholder(data))

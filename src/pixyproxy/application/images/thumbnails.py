@@ -1,4 +1,4 @@
-"""The use case that delivers images in small: made once, at first demand, and kept."""
+"""The use case that returns thumbnails of images: each is made when it is first requested, and stored."""
 
 import asyncio
 import logging
@@ -10,15 +10,15 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.domain.errors import BlobStoreError, CapacityExceededError, PixyProxyException
 from pixyproxy.domain.image import Image
-from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.picture_scaler import PictureScaler
+from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
 
-MAX_MAKING = 256
-"""Thumbnails that may be asked for at a time, besides those for which another waits already."""
-_AT_ONCE = 4
-"""Pictures that are held in memory at a time to be scaled."""
+MAX_PENDING = 256
+"""Thumbnails that may be requested at a time; several requests of the same one count once."""
+_MAX_IN_MEMORY = 4
+"""Pictures that are in memory at a time to be scaled."""
 _EXTENSIONS = {"image/webp": "webp", "image/jpeg": "jpg"}
 
 
@@ -26,7 +26,7 @@ _EXTENSIONS = {"image/webp": "webp", "image/jpeg": "jpg"}
 class Thumbnail:
     """A thumbnail of a ready image that the viewer may see; nothing is read or made before `read`.
 
-    `tag` names its bytes: another image, size or format has another.
+    `tag` identifies its bytes: another image, size or format has another one.
     """
 
     image: Image
@@ -43,78 +43,80 @@ class Thumbnail:
         return f"{stem}.{_EXTENSIONS[self.media_type]}"
 
     async def read(self) -> bytes:
-        """The bytes, made unless they are kept.
+        """Return the bytes, which are made unless they are stored.
 
-        Raises DataValidationError if there is no thumbnail of such a picture, CapacityExceededError while too many
-        are being made, BlobStoreError if the original is not there whole.
+        Raises:
+            DataValidationError: such a picture can have no thumbnail.
+            CapacityExceededError: too many thumbnails are being made.
+            BlobStoreError: the original is missing or damaged.
         """
-        return await self._thumbnails.bytes_of(self, self._content, self._size)
+        return await self._thumbnails.read(self, self._content, self._size)
 
 
 class Thumbnails:
-    """Makes each thumbnail once, however many ask for it at the same time, and keeps it with the image."""
+    """Makes each thumbnail once, however many requests for it come at the same time, and stores it."""
 
     def __init__(
-        self, images: ImageService, blobs: BlobStore, scaler: PictureScaler, placeholders: Placeholders
+        self, images: ImageService, store: ThumbnailStore, scaler: PictureScaler, placeholders: Placeholders
     ) -> None:
         self._images = images
-        self._blobs = blobs
+        self._store = store
         self._scaler = scaler
         self._placeholders = placeholders
-        self._making: dict[tuple[str, str], asyncio.Task[bytes]] = {}
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._pending: dict[tuple[str, str], asyncio.Task[bytes]] = {}
+        self._in_memory = asyncio.Semaphore(_MAX_IN_MEMORY)
 
     async def open(
         self, viewer: str | None, guid: str, data: object, media_type: str, *, by_link: bool = False
     ) -> Thumbnail:
-        """The thumbnail that a `GetThumbnail` asks for, as `image/webp` or `image/jpeg`.
+        """Return the thumbnail that a `GetThumbnail` describes, as `image/webp` or `image/jpeg`.
 
-        Who may see it, and what is raised if there is none, is as with `ImageService.open_content`.
+        Access and errors are those of `ImageService.open_content`.
         """
         size = validate(GetThumbnail, data).size
         content = await self._images.open_content(viewer, guid, by_link=by_link)
-        # By what the bytes are: those of a GUID may have been others once.
+        # The checksum is part of it because the bytes of a GUID may have been others before.
         tag = f"{content.result.sha256[:32]}-{size}.{_EXTENSIONS[media_type]}"
         return Thumbnail(content.image, media_type, tag, content, size, self)
 
-    async def bytes_of(self, thumbnail: Thumbnail, content: ImageContent, size: int) -> bytes:
-        """See `Thumbnail.read`. Cancelling this call harms nobody else who waits for the same."""
+    async def read(self, thumbnail: Thumbnail, content: ImageContent, size: int) -> bytes:
+        """Return the bytes of a thumbnail (see `Thumbnail.read`); a cancelled call does not affect others."""
         key = (thumbnail.image.guid, thumbnail.tag)
-        task = self._making.get(key)
+        task = self._pending.get(key)
         if task is None:
-            if len(self._making) >= MAX_MAKING:
+            if len(self._pending) >= MAX_PENDING:
                 raise CapacityExceededError(
                     "Too many thumbnails are being made: try again in a moment.", retry_after_s=2
                 )
-            task = self._making[key] = asyncio.create_task(self._bytes(thumbnail, content, size))
-            task.add_done_callback(lambda task: self._done(key, task))
+            task = self._pending[key] = asyncio.create_task(self._read_or_make(thumbnail, content, size))
+            task.add_done_callback(lambda task: self._forget(key, task))
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Give up what is being made."""
-        tasks = list(self._making.values())
+        """Cancel the thumbnails that are being made."""
+        tasks = list(self._pending.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _done(self, key: tuple[str, str], task: asyncio.Task[bytes]) -> None:
-        del self._making[key]
+    def _forget(self, key: tuple[str, str], task: "asyncio.Task[bytes]") -> None:
+        del self._pending[key]
         if not task.cancelled():
-            task.exception()  # whoever asked may have hung up: nobody is to be told that nobody saw it
+            task.exception()  # retrieved, so that asyncio logs nothing if every caller has gone
 
-    async def _bytes(self, thumbnail: Thumbnail, content: ImageContent, size: int) -> bytes:
+    async def _read_or_make(self, thumbnail: Thumbnail, content: ImageContent, size: int) -> bytes:
         image = thumbnail.image
-        data = await self._blobs.read_derivative(image.guid, thumbnail.tag)
+        data = await self._store.get(image.guid, thumbnail.tag)
         if data is None:
-            async with self._places:
+            async with self._in_memory:
                 original = await content.read_whole()
                 data = await self._scaler.scale(original, size, thumbnail.media_type)
                 del original
-            logger.info("a thumbnail of image %s was made: %s", image.guid, thumbnail.tag)
+            logger.info("made thumbnail %s of image %s", thumbnail.tag, image.guid)
             try:
-                await self._blobs.put_derivative(image.guid, thumbnail.tag, data)
+                await self._store.put(image.guid, thumbnail.tag, data)
             except BlobStoreError as error:
-                logger.warning("a thumbnail of image %s is not kept: %s", image.guid, error.message)
+                logger.warning("thumbnail of image %s is not stored: %s", image.guid, error.message)
         if image.placeholder is None:
             try:
                 await self._placeholders.make(image.guid, data)

@@ -17,7 +17,7 @@ class Action(StrEnum):
     SETTLE = "settle as unknown"
     QUARANTINE = "quarantine"
     DROP = "drop"
-    """For derivatives only, which can be made again."""
+    """For thumbnails only, which can be made again."""
     REPORT = "report"
 
 

@@ -20,6 +20,7 @@ from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Reconciler:
         maintenance: MaintenanceRepository,
         blobs: BlobStore,
         stored: BlobMaintenance,
+        thumbnails: ThumbnailStore,
         clock: Clock,
         *,
         owner: str,
@@ -54,6 +56,7 @@ class Reconciler:
         self._maintenance = maintenance
         self._blobs = blobs
         self._stored = stored
+        self._thumbnails = thumbnails
         self._clock = clock
         self._owner = owner
         self._lease = timedelta(seconds=lease_s)
@@ -102,19 +105,19 @@ class Reconciler:
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
             yield Finding("", f"{count} half-written files", Action.QUARANTINE)
-        async for finding in self._drop_derivatives(apply):
+        async for finding in self._drop_thumbnails(apply):
             yield finding
         async for finding in self._missing():
             yield finding
 
-    async def _drop_derivatives(self, apply: bool) -> AsyncIterator[Finding]:
-        """Drop derivatives of deleted images, left by a process that ended while it deleted one."""
-        async for batch in batches(self._stored.walk_derivatives()):
+    async def _drop_thumbnails(self, apply: bool) -> AsyncIterator[Finding]:
+        """Delete thumbnails without a row: a process ended after it had deleted their image."""
+        async for batch in batches(self._thumbnails.walk()):
             statuses = await self._maintenance.statuses(batch)
             for guid in batch:
                 if guid not in statuses:
                     if apply:
-                        await self._stored.drop_derivatives(guid)
+                        await self._thumbnails.delete(guid)
                     yield Finding(guid, "thumbnails without a row", Action.DROP)
 
     async def _settle(self, row: Image, rescued: bool, apply: bool) -> Finding | None:

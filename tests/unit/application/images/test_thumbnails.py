@@ -9,6 +9,7 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.application.images import placeholders as placeholders_module
 from pixyproxy.application.images import thumbnails as thumbnails_module
 from pixyproxy.application.images.image_service import ImageService
@@ -23,7 +24,7 @@ from tests.fixtures.scaler import ScriptedScaler
 
 
 class Blobs(FailingBlobStore):
-    """Counts the reads of originals, and fails to keep derivatives where told to."""
+    """A blob store that counts the reads of originals."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,9 +34,18 @@ class Blobs(FailingBlobStore):
         self.reads += 1
         return await super().read(guid, size=size, start=start, stop=stop)
 
-    async def put_derivative(self, guid: str, name: str, data: bytes) -> None:
-        self._fail("put_derivative")
-        await super().put_derivative(guid, name, data)
+
+class Store(MemoryThumbnailStore):
+    """A thumbnail store whose `put` fails if the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: errors.BlobStoreError | None = None
+
+    async def put(self, guid: str, name: str, data: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        await super().put(guid, name, data)
 
 
 @dataclass
@@ -44,6 +54,7 @@ class House:
     service: ImageService
     generator: ScriptedGenerator
     blobs: Blobs
+    store: Store
     scaler: ScriptedScaler
     placeholders: Placeholders
     thumbnails: Thumbnails
@@ -58,11 +69,14 @@ class House:
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     storage, generator, blobs, scaler = MemoryStorage(), ScriptedGenerator(), Blobs(), ScriptedScaler()
+    store = Store()
     images = MemoryImageRepository(storage)
-    service, _ = image_service_on(images, MemoryMaintenanceRepository(storage), blobs, generator, SteppingClock())
+    service, _ = image_service_on(
+        images, MemoryMaintenanceRepository(storage), blobs, generator, SteppingClock(), thumbnails=store
+    )
     placeholders = Placeholders(images, blobs, scaler)
-    thumbnails = Thumbnails(service, blobs, scaler, placeholders)
-    yield House(images, service, generator, blobs, scaler, placeholders, thumbnails)
+    thumbnails = Thumbnails(service, store, scaler, placeholders)
+    yield House(images, service, generator, blobs, store, scaler, placeholders, thumbnails)
     await thumbnails.close()
 
 
@@ -128,7 +142,7 @@ async def test_a_failure_is_everybodys_and_is_not_remembered(house: House) -> No
 
 
 async def test_too_many_at_once_are_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails_module, "MAX_MAKING", 1)
+    monkeypatch.setattr(thumbnails_module, "MAX_PENDING", 1)
     one, two = await house.image(), await house.image()
     house.scaler.gate = asyncio.Event()
     asking = [asyncio.create_task(house.thumbnail(one.guid)) for _ in range(2)]
@@ -163,11 +177,11 @@ async def test_closing_gives_up_what_is_being_made(house: House) -> None:
 
 async def test_without_room_it_is_answered_all_the_same(house: House, caplog: pytest.LogCaptureFixture) -> None:
     image = await house.image()
-    house.blobs.failures["put_derivative"] = errors.BlobStoreFullError("full")
+    house.store.failure = errors.BlobStoreFullError("full")
     for _ in range(2):
         assert await house.thumbnail(image.guid) == b"256 image/webp"
     assert len(house.scaler.scaled) == 2
-    assert f"a thumbnail of image {image.guid} is not kept: full" in caplog.text
+    assert f"thumbnail of image {image.guid} is not stored: full" in caplog.text
 
 
 async def test_other_bytes_of_the_same_image_have_another_thumbnail(house: House) -> None:
@@ -189,9 +203,9 @@ async def test_a_damaged_original_is_not_scaled(house: House) -> None:
 async def test_it_goes_with_its_image(house: House) -> None:
     image = await house.image()
     await house.thumbnail(image.guid)
-    assert any(key.startswith("derived/") for key in house.blobs._storage)
+    assert house.store._storage
     await house.service.delete("alice", image.guid)
-    assert house.blobs._storage == {}
+    assert (house.blobs._storage, house.store._storage) == ({}, {})
     with pytest.raises(errors.ImageNotFoundError):
         await house.thumbnail(image.guid)
 

@@ -113,8 +113,9 @@ async def test_what_the_client_has_is_neither_read_nor_made(app: HttpApp, monkey
     async def refuse(*_: object, **__: object) -> Any:
         raise AssertionError("the store or the scaler was asked")
 
-    for name in ("read", "read_derivative", "put_derivative"):
-        monkeypatch.setattr(app.blobs, name, refuse)
+    monkeypatch.setattr(app.blobs, "read", refuse)
+    for name in ("get", "put"):
+        monkeypatch.setattr(app.container.thumbnail_store(), name, refuse)
     monkeypatch.setattr(app.container.scaler(), "scale", refuse)
     for condition in ({"If-None-Match": f'"x", W/{etag}'}, {"If-Modified-Since": "Sat, 21 Nov 2026 11:00:00 GMT"}):
         response = await app.client.get(detail["thumbnail_url"], headers=condition)
@@ -182,7 +183,7 @@ async def test_it_is_made_once_and_brings_the_placeholder(app: HttpApp) -> None:
     with log_lines() as lines:
         for _ in range(3):
             await app.client.get(detail["thumbnail_url"])
-    assert sum("a thumbnail of image" in line for line in lines) == 1
+    assert sum("made thumbnail" in line for line in lines) == 1
     found = (await app.client.get(f"/image/{detail['guid']}")).json()
     assert found["placeholder"].startswith("data:image/webp;base64,")
     assert found["updated_at"] == detail["updated_at"]

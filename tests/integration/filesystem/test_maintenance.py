@@ -512,7 +512,7 @@ async def test_a_disk_that_is_no_more_mounted_is_an_outage(harness: Harness, mon
         recovery.quarantine(GUID),
         recovery.quarantine_debris(ALWAYS),
     ):
-        with pytest.raises(BlobStoreError, match="no more mounted") as caught:
+        with pytest.raises(BlobStoreError, match="no longer mounted") as caught:
             await call
         assert type(caught.value) is BlobStoreError
     assert list(harness.root.iterdir()) == []
@@ -533,7 +533,7 @@ async def test_a_disk_that_goes_during_a_walk_is_an_outage(harness: Harness, mon
         return None
 
     harness.calls.fails = vanish
-    with pytest.raises(BlobStoreError, match="no more mounted"):
+    with pytest.raises(BlobStoreError, match="no longer mounted"):
         await walked(recovery)
     await recovery.close()
 

@@ -164,7 +164,7 @@ async def test_bytes_whose_flush_failed_are_not_found_in_their_place(
     harness.keep()
     harness.calls.fails = lambda call, n: errno.EIO if (call.name, call.path) == ("fsync", harness.folder) else None
     for _ in range(2):
-        with pytest.raises(BlobStoreError, match="adopt a picture kept aside: its disk reports"):
+        with pytest.raises(BlobStoreError, match="adopt a rescued picture: its disk reports"):
             await recovery.adopt_rescued(GUID)
         assert not harness.image.exists()
         assert (harness.rescue / f"{GUID}.1.bin").read_bytes() == DATA

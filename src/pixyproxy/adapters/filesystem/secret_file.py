@@ -1,12 +1,12 @@
-"""The service's own secret in a file: made once, and the same for all processes that have the folder."""
+"""The file of the service's own secret: created once, and the same for all processes that share the folder."""
 
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from pixyproxy.adapters.filesystem import durable
-from pixyproxy.adapters.filesystem.syscalls import SystemCalls
+from pixyproxy.adapters.filesystem import durable_files
+from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.domain.errors import PixyProxyException
 
 _BYTES = 32
@@ -15,24 +15,27 @@ _PRIVATE = 0o600
 
 
 class SecretError(PixyProxyException):
-    """The file of the secret cannot be used; the message says how to mend it."""
+    """The file of the secret cannot be used; the message says how to repair it."""
 
     code = "secret-unavailable"
 
 
-def load_or_make(path: Path, calls: SystemCalls | None = None) -> bytes:
-    """The secret in this file; where there is none, it is made, for the eyes of its owner alone.
+def read_or_create_secret(path: Path, calls: SystemCalls | None = None) -> bytes:
+    """Return the secret in this file; if there is none, create it, readable by its owner alone.
 
-    Of several processes that make it at once one succeeds, and all get the secret of that one. A file that is
-    there is never changed. Raises SecretError.
+    If several processes create it at once, one succeeds and all get the secret of that one. An existing file is
+    never changed.
+
+    Raises:
+        SecretError: the file cannot be read or created, or holds no secret.
     """
     calls = calls or SystemCalls()
     try:
         try:
             secret = _read(calls, path)
         except FileNotFoundError:
-            durable.make_folders(calls, path.parent)
-            _make(calls, path)
+            durable_files.make_folders(calls, path.parent)
+            _create(calls, path)
             secret = _read(calls, path)
     except OSError as error:
         raise SecretError(
@@ -55,13 +58,13 @@ def _read(calls: SystemCalls, path: Path) -> bytes:
         calls.close(fd)
 
 
-def _make(calls: SystemCalls, path: Path) -> None:
-    temporary = durable.write_temporary(calls, path.parent, path.name, secrets.token_bytes(_BYTES), mode=_PRIVATE)
+def _create(calls: SystemCalls, path: Path) -> None:
+    temporary = durable_files.write_temporary(calls, path.parent, path.name, secrets.token_bytes(_BYTES), mode=_PRIVATE)
     try:
-        # Other than a rename, a link never replaces the file of a process that was quicker.
+        # A link, unlike a rename, never replaces the file of a process that was quicker.
         with suppress(FileExistsError):
             calls.link(temporary, path)
     finally:
-        durable.remove_quietly(calls, temporary)
-    # Used before it is durable, it could be lost, and all that was made with it would be worth nothing.
-    durable.flush_folder(calls, path.parent)
+        durable_files.remove_quietly(calls, temporary)
+    # A secret that is used before it is durable could be lost, and everything signed with it would be void.
+    durable_files.flush_folder(calls, path.parent)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.filesystem.secret import SecretError, load_or_make
+from pixyproxy.adapters.filesystem.secret_file import SecretError, read_or_create_secret
 from tests.fixtures.filesystem.calls import Call, FaultyCalls
 
 
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_it_is_made_with_its_folder_for_its_owner_alone(path: Path) -> None:
-    secret = load_or_make(path)
+    secret = read_or_create_secret(path)
     assert len(secret) == 32
     assert path.read_bytes() == secret
     assert path.stat().st_mode & 0o777 == 0o600
@@ -27,21 +27,21 @@ def test_it_is_made_with_its_folder_for_its_owner_alone(path: Path) -> None:
 
 
 def test_it_stays_the_same_and_no_two_are_alike(path: Path, tmp_path: Path) -> None:
-    secret = load_or_make(path)
-    assert load_or_make(path) == secret
-    assert load_or_make(tmp_path / "other.key") != secret
+    secret = read_or_create_secret(path)
+    assert read_or_create_secret(path) == secret
+    assert read_or_create_secret(tmp_path / "other.key") != secret
 
 
 def test_one_that_is_there_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     path.write_bytes(b" 32 or more characters of a person\n")
-    assert load_or_make(path) == b" 32 or more characters of a person\n"
+    assert read_or_create_secret(path) == b" 32 or more characters of a person\n"
 
 
 def test_it_is_written_whole_and_flushed_before_it_has_its_name(path: Path) -> None:
     path.parent.mkdir(parents=True)
     calls = FaultyCalls()
-    load_or_make(path, calls)
+    read_or_create_secret(path, calls)
     steps = [f"{call.name} {'secret' if call.path == path else call.kind}" for call in calls.calls]
     changes = [step for step in steps if not step.startswith(("open", "close", "pread"))]
     assert changes == [
@@ -59,16 +59,17 @@ def test_who_comes_second_takes_the_secret_of_the_first(path: Path) -> None:
 
     def overtake(call: Call, number: int) -> None:
         if call.name == "link":
-            first.append(load_or_make(path))
+            first.append(read_or_create_secret(path))
 
-    assert [load_or_make(path, FaultyCalls(overtake))] == first == [path.read_bytes()]
+    assert [read_or_create_secret(path, FaultyCalls(overtake))] == first == [path.read_bytes()]
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_all_who_start_at_once_end_with_the_same(path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pixyproxy.adapters.filesystem.secret import load_or_make;"
-        "sys.stdin.readline(); print(load_or_make(Path(sys.argv[1])).hex())"
+        "import sys; from pathlib import Path;"
+        "from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret;"
+        "sys.stdin.readline(); print(read_or_create_secret(Path(sys.argv[1])).hex())"
     )
     command = [sys.executable, "-c", code, str(path)]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
@@ -82,32 +83,32 @@ def test_what_is_no_secret_is_refused_and_left_alone(content: bytes, tmp_path: P
     path = tmp_path / "secret.key"
     path.write_bytes(content)
     with pytest.raises(SecretError, match=r"restore it from a backup, or remove it .* PIXYPROXY_SECRET_KEY") as caught:
-        load_or_make(path)
+        read_or_create_secret(path)
     assert str(path) in caught.value.message
     assert path.read_bytes() == content
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match=r"Is a directory.*set PIXYPROXY_SECRET_KEY to 32 or more") as caught:
-        load_or_make(tmp_path)
+        read_or_create_secret(tmp_path)
     assert str(tmp_path) in caught.value.message
     closed = FaultyCalls(lambda call, number: errno.EACCES if call.name == "open" else None)
     with pytest.raises(SecretError, match="Permission denied"):
-        load_or_make(tmp_path / "secret.key", closed)
+        read_or_create_secret(tmp_path / "secret.key", closed)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.key").symlink_to("elsewhere")
     with pytest.raises(SecretError, match="No such file"):
-        load_or_make(tmp_path / "secret.key")
+        read_or_create_secret(tmp_path / "secret.key")
     assert [file.name for file in tmp_path.iterdir()] == ["secret.key"]
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no folder")
     with pytest.raises(SecretError, match="Not a directory"):
-        load_or_make(tmp_path / "data" / "secret.key")
+        read_or_create_secret(tmp_path / "data" / "secret.key")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EPERM])
@@ -115,10 +116,10 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
 def test_what_cannot_be_made_leaves_nothing(step: str, code: int, path: Path) -> None:
     calls = FaultyCalls(lambda call, number: code if call.name == step else None)
     with pytest.raises(SecretError) as caught:
-        load_or_make(path, calls)
+        read_or_create_secret(path, calls)
     assert os.strerror(code) in caught.value.message
     assert [file for file in path.parent.parent.rglob("*") if file.is_file()] == []
-    assert len(load_or_make(path)) == 32
+    assert len(read_or_create_secret(path)) == 32
 
 
 def test_what_cannot_be_flushed_is_not_used(path: Path) -> None:
@@ -126,4 +127,4 @@ def test_what_cannot_be_flushed_is_not_used(path: Path) -> None:
     for kind in ("temporary", "folder"):
         calls = FaultyCalls(lambda call, number, kind=kind: errno.EIO if str(call) == f"fsync {kind}" else None)  # type: ignore[misc]
         with pytest.raises(SecretError):
-            load_or_make(path, calls)
+            read_or_create_secret(path, calls)
