@@ -1,5 +1,7 @@
 """The page that shows the API (Swagger UI), made of files of this host only, so that it works offline."""
 
+from pathlib import Path
+
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
@@ -9,6 +11,9 @@ from starlette.staticfiles import StaticFiles
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.links import Links
+
+SWAGGER_UI = Path(__file__).parents[1] / "static" / "swagger_ui"
+"""A copy of the files of the npm package `swagger-ui-dist`; `VERSION` and `SHA256SUMS` beside them say which."""
 
 
 def build_docs_router(links: Links) -> APIRouter:
@@ -33,6 +38,5 @@ def build_docs_router(links: Links) -> APIRouter:
     async def get_openapi(request: Request) -> Response:
         return json_response(request.app.openapi())
 
-    # The package is used for its copy of Swagger UI's files only.
-    router.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
+    router.mount("/docs/assets", StaticFiles(directory=SWAGGER_UI))
     return router
