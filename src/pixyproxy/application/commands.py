@@ -1,4 +1,4 @@
-"""What the use cases accept, as pydantic models that revalidate it whoever calls."""
+"""The inputs of the use cases, as pydantic models that validate them whoever calls."""
 
 import json
 import re
@@ -27,18 +27,18 @@ from pixyproxy.application.fields import (
 from pixyproxy.domain.errors import DataValidationError, FieldError
 
 MAX_OPTION_BYTES = 64 * 1024
-"""How large an option may be that is passed on, as JSON."""
+"""The largest option that is passed on, in bytes of JSON."""
 _OPTIONS = ("size", "quality", "background", "output_format")
 
 
 class Command(BaseModel):
-    """Base of all inputs: no unknown fields, no conversions between types."""
+    """The base of all inputs: no unknown fields, no conversions between types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class CreateImage(Command):
-    """A picture to be made. Every option but the prompt may be left out."""
+    """A picture to generate. Only the prompt is required."""
 
     prompt: Prompt = Field(description="What to draw; kept exactly.", examples=["a rubber duck on a sink"])
     tags: Tags | None = Field(
@@ -66,12 +66,12 @@ class CreateImage(Command):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is passed on to the generator."""
+        """The options that are passed on to the generator."""
         return {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
 
 
 class GenerateImages(Command):
-    """Pictures to be made by one call; every field that is not known here is passed on to the generator."""
+    """Pictures to generate by one call; unknown fields are passed on to the generator."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -83,8 +83,8 @@ class GenerateImages(Command):
     filename: Filename | None = Field(None, description="As in `POST /image`.", examples=["duck.png"])
 
     @model_validator(mode="after")
-    def _can_be_written(self) -> Self:
-        """What is passed on must be JSON in UTF-8: it is sent, recorded and shown as that."""
+    def _check_options(self) -> Self:
+        """Check that options are JSON in UTF-8, as which they are sent, recorded and shown."""
         for name, value in (self.model_extra or {}).items():
             reason = f"must be at most {MAX_OPTION_BYTES} bytes long"
             try:
@@ -100,12 +100,12 @@ class GenerateImages(Command):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is passed on to the generator."""
+        """The options that are passed on to the generator."""
         return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
 
 
 class UpdateImage(Command):
-    """What an author may change; fields left out (or null) stay as they are."""
+    """The changes of an author; fields left out (or null) stay as they are."""
 
     tags: Tags | None = Field(None, description="The new tags, replacing all old ones.", examples=[["duck", "bath"]])
     visibility: AnyVisibility | None = Field(None, examples=["private"])
@@ -137,7 +137,7 @@ class SearchImages(Command):
 
 
 class GetThumbnail(Command):
-    """How large a thumbnail is to be."""
+    """The size of a thumbnail."""
 
     size: Literal[128, 256, 512, 1024] = Field(
         256, description="Pixels of the longer side; a smaller image keeps its size."
@@ -145,7 +145,7 @@ class GetThumbnail(Command):
 
 
 class AddUser(Command):
-    """A user to be added to the roster."""
+    """A user to add to the roster."""
 
     username: Username
     password: Password
@@ -160,7 +160,7 @@ class ChangePassword(Command):
 
 
 class AddKey(Command):
-    """An API key to be made for a user."""
+    """An API key to add for a user."""
 
     username: Username
     name: KeyName | None = None
@@ -172,7 +172,11 @@ _MODEL_PREFIX = re.compile(r"^Value error, ")
 
 
 def validate(model: type[M], data: object) -> M:
-    """The data as this model, revalidated even if it already is one; raises DataValidationError if it is not good."""
+    """Return the data as this model, validated even if it already is one.
+
+    Raises:
+        DataValidationError: if the data breaks a rule.
+    """
     try:
         if isinstance(data, Command):
             data = data.model_dump()
@@ -188,7 +192,7 @@ def validate(model: type[M], data: object) -> M:
 
 
 def _shown(name: str) -> str:
-    """A name from outside, which may hold what UTF-8 cannot carry."""
+    """Return a name from outside with characters escaped that UTF-8 cannot encode."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -198,6 +202,5 @@ def _field_error(detail: Any) -> FieldError:
         msg = "is not known here"
     elif kind == "string_unicode":
         msg = "must be valid Unicode text without lone surrogates"
-    # The name of an unknown field is text from outside: it may hold what UTF-8 cannot carry.
     loc = tuple(p if isinstance(p, int) else _shown(p) for p in detail["loc"])
     return FieldError(loc, msg)

@@ -1,21 +1,21 @@
-"""The rule who may see and who may change an image; `viewer` is a username, or None for anonymous."""
+"""The access policy of images; `viewer` is a username, or None for an anonymous caller."""
 
 from pixyproxy.domain.errors import AuthenticationError, ImageNotFoundError, PermissionDeniedError
 from pixyproxy.domain.image import Image, Visibility
 
 
 def can_see(image: Image, viewer: str | None) -> bool:
-    """Public images are seen by all, private ones by their author only."""
+    """Return whether a viewer may see an image: all see public ones, only authors private ones."""
     return image.request.visibility is Visibility.PUBLIC or is_author(image, viewer)
 
 
 def is_author(image: Image, viewer: str | None) -> bool:
-    """Whether the viewer made this image; what was made anonymously has no author."""
+    """Return whether the viewer is the author of an image; images of anonymous callers have none."""
     return viewer is not None and image.request.author == viewer
 
 
 def require_visible(image: Image, viewer: str | None) -> None:
-    """Raise ImageNotFoundError, the same as for a missing image, unless the viewer may see it."""
+    """Raise ImageNotFoundError, as for a missing image, unless the viewer may see the image."""
     if not can_see(image, viewer):
         raise ImageNotFoundError("There is no such image.")
 

@@ -1,4 +1,4 @@
-"""The API key: a secret that a program sends instead of a user's name and password."""
+"""The API key: a secret that a program sends instead of a username and a password."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key of a user, as it is remembered: by a keyed hash of the secret, which itself is kept nowhere.
+    """An API key of a user as it is stored: with a keyed hash of the secret, never the secret itself.
 
-    `key_id` names it in lists and when it is revoked, and is no secret. `name` says what it is for. From
-    `expires_at` on (None: never) it opens nothing.
+    `key_id` names the key in lists and for revoking it, and is no secret. `name` says its purpose. The key is valid
+    before `expires_at` (None: without end).
     """
 
     key_id: str
@@ -20,5 +20,5 @@ class ApiKey:
     expires_at: datetime | None = None
 
     def has_expired(self, now: datetime) -> bool:
-        """Whether it opens nothing any more."""
+        """Return whether the key has expired."""
         return self.expires_at is not None and now >= self.expires_at

@@ -1,23 +1,23 @@
-"""The error tree: everything the core and its adapters raise descends from `PixyProxyException`."""
+"""The error tree: everything that the core and its adapters raise descends from `PixyProxyException`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
 class FieldError(NamedTuple):
-    """One thing that is wrong with an input: where it stands and what would be right."""
+    """An invalid part of an input: its location and the rule that it breaks."""
 
     loc: tuple[str | int, ...]
     msg: str
 
 
 class PixyProxyException(Exception):
-    """Root of all errors of this program; `message` is fit to be shown to the caller.
+    """Root of all errors of this program; `message` may be shown to the caller.
 
-    `code` is a stable slug for programs. `guid` names the image concerned, where there is one and the
-    caller may know it. `retry_after_s` says after how many seconds a repeat has a chance, or None.
-    `replayed` is True where the answer to an earlier request is repeated. `may_have_been_paid` is True where
-    money may have been spent all the same: what was asked for must not be repeated by itself.
+    `code` is a stable slug for programs. `guid` names the image concerned, if there is one and the caller may know
+    it. `retry_after_s` is the number of seconds after which a repeat may succeed, or None. `replayed` is True if the
+    outcome of an earlier request is repeated. `may_have_been_paid` is True if money may have been spent: the request
+    must not be repeated automatically.
     """
 
     code = "internal-error"
@@ -32,7 +32,7 @@ class PixyProxyException(Exception):
 
 
 class DBConnectionError(PixyProxyException):
-    """The database cannot be reached, or was lost on the way; says nothing about what it holds."""
+    """The database cannot be reached, or the connection broke; says nothing about its contents."""
 
     code = "database-unavailable"
 
@@ -41,7 +41,7 @@ class DBConnectionError(PixyProxyException):
 
 
 class SchemaVersionError(PixyProxyException):
-    """The database answers but its tables are older or newer than this program needs."""
+    """The database responds, but its tables do not fit this program."""
 
     code = "schema-version"
 
@@ -53,7 +53,7 @@ class RecordNotFoundError(PixyProxyException):
 
 
 class ImageNotFoundError(RecordNotFoundError):
-    """No such image, or none that this caller may know of."""
+    """No such image, or none that this caller may see."""
 
 
 class UserNotFoundError(RecordNotFoundError):
@@ -61,37 +61,37 @@ class UserNotFoundError(RecordNotFoundError):
 
 
 class ModelNotFoundError(RecordNotFoundError):
-    """The generator offers no such model."""
+    """No such model at the generator."""
 
     code = "model-not-found"
 
 
 class ConstraintViolationError(PixyProxyException):
-    """The write would break a uniqueness or integrity rule of the store."""
+    """A write that would break a uniqueness or integrity rule of the store."""
 
     code = "conflict"
 
 
 class IdempotencyKeyTakenError(ConstraintViolationError):
-    """Another request of the same caller holds this idempotency key."""
+    """An idempotency key that another request of the same caller holds."""
 
     code = "idempotency-key-taken"
 
 
 class IdempotencyKeyReusedError(PixyProxyException):
-    """The idempotency key was used for a request that asked for something else."""
+    """An idempotency key that was used for a different request."""
 
     code = "idempotency-key-reused"
 
 
 class ImageNotReadyError(PixyProxyException):
-    """The image is known but has no bytes to deliver (yet)."""
+    """An image without bytes to deliver, perhaps only for now."""
 
     code = "image-not-ready"
 
 
 class DataValidationError(PixyProxyException):
-    """The input breaks a rule; `errors` says which, field by field."""
+    """An input that breaks rules; `errors` lists them field by field."""
 
     code = "validation-failed"
 
@@ -101,24 +101,24 @@ class DataValidationError(PixyProxyException):
 
     @classmethod
     def at(cls, loc: tuple[str | int, ...], msg: str) -> "DataValidationError":
-        """The error for the one thing that is wrong with an input; an empty `loc` is the input as a whole."""
+        """Return the error for one field; an empty `loc` is the input as a whole."""
         return cls(f"{'.'.join(map(str, loc)) or 'body'} {msg}", [FieldError(loc, msg)])
 
 
 class AuthenticationError(PixyProxyException):
-    """Credentials are missing, wrong or malformed."""
+    """Credentials that are missing, wrong or malformed."""
 
     code = "authentication-required"
 
 
 class PermissionDeniedError(PixyProxyException):
-    """The caller is known and may not do this."""
+    """A known caller who may not do this."""
 
     code = "permission-denied"
 
 
 class CapacityExceededError(PixyProxyException):
-    """All places are taken; nothing was begun and nothing was paid."""
+    """Too much work at once; nothing was begun and nothing was paid."""
 
     code = "capacity-exceeded"
 
@@ -127,12 +127,11 @@ class CapacityExceededError(PixyProxyException):
 
 
 class GeneratorError(PixyProxyException):
-    """The generator did not make a picture.
+    """A generator's failure to make a picture.
 
-    With `may_have_been_paid` the outcome of the call is unknown. `is_final` is True where the same request
-    would be answered alike again: it is the answer to the request and not an accident on the way. `document` is
-    the generator's own description of the error where it gave one that holds no secret, as JSON types, for
-    callers who speak its language.
+    With `may_have_been_paid` the outcome of the call is unknown. `is_final` is True if the same request would get the
+    same response again. `document` is the generator's own description of the error as JSON types, if it gave one
+    that holds no secret, for callers of its API.
     """
 
     code = "generator-failed"
@@ -141,72 +140,72 @@ class GeneratorError(PixyProxyException):
 
 
 class PromptRejectedError(GeneratorError):
-    """The generator refuses this prompt; the message holds its reason in its own words."""
+    """A prompt that the generator refuses; the message is the generator's own."""
 
     code = "prompt-rejected"
     is_final = True
 
 
 class GeneratorRequestError(GeneratorError):
-    """The generator refuses the request for another reason the caller can mend (option, size, model)."""
+    """A request that the generator refuses for a reason that the caller can fix (option, size, model)."""
 
     code = "generator-request-rejected"
     is_final = True
 
 
 class EditingUnsupportedError(GeneratorRequestError):
-    """The generator makes pictures from prompts only and not from other pictures."""
+    """An edit for a generator that makes pictures from prompts only."""
 
     code = "editing-unsupported"
 
 
 class GeneratorRateLimitedError(GeneratorError):
-    """The generator asks for fewer requests; `retry_after_s` is its delay, or None where it gave none."""
+    """A rate limit of the generator; `retry_after_s` is its delay, if it gave one."""
 
     code = "generator-rate-limited"
 
 
 class GeneratorCredentialsError(GeneratorError):
-    """The generator refuses this service's credentials: a matter for the operator."""
+    """Credentials of this service that the generator refuses; the operator must act."""
 
     code = "generator-credentials"
 
 
 class GeneratorQuotaError(GeneratorError):
-    """The account at the generator has no credit left: a matter for the operator, and no repeat helps."""
+    """An exhausted account at the generator; the operator must act, and no repeat helps."""
 
     code = "generator-quota-exhausted"
 
 
 class GeneratorUnavailableError(GeneratorError):
-    """The generator cannot be reached or says that it failed."""
+    """A generator that cannot be reached or reports a failure."""
 
     code = "generator-unavailable"
 
 
 class GeneratorConnectionLostError(GeneratorError):
-    """The connection broke after the request was sent: the picture may have been made and billed."""
+    """A connection that broke after the request was sent: the picture may have been made and billed."""
 
     code = "generator-connection-lost"
     may_have_been_paid = True
 
 
 class GenerationInterruptedError(GeneratorError):
-    """The process that made the picture ended before it was stored: it may have been paid for."""
+    """A process that ended before it stored the picture: it may have been paid for."""
 
     code = "generation-interrupted"
     may_have_been_paid = True
 
 
 class GeneratorTimeoutError(GeneratorError):
-    """The deadline passed before the generator answered: the picture may yet be made and billed."""
+    """A deadline that passed before the generator responded: the picture may yet be made and billed."""
 
     code = "generator-timeout"
     may_have_been_paid = True
 
 
 class GeneratorResponseError(GeneratorError):
-    """The generator answered with success and nonsense; `raw` holds what it sent, to be kept aside."""
+    """A successful response without a usable picture; `raw` is its body, to be rescued."""
 
     code = "generator-answer"
     is_final = True
@@ -217,31 +216,31 @@ class GeneratorResponseError(GeneratorError):
 
 
 class BlobStoreError(PixyProxyException):
-    """The blob store cannot do what was asked of it now."""
+    """A blob store that cannot do its work now."""
 
     code = "blob-store-unavailable"
 
 
 class BlobMissingError(BlobStoreError):
-    """The store holds no bytes for this image."""
+    """No bytes are stored for the image."""
 
     code = "blob-missing"
 
 
 class BlobCorruptError(BlobStoreError):
-    """The stored bytes are not those that were recorded."""
+    """Stored bytes that are not those that were recorded."""
 
     code = "blob-corrupt"
 
 
 class BlobStoreFullError(BlobStoreError):
-    """No space is left in the blob store."""
+    """A blob store without enough space."""
 
     code = "blob-store-full"
 
 
 def recreate_error(code: str, message: str, guid: str) -> PixyProxyException:
-    """The error that was recorded with this code, to be told again; a GeneratorError where the code is not known."""
+    """Return the error that was recorded with this code, or a GeneratorError if the code is unknown."""
     kinds = [PixyProxyException]
     while kinds:
         kind = kinds.pop()

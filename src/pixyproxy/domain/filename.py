@@ -1,4 +1,4 @@
-"""Making a file name from a prompt and judging one that a caller gave."""
+"""File names: derived from a prompt, or chosen by a caller and checked."""
 
 import unicodedata
 
@@ -11,18 +11,18 @@ _EXTENSIONS = {
     "image/svg+xml": "svg",
 }
 MAX_FILENAME_BYTES = 255
-"""The longest name that common file systems take (NAME_MAX), in bytes of UTF-8."""
+"""The longest name in bytes of UTF-8 that common file systems accept (NAME_MAX)."""
 _MAX_STEM_CHARS = 60
 _MAX_STEM_BYTES = 180
 
 
 def extension_for(media_type: str) -> str:
-    """The usual file extension of a media type, without the dot; `bin` for one that is not known."""
+    """Return the usual file extension of a media type without the dot, or `bin` if it is unknown."""
     return _EXTENSIONS.get(media_type, "bin")
 
 
 def filename_for(prompt: str, guid: str, media_type: str) -> str:
-    """A readable, path-safe name: the words of the prompt in its own script, and eight digits of the GUID."""
+    """Derive a readable, path-safe name: the words of the prompt in its own script, and eight digits of the GUID."""
     words: list[str] = []
     word = ""
     for char in unicodedata.normalize("NFC", prompt[:400]).lower() + " ":
@@ -44,7 +44,7 @@ def result_filename(filename: str, prompt: str, guid: str, media_type: str) -> s
 
 
 def filename_problem(filename: str) -> str | None:
-    """What is wrong with a file name given from outside and what would be right; None if it is good."""
+    """Return the rule that a chosen file name breaks, or None."""
     if not filename.strip():
         return "must not be blank"
     if filename != filename.strip():

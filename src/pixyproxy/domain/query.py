@@ -1,4 +1,4 @@
-"""What to look for among images, and a page of what was found."""
+"""A search for images, a page of its results, and the cursor to the next page."""
 
 import base64
 import binascii
@@ -8,20 +8,20 @@ from datetime import datetime
 from pixyproxy.domain.errors import DataValidationError, FieldError
 from pixyproxy.domain.image import Image, Status, Visibility
 
-# The position in the list is the internal id, which must not show: a cursor is the id scrambled by an
-# invertible multiplication, with a check so that a mistyped one is refused instead of misread.
+# A cursor hides the internal id: the id is scrambled by an invertible multiplication, and a checksum makes sure that a
+# mistyped cursor is refused.
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _INVERSE = pow(_MULTIPLIER, -1, 2**64)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """Which images to list, newest first; every filter that is set must hold.
+    """The filters of a list of images, newest first; all that are set must hold.
 
-    `viewer` is the username on whose behalf is searched, None for anonymous: a private image is found by
-    its author only, and so is one whose status is not `ready`. `terms` are matched by prefix against the
-    search terms of the prompt, `filename` is a folded substring, `derived_from` is the GUID of an image that was
-    edited, the two times are exclusive bounds, and `before_id` continues after the image with that id.
+    `viewer` is the username of the caller, None for an anonymous one: private images, and those whose status is not
+    `ready`, are found by their authors only. `terms` are matched by prefix against the search terms of the prompt,
+    `filename` is a folded substring, `derived_from` is the GUID of an edit source, the two times are exclusive
+    bounds, and `before_id` continues after the image with that id.
     """
 
     viewer: str | None = None
@@ -41,21 +41,25 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some images and the cursor at which the list goes on, None at its end."""
+    """A part of a list of images, and the cursor to the next part, None at the end."""
 
     items: tuple[Image, ...]
     next_cursor: str | None = None
 
 
 def encode_cursor(last_id: int) -> str:
-    """An opaque cursor that continues a list after the image with this id."""
+    """Return an opaque cursor that continues a list after the image with this id."""
     scrambled = (last_id * _MULTIPLIER % 2**64).to_bytes(8, "big")
     check = binascii.crc32(scrambled).to_bytes(4, "big")
     return base64.urlsafe_b64encode(scrambled + check).decode()
 
 
 def decode_cursor(cursor: str) -> int:
-    """The id behind a cursor; raises DataValidationError for anything that `encode_cursor` did not make."""
+    """Return the id in a cursor.
+
+    Raises:
+        DataValidationError: if `encode_cursor` did not make the cursor.
+    """
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii"))
     except (ValueError, UnicodeError):

@@ -1,12 +1,12 @@
-"""Folding text so that case and accents do not matter, and splitting it into search terms."""
+"""Search terms: text is folded, so that case and accents do not matter, and split."""
 
 import unicodedata
 from collections.abc import Iterator
 
 MAX_TERM_LENGTH = 64
-"""Characters of a word that are indexed; longer words are found by their first 64."""
+"""The number of characters of a word that are indexed."""
 
-# Letters that Unicode does not decompose although readers take the stroke or ligature for an accent.
+# Letters that Unicode does not decompose, although readers see the stroke or ligature as an accent.
 _UNDECOMPOSED = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "æ": "ae", "œ": "oe", "ı": "i"})
 
 # Scripts written without spaces: their runs are indexed as overlapping pairs of characters.
@@ -21,27 +21,27 @@ _UNSPACED = (
     (0xF900, 0xFAFF),  # Han, compatibility
     (0x20000, 0x3FFFF),  # Han, further extensions
 )
-# Kana with and without these are different sounds, not the same letter with an accent.
+# Kana with and without these marks are different sounds, not accented letters.
 _KANA_MARKS = "\u3099\u309a"
 
 
 def fold(text: str) -> str:
-    """The text without case, accents and compatibility forms; equal folds read as the same text."""
+    """Return the text without case, accents and compatibility forms."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(c for c in decomposed if unicodedata.category(c) != "Mn" or c in _KANA_MARKS)
-    # Case folding comes twice because decomposing can bring forth upper-case letters ("K" from the Kelvin sign).
+    # Case is folded twice, because decomposing can produce upper-case letters ("K" from the Kelvin sign).
     return unicodedata.normalize("NFC", bare.casefold()).translate(_UNDECOMPOSED)
 
 
 def index_terms(text: str) -> frozenset[str]:
-    """All terms a text is found by: its words, pairs of characters in unspaced scripts, and each symbol."""
+    """Return the terms of a text: its words, pairs of characters in unspaced scripts, and each symbol."""
     return frozenset(term for term, _ in _split(fold(text)))
 
 
 def query_terms(text: str) -> tuple[str, ...]:
-    """The terms a text must have, each by prefix, to be found with this query; empty if there are none.
+    """Return the terms that a text must have, each by prefix, to match a query; empty if there are none.
 
-    Punctuation between words is ignored, as people expect; a query of nothing else looks for it literally.
+    Punctuation is ignored unless the query consists of nothing else.
     """
     found = list(dict.fromkeys(_split(fold(text), last_alone=False)))
     words = tuple(term for term, is_word in found if is_word)
@@ -49,7 +49,7 @@ def query_terms(text: str) -> tuple[str, ...]:
 
 
 def _split(folded: str, *, last_alone: bool = True) -> Iterator[tuple[str, bool]]:
-    """Yield each term and whether it counts as a word (and not as mere punctuation)."""
+    """Yield each term, with True for a word and False for punctuation."""
     word = run = ""
     for char in folded + " ":
         kind = _kind(char)

@@ -1,4 +1,4 @@
-"""The form in which tags are kept."""
+"""The normal form of tags, and its rules."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ MAX_TAG_LENGTH = 64
 
 
 def normalise_tag(tag: str) -> str:
-    """The tag trimmed, lower-cased and in Unicode's composed form (NFC)."""
+    """Return the tag trimmed, lower-cased and in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", tag.strip()).lower())
 
 
 def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """All tags normalised, without doubles, in the order given."""
+    """Return all tags normalised, without duplicates, in the given order."""
     return tuple(dict.fromkeys(normalise_tag(tag) for tag in tags))
 
 
 def tag_problem(tag: str) -> str | None:
-    """What is wrong with a normalised tag and what would be right; None if it is good."""
+    """Return the rule that a normalised tag breaks, or None."""
     if not tag:
         return "must not be blank"
     if len(tag) > MAX_TAG_LENGTH:

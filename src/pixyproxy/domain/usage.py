@@ -1,13 +1,13 @@
-"""What a call used, divided among the pictures it made and added up again."""
+"""The usage of a call, split among its pictures and summed up again."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 def split_usage(usage: Mapping[str, Any] | None, parts: int) -> list[dict[str, Any] | None]:
-    """Divide every whole number, at any depth, into parts that differ by at most one and add up to it.
+    """Split every whole number, at any depth, into parts that differ by at most one and add up to it.
 
-    The earlier parts get what does not divide. Whatever is no whole number is the same in each part.
+    Earlier parts get the remainder. Anything but whole numbers is the same in each part.
     """
     if usage is None:
         return [None] * parts
@@ -15,7 +15,7 @@ def split_usage(usage: Mapping[str, Any] | None, parts: int) -> list[dict[str, A
 
 
 def sum_usage(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """What the parts come to: the inverse of `split_usage`. None if none of them is known."""
+    """Return the sum of the parts, the inverse of `split_usage`; None if no part is known."""
     total: dict[str, Any] | None = None
     for usage in usages:
         if usage is not None:

@@ -1,5 +1,6 @@
-"""The user: somebody on the roster who may log in."""
+"""The user: a person or program on the roster."""
 
+import unicodedata
 from dataclasses import dataclass, field
 
 
@@ -10,3 +11,8 @@ class User:
     username: str
     class_key: str | None = None
     password_hash: str = field(default="", repr=False)
+
+
+def compose(text: str) -> str:
+    """Return a username or password in Unicode's composed form (NFC), in which it is compared (see RFC 8265)."""
+    return unicodedata.normalize("NFC", text)

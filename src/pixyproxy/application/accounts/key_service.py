@@ -1,10 +1,9 @@
-"""The use cases around API keys: make, list, revoke, and authenticate with one."""
+"""The use cases around API keys: add, list, revoke, and authenticate."""
 
 import hmac
 import re
 import secrets
 import string
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,16 +17,16 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     FieldError,
 )
-from pixyproxy.domain.user import User
+from pixyproxy.domain.user import User, compose
 from pixyproxy.ports.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.clock import Clock
 
 PREFIX = "pxy_"
-"""What every key begins with, so that people and scanners of leaked secrets know it for one."""
+"""The beginning of every key, by which people and scanners for leaked secrets recognise it."""
 ID_LENGTH = 8
-"""How many characters after the prefix are the key's id; those that follow hold 208 bits."""
+"""The number of characters after the prefix that are the key's id; the rest holds 208 bits."""
 
-# Letters and digits alone: a double click selects all of it, and no id looks like an option of a command.
+# Only letters and digits: a double click selects the whole key, and no id looks like a command-line option.
 _CHARACTERS = string.ascii_letters + string.digits
 _LENGTH = 43
 _FORM = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH}}}")
@@ -35,11 +34,10 @@ _TRIES = 3
 
 
 class KeyService:
-    """Programs that act for a user.
+    """The use cases of API keys.
 
-    A key is a random secret that only its owner has. The store has a hash of it, made with a key that the store
-    does not have: who reads the store can neither use what is there nor try out guesses. That key comes from the
-    secret of the service, which `secret` returns; it is asked when first needed.
+    A key is a random secret that only its owner has. The store has a keyed hash of it, so that reading the store
+    reveals nothing usable. The hash key is derived from the secret of the service, which is read on first use.
     """
 
     def __init__(self, keys: ApiKeyRepository, clock: Clock, secret: Callable[[], bytes]) -> None:
@@ -55,11 +53,13 @@ class KeyService:
         expires_at: datetime | str | None = None,
         expires_in: timedelta | None = None,
     ) -> tuple[str, ApiKey]:
-        """Make a key for a user; return its secret, which cannot be had again, and what is remembered of it.
+        """Add a key of a user, and return its secret, which cannot be read again, and the stored key.
 
-        It ends at a time, or so long after it was made, or never.
+        It expires at a time, or after a duration, or never.
 
-        Raises DataValidationError, or UserNotFoundError if there is no such user.
+        Raises:
+            DataValidationError: if the input breaks a rule.
+            UserNotFoundError: if there is no such user.
         """
         command = validate(AddKey, {"username": username, "name": name, "expires_at": expires_at})
         tries = 0
@@ -74,7 +74,7 @@ class KeyService:
             token = PREFIX + "".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH))
             key = ApiKey(
                 key_id=token.removeprefix(PREFIX)[:ID_LENGTH],
-                username=_composed(command.username),
+                username=compose(command.username),
                 name=command.name,
                 digest=self._digest(token),
                 created_at=now,
@@ -83,24 +83,29 @@ class KeyService:
             try:
                 await self._keys.add(key)
             except ConstraintViolationError:
-                # The id is that of another key; to come upon two of them is no accident.
+                # Another key has this id; a second collision is no coincidence.
                 if tries == _TRIES:
                     raise
             else:
                 return token, key
 
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
-        """The keys of a user, or all, ordered by username, then oldest first."""
-        return await self._keys.list(None if username is None else _composed(username))
+        """Return the keys of a user, or all, ordered by username, then oldest first."""
+        return await self._keys.list(None if username is None else compose(username))
 
     async def revoke(self, key_id: str) -> None:
-        """Forget a key, which opens nothing from now on; raises RecordNotFoundError if there is none with this id."""
+        """Remove a key.
+
+        Raises:
+            RecordNotFoundError: if there is none with this id.
+        """
         await self._keys.remove(key_id)
 
     async def authenticate(self, token: str) -> User:
-        """The user whose key this is; raises AuthenticationError without saying what is wrong with it.
+        """Return the user who owns a key, which is looked up every time, so that revoking works at once.
 
-        Nothing is remembered: a key that is revoked opens nothing at once, in every process.
+        Raises:
+            AuthenticationError: if the key is not valid, without the reason.
         """
         if _FORM.fullmatch(token):
             found = await self._keys.find(self._digest(token))
@@ -111,13 +116,9 @@ class KeyService:
         raise AuthenticationError("This is no valid API key: it is wrong, has expired or was revoked.")
 
     def _digest(self, token: str) -> str:
-        # Unlike `hmac.digest` it keeps the interpreter's lock, which it takes longer to get back than to hash a token.
+        # Unlike `hmac.digest` this keeps the interpreter lock; getting it back would take longer than hashing a token.
         return hmac.new(self._hash_key, token.encode("ascii"), "sha256").hexdigest()
 
     @cached_property
     def _hash_key(self) -> bytes:
         return derive_key(self._secret(), "api-keys")
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

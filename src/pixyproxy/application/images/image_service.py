@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class ImageService:
-    """What can be done with images.
+    """The use cases of images.
 
-    `viewer` is the username on whose behalf something is done, None for an anonymous caller. Input may be
-    a command or any mapping; either is validated here, and DataValidationError says what is wrong with it.
-    Every method raises DBConnectionError while the database is away.
+    `viewer` is the username of the caller, None for an anonymous one. Input may be a command or any mapping; either
+    is validated here, and DataValidationError lists its faults. Every method raises DBConnectionError while the
+    database is away.
     """
 
     def __init__(
@@ -50,15 +50,17 @@ class ImageService:
     async def create(
         self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
     ) -> GenerationOutcome:
-        """Have a picture made, stored and recorded, and return it; with `wait` False, return once it is begun.
+        """Generate, store and record a picture, and return it; with `wait` False, return once its row is committed.
 
-        Once the row exists the generation goes on to its end even if this call is cancelled. Raises a
-        GeneratorError if no picture was made, CapacityExceededError or BlobStoreError before anything is
-        paid, and BlobStoreError or DBConnectionError (with the guid) if the picture could not be put in
-        its place or recorded.
+        From then on the generation runs to its end even if this call is cancelled. A repeat with the same key and the
+        same request joins the first while it runs, and gets its outcome afterwards, errors too.
 
-        A repeat with the same key and the same request joins the first while it runs and gets its outcome
-        afterwards, an error too; with another request it raises IdempotencyKeyReusedError.
+        Raises:
+            GeneratorError: if no picture was made.
+            CapacityExceededError: before anything is paid.
+            BlobStoreError, DBConnectionError: before anything is paid; or with the GUID, if the picture was paid for
+                but could not be stored or recorded.
+            IdempotencyKeyReusedError: if the key was used for another request.
         """
         command = validate(CreateImage, data)
         sources = await self._sources.read(
@@ -86,11 +88,11 @@ class ImageService:
         retried: bool = False,
         on_partial: OnPartial | None = None,
     ) -> GenerationOutcome:
-        """Have pictures made by one call, from a prompt or from `sources`, whose files are closed sooner or later.
+        """Generate pictures by one call, from a prompt or from `sources`, whose files are closed in the end.
 
-        Everything that `create` promises and raises holds for them together. Those that are ready are returned;
-        an error is raised if none is. Early views go to `on_partial` if the generator has them. With `retried` the
-        request says that it is a repeat: without a key it joins the one like it that is running or ended lately.
+        The promises and errors are those of `create`. The pictures that are ready are returned; an error is raised if
+        none is. Early views go to `on_partial` if the generator has any. A request with `retried` and without a key
+        joins an identical one that is running or ended recently.
         """
         sources = sources or SourceReferences()
         try:
@@ -114,13 +116,17 @@ class ImageService:
         )
 
     async def get(self, viewer: str | None, guid: str) -> Image:
-        """The image, whatever its status; raises ImageNotFoundError if there is none that the viewer may see."""
+        """Return an image, whatever its status.
+
+        Raises:
+            ImageNotFoundError: if there is none that the viewer may see.
+        """
         image = await self._images.get(parse_guid(guid))
         access.require_visible(image, viewer)
         return image
 
     async def search(self, viewer: str | None, data: object) -> Page:
-        """The images that match all filters and that the viewer may see, newest first."""
+        """Return the images that match all filters and that the viewer may see, newest first."""
         command = validate(SearchImages, data)
         query = ImageQuery(
             viewer=viewer,
@@ -140,28 +146,32 @@ class ImageService:
         return await self._images.search(query)
 
     async def open_content(self, viewer: str | None, guid: str, *, by_link: bool = False) -> ImageContent:
-        """The content of an image; raises ImageNotReadyError if it has none (yet), with a delay if one may come.
+        """Return the content of an image; with `by_link` the viewer has a signed URL, which replaces the access check.
 
-        With `by_link` the viewer has an address that opens this very image, whoever may see it.
+        Raises:
+            ImageNotFoundError: if there is none that the viewer may see.
+            ImageNotReadyError: if it has no content, with a delay if it may get one.
         """
         image = await self._images.get(parse_guid(guid)) if by_link else await self.get(viewer, guid)
         return self.content_of(image)
 
     def content_of(self, image: Image) -> ImageContent:
-        """The content of an image that was got before; raises ImageNotReadyError if it has none."""
+        """Return the content of an image; raise ImageNotReadyError if it has none."""
         return ImageContent.of(image, self._blobs, self._checksums)
 
     async def update(self, viewer: str | None, guid: str, data: object) -> Image:
-        """Change tags, visibility or file name; only the author may (see `access.require_author`).
+        """Change tags, visibility or file name, as the author.
 
-        Raises ImageNotReadyError while the image is being made.
+        Raises:
+            AuthenticationError, ImageNotFoundError, PermissionDeniedError: as `access.require_author` does.
+            ImageNotReadyError: while the image is being generated.
         """
         access.require_login(viewer)
         command = validate(UpdateImage, data)
         image = await self._images.get(parse_guid(guid))
         access.require_author(image, viewer)
         if image.status is Status.GENERATING:
-            # Its sidecar is being written: it would not know of the change.
+            # Its sidecar is being written without the change.
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
         changes = ImageChanges(
             filename=command.filename,
@@ -175,12 +185,16 @@ class ImageService:
             try:
                 await self._blobs.replace_sidecar(image.guid, sidecar_of(image))
             except BlobStoreError as error:
-                # The row is what counts; only a database rebuilt from the sidecars would not know of the change.
-                logger.error("the sidecar of image %s could not be brought up to date: %s", image.guid, error.message)
+                # The row has the change; only a database rebuilt from sidecars would lack it.
+                logger.error("could not update the sidecar of image %s: %s", image.guid, error.message)
         return image
 
     async def delete(self, viewer: str | None, guid: str) -> None:
-        """Delete the image: the row first, the bytes after; only the author may."""
+        """Delete an image, as its author: the row first, then the bytes.
+
+        Raises:
+            AuthenticationError, ImageNotFoundError, PermissionDeniedError: as `access.require_author` does.
+        """
         access.require_login(viewer)
         image = await self._images.get(parse_guid(guid))
         access.require_author(image, viewer)
@@ -189,5 +203,5 @@ class ImageService:
             await self._blobs.delete(image.guid)
             await self._thumbnails.delete(image.guid)
         except BlobStoreError as error:
-            # The image is gone for every caller; what remains is a file without a row.
+            # For callers the image is gone; the sweep finds the file without a row.
             logger.warning("bytes of deleted image %s remain in the blob store: %s", image.guid, error.message)

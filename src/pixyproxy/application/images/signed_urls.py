@@ -1,4 +1,4 @@
-"""Addresses that open the content of a private image for a while, to whoever has them."""
+"""Signed URLs: addresses that open the content of a private image for a while to anybody who has them."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ _SIGNATURE_BYTES = 16
 
 
 class SignedUrls:
-    """Signs the GUID and the end of validity with HMAC-SHA256 (RFC 2104).
+    """Signs a GUID and an expiry time with HMAC-SHA256 (RFC 2104).
 
-    The key comes from the secret of the service, which `secret` returns; it is asked when first needed.
+    The key is derived from the secret of the service, which is read on first use.
     """
 
     def __init__(self, secret: Callable[[], bytes], clock: Clock) -> None:
@@ -30,12 +30,12 @@ class SignedUrls:
         return derive_key(self._secret(), "content-urls")
 
     def query_for(self, guid: str) -> str:
-        """The query string that opens this image for `VALID_FOR` from now on."""
+        """Return the query string that opens an image for `VALID_FOR` from now on."""
         expires = str(int((self._clock.now() + VALID_FOR).timestamp()))
         return urlencode({"expires": expires, "signature": self._signature(guid, expires)})
 
     def opens(self, guid: str, expires: str, signature: str) -> bool:
-        """Whether these two, from a query string, open this image now."""
+        """Return whether an expiry time and a signature from a query string open an image now."""
         if not (expires.isascii() and expires.isdigit() and len(expires) <= 12 and signature.isascii()):
             return False
         right = hmac.compare_digest(signature, self._signature(guid, expires))
