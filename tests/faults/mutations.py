@@ -63,7 +63,7 @@ RECORDS = {
     "mark_ready",
     "adopt_rescued",
     "quarantine",
-    "_ready",
+    "_mark_ready",
 }
 PENDING = "self.pending_writes"
 """The dictionary whose entries are written to the database later."""
