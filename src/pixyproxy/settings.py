@@ -14,33 +14,36 @@ _SECRET_LENGTH = 32
 
 
 class SettingsError(PixyProxyException):
-    """A setting is wrong; the message names it and says how to mend it."""
+    """A wrong setting; the message names it and says how to mend it."""
 
     code = "settings"
 
 
-def _http_url(url: str) -> str:
+def _check_http_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http:// or https:// URL without query")
     return url.rstrip("/")
 
 
-def _path(path: str) -> str:
+def _check_path(path: str) -> str:
     path = path.rstrip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", path):
         raise ValueError("must be a path such as /_images, of letters, digits, hyphens, underscores and dots")
     return path
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-UrlPath = Annotated[str, AfterValidator(_path)]
+HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
+UrlPath = Annotated[str, AfterValidator(_check_path)]
 Anonymous = Literal["none", "read", "write"]
-"""What a caller without credentials may do; each includes the one before."""
+"""The rights of a caller without credentials; each includes the one before."""
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default; the environment goes before the `.env` file in the working folder."""
+    """Every setting, with its default; the environment goes before the `.env` file in the working folder.
+
+    A new setting is one line here and one, with its meaning, in `.env.example`.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
@@ -63,6 +66,7 @@ class Settings(BaseSettings):
     images_dir: Path = Field(Path("./images"), validation_alias="PIXYPROXY_IMAGES_DIR")
     host: str = Field("127.0.0.1", min_length=1, validation_alias="PIXYPROXY_HOST")
     port: int = Field(8001, ge=0, le=65535, validation_alias="PIXYPROXY_PORT")
+    workers: int = Field(1, ge=1, le=256, validation_alias="PIXYPROXY_WORKERS")
     anonymous_setting: Anonymous | None = Field(None, validation_alias="PIXYPROXY_ANONYMOUS")
     openai_model: str = Field("gpt-image-2", min_length=1, validation_alias="PIXYPROXY_OPENAI_MODEL")
     generation_timeout_s: float = Field(
@@ -80,7 +84,7 @@ class Settings(BaseSettings):
 
     @property
     def anonymous(self) -> Anonymous:
-        """What anonymous callers may do: nobody spends money without a login unless the operator says so."""
+        """The rights of anonymous callers: none of them spends money unless the operator says so."""
         return self.anonymous_setting or ("write" if self.generator == "sketch" else "read")
 
     @field_validator("cors_origins", mode="before")
@@ -96,7 +100,7 @@ class Settings(BaseSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
+    def _check_length(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value) < _SECRET_LENGTH:
             raise ValueError(
                 f"must have at least {_SECRET_LENGTH} characters, such as those that `openssl rand -hex 32` prints"
@@ -109,7 +113,7 @@ class Settings(BaseSettings):
         return value.upper() if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _complete(self) -> "Settings":
+    def _check_together(self) -> "Settings":
         if self.repository == "mysql":
             for name, value in (("DB_HOST", self.db_host), ("DB_USER", self.db_user)):
                 if not value:
@@ -118,13 +122,18 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "OPENAI_API_KEY: is missing; PIXYPROXY_GENERATOR=openai needs it (or use PIXYPROXY_GENERATOR=sketch)"
             )
+        for name, choice in (("PIXYPROXY_REPOSITORY", self.repository), ("PIXYPROXY_BLOB_STORE", self.blob_store)):
+            if self.workers > 1 and choice == "memory":
+                raise SettingsError(
+                    f"PIXYPROXY_WORKERS: must be 1 with {name}=memory, since workers do not share their memory"
+                )
         if self.db_ssl_ca is not None and not self.db_ssl_ca.is_file():
             raise SettingsError(f"DB_SSL_CA: there is no file {str(self.db_ssl_ca)!r}; name a CA certificate (PEM)")
         return self
 
 
 def load_settings() -> Settings:
-    """The settings from the environment and `.env`; raises SettingsError with one line that names what is wrong."""
+    """Return the settings from the environment and `.env`. Raises SettingsError, one line that names each wrong one."""
     try:
         return Settings()
     except ValidationError as error:

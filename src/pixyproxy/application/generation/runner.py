@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,7 +75,7 @@ class GenerationRunner:
         self._budget = budget or ByteBudget()
         self._tasks: set[Task] = set()
         self._tasks_by_guid: dict[str, Task] = {}
-        self._drain_deadline = 0.0
+        self._drain_deadline = math.inf
         self.draining = False
         self.timeout_s = timeout_s
 
@@ -147,10 +148,9 @@ class GenerationRunner:
         await self._recorder.write_pending()
 
     def begin_drain(self, timeout_s: float) -> None:
-        """Begin no more generations; those in flight have `timeout_s` seconds from the first such call on."""
-        if not self.draining:
-            self.draining = True
-            self._drain_deadline = asyncio.get_running_loop().time() + timeout_s
+        """Start no more generations; those in flight have `timeout_s` seconds, or less if an earlier call said so."""
+        self.draining = True
+        self._drain_deadline = min(self._drain_deadline, asyncio.get_running_loop().time() + timeout_s)
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for the generations in flight until the deadline of `begin_drain`; return how many are left."""

@@ -18,7 +18,10 @@ _MAY = {
 
 
 def serve() -> None:
-    """Run the service until it is told to stop (Ctrl-C or SIGTERM)."""
+    """Run the service until a signal to stop: Ctrl-C (SIGINT), SIGTERM, SIGHUP or SIGQUIT.
+
+    The first one drains: generations in flight are finished and stored. A second one ends the service at once.
+    """
     settings = load_settings()
     container = build_container(settings)
 
@@ -26,26 +29,29 @@ def serve() -> None:
         logs.configure(settings.log_level)
         typer.echo(wiring(settings, address))
 
-    # Until it runs, what is wrong is one line that names the setting, and nothing around it.
+    # Until the service runs, an error is one line that names the setting, without log lines around it.
     logs.configure("CRITICAL")
     serve_http(settings, container, announce)
 
 
 def wiring(settings: Settings, address: str) -> str:
-    """The block that says what is wired, who may do what, and where to go."""
-    database = (
-        f"{settings.db_name} on {settings.db_host}:{settings.db_port}"
-        if settings.repository == "mysql"
-        else str(settings.data_dir)
+    """Return the block that says which adapters are used, who may do what, and where the service is."""
+    openai = (
+        f"{settings.openai_model} at {settings.openai_base_url}" if settings.openai_base_url else settings.openai_model
     )
-    upstream = settings.openai_model if settings.generator == "openai" else "offline and free"
-    if settings.generator == "openai" and settings.openai_base_url:
-        upstream += f" at {settings.openai_base_url}"
+    repositories = {
+        "sqlite": str(settings.data_dir),
+        "mysql": f"{settings.db_name} on {settings.db_host}:{settings.db_port}",
+        "memory": "forgotten at exit",
+    }
+    blob_stores = {"filesystem": str(settings.images_dir), "memory": "forgotten at exit"}
+    generators = {"sketch": "offline and free", "openai": openai}
     lines = [
         f"PixyProxy {version('pixyproxy')}",
-        f"  repository  {settings.repository} ({database})",
-        f"  generator   {settings.generator} ({upstream})",
-        f"  blob store  {settings.blob_store} ({settings.images_dir})",
+        f"  repository  {_choice(settings.repository, repositories)}",
+        f"  generator   {_choice(settings.generator, generators)}",
+        f"  blob store  {_choice(settings.blob_store, blob_stores)}",
+        f"  workers     {settings.workers}",
         f"  anonymous   may {_MAY[settings.anonymous]}",
         f"  address     {address} (the API is shown at {address}/docs)",
     ]
@@ -55,3 +61,7 @@ def wiring(settings: Settings, address: str) -> str:
             f"  curl {address}/image -H 'Content-Type: application/json' -d '{_EXAMPLE}'",
         ]
     return "\n".join(lines)
+
+
+def _choice(name: str, built_in: dict[str, str]) -> str:
+    return f"{name} ({built_in.get(name, 'an installed plug-in')})"
