@@ -94,3 +94,9 @@ def test_a_plugin_names_a_setting_of_its_own(installed: dict[str, str], tmp_path
     done = pixyproxy(tmp_path, "serve", **installed, PIXYPROXY_BLOB_STORE="folder")
     expected = "pixyproxy: EXAMPLE_FOLDER: is missing; PIXYPROXY_BLOB_STORE=folder needs it\n"
     assert (done.returncode, done.stderr) == (2, expected)
+
+
+def test_a_setting_that_is_wrong_only_in_workers_ends_the_start(installed: dict[str, str], tmp_path: Path) -> None:
+    values = installed | {"PIXYPROXY_GENERATOR": "fails-in-worker", "PIXYPROXY_LOG_LEVEL": "ERROR"}
+    done = pixyproxy(tmp_path, "serve", **values, PIXYPROXY_WORKERS="2")
+    assert (done.returncode, done.stderr) == (2, "pixyproxy: EXAMPLE_SETTING: is wrong in a worker\n")

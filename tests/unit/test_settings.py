@@ -50,6 +50,7 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_GENERATION_TIMEOUT_S", "0", "greater than 0"),
         ("PIXYPROXY_MAX_GENERATIONS", "0", "1"),
         ("PIXYPROXY_DRAIN_S", "-1", "0"),
+        ("PIXYPROXY_WORKERS", "0", "1"),
         ("PIXYPROXY_ACCEL_PREFIX", "images", "such as /_images"),
         ("PIXYPROXY_ACCEL_PREFIX", "/", "such as /_images"),
         ("PIXYPROXY_ACCEL_PREFIX", "/a/../b", "such as /_images"),
@@ -77,6 +78,15 @@ def test_what_a_choice_needs_must_be_there(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("PIXYPROXY_REPOSITORY", "mysql")
     with pytest.raises(SettingsError, match="DB_HOST: is missing"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["PIXYPROXY_REPOSITORY", "PIXYPROXY_BLOB_STORE"])
+def test_several_workers_need_something_to_share(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "memory")
+    assert load_settings().workers == 1
+    monkeypatch.setenv("PIXYPROXY_WORKERS", "2")
+    with pytest.raises(SettingsError, match=rf"^PIXYPROXY_WORKERS: must be 1 with {name}=memory, since workers"):
         load_settings()
 
 
