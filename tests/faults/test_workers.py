@@ -114,7 +114,13 @@ def test_sigterm_drains_all_workers_on_each_database(any_world: World) -> None:
     check_draining(any_world, lambda service: service.signal(signal.SIGTERM))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)),
+    ],
+)
 def test_a_signal_to_the_process_group_counts_once(sqlite_world: World, number: int) -> None:
     check_draining(sqlite_world, lambda service: service.signal_group(number))
 
