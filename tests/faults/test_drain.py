@@ -27,7 +27,7 @@ def test_told_to_stop_it_answers_what_is_in_flight_and_begins_nothing(here: Worl
     here.upstream.defaults["/v1/images/generations"] = "ok delay=4"
     with here.service() as service, ThreadPoolExecutor(IN_FLIGHT) as pool, service.client() as client:
         asked = [pool.submit(create, client, f"in flight {number}") for number in range(IN_FLIGHT)]
-        here.upstream.wait_for(IN_FLIGHT)
+        here.wait_for_generations(IN_FLIGHT)
         service.signal(signal.SIGTERM)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
         ready = client.get("/readyz")
@@ -55,7 +55,7 @@ def test_a_repeat_joins_its_generation_while_the_service_stops(here: World) -> N
     here.upstream.defaults["/v1/images/generations"] = "ok delay=3"
     with here.service() as service, ThreadPoolExecutor(2) as pool, service.client() as client:
         first = pool.submit(create, client, "the same", "the-same")
-        here.upstream.wait_for(1)
+        here.wait_for_generations(1)
         service.signal(signal.SIGTERM)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
         second = pool.submit(create, client, "the same", "the-same")
@@ -76,7 +76,7 @@ def test_at_the_deadline_it_ends_all_the_same_and_the_rows_are_settled_later(her
         threads = [threading.Thread(target=ask, args=(client, number)) for number in range(2)]
         for thread in threads:
             thread.start()
-        here.upstream.wait_for(2)
+        here.wait_for_generations(2)
         service.signal(signal.SIGTERM)
         assert service.wait() == 0
         for thread in threads:

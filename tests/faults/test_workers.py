@@ -96,7 +96,7 @@ def check_draining(here: World, stop: Callable[[Service], None]) -> None:
         probe = stack.enter_context(service.client())
         clients = [stack.enter_context(client_of(service, pid)) for pid in wait_for_workers(service)]
         futures = [pool.submit(create, client, f"in flight {n}") for n, client in enumerate(clients)]
-        here.upstream.wait_for(WORKERS)
+        here.wait_for_generations(WORKERS)
         stop(service)
         wait_until(lambda: probe.get("/readyz").status_code == 503, "a worker is not ready")
         refused = create(probe, "too late")
@@ -140,7 +140,7 @@ def test_a_single_process_drains_at_other_signals_too(tmp_path: Path, number: in
         here.upstream.defaults[GENERATIONS] = "ok delay=2"
         with here.service() as service, service.client() as client, ThreadPoolExecutor(1) as pool:
             future = pool.submit(create, client, "in flight")
-            here.upstream.wait_for(1)
+            here.wait_for_generations(1)
             service.signal(number)
             assert future.result().status_code == 200
             assert service.wait() == 0
@@ -160,7 +160,7 @@ def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) 
             service.start()
             with service.client() as client, service.client() as probe:
                 pool.submit(ask, client)
-                here.upstream.wait_for(1)
+                here.wait_for_generations(1)
                 service.signal(signal.SIGTERM)
                 wait_until(lambda: "draining: no generation" in service.log, "the service drains")
                 time.sleep(1)
@@ -184,7 +184,7 @@ def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_worl
                     create(client, "interrupted")
 
             pool.submit(ask)
-            any_world.upstream.wait_for(1)
+            any_world.wait_for_generations(1)
             os.kill(victim, signal.SIGKILL)
             [_, _, replacement] = wait_for_workers(service, WORKERS + 1)
             assert replacement not in {victim, survivor}
@@ -202,7 +202,7 @@ def test_workers_without_their_supervisor_drain_and_end(sqlite_world: World) -> 
     pids = wait_for_workers(service)
     with client_of(service, pids[0]) as client, ThreadPoolExecutor(1) as pool:
         future = pool.submit(create, client, "in flight")
-        sqlite_world.upstream.wait_for(1)
+        sqlite_world.wait_for_generations(1)
         service.signal(signal.SIGKILL)
         assert future.result().status_code == 200
     wait_until(lambda: service.log.count("Finished server process") == WORKERS, "both workers have ended")

@@ -31,6 +31,10 @@ class World:
         """One more service on the same database and folder, not started yet."""
         return Service(self.folder, **self.values | values)
 
+    def wait_for_generations(self, count: int) -> None:
+        """Return once so many generations have reached the upstream, which the service asks for its models too."""
+        wait_until(lambda: len(self.upstream.generations) >= count, f"{count} generations have reached the upstream")
+
     def charges(self) -> Counter[str]:
         """How often was paid for each prompt."""
         return Counter(record.json["prompt"] for record in self.upstream.charges)
