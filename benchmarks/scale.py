@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
@@ -87,7 +86,7 @@ def sqlite_databases(sizes: Sequence[int]) -> Iterator[list[FilledDatabase]]:
         for size in sizes:
             path = Path(folder, f"{size}.sqlite3")
             asyncio.run(migrate(path))
-            repository = SQLiteImageRepository(SQLiteDatabase(path))
+            repository = SQLImageRepository(SQLiteDatabase(path))
             databases.append(
                 FilledDatabase("SQLite", size, repository, lambda rows, path=path: fill_sqlite(path, rows))
             )
@@ -107,7 +106,7 @@ def mysql_databases(sizes: Sequence[int]) -> Iterator[list[FilledDatabase]]:
         databases = []
         for size in sizes:
             settings = stack.enter_context(fresh_database(server.settings))
-            repository = MySQLImageRepository(settings.database())
+            repository = SQLImageRepository(settings.database())
             databases.append(
                 FilledDatabase("MariaDB", size, repository, lambda rows, settings=settings: fill_mysql(settings, rows))
             )

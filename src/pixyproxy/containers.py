@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ from pixyproxy.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from pixyproxy.adapters.memory.storage import MemoryStorage
     from pixyproxy.adapters.mysql.database import MySQLDatabase
+    from pixyproxy.adapters.sql.database import SQLDatabase
     from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
 
@@ -70,19 +71,9 @@ def _sqlite_database(settings: Settings) -> "SQLiteDatabase":
 
 
 def _sqlite_repositories(database: "SQLiteDatabase") -> Repositories:
-    from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
-    from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-    from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
     from pixyproxy.adapters.sqlite.migrations import migrate
-    from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 
-    return Repositories(
-        SQLiteImageRepository(database),
-        SQLiteMaintenanceRepository(database),
-        SQLiteUserRepository(database),
-        SQLiteApiKeyRepository(database),
-        partial(migrate, database.path),
-    )
+    return _sql_repositories(database, partial(migrate, database.path))
 
 
 def _mysql_database(settings: Settings) -> "MySQLDatabase":
@@ -100,18 +91,23 @@ def _mysql_database(settings: Settings) -> "MySQLDatabase":
 
 
 def _mysql_repositories(database: "MySQLDatabase") -> Repositories:
-    from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
-    from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-    from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
     from pixyproxy.adapters.mysql.migrations import migrate
-    from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+
+    return _sql_repositories(database, partial(migrate, database.server))
+
+
+def _sql_repositories(database: "SQLDatabase", migrate: Callable[..., Awaitable[list[str]]]) -> Repositories:
+    from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+    from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+    from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
+    from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 
     return Repositories(
-        MySQLImageRepository(database),
-        MySQLMaintenanceRepository(database),
-        MySQLUserRepository(database),
-        MySQLApiKeyRepository(database),
-        partial(migrate, database),
+        SQLImageRepository(database),
+        SQLMaintenanceRepository(database),
+        SQLUserRepository(database),
+        SQLApiKeyRepository(database),
+        migrate,
     )
 
 

@@ -9,6 +9,10 @@ from types import ModuleType
 import pixyproxy.adapters
 import pixyproxy.ports
 import tests.conformance
+from pixyproxy.adapters.sql.database import SQLDatabase
+from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
+
+Suite = tuple[str, str, str | None]
 
 # What ports have in common, and what a port hands out: the suite of the blob stores covers its readers.
 NOT_PORTS = {"Resource", "BlobReader"}
@@ -33,15 +37,35 @@ def ports() -> list[type]:
     return [port for port in found if port.__name__ not in NOT_PORTS]
 
 
-def adapters_of_ports() -> set[tuple[str, str]]:
-    concrete = [adapter for adapter in classes(pixyproxy.adapters) if not inspect.isabstract(adapter)]
-    return {(port.__name__, adapter.__name__) for port in ports() for adapter in concrete if issubclass(adapter, port)}
+def databases_of(adapter: type) -> list[str | None]:
+    """Return the names of the databases on which an adapter runs; None if it needs none."""
+    if not issubclass(adapter, SQLRepository):
+        return [None]
+    return [database.__name__ for database in concrete_adapters() if issubclass(database, SQLDatabase)]
 
 
-def suites() -> set[tuple[str, str]]:
-    """Port and adapter of every test class: the contract it inherits, and the class it names."""
+def concrete_adapters() -> list[type]:
+    return [adapter for adapter in classes(pixyproxy.adapters) if not inspect.isabstract(adapter)]
+
+
+def adapters_of_ports() -> set[Suite]:
     return {
-        (base.__name__.removesuffix("Contract"), test.__dict__["adapter"].__name__)
+        (port.__name__, adapter.__name__, database)
+        for port in ports()
+        for adapter in concrete_adapters()
+        if issubclass(adapter, port)
+        for database in databases_of(adapter)
+    }
+
+
+def suites() -> set[Suite]:
+    """Return port, adapter and database of every test class: the contract it inherits, and the classes it names."""
+    return {
+        (
+            base.__name__.removesuffix("Contract"),
+            test.__dict__["adapter"].__name__,
+            getattr(test.__dict__.get("database"), "__name__", None),
+        )
         for test in classes(tests.conformance)
         if test.__name__.startswith("Test") and "adapter" in test.__dict__
         for base in test.__mro__
@@ -51,5 +75,9 @@ def suites() -> set[tuple[str, str]]:
 
 def test_every_adapter_is_run_through_the_contract_of_its_port() -> None:
     found = adapters_of_ports()
-    assert {("ImageRepository", "MySQLImageRepository"), ("UserRepository", "SQLiteUserRepository")} <= found
+    assert {
+        ("ImageRepository", "SQLImageRepository", "MySQLDatabase"),
+        ("UserRepository", "SQLUserRepository", "SQLiteDatabase"),
+        ("UserRepository", "MemoryUserRepository", None),
+    } <= found
     assert found - suites() == set()

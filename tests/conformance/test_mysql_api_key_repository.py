@@ -2,19 +2,20 @@
 
 import pytest
 
-from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLKeys(MySQLTables, KeyStorage):
-    def repository(self) -> MySQLApiKeyRepository:
-        return MySQLApiKeyRepository(self.settings.database())
+    def repository(self) -> SQLApiKeyRepository:
+        return SQLApiKeyRepository(self.settings.database())
 
-    def users(self) -> MySQLUserRepository:
-        return MySQLUserRepository(self.settings.database())
+    def users(self) -> SQLUserRepository:
+        return SQLUserRepository(self.settings.database())
 
     def stored(self) -> dict[str, tuple[str, str]]:
         return {
@@ -23,14 +24,15 @@ class MySQLKeys(MySQLTables, KeyStorage):
 
 
 class TestMySQLApiKeyRepository(ApiKeyRepositoryContract):
-    adapter = MySQLApiKeyRepository
+    adapter = SQLApiKeyRepository
+    database = MySQLDatabase
 
     @pytest.fixture
     def storage(self, empty_mysql: MySQLSettings) -> MySQLKeys:
         return MySQLKeys(empty_mysql)
 
     async def test_a_user_deleted_by_hand_takes_the_keys_along(
-        self, storage: MySQLKeys, repository: MySQLApiKeyRepository
+        self, storage: MySQLKeys, repository: SQLApiKeyRepository
     ) -> None:
         for number, name in enumerate(("alice", "alice", "bob")):
             await repository.add(make_key(str(number), name))

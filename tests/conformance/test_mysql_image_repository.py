@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from tests.conformance.contracts.image_repository import ImageRepositoryContract, ImageStorage
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLImages(MySQLTables, ImageStorage):
-    def repository(self) -> MySQLImageRepository:
-        return MySQLImageRepository(self.settings.database())
+    def repository(self) -> SQLImageRepository:
+        return SQLImageRepository(self.settings.database())
 
     def stored(self, guid: str) -> dict[str, Any] | None:
         columns = ("guid", "filename", "prompt", "author", "status", "visibility")
@@ -27,7 +28,8 @@ class MySQLImages(MySQLTables, ImageStorage):
 
 
 class TestMySQLImageRepository(ImageRepositoryContract):
-    adapter = MySQLImageRepository
+    adapter = SQLImageRepository
+    database = MySQLDatabase
 
     @pytest.fixture
     def storage(self, empty_mysql: MySQLSettings) -> MySQLImages:

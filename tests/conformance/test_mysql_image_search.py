@@ -2,8 +2,8 @@
 
 import pytest
 
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 from tests.fixtures.sql.bounds import TIGHT
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -13,14 +13,14 @@ class MySQLSearch(SearchStorage):
     def __init__(self, settings: MySQLSettings) -> None:
         self._settings = settings
 
-    def repository(self) -> MySQLImageRepository:
-        return MySQLImageRepository(self._settings.database())
+    def repository(self) -> SQLImageRepository:
+        return SQLImageRepository(self._settings.database())
 
-    def frugal(self) -> MySQLImageRepository:
-        return MySQLImageRepository(self._settings.database(), TIGHT)
+    def frugal(self) -> SQLImageRepository:
+        return SQLImageRepository(self._settings.database(), TIGHT)
 
-    def maintenance(self) -> MySQLMaintenanceRepository:
-        return MySQLMaintenanceRepository(self._settings.database())
+    def maintenance(self) -> SQLMaintenanceRepository:
+        return SQLMaintenanceRepository(self._settings.database())
 
 
 class TestMySQLImageSearch(ImageSearchContract):

@@ -1,4 +1,4 @@
-"""The MySQL recovery repository keeps the contract, also where the answer to a commit is lost."""
+"""The MySQL maintenance repository keeps the contract, also where the answer to a commit is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sql.mapping import to_time
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.domain.image import Status
 from pixyproxy.ports.maintenance_repository import Totals
@@ -30,11 +31,11 @@ from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLRecords(MySQLTables, RecoveryStorage):
-    def repository(self) -> MySQLMaintenanceRepository:
-        return MySQLMaintenanceRepository(self.settings.database())
+    def repository(self) -> SQLMaintenanceRepository:
+        return SQLMaintenanceRepository(self.settings.database())
 
-    def images(self) -> MySQLImageRepository:
-        return MySQLImageRepository(self.settings.database())
+    def images(self) -> SQLImageRepository:
+        return SQLImageRepository(self.settings.database())
 
     def lease(self, guid: str) -> Lease:
         ((owner, until),) = self.query("SELECT lease_owner, lease_expires_at FROM images WHERE guid = %s", guid)
@@ -49,14 +50,15 @@ class MySQLRecords(MySQLTables, RecoveryStorage):
 
 
 class TestMySQLMaintenanceRepository(MaintenanceRepositoryContract):
-    adapter = MySQLMaintenanceRepository
+    adapter = SQLMaintenanceRepository
+    database = MySQLDatabase
 
     @pytest.fixture
     def storage(self, empty_mysql: MySQLSettings) -> MySQLRecords:
         return MySQLRecords(empty_mysql)
 
     async def test_a_violated_rule_other_than_of_the_guid_is_no_known_image(
-        self, storage: MySQLRecords, repository: MySQLMaintenanceRepository
+        self, storage: MySQLRecords, repository: SQLMaintenanceRepository
     ) -> None:
         storage.query("ALTER TABLE images ADD UNIQUE KEY by_hand (sha256)")
         try:
@@ -84,18 +86,16 @@ class TestLostCommit:
             yield cutter
 
     @pytest.fixture
-    async def repository(
-        self, storage: MySQLRecords, cutter: CommitCutter
-    ) -> AsyncIterator[MySQLMaintenanceRepository]:
+    async def repository(self, storage: MySQLRecords, cutter: CommitCutter) -> AsyncIterator[SQLMaintenanceRepository]:
         """A repository whose connections lead through the cutter."""
         settings = replace(storage.settings, host="127.0.0.1", port=cutter.port)
-        repository = MySQLMaintenanceRepository(settings.database(pool_size=1))
+        repository = SQLMaintenanceRepository(settings.database(pool_size=1))
         await repository.open()
         yield repository
         await repository.close()
 
     @pytest.fixture
-    async def other(self, storage: MySQLRecords) -> AsyncIterator[MySQLMaintenanceRepository]:
+    async def other(self, storage: MySQLRecords) -> AsyncIterator[SQLMaintenanceRepository]:
         """A repository that reaches the server directly."""
         other = storage.repository()
         await other.open()
@@ -103,7 +103,7 @@ class TestLostCommit:
         await other.close()
 
     @pytest.fixture
-    async def images(self, storage: MySQLRecords) -> AsyncIterator[MySQLImageRepository]:
+    async def images(self, storage: MySQLRecords) -> AsyncIterator[SQLImageRepository]:
         images = storage.images()
         await images.open()
         yield images
@@ -113,8 +113,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
         cutter.cut_after_commit()
@@ -126,9 +126,9 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        other: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        other: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
 
@@ -145,8 +145,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
         former: str,
     ) -> None:
         image = await add_leased(storage, images, former, NOW - TICK)
@@ -161,9 +161,9 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        other: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        other: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
 
@@ -180,8 +180,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
         ending: str,
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
@@ -200,8 +200,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         leased = [await add_leased(storage, images, "web1-1", NOW + 2 * i * LEASE) for i in range(2)]
         cutter.cut_after_commit()
@@ -213,8 +213,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW)
         await add_leased(storage, images, "web1-1", NOW + 2 * LEASE)
@@ -225,13 +225,13 @@ class TestLostCommit:
         assert storage.lease(image.guid) == ("web1-1", NOW)
         assert await repository.renew_leases("web1-1", NOW + LEASE) == 2
 
-    async def test_renewal_of_nothing(self, cutter: CommitCutter, repository: MySQLMaintenanceRepository) -> None:
+    async def test_renewal_of_nothing(self, cutter: CommitCutter, repository: SQLMaintenanceRepository) -> None:
         cutter.cut_before_commit()
         assert await repository.renew_leases("web1-1", NOW + LEASE) == 0
         assert cutter.cuts == 1
 
     async def test_acquisition_that_took_effect(
-        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+        self, cutter: CommitCutter, repository: SQLMaintenanceRepository, other: SQLMaintenanceRepository
     ) -> None:
         for until in (NOW + LEASE, NOW + 2 * LEASE):  # inserted, then renewed
             cutter.cut_after_commit()
@@ -240,7 +240,7 @@ class TestLostCommit:
         assert await other.acquire_lease("sweep", "web1-2", NOW + 2 * LEASE, NOW + 3 * LEASE) is False
 
     async def test_acquisition_that_did_not(
-        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+        self, cutter: CommitCutter, repository: SQLMaintenanceRepository, other: SQLMaintenanceRepository
     ) -> None:
         for until in (NOW + LEASE, NOW + 2 * LEASE):
             cutter.cut_before_commit()
@@ -251,7 +251,7 @@ class TestLostCommit:
         assert await other.acquire_lease("sweep", "web1-2", NOW + LEASE + TICK, NOW + 2 * LEASE) is True
 
     async def test_acquisition_that_did_not_and_another_was_quicker(
-        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+        self, cutter: CommitCutter, repository: SQLMaintenanceRepository, other: SQLMaintenanceRepository
     ) -> None:
         async def acquire() -> None:
             assert await other.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is True
@@ -261,7 +261,7 @@ class TestLostCommit:
         assert cutter.cuts == 1
 
     async def test_restore_that_took_effect(
-        self, storage: MySQLRecords, cutter: CommitCutter, repository: MySQLMaintenanceRepository
+        self, storage: MySQLRecords, cutter: CommitCutter, repository: SQLMaintenanceRepository
     ) -> None:
         image = restorable()
         cutter.cut_after_commit()
@@ -271,7 +271,7 @@ class TestLostCommit:
         assert storage.child_rows() > 0
 
     async def test_restore_that_did_not(
-        self, storage: MySQLRecords, cutter: CommitCutter, repository: MySQLMaintenanceRepository
+        self, storage: MySQLRecords, cutter: CommitCutter, repository: SQLMaintenanceRepository
     ) -> None:
         image = restorable()
         cutter.cut_before_commit()
@@ -282,7 +282,7 @@ class TestLostCommit:
         assert await repository.restore(image) is True
 
     async def test_restore_that_did_not_and_another_was_quicker(
-        self, cutter: CommitCutter, repository: MySQLMaintenanceRepository, other: MySQLMaintenanceRepository
+        self, cutter: CommitCutter, repository: SQLMaintenanceRepository, other: SQLMaintenanceRepository
     ) -> None:
         image = restorable()
 
@@ -299,8 +299,8 @@ class TestLostCommit:
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
-        repository: MySQLMaintenanceRepository,
-        images: MySQLImageRepository,
+        repository: SQLMaintenanceRepository,
+        images: SQLImageRepository,
     ) -> None:
         image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW - TICK))
         cutter.cut_after_commit(cutter.refuse)

@@ -2,15 +2,16 @@
 
 import pytest
 
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
 class MySQLUsers(MySQLTables, UserStorage):
-    def repository(self) -> MySQLUserRepository:
-        return MySQLUserRepository(self.settings.database())
+    def repository(self) -> SQLUserRepository:
+        return SQLUserRepository(self.settings.database())
 
     def stored(self) -> dict[str, tuple[str, str | None]]:
         rows = self.query("SELECT `user`, `password`, class_key FROM roster")
@@ -21,7 +22,8 @@ class MySQLUsers(MySQLTables, UserStorage):
 
 
 class TestMySQLUserRepository(UserRepositoryContract):
-    adapter = MySQLUserRepository
+    adapter = SQLUserRepository
+    database = MySQLDatabase
 
     @pytest.fixture
     def storage(self, empty_mysql: MySQLSettings) -> MySQLUsers:

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from tests.conformance.contracts.api_key_repository import ApiKeyRepositoryContract, KeyStorage, make_key
 from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteKeys(SQLiteFile, KeyStorage):
-    def repository(self) -> SQLiteApiKeyRepository:
-        return SQLiteApiKeyRepository(SQLiteDatabase(self.path))
+    def repository(self) -> SQLApiKeyRepository:
+        return SQLApiKeyRepository(SQLiteDatabase(self.path))
 
-    def users(self) -> SQLiteUserRepository:
-        return SQLiteUserRepository(SQLiteDatabase(self.path))
+    def users(self) -> SQLUserRepository:
+        return SQLUserRepository(SQLiteDatabase(self.path))
 
     def stored(self) -> dict[str, tuple[str, str]]:
         return {
@@ -25,14 +25,15 @@ class SQLiteKeys(SQLiteFile, KeyStorage):
 
 
 class TestSQLiteApiKeyRepository(ApiKeyRepositoryContract):
-    adapter = SQLiteApiKeyRepository
+    adapter = SQLApiKeyRepository
+    database = SQLiteDatabase
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> SQLiteKeys:
         return SQLiteKeys(tmp_path)
 
     async def test_a_user_deleted_by_hand_takes_the_keys_along(
-        self, storage: SQLiteKeys, repository: SQLiteApiKeyRepository
+        self, storage: SQLiteKeys, repository: SQLApiKeyRepository
     ) -> None:
         for number, name in enumerate(("alice", "alice", "bob")):
             await repository.add(make_key(str(number), name))

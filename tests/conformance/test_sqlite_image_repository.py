@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from tests.conformance.contracts.image_repository import ImageRepositoryContract, ImageStorage
 from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteImages(SQLiteFile, ImageStorage):
-    def repository(self) -> SQLiteImageRepository:
-        return SQLiteImageRepository(SQLiteDatabase(self.path))
+    def repository(self) -> SQLImageRepository:
+        return SQLImageRepository(SQLiteDatabase(self.path))
 
     def stored(self, guid: str) -> dict[str, Any] | None:
         columns = ("guid", "filename", "prompt", "author", "status", "visibility")
@@ -28,7 +28,8 @@ class SQLiteImages(SQLiteFile, ImageStorage):
 
 
 class TestSQLiteImageRepository(ImageRepositoryContract):
-    adapter = SQLiteImageRepository
+    adapter = SQLImageRepository
+    database = SQLiteDatabase
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> SQLiteImages:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 from tests.fixtures.sql.bounds import TIGHT
 
@@ -15,14 +15,14 @@ class SQLiteSearch(SearchStorage):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def repository(self) -> SQLiteImageRepository:
-        return SQLiteImageRepository(SQLiteDatabase(self._path))
+    def repository(self) -> SQLImageRepository:
+        return SQLImageRepository(SQLiteDatabase(self._path))
 
-    def frugal(self) -> SQLiteImageRepository:
-        return SQLiteImageRepository(SQLiteDatabase(self._path), TIGHT)
+    def frugal(self) -> SQLImageRepository:
+        return SQLImageRepository(SQLiteDatabase(self._path), TIGHT)
 
-    def maintenance(self) -> SQLiteMaintenanceRepository:
-        return SQLiteMaintenanceRepository(SQLiteDatabase(self._path))
+    def maintenance(self) -> SQLMaintenanceRepository:
+        return SQLMaintenanceRepository(SQLiteDatabase(self._path))
 
 
 class TestSQLiteImageSearch(ImageSearchContract):

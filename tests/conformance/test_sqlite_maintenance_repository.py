@@ -1,4 +1,4 @@
-"""The SQLite recovery repository keeps the contract."""
+"""The SQLite maintenance repository keeps the contract."""
 
 import sqlite3
 from contextlib import closing
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.sql.mapping import from_time, to_time
-from pixyproxy.adapters.sql.repositories.maintenance import SLICE
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SLICE, SQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.ports.maintenance_repository import Totals
 from tests.conformance.contracts.maintenance_repository import (
@@ -26,11 +25,11 @@ from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteRecords(SQLiteFile, RecoveryStorage):
-    def repository(self) -> SQLiteMaintenanceRepository:
-        return SQLiteMaintenanceRepository(SQLiteDatabase(self.path))
+    def repository(self) -> SQLMaintenanceRepository:
+        return SQLMaintenanceRepository(SQLiteDatabase(self.path))
 
-    def images(self) -> SQLiteImageRepository:
-        return SQLiteImageRepository(SQLiteDatabase(self.path))
+    def images(self) -> SQLImageRepository:
+        return SQLImageRepository(SQLiteDatabase(self.path))
 
     def lease(self, guid: str) -> Lease:
         (row,) = self.query("SELECT lease_owner, lease_expires_at FROM images WHERE guid = ?", guid)
@@ -45,14 +44,15 @@ class SQLiteRecords(SQLiteFile, RecoveryStorage):
 
 
 class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
-    adapter = SQLiteMaintenanceRepository
+    adapter = SQLMaintenanceRepository
+    database = SQLiteDatabase
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> SQLiteRecords:
         return SQLiteRecords(tmp_path)
 
     async def test_totals_of_more_rows_than_one_slice_holds(
-        self, storage: SQLiteRecords, repository: SQLiteMaintenanceRepository
+        self, storage: SQLiteRecords, repository: SQLMaintenanceRepository
     ) -> None:
         storage.query(
             """WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
@@ -65,9 +65,7 @@ class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
         sizes = [n for n in range(1, 2 * SLICE + 6) if n % 5]
         assert await repository.totals() == Totals(len(sizes), sum(sizes))
 
-    async def test_an_outage_is_an_outage(
-        self, storage: SQLiteRecords, repository: SQLiteMaintenanceRepository
-    ) -> None:
+    async def test_an_outage_is_an_outage(self, storage: SQLiteRecords, repository: SQLMaintenanceRepository) -> None:
         image = restorable()
         await repository.restore(image)
         storage.path.rename(storage.path.with_suffix(".away"))
@@ -86,7 +84,7 @@ class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
         assert await repository.totals() == Totals(1, image.result.size_bytes or 0)
 
     async def test_a_violated_rule_other_than_of_the_guid_is_no_known_image(
-        self, storage: SQLiteRecords, repository: SQLiteMaintenanceRepository
+        self, storage: SQLiteRecords, repository: SQLMaintenanceRepository
     ) -> None:
         with closing(sqlite3.connect(storage.path)) as connection, connection:
             connection.execute("CREATE UNIQUE INDEX by_hand ON images (sha256)")

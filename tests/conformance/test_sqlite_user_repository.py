@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
 from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
 class SQLiteUsers(SQLiteFile, UserStorage):
-    def repository(self) -> SQLiteUserRepository:
-        return SQLiteUserRepository(SQLiteDatabase(self.path))
+    def repository(self) -> SQLUserRepository:
+        return SQLUserRepository(SQLiteDatabase(self.path))
 
     def stored(self) -> dict[str, tuple[str, str | None]]:
         return {name: (secret, key) for name, secret, key in self.query("SELECT user, password, class_key FROM roster")}
@@ -22,7 +22,8 @@ class SQLiteUsers(SQLiteFile, UserStorage):
 
 
 class TestSQLiteUserRepository(UserRepositoryContract):
-    adapter = SQLiteUserRepository
+    adapter = SQLUserRepository
+    database = SQLiteDatabase
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> SQLiteUsers:

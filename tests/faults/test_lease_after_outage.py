@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 
-from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from pixyproxy.containers import build_container, opened
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Status
@@ -15,7 +15,7 @@ from tests.fixtures.service import Service
 LEASE_S = 2.0
 
 
-class SlowRenewal(SQLiteMaintenanceRepository):
+class SlowRenewal(SQLMaintenanceRepository):
     """Takes some time over the renewal of leases, as a database does that has only just come back."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:

@@ -29,11 +29,9 @@ from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.maintenance_repository import MySQLMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.maintenance_repository import SQLiteMaintenanceRepository
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.maintenance.findings import Finding
 from pixyproxy.application.maintenance.reconciler import Reconciler
@@ -137,7 +135,7 @@ class SQLiteBackend(Backend):
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database, root = SQLiteDatabase(self._root / "database"), self._root / "images"
-        images, recovery = SQLiteImageRepository(database), SQLiteMaintenanceRepository(database)
+        images, recovery = SQLImageRepository(database), SQLMaintenanceRepository(database)
         return images, recovery, FilesystemBlobStore(root), FilesystemBlobMaintenance(root)
 
 
@@ -151,7 +149,7 @@ class MySQLBackend(Backend):
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database = self._server.database()
-        images, recovery = MySQLImageRepository(database), MySQLMaintenanceRepository(database)
+        images, recovery = SQLImageRepository(database), SQLMaintenanceRepository(database)
         return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
 
 

@@ -16,12 +16,10 @@ from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.containers import Container, PartError, build_container, opened
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.settings import Settings, SettingsError
@@ -41,8 +39,8 @@ def container_with(**values: object) -> Container:
 @pytest.mark.parametrize(
     ("values", "images", "users"),
     [
-        ({}, SQLiteImageRepository, SQLiteUserRepository),
-        (MYSQL, MySQLImageRepository, MySQLUserRepository),
+        ({}, SQLImageRepository, SQLUserRepository),
+        (MYSQL, SQLImageRepository, SQLUserRepository),
         (MEMORY, MemoryImageRepository, MemoryUserRepository),
     ],
 )

@@ -62,11 +62,8 @@ class ImageRepository(Resource):
         """
 
     @abstractmethod
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Record what was made, with status `ready`, `now` as `updated_at` and no error; end the lease.
-
-        `begun` is the image as it was recorded, where the caller has it: unless it has been changed since, it need
-        not be read again.
 
         Raises ImageNotFoundError if there is no such image. Repeating it with the same result changes nothing.
         """

@@ -47,6 +47,7 @@ class ApiKeyRepositoryContract:
     """Tests for a class that sets `adapter` and gives the fixture `storage`."""
 
     adapter: type[ApiKeyRepository]
+    database: type | None = None
 
     @pytest.fixture
     async def users(self, storage: KeyStorage) -> AsyncIterator[UserRepository]:
@@ -62,6 +63,7 @@ class ApiKeyRepositoryContract:
     async def repository(self, storage: KeyStorage, users: UserRepository) -> AsyncIterator[ApiKeyRepository]:
         repository = storage.repository()
         assert type(repository) is self.adapter
+        assert self.database is None or type(repository._database) is self.database
         await repository.open()
         yield repository
         await repository.close()

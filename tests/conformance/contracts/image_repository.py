@@ -84,11 +84,13 @@ class ImageRepositoryContract:
     """Tests for a class that sets `adapter` and gives the fixture `storage`."""
 
     adapter: type[ImageRepository]
+    database: type | None = None
 
     @pytest.fixture
     async def repository(self, storage: ImageStorage) -> AsyncIterator[ImageRepository]:
         repository = storage.repository()
         assert type(repository) is self.adapter
+        assert self.database is None or type(repository._database) is self.database
         await repository.open()
         yield repository
         await repository.close()
@@ -233,27 +235,27 @@ class ImageRepositoryContract:
         for text in STRANGE_TEXTS:
             begun = await repository.add(make_draft(prompt=text, parameters={"user": text}, tags=("x", "y")))
             result = make_result(revised_prompt=text, usage={"n": 1.5, "x": text}, reported={"x": [text]})
-            ready = await repository.mark_ready(begun.guid, result, LATER, begun=begun)
+            ready = await repository.mark_ready(begun.guid, result, LATER)
             assert ready.status is Status.READY
             assert await repository.get(begun.guid) == ready
-            assert await repository.mark_ready(begun.guid, result, NOW, begun=begun) == ready
+            assert await repository.mark_ready(begun.guid, result, NOW) == ready
             assert await repository.get(begun.guid) == ready
 
     async def test_what_has_changed_since_it_was_begun_is_kept(self, repository: ImageRepository) -> None:
         begun = await repository.add(make_draft(tags=("x",)))
         await repository.update(begun.guid, ImageChanges(tags=("y",)), LATER)
-        ready = await repository.mark_ready(begun.guid, make_result(), LATER, begun=begun)
+        ready = await repository.mark_ready(begun.guid, make_result(), LATER)
         assert (ready.status, ready.request.tags) == (Status.READY, ("y",))
         assert await repository.get(begun.guid) == ready
         failed = await repository.add(make_draft())
         await repository.mark_failed(failed.guid, Status.UNKNOWN, Failure("x", "y"), LATER)
-        ready = await repository.mark_ready(failed.guid, make_result(), LATER, begun=failed)
+        ready = await repository.mark_ready(failed.guid, make_result(), LATER)
         assert (ready.status, ready.failure) == (Status.READY, None)
         assert await repository.get(failed.guid) == ready
         deleted = await repository.add(make_draft())
         await repository.delete(deleted.guid)
         with pytest.raises(ImageNotFoundError):
-            await repository.mark_ready(deleted.guid, make_result(), LATER, begun=deleted)
+            await repository.mark_ready(deleted.guid, make_result(), LATER)
 
     async def test_failure_text_comes_back_exactly(self, repository: ImageRepository) -> None:
         for text in STRANGE_TEXTS:
@@ -338,10 +340,7 @@ class ImageRepositoryContract:
         await repository.delete(begun[3].guid)
         results = [make_result(revised_prompt=f"duck {number}") for number in range(9)]
         outcomes = await asyncio.gather(
-            *(
-                repository.mark_ready(image.guid, result, LATER, begun=image)
-                for image, result in zip(begun, results, strict=True)
-            ),
+            *(repository.mark_ready(image.guid, result, LATER) for image, result in zip(begun, results, strict=True)),
             return_exceptions=True,
         )
         assert isinstance(outcomes[3], ImageNotFoundError)

@@ -55,11 +55,13 @@ class MaintenanceRepositoryContract:
     """Tests for a class that sets `adapter` and gives the fixture `storage`."""
 
     adapter: type[MaintenanceRepository]
+    database: type | None = None
 
     @pytest.fixture
     async def repository(self, storage: RecoveryStorage) -> AsyncIterator[MaintenanceRepository]:
         repository = storage.repository()
         assert type(repository) is self.adapter
+        assert self.database is None or type(repository._database) is self.database
         await repository.open()
         yield repository
         await repository.close()

@@ -37,11 +37,13 @@ class UserRepositoryContract:
     """Tests for a class that sets `adapter` and gives the fixture `storage`."""
 
     adapter: type[UserRepository]
+    database: type | None = None
 
     @pytest.fixture
     async def repository(self, storage: UserStorage) -> AsyncIterator[UserRepository]:
         repository = storage.repository()
         assert type(repository) is self.adapter
+        assert self.database is None or type(repository._database) is self.database
         await repository.open()
         yield repository
         await repository.close()

@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 
 from pixyproxy.adapters.mysql import migrations
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate
 from pixyproxy.adapters.mysql.session import MySQLSession
 from pixyproxy.adapters.sql import backfill
 from pixyproxy.adapters.sql.migrations import load_scripts
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT
 from tests.fixtures.sql import out_of_order
 from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database, in_thread
@@ -27,7 +27,7 @@ def old(mysql_server: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> Iterato
         with monkeypatch.context() as patched:
             patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])
             patched.setattr(migrations, "_PROBES", ())
-            in_thread(lambda: migrate(settings.database()))
+            in_thread(lambda: migrate(settings.database().server))
         for statement in out_of_order.insert_statements():
             settings.query(statement)
         yield settings
@@ -43,12 +43,12 @@ async def test_a_migration_finds_them_and_says_how_far_it_is(
     monkeypatch.setattr(backfill, "BATCH", 3)
     names: list[str] = []
     lines: list[str] = []
-    assert len(await migrate(old.database(), names.append, lines.append)) == len(SCRIPTS) - 4
+    assert len(await migrate(old.database().server, names.append, lines.append)) == len(SCRIPTS) - 4
     assert names == [script.name for script in SCRIPTS[4:]]
     assert lines == ["30 images looked at", "60 images looked at"]
     assert stragglers(old) == STRAGGLERS
     for bounds in (DEFAULT, DEFAULT._replace(neighbours=2)):
-        repository = MySQLImageRepository(old.database(), bounds)
+        repository = SQLImageRepository(old.database(), bounds)
         await repository.open()
         await out_of_order.check(repository)
         await repository.close()
@@ -68,16 +68,16 @@ async def test_one_that_was_cut_short_is_finished(
     with monkeypatch.context() as patched:
         patched.setitem(backfill.FILLS, 5, cut_short)
         with pytest.raises(out_of_order.Interrupted):
-            await migrate(old.database())
+            await migrate(old.database().server)
     assert stragglers(old) < STRAGGLERS
     assert old.query("SELECT MAX(version) FROM schema_migrations") == ((4,),)
     old.query(f"DELETE FROM images WHERE id > {COUNT // 2}")
-    assert await migrate(old.database()) == [script.name for script in SCRIPTS[4:]]
+    assert await migrate(old.database().server) == [script.name for script in SCRIPTS[4:]]
     assert stragglers(old) == {number for number in STRAGGLERS if number <= COUNT // 2}
 
 
 async def test_an_image_deleted_while_they_are_looked_for_is_none(old: MySQLSettings) -> None:
-    await migrate(old.database())
+    await migrate(old.database().server)
     old.query("DELETE FROM image_stragglers")
     doomed = max(STRAGGLERS)
     with closing(old.database().server.connect()) as connection:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.domain.errors import DBConnectionError
 from tests.conformance.contracts.image_repository import make_draft
 from tests.fixtures.requirements import missing
@@ -26,7 +26,7 @@ SECRET = "correct horse ' battery \\ stäple 🦆"
 
 
 async def open_and_close(settings: MySQLSettings, **options: str) -> None:
-    repository = MySQLImageRepository(settings.database(**options))
+    repository = SQLImageRepository(settings.database(**options))
     try:
         await repository.open()
         image = await repository.add(make_draft())
@@ -194,7 +194,7 @@ def test_more_than_fits_into_a_record_goes_through_tls(tls_mysql: MySQLSettings)
 
 
 def test_an_answer_that_takes_too_long_is_given_up_with_tls_too(tls_mysql: MySQLSettings) -> None:
-    with closing(tls_mysql.database().server.connect(answer_seconds=0.2)) as connection:
+    with closing(tls_mysql.database().server.connect(response_seconds=0.2)) as connection:
         cursor = connection.cursor()
         cursor.execute("SET max_statement_time = 0")
         begun = time.monotonic()
@@ -224,7 +224,7 @@ async def test_a_file_without_certificates(accounts: MySQLSettings, tmp_path: Pa
 
 
 async def test_many_connections_with_tls(tls_mysql: MySQLSettings, authority: Authority) -> None:
-    repository = MySQLImageRepository(tls_mysql.database(ssl_ca=authority.file))
+    repository = SQLImageRepository(tls_mysql.database(ssl_ca=authority.file))
     await repository.open()
     images = await asyncio.gather(*(repository.add(make_draft()) for _ in range(12)))
     assert await asyncio.gather(*(repository.get(image.guid) for image in images)) == images

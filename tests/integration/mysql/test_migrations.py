@@ -13,9 +13,9 @@ import pymysql
 import pytest
 
 from pixyproxy.adapters.mysql import migrations
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate
 from pixyproxy.adapters.sql.migrations import Script, load_scripts, split_statements
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 from tests.conformance.contracts.image_repository import make_batch, make_draft
 from tests.fixtures.sql import first_tables
@@ -41,18 +41,18 @@ def absent(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
 
 async def test_the_scripts_are_applied_once_in_order(bare: MySQLSettings) -> None:
     names: list[str] = []
-    assert await migrate(bare.database(), names.append) == SCRIPTS
+    assert await migrate(bare.database().server, names.append) == SCRIPTS
     assert names == SCRIPTS
-    assert await migrate(bare.database(), names.append) == []
+    assert await migrate(bare.database().server, names.append) == []
     assert names == SCRIPTS
     assert [name for (name,) in bare.query("SELECT name FROM schema_migrations ORDER BY version")] == SCRIPTS
 
 
 async def test_a_database_that_is_missing_is_made(absent: MySQLSettings) -> None:
-    assert await migrate(absent.database()) == SCRIPTS
+    assert await migrate(absent.database().server) == SCRIPTS
     row = absent.query("SELECT @@character_set_database, @@collation_database")
     assert row == (("utf8mb4", "utf8mb4_bin"),)
-    repository = MySQLImageRepository(absent.database())
+    repository = SQLImageRepository(absent.database())
     await repository.open()
     assert (await repository.add(make_draft())).id == 1
     await repository.close()
@@ -72,11 +72,11 @@ async def test_many_migrate_at_once(bare: MySQLSettings) -> None:
         "import asyncio, sys; from pixyproxy.adapters.mysql.database import MySQLDatabase;"
         "from pixyproxy.adapters.mysql.migrations import migrate;"
         "host, port, user, password, name = sys.argv[1:];"
-        "print(len(asyncio.run(migrate(MySQLDatabase(host, int(port), user, password, name)))))"
+        "print(len(asyncio.run(migrate(MySQLDatabase(host, int(port), user, password, name).server))))"
     )
     command = [sys.executable, "-c", code, bare.host, str(bare.port), bare.user, bare.password, bare.name]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    counts = [len(applied) for applied in await asyncio.gather(*(migrate(bare.database()) for _ in range(4)))]
+    counts = [len(applied) for applied in await asyncio.gather(*(migrate(bare.database().server) for _ in range(4)))]
     for process in processes:
         output, _ = await asyncio.to_thread(process.communicate, timeout=60)
         counts.append(int(output))
@@ -87,13 +87,13 @@ async def test_many_migrate_at_once(bare: MySQLSettings) -> None:
 async def test_another_migration_is_not_waited_for_endlessly(
     bare: MySQLSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "_WAIT_FOR_OTHERS_SECONDS", 1)
+    monkeypatch.setattr(migrations, "_LOCK_SECONDS", 1)
     with closing(bare.connect()) as other, other.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, 0)", (migrations.lock_name(bare.name),))
         with pytest.raises(DBConnectionError, match="still migrating"):
-            await migrate(bare.database())
+            await migrate(bare.database().server)
     assert bare.query("SHOW TABLES") == ()
-    assert await migrate(bare.database()) == SCRIPTS
+    assert await migrate(bare.database().server) == SCRIPTS
 
 
 async def test_a_migration_that_was_cut_short_is_finished(bare: MySQLSettings) -> None:
@@ -101,9 +101,9 @@ async def test_a_migration_that_was_cut_short_is_finished(bare: MySQLSettings) -
     for statement in statements[:3]:
         bare.query(statement)
     with pytest.raises(SchemaVersionError):
-        await MySQLImageRepository(bare.database()).open()
-    assert await migrate(bare.database()) == SCRIPTS
-    repository = MySQLImageRepository(bare.database())
+        await SQLImageRepository(bare.database()).open()
+    assert await migrate(bare.database().server) == SCRIPTS
+    repository = SQLImageRepository(bare.database())
     await repository.open()
     await repository.close()
 
@@ -112,8 +112,8 @@ async def test_the_rows_of_an_older_database_are_kept(bare: MySQLSettings) -> No
     for statement in first_tables.statements("pixyproxy.adapters.mysql"):
         bare.query(statement)
     with pytest.raises(SchemaVersionError, match=r"0002_batches_and_edits\.sql.*`pixyproxy migrate`"):
-        await MySQLImageRepository(bare.database()).open()
-    assert await migrate(bare.database()) == SCRIPTS[1:]
+        await SQLImageRepository(bare.database()).open()
+    assert await migrate(bare.database().server) == SCRIPTS[1:]
     await still_works(bare)
 
 
@@ -135,11 +135,11 @@ async def test_a_change_of_tables_that_was_cut_short_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "split_statements", cut_short)
         with pytest.raises(DBConnectionError):
-            await migrate(bare.database())
+            await migrate(bare.database().server)
     assert bare.query("SELECT name FROM schema_migrations") == ((SCRIPTS[0],),)
     columns = bare.query("SHOW COLUMNS FROM images LIKE 'batch'")
     assert len(columns) == 1
-    assert await migrate(bare.database()) == SCRIPTS[1:]
+    assert await migrate(bare.database().server) == SCRIPTS[1:]
     await still_works(bare)
 
 
@@ -150,7 +150,7 @@ async def test_a_column_of_somebody_else_is_not_taken_for_ours(bare: MySQLSettin
     bare.query(f"ALTER TABLE images ADD COLUMN {column} INT")
     for _ in range(2):
         with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
-            await migrate(bare.database())
+            await migrate(bare.database().server)
     assert bare.query("SHOW COLUMNS FROM images LIKE 'derived_from'") == ()
 
 
@@ -160,17 +160,17 @@ async def test_a_change_that_was_made_is_not_made_again(
 ) -> None:
     mysql_settings.query(f"ALTER TABLE images {change}")
     add_script(monkeypatch, f"-- more\nALTER TABLE images\n    {change};")
-    assert await migrate(mysql_settings.database()) == ["9998_more.sql"]
-    assert await migrate(mysql_settings.database()) == []
+    assert await migrate(mysql_settings.database().server) == ["9998_more.sql"]
+    assert await migrate(mysql_settings.database().server) == []
 
 
 async def test_an_index_that_is_gone_is_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
     mysql_settings.query("ALTER TABLE images DROP KEY images_owned")
     for _ in range(2):
         with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
-            await migrate(mysql_settings.database())
+            await migrate(mysql_settings.database().server)
     with pytest.raises(SchemaVersionError, match="not those pixyproxy made"):
-        await MySQLImageRepository(mysql_settings.database()).open()
+        await SQLImageRepository(mysql_settings.database()).open()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ async def test_a_script_that_does_not_run_is_not_taken_for_done(
 ) -> None:
     add_script(monkeypatch, sql)
     with pytest.raises(SchemaVersionError, match=r"9998_more\.sql does not run"):
-        await migrate(mysql_settings.database())
+        await migrate(mysql_settings.database().server)
     assert len(mysql_settings.query("SELECT name FROM schema_migrations")) == len(SCRIPTS)
 
 
@@ -198,7 +198,7 @@ def add_script(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
 
 async def still_works(settings: MySQLSettings) -> None:
     """Look for the rows that were there before, and add to them."""
-    repository = MySQLImageRepository(settings.database())
+    repository = SQLImageRepository(settings.database())
     await repository.open()
     await first_tables.check(repository)
     images = await repository.add_batch(make_batch(2, derived_from=(first_tables.READY,)))
@@ -208,11 +208,11 @@ async def still_works(settings: MySQLSettings) -> None:
 
 
 async def test_an_older_schema_is_refused_with_the_command_to_run(bare: MySQLSettings) -> None:
-    repository = MySQLImageRepository(bare.database())
+    repository = SQLImageRepository(bare.database())
     with pytest.raises(SchemaVersionError, match=r"0001_create_tables\.sql.*`pixyproxy migrate`"):
         await repository.open()
     assert bare.connections() == 0
-    await migrate(bare.database())
+    await migrate(bare.database().server)
     bare.query("DELETE FROM schema_migrations WHERE version = %s", len(SCRIPTS))
     with pytest.raises(SchemaVersionError, match="`pixyproxy migrate`"):
         await repository.open()
@@ -231,16 +231,16 @@ async def test_an_older_schema_is_refused_with_the_command_to_run(bare: MySQLSet
 async def test_a_schema_that_does_not_fit(mysql_settings: MySQLSettings, sql: str, message: str) -> None:
     mysql_settings.query(sql)
     with pytest.raises(SchemaVersionError, match=message):
-        await MySQLImageRepository(mysql_settings.database()).open()
+        await SQLImageRepository(mysql_settings.database()).open()
     with pytest.raises(SchemaVersionError, match=message):
-        await migrate(mysql_settings.database())
+        await migrate(mysql_settings.database().server)
 
 
 async def test_tables_of_somebody_else_are_left_alone(bare: MySQLSettings) -> None:
     bare.query("CREATE TABLE images (url TEXT)")
     bare.query("INSERT INTO images VALUES ('theirs')")
     with pytest.raises(SchemaVersionError):
-        await migrate(bare.database())
+        await migrate(bare.database().server)
     assert bare.query("SELECT url FROM images") == (("theirs",),)
 
 
@@ -252,9 +252,9 @@ async def test_who_may_not_create_the_database_is_told_who_can(private_mariadb: 
     server.query("CREATE USER weak IDENTIFIED BY 'weak'")
     weak = replace(server, user="weak", password="weak", name="pixyproxy_denied")
     with pytest.raises(SchemaVersionError, match=r"administrator run 0000_create_database_and_user\.sql"):
-        await migrate(weak.database())
+        await migrate(weak.database().server)
     with pytest.raises(DBConnectionError, match="DB_PASSWORD"):
-        await migrate(replace(weak, password="wrong").database())
+        await migrate(replace(weak, password="wrong").database().server)
 
 
 async def test_the_administrators_script_is_all_that_is_needed(private_mariadb: PrivateMariaDB) -> None:
@@ -265,8 +265,8 @@ async def test_the_administrators_script_is_all_that_is_needed(private_mariadb: 
             with closing(server.connect()) as connection, connection.cursor() as cursor:
                 cursor.execute(statement)
     settings = replace(server, user="pixyproxy", password="change-me", name="pixyproxy")
-    assert await migrate(settings.database()) == SCRIPTS
-    repository = MySQLImageRepository(settings.database())
+    assert await migrate(settings.database().server) == SCRIPTS
+    repository = SQLImageRepository(settings.database())
     await repository.open()
     for image in await repository.add_batch(make_batch(2, tags=("duck",), derived_from=(first_tables.READY,))):
         await repository.delete(image.guid)
@@ -278,6 +278,6 @@ async def test_no_server(private_mariadb: PrivateMariaDB) -> None:
     private_mariadb.stop()
     try:
         with pytest.raises(DBConnectionError):
-            await migrate(replace(private_mariadb.settings, name="pixyproxy").database())
+            await migrate(replace(private_mariadb.settings, name="pixyproxy").database().server)
     finally:
         private_mariadb.start()

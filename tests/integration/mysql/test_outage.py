@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.migrations import migrate
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, new_guid
 from pixyproxy.domain.query import ImageQuery
@@ -43,8 +43,8 @@ async def database(settings: MySQLSettings) -> AsyncIterator[MySQLDatabase]:
 
 
 def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[object]]]:
-    images, users, guid = MySQLImageRepository(database), MySQLUserRepository(database), new_guid()
-    keys = MySQLApiKeyRepository(database)
+    images, users, guid = SQLImageRepository(database), SQLUserRepository(database), new_guid()
+    keys = SQLApiKeyRepository(database)
     return {
         "ping": images.ping,
         "add": lambda: images.add(make_draft()),
@@ -85,7 +85,7 @@ def all_down(database: MySQLDatabase) -> dict[str, str]:
 async def test_every_call_says_so_while_the_server_is_away_and_works_once_it_is_back(
     private_mariadb: PrivateMariaDB, database: MySQLDatabase
 ) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     before = await add_ready(images, tags=("duck",))
     private_mariadb.stop()
     try:
@@ -100,7 +100,7 @@ async def test_every_call_says_so_while_the_server_is_away_and_works_once_it_is_
 async def test_a_restart_between_two_calls_is_not_noticed(
     private_mariadb: PrivateMariaDB, database: MySQLDatabase
 ) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     image = await add_ready(images)
     await asyncio.gather(*(images.get(image.guid) for _ in range(20)))
     private_mariadb.restart()
@@ -113,7 +113,7 @@ async def test_a_restart_between_two_calls_is_not_noticed(
 
 
 async def test_what_was_acknowledged_survives_a_crash(private_mariadb: PrivateMariaDB, database: MySQLDatabase) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     acknowledged: list[Image] = []
 
     async def add_until_it_fails() -> None:
@@ -137,7 +137,7 @@ async def test_what_was_acknowledged_survives_a_crash(private_mariadb: PrivateMa
 async def test_connections_that_the_server_closed_are_replaced(
     private_mariadb: PrivateMariaDB, settings: MySQLSettings, database: MySQLDatabase
 ) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     image = await add_ready(images)
     await asyncio.gather(*(images.get(image.guid) for _ in range(20)))
     sessions = settings.query("SELECT id FROM information_schema.processlist WHERE db = %s", settings.name)
@@ -151,7 +151,7 @@ async def test_connections_that_the_server_closed_are_replaced(
 async def test_a_server_that_freezes_is_an_outage_until_it_thaws(
     private_mariadb: PrivateMariaDB, database: MySQLDatabase
 ) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     image = await add_ready(images)
     os.kill(private_mariadb.pid, signal.SIGSTOP)
     try:
@@ -195,9 +195,9 @@ async def fails_to_open(port: int) -> str:
     database = MySQLDatabase("127.0.0.1", port, "root", "", "pixyproxy")
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(DBConnectionError) as caught:
-            await MySQLImageRepository(database).open()
+            await SQLImageRepository(database).open()
     with pytest.raises(DBConnectionError):
-        await asyncio.wait_for(migrate(database), PATIENCE_SECONDS)
+        await asyncio.wait_for(migrate(database.server), PATIENCE_SECONDS)
     while any(thread.name.startswith("mysql-") for thread in threading.enumerate()):
         await asyncio.sleep(0.01)
     return caught.value.message
@@ -224,4 +224,4 @@ async def test_nothing_listens_there() -> None:
 async def test_a_host_that_does_not_exist() -> None:
     database = MySQLDatabase("no-such-host.invalid", 3306, "root", "", "pixyproxy")
     with pytest.raises(DBConnectionError):
-        await MySQLImageRepository(database).open()
+        await SQLImageRepository(database).open()

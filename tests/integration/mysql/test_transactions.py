@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.sql import connection_pool as threads
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sql.session import Row, Session
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -32,14 +32,14 @@ SET_KEY = "UPDATE roster SET class_key = CONCAT(class_key, :mark) WHERE `user` =
 
 
 @pytest.fixture
-async def users(database: MySQLDatabase) -> MySQLUserRepository:
-    users = MySQLUserRepository(database)
+async def users(database: MySQLDatabase) -> SQLUserRepository:
+    users = SQLUserRepository(database)
     for name in ("alice", "bob"):
         await users.add(User(name, "", "h"))
     return users
 
 
-async def test_a_deadlock_is_resolved_by_trying_again(database: MySQLDatabase, users: MySQLUserRepository) -> None:
+async def test_a_deadlock_is_resolved_by_trying_again(database: MySQLDatabase, users: SQLUserRepository) -> None:
     both_hold_one = threading.Barrier(2)
     tries = {"1": 0, "2": 0}
 
@@ -61,7 +61,7 @@ async def test_a_deadlock_is_resolved_by_trying_again(database: MySQLDatabase, u
 
 
 async def test_a_lock_that_is_given_back_is_waited_for(
-    empty_mysql: MySQLSettings, database: MySQLDatabase, users: MySQLUserRepository
+    empty_mysql: MySQLSettings, database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     with closing(empty_mysql.connect()) as other:
         other.begin()
@@ -75,7 +75,7 @@ async def test_a_lock_that_is_given_back_is_waited_for(
 
 
 async def test_a_lock_that_is_held_is_an_outage_and_nothing_is_written_later(
-    empty_mysql: MySQLSettings, database: MySQLDatabase, users: MySQLUserRepository
+    empty_mysql: MySQLSettings, database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     with closing(empty_mysql.connect()) as other:
         other.begin()
@@ -89,7 +89,7 @@ async def test_a_lock_that_is_held_is_an_outage_and_nothing_is_written_later(
 
 
 async def test_a_transaction_whose_connection_is_lost_is_done_once_more_from_its_beginning(
-    empty_mysql: MySQLSettings, database: MySQLDatabase, users: MySQLUserRepository
+    empty_mysql: MySQLSettings, database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     tries = []
 
@@ -108,7 +108,7 @@ async def test_a_transaction_whose_connection_is_lost_is_done_once_more_from_its
 
 
 async def test_a_connection_that_is_always_lost_is_not_tried_for_ever(
-    empty_mysql: MySQLSettings, database: MySQLDatabase, users: MySQLUserRepository
+    empty_mysql: MySQLSettings, database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     tries = []
 
@@ -124,7 +124,7 @@ async def test_a_connection_that_is_always_lost_is_not_tried_for_ever(
     assert (await users.get("alice")).class_key == ""
 
 
-async def test_an_error_in_a_transaction_undoes_all_of_it(database: MySQLDatabase, users: MySQLUserRepository) -> None:
+async def test_an_error_in_a_transaction_undoes_all_of_it(database: MySQLDatabase, users: SQLUserRepository) -> None:
     def job(session: Session) -> None:
         session.change(SET_KEY, {"user": "alice", "mark": "x"})
         raise UserNotFoundError("as a use of it would")
@@ -136,7 +136,7 @@ async def test_an_error_in_a_transaction_undoes_all_of_it(database: MySQLDatabas
 
 
 async def test_what_was_reported_as_too_late_is_not_committed(
-    database: MySQLDatabase, users: MySQLUserRepository, monkeypatch: pytest.MonkeyPatch
+    database: MySQLDatabase, users: SQLUserRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
 
@@ -154,7 +154,7 @@ async def test_what_was_reported_as_too_late_is_not_committed(
 
 
 async def test_a_cancelled_transaction_is_whole_or_not_at_all(
-    database: MySQLDatabase, users: MySQLUserRepository
+    database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     started, release = threading.Event(), threading.Event()
 
@@ -175,7 +175,7 @@ async def test_a_cancelled_transaction_is_whole_or_not_at_all(
 
 
 async def test_what_the_server_refuses(database: MySQLDatabase, empty_mysql: MySQLSettings) -> None:
-    images = MySQLImageRepository(database)
+    images = SQLImageRepository(database)
     for draft in (make_draft(prompt="\ud800"), make_draft(prompt="\udc80"), make_draft(filename="x" * 256)):
         with pytest.raises(DataValidationError):
             await images.add(draft)
@@ -184,7 +184,7 @@ async def test_what_the_server_refuses(database: MySQLDatabase, empty_mysql: MyS
 
 
 async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
-    images = MySQLImageRepository(mysql_settings.database())
+    images = SQLImageRepository(mysql_settings.database())
     await images.open()
     for table in ("image_tags", "image_terms", "image_sources", "image_stragglers", "images"):
         mysql_settings.query(f"DROP TABLE {table}")
@@ -226,7 +226,7 @@ async def test_how_a_session_is_set_up(database: MySQLDatabase) -> None:
 
 async def test_two_repositories_share_a_database_until_both_have_closed(empty_mysql: MySQLSettings) -> None:
     database = empty_mysql.database(pool_size=2)
-    images, users = MySQLImageRepository(database), MySQLUserRepository(database)
+    images, users = SQLImageRepository(database), SQLUserRepository(database)
     await asyncio.gather(images.open(), users.open())
     image = await images.add(make_draft())
     await asyncio.gather(*(images.get(image.guid) for _ in range(50)))
@@ -308,7 +308,7 @@ def plain_mysql(private_mariadb: PrivateMariaDB) -> Iterator[MySQLSettings]:
 async def test_an_add_whose_commit_took_effect_succeeds(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
-        images = MySQLImageRepository(settings.database())
+        images = SQLImageRepository(settings.database())
         await images.open()
         cutter.cut = "after"
         image = await images.add(make_draft(tags=("duck",)))
@@ -320,7 +320,7 @@ async def test_an_add_whose_commit_took_effect_succeeds(plain_mysql: MySQLSettin
 async def test_an_add_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
-        images = MySQLImageRepository(settings.database())
+        images = SQLImageRepository(settings.database())
         await images.open()
         cutter.cut = "before"
         draft = make_draft()
@@ -335,7 +335,7 @@ async def test_an_add_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) 
 async def test_a_batch_whose_commit_took_effect_succeeds(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
-        images = MySQLImageRepository(settings.database())
+        images = SQLImageRepository(settings.database())
         await images.open()
         cutter.cut = "after"
         drafts = make_batch(3, tags=("duck",), claim=IdempotencyClaim("", "key", "a" * 64))
@@ -349,7 +349,7 @@ async def test_a_batch_whose_commit_took_effect_succeeds(plain_mysql: MySQLSetti
 async def test_a_batch_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
-        images = MySQLImageRepository(settings.database())
+        images = SQLImageRepository(settings.database())
         await images.open()
         cutter.cut = "before"
         drafts = make_batch(3, tags=("duck",), claim=IdempotencyClaim("", "key", "a" * 64))
@@ -367,7 +367,7 @@ async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeate
 ) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
-        images = MySQLImageRepository(settings.database())
+        images = SQLImageRepository(settings.database())
         await images.open()
         image = await add_ready(images)
         cutter.cut = cut

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from pixyproxy.adapters.sql import backfill
 from pixyproxy.adapters.sql.migrations import load_scripts
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT
 from pixyproxy.adapters.sqlite import migrations
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
 from pixyproxy.entrypoints.cli.main import app
@@ -51,7 +51,7 @@ async def test_a_migration_finds_them_and_says_how_far_it_is(path: Path, monkeyp
     assert STRAGGLERS
     assert stragglers(path) == STRAGGLERS
     for bounds in (DEFAULT, DEFAULT._replace(neighbours=2)):
-        repository = SQLiteImageRepository(SQLiteDatabase(path), bounds)
+        repository = SQLImageRepository(SQLiteDatabase(path), bounds)
         await repository.open()
         await out_of_order.check(repository)
         await repository.close()

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pixyproxy.adapters.mysql.session import MySQLSession
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
 from pixyproxy.adapters.sql.session import Parameters, Row, Session
 from pixyproxy.adapters.sqlite.connection import connect
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
 from pixyproxy.domain.query import ImageQuery
@@ -221,7 +221,7 @@ class InterruptedSession(SQLiteSession):
 async def small_file(tmp_path: Path) -> Path:
     """Return a file with five public images: the last is no duck, and the third has no tag."""
     path = tmp_path / "pixyproxy.db"
-    repository = SQLiteImageRepository(SQLiteDatabase(path))
+    repository = SQLImageRepository(SQLiteDatabase(path))
     await repository.open()
     for i in range(1, 6):
         prompt = "goose" if i == 5 else "duck"

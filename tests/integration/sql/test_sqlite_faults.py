@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.sql import connection_pool as threads
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sql.session import Parameters, Session
-from pixyproxy.adapters.sqlite.api_key_repository import SQLiteApiKeyRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.migrations import migrate
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.domain.errors import (
     DataValidationError,
     DBConnectionError,
@@ -48,8 +48,8 @@ async def database(path: Path) -> AsyncIterator[SQLiteDatabase]:
 
 
 @pytest.fixture
-async def images(database: SQLiteDatabase) -> AsyncIterator[SQLiteImageRepository]:
-    repository = SQLiteImageRepository(database)
+async def images(database: SQLiteDatabase) -> AsyncIterator[SQLImageRepository]:
+    repository = SQLImageRepository(database)
     await repository.open()
     yield repository
     await repository.close()
@@ -57,9 +57,9 @@ async def images(database: SQLiteDatabase) -> AsyncIterator[SQLiteImageRepositor
 
 def every_call(database: SQLiteDatabase) -> dict[str, Callable[[], Awaitable[object]]]:
     images, users, keys = (
-        SQLiteImageRepository(database),
-        SQLiteUserRepository(database),
-        SQLiteApiKeyRepository(database),
+        SQLImageRepository(database),
+        SQLUserRepository(database),
+        SQLApiKeyRepository(database),
     )
     guid = new_guid()
     return {
@@ -88,7 +88,7 @@ def every_call(database: SQLiteDatabase) -> dict[str, Callable[[], Awaitable[obj
 
 
 async def test_two_repositories_share_a_database_until_both_have_closed(database: SQLiteDatabase) -> None:
-    images, users = SQLiteImageRepository(database), SQLiteUserRepository(database)
+    images, users = SQLImageRepository(database), SQLUserRepository(database)
     await database.close("test")
     await asyncio.gather(images.open(), users.open())
     await users.add(User("alice", None, "h"))
@@ -101,7 +101,7 @@ async def test_two_repositories_share_a_database_until_both_have_closed(database
             print(name, await call())
 
 
-async def test_the_file_is_made_with_its_folder_for_its_owner_alone(images: SQLiteImageRepository, path: Path) -> None:
+async def test_the_file_is_made_with_its_folder_for_its_owner_alone(images: SQLImageRepository, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -118,7 +118,7 @@ async def test_readers_cannot_write(database: SQLiteDatabase) -> None:
 
 
 async def test_a_deleted_file_is_an_outage_until_it_is_back(
-    images: SQLiteImageRepository, database: SQLiteDatabase, path: Path, tmp_path: Path
+    images: SQLImageRepository, database: SQLiteDatabase, path: Path, tmp_path: Path
 ) -> None:
     image = await add_ready(images, tags=("duck",))
     saved = tmp_path / "saved"
@@ -133,7 +133,7 @@ async def test_a_deleted_file_is_an_outage_until_it_is_back(
     await images.delete(image.guid)
 
 
-async def test_another_file_in_its_place_is_noticed(images: SQLiteImageRepository, path: Path, tmp_path: Path) -> None:
+async def test_another_file_in_its_place_is_noticed(images: SQLImageRepository, path: Path, tmp_path: Path) -> None:
     image = await add_ready(images)
     other = tmp_path / "other.db"
     await migrate(other)
@@ -147,7 +147,7 @@ async def test_another_file_in_its_place_is_noticed(images: SQLiteImageRepositor
         assert raw.execute("SELECT guid FROM images").fetchall() == [(added.guid,)]
 
 
-async def test_tables_that_vanish_are_named_as_the_cause(images: SQLiteImageRepository, path: Path) -> None:
+async def test_tables_that_vanish_are_named_as_the_cause(images: SQLImageRepository, path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("DROP TABLE images")
     with pytest.raises(SchemaVersionError):
@@ -157,7 +157,7 @@ async def test_tables_that_vanish_are_named_as_the_cause(images: SQLiteImageRepo
 
 
 async def test_a_damaged_file(path: Path) -> None:
-    images = SQLiteImageRepository(SQLiteDatabase(path))
+    images = SQLImageRepository(SQLiteDatabase(path))
     await images.open()
     added = [await images.add(make_draft(prompt=f"duck {i} " * 500)) for i in range(30)]
     await images.close()
@@ -176,7 +176,7 @@ async def test_what_is_no_database(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(DBConnectionError, match="PIXYPROXY_DATA_DIR"):
-        await SQLiteImageRepository(SQLiteDatabase(path)).open()
+        await SQLImageRepository(SQLiteDatabase(path)).open()
     assert path.read_bytes() == content
 
 
@@ -184,14 +184,14 @@ async def test_paths_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (tmp_path, file / "pixyproxy.db"):
-        repository = SQLiteImageRepository(SQLiteDatabase(path))
+        repository = SQLImageRepository(SQLiteDatabase(path))
         with pytest.raises(DBConnectionError, match="PIXYPROXY_DATA_DIR") as caught:
             await repository.open()
         assert str(tmp_path) not in caught.value.message
         await repository.close()
 
 
-async def test_a_full_disk(database: SQLiteDatabase, images: SQLiteImageRepository) -> None:
+async def test_a_full_disk(database: SQLiteDatabase, images: SQLImageRepository) -> None:
     await database.write(lambda session: session.fetch("PRAGMA max_page_count = 1", {}))
     draft = make_draft(prompt=" ".join(f"word{i}" for i in range(5000)))
     with pytest.raises(DBConnectionError, match="No space"):
@@ -201,7 +201,7 @@ async def test_a_full_disk(database: SQLiteDatabase, images: SQLiteImageReposito
     assert await images.add(draft) == await images.get(draft.guid)
 
 
-async def test_text_that_is_none(images: SQLiteImageRepository) -> None:
+async def test_text_that_is_none(images: SQLImageRepository) -> None:
     with pytest.raises(DataValidationError):
         await images.add(make_draft(prompt="\ud800"))
     with pytest.raises(DataValidationError):
@@ -210,7 +210,7 @@ async def test_text_that_is_none(images: SQLiteImageRepository) -> None:
 
 
 async def test_a_lock_held_too_long_is_an_outage_and_nothing_is_written_later(
-    images: SQLiteImageRepository, path: Path, monkeypatch: pytest.MonkeyPatch
+    images: SQLImageRepository, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draft = make_draft()
     monkeypatch.setattr(threads, "CALL_SECONDS", 0.2)
@@ -235,7 +235,7 @@ async def test_a_read_that_takes_too_long_is_ended(database: SQLiteDatabase, mon
 
 
 async def test_a_quick_read_of_a_locked_file_waits_in_a_thread(path: Path) -> None:
-    images = SQLiteImageRepository(SQLiteDatabase(path))
+    images = SQLImageRepository(SQLiteDatabase(path))
     await images.open()
     image = await images.add(make_draft())
     await images.close()
@@ -285,7 +285,7 @@ async def test_a_schema_that_does_not_fit(path: Path, sql: str, message: str) ->
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(sql)
     with pytest.raises(SchemaVersionError, match=message):
-        await SQLiteImageRepository(SQLiteDatabase(path)).open()
+        await SQLImageRepository(SQLiteDatabase(path)).open()
 
 
 async def test_a_script_that_fails_leaves_nothing_behind(path: Path) -> None:
@@ -300,7 +300,7 @@ async def test_a_script_that_fails_leaves_nothing_behind(path: Path) -> None:
 
 async def test_the_rows_of_an_older_file_are_kept(path: Path) -> None:
     make_first_tables(path)
-    images = SQLiteImageRepository(SQLiteDatabase(path))
+    images = SQLImageRepository(SQLiteDatabase(path))
     await images.open()
     await first_tables.check(images)
     batch = await images.add_batch(make_batch(2, derived_from=(first_tables.READY,)))
@@ -333,13 +333,13 @@ async def test_no_thread_is_left_behind(path: Path) -> None:
     await migrate(path)
     path.write_bytes(b"broken" * 1000)
     with pytest.raises(PixyProxyException):
-        await SQLiteImageRepository(SQLiteDatabase(path)).open()
+        await SQLImageRepository(SQLiteDatabase(path)).open()
     await asyncio.sleep(0.1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-")]
 
 
-async def test_what_is_recent_is_read_from_its_index(images: SQLiteImageRepository, database: SQLiteDatabase) -> None:
-    from pixyproxy.adapters.sql.repositories.images import find_recent
+async def test_what_is_recent_is_read_from_its_index(images: SQLImageRepository, database: SQLiteDatabase) -> None:
+    from pixyproxy.adapters.sql.repositories.image_repository import find_recent
 
     def job(session: Session) -> list[str]:
         explained: list[str] = []

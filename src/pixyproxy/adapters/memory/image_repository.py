@@ -69,7 +69,7 @@ class MemoryImageRepository(ImageRepository):
                 found = image
         return found
 
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
         image = self._find(guid)
         self._storage.leases.pop(guid, None)

@@ -1,9 +1,7 @@
 """Opens connections to MySQL or MariaDB, with or without TLS, and sets up their sessions."""
 
-import os
 import ssl
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,32 +11,29 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
 from pixyproxy.adapters.mysql.error_translation import translate
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS, TLSCapable, TLSOverSockets, connect_patiently
 from pixyproxy.domain.errors import DBConnectionError
 
-_ANSWER_SECONDS = 4
+CONNECT_SECONDS = 3
+"""Time limit for connecting to one address of the server."""
+_RESPONSE_SECONDS = 4
 _LOCK_SECONDS = 2
-"""So short that a second try after a lock timeout still fits into a caller's patience."""
+"""Time limit for a lock, so short that a second attempt still meets a caller's deadline."""
 
-# Times are read as text: the mapping is the same as for SQLite, and quicker than the driver's.
+# Times are read as text: the mapping is the same as for SQLite, and faster than the driver's.
 _CONVERSIONS = {k: v for k, v in conversions.items() if k not in {FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP}}
 
 _SESSION = (
     "SET time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION', "
     f"innodb_lock_wait_timeout = {_LOCK_SECONDS}, lock_wait_timeout = {_LOCK_SECONDS}, "
-    # Two indexes intersected lose the order that either has, and all that matches is read and sorted for one page.
+    # An intersection of two indexes loses the order of either: all that matches would be read and sorted for one page.
     "optimizer_switch = 'index_merge_intersection=off'"
 )
 
 
-OpenSocket = Callable[[str, int, float], TLSCapable]
-"""Connects to a host and port; the socket waits so many seconds for any one answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the database is and how to log in; `ssl_ca` is the path of a CA file, None for no verified TLS."""
+    """The address of the database and its account; `ssl_ca` is the path of a CA file, None for no verified TLS."""
 
     host: str
     port: int
@@ -47,26 +42,14 @@ class Server:
     name: str
     ssl_ca: str | None = None
 
-    @property
-    def needs_blocking_sockets(self) -> bool:
-        """Whether only Python's own sockets will do: for TLS with DB_SSL_CA, and where loops cannot watch sockets."""
-        return self.ssl_ca is not None or os.name != "posix"
+    def connect(self, *, to_database: bool = True, response_seconds: float = _RESPONSE_SECONDS) -> "Connection[Any]":
+        """Return a new connection in autocommit mode, which waits `response_seconds` for any one response.
 
-    def connect(
-        self,
-        *,
-        to_database: bool = True,
-        answer_seconds: float = _ANSWER_SECONDS,
-        open_socket: OpenSocket = connect_patiently,
-    ) -> "Connection[Any]":
-        """A new connection that commits by itself between transactions.
-
-        `answer_seconds` is how long it waits for any one answer. `open_socket` is used unless only Python's own sockets
-        will do. Raises pymysql.MySQLError, or
-        DBConnectionError where nothing that could be MySQL answers or the CA file cannot be read.
+        Raises:
+            pymysql.MySQLError: The server cannot be reached or refuses the login.
+            DBConnectionError: The response is not MySQL's, or the CA file cannot be read.
         """
         tls = self._tls()
-        patient = not self.needs_blocking_sockets
         try:
             connection = pymysql.connect(
                 host=self.host,
@@ -77,36 +60,30 @@ class Server:
                 charset="utf8mb4",
                 collation="utf8mb4_bin",
                 connect_timeout=CONNECT_SECONDS,
-                read_timeout=None if patient else answer_seconds,
-                write_timeout=None if patient else answer_seconds,
+                read_timeout=response_seconds,
+                write_timeout=response_seconds,
                 autocommit=True,
-                # Several statements in one packet: `MySQLSession` says which. Every value in them is escaped.
+                # `MySQLSession` sends several statements in one packet; every value in them is escaped.
                 client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
                 conv=_CONVERSIONS,
                 ssl=tls,
                 init_command=_SESSION,
-                defer_connect=True,
             )
-            driver: Any = connection  # of whose types this is no part
-            if patient:
-                # Unasked the driver takes TLS, unverified, from a server that offers it.
-                driver.ctx = TLSOverSockets(driver.ctx)
-            driver.connect(open_socket(self.host, self.port, answer_seconds) if patient else None)
         except (LookupError, ValueError, AssertionError, struct.error) as error:
-            # The driver stumbles in these ways over the greeting of another kind of server.
+            # The driver fails in these ways on the greeting of another kind of server.
             message = "What answers is no MySQL or MariaDB server: check DB_HOST and DB_PORT."
             raise DBConnectionError(message) from error
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                # What the client no longer waits for the server should not go on computing.
+                # The server should not go on computing what the client no longer waits for.
                 cursor.execute("SELECT VERSION()")
                 if "MariaDB" in str(cursor.fetchone()):
-                    # No image is looked up twice in a statement: to remember the results takes as long as to find them.
+                    # No image is looked up twice in a statement: caching the results takes as long as finding them.
                     switch = "optimizer_switch = 'subquery_cache=off'"
-                    cursor.execute(f"SET max_statement_time = {answer_seconds}, {switch}")
+                    cursor.execute(f"SET max_statement_time = {response_seconds}, {switch}")
                 else:
-                    cursor.execute(f"SET max_execution_time = {int(answer_seconds * 1000)}")
+                    cursor.execute(f"SET max_execution_time = {int(response_seconds * 1000)}")
         except BaseException:
             connection.close()
             raise
@@ -119,24 +96,27 @@ class Server:
             context = ssl.create_default_context(cafile=self.ssl_ca)
         except (OSError, ValueError) as error:
             raise DBConnectionError("The file that DB_SSL_CA names cannot be read as CA certificates.") from error
-        # MySQL makes itself certificates that lack extensions which Python 3.13 insists on.
+        # Certificates that MySQL generates lack extensions which Python 3.13 requires.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
 
 
-class ServerLink:
-    """One thread's connection to the server: opened when needed, dropped when broken, then opened anew."""
+class ServerConnection:
+    """A thread's connection to the server: opened when needed, and again after it was lost."""
 
-    def __init__(self, server: Server, open_socket: OpenSocket = connect_patiently) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
-        self._open_socket = open_socket
         self._connection: Connection[Any] | None = None
 
-    def connection(self) -> "Connection[Any]":
-        """The open connection; raises DBConnectionError if none can be had."""
+    def get(self) -> "Connection[Any]":
+        """Return the open connection.
+
+        Raises:
+            DBConnectionError: The server does not take one.
+        """
         if self._connection is None:
             try:
-                self._connection = self._server.connect(open_socket=self._open_socket)
+                self._connection = self._server.connect()
             except pymysql.MySQLError as error:
                 raise translate(error) from error
         return self._connection

@@ -1,10 +1,8 @@
 """Brings a MySQL or MariaDB database to the schema this program needs, and checks that it is there."""
 
-import asyncio
 import hashlib
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
@@ -24,70 +22,57 @@ from pixyproxy.adapters.mysql.error_translation import (
     translate,
 )
 from pixyproxy.adapters.mysql.session import MySQLSession
-from pixyproxy.adapters.sql.backfill import FILLS
-from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
 from pixyproxy.adapters.sql.migrations import (
     PROBES,
+    Report,
     Script,
+    apply_pending,
     ensure_current,
+    ignore,
     load_scripts,
-    pending,
     read_applied,
-    record,
+    run_migration,
     split_statements,
 )
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 
-if TYPE_CHECKING:
-    from pixyproxy.adapters.mysql.database import MySQLDatabase
-
 _PACKAGE = "pixyproxy.adapters.mysql"
 _ADMINISTRATOR_SCRIPT = "0000_create_database_and_user.sql"
 _PROBES = (
     *PROBES,
+    # Searches force these indexes, and fail without one.
     "SELECT 1 FROM images FORCE INDEX (images_visible, images_owned, images_created) WHERE 1 = 0",
     "SELECT 1 FROM image_tags FORCE INDEX (image_tags_tag) WHERE 1 = 0",
     "SELECT 1 FROM image_terms FORCE INDEX (image_terms_image) WHERE 1 = 0",
     "SELECT 1 FROM image_sources FORCE INDEX (image_sources_source) WHERE 1 = 0",
 )
-"""Searches name these indexes, and fail without one."""
-_WAIT_FOR_OTHERS_SECONDS = 60
+_LOCK_SECONDS = 60
+"""Time limit for another migration of the same database."""
 _STATEMENT_SECONDS = 3600
-"""Changing a table of millions of rows takes its time."""
+"""Time limit for one statement: changing a table of millions of rows takes long."""
 
 
-def _ignore(name: str) -> None:
-    """Report to nobody."""
-
-
-async def migrate(
-    database: "MySQLDatabase",
-    on_script: Callable[[str], None] = _ignore,
-    on_progress: Callable[[str], None] = _ignore,
-) -> list[str]:
-    """Apply the scripts that are not applied yet, create the database before if need be; return their names.
+async def migrate(server: Server, on_script: Report = ignore, on_progress: Report = ignore) -> list[str]:
+    """Apply the scripts that are not applied yet, after creating the database if need be; return their names.
 
     `on_script` is called with the name of each script before it is applied, `on_progress` now and then with a line
-    about one that takes long. Raises SchemaVersionError if
-    the database is of a newer version, was made with other scripts, or is missing and this user may not
-    create it; DBConnectionError if the server cannot be reached. Several processes may call it at once.
+    about one that takes long. Several processes may migrate at once.
+
+    Raises:
+        SchemaVersionError: The database is of a newer, incompatible version, was made with other scripts, or is missing
+            and this user may not create it.
+        DBConnectionError: The server cannot be reached.
     """
-    loop = asyncio.get_running_loop()
-
-    def report(name: str) -> None:
-        loop.call_soon_threadsafe(on_script, name)
-
-    def tell(line: str) -> None:
-        loop.call_soon_threadsafe(on_progress, line)
-
-    return await run_in_own_thread("mysql-migrate", lambda: _migrate(database.server, report, tell))
+    return await run_migration(
+        lambda on_script, on_progress: _migrate(server, on_script, on_progress), on_script, on_progress
+    )
 
 
 def check_schema(session: Session) -> None:
-    """Raise SchemaVersionError unless the database is at exactly the version this program needs."""
+    """Raise SchemaVersionError unless this program can run on the schema of the database."""
     try:
-        applied = read_applied(lambda sql: session.fetch(sql, {}))
+        applied = read_applied(session)
     except pymysql.MySQLError as error:
         if code_of(error) != NO_SUCH_TABLE:
             raise
@@ -98,16 +83,16 @@ def check_schema(session: Session) -> None:
 
 
 def lock_name(database: str) -> str:
-    """The name of the lock that a migration of this database holds; names are server-wide, at most 64 characters."""
+    """Return the name of the lock that a migration holds; names are server-wide and have at most 64 characters."""
     return f"pixyproxy-migrate-{hashlib.sha256(database.encode()).hexdigest()[:32]}"
 
 
-def _migrate(server: Server, on_script: Callable[[str], object], tell: Callable[[str], object]) -> list[str]:
+def _migrate(server: Server, on_script: Report, on_progress: Report) -> list[str]:
     try:
         _ensure_database(server)
-        connection = server.connect(answer_seconds=_STATEMENT_SECONDS)
+        connection = server.connect(response_seconds=_STATEMENT_SECONDS)
         try:
-            return _apply(connection, server.name, on_script, tell)
+            return _apply(connection, server.name, on_script, on_progress)
         finally:
             if connection.open:
                 connection.close()
@@ -116,7 +101,7 @@ def _migrate(server: Server, on_script: Callable[[str], object], tell: Callable[
 
 
 def _ensure_database(server: Server) -> None:
-    """Connect with the usual short patience, which a server that hangs does not survive, and create what is missing."""
+    """Create the database if it is missing, with the usual short time limits: a server that hangs is noticed."""
     try:
         server.connect().close()
         return
@@ -141,27 +126,25 @@ def _ensure_database(server: Server) -> None:
             connection.close()
 
 
-def _apply(
-    connection: "Connection[Any]", name: str, on_script: Callable[[str], object], tell: Callable[[str], object]
-) -> list[str]:
+def _apply(connection: "Connection[Any]", name: str, on_script: Report, on_progress: Report) -> list[str]:
     lock = lock_name(name)
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_wait_timeout = {_WAIT_FOR_OTHERS_SECONDS}")
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (lock, _WAIT_FOR_OTHERS_SECONDS))
+        cursor.execute(f"SET lock_wait_timeout = {_LOCK_SECONDS}")
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (lock, _LOCK_SECONDS))
         if cursor.fetchone() != (1,):
             raise DBConnectionError("Another process is still migrating the database: try again when it is done.")
         try:
             session = MySQLSession(connection, math.inf)
             cursor.execute("SHOW TABLES LIKE 'schema\\_migrations'")
-            applied = read_applied(lambda sql: session.fetch(sql, {})) if cursor.fetchone() else []
-            done = []
-            for script in pending(load_scripts(_PACKAGE), applied):
-                on_script(script.name)
-                _run(cursor, script)
-                if fill := FILLS.get(script.version):
-                    fill(session, tell)
-                session.change(*record(script))
-                done.append(script.name)
+            applied = read_applied(session) if cursor.fetchone() else []
+            done = apply_pending(
+                session,
+                load_scripts(_PACKAGE),
+                applied,
+                lambda script: _run(cursor, script),
+                on_script=on_script,
+                on_progress=on_progress,
+            )
             for probe in _PROBES:
                 cursor.execute(probe)
             return done
@@ -186,10 +169,10 @@ def _run(cursor: Cursor, script: Script) -> None:
 
 
 def _is_done(statement: str, code: int) -> bool:
-    """Whether a statement fails because the script was cut short before, after it.
+    """Return whether a statement fails because an earlier run of the script, cut short after it, has done it.
 
-    A server changes a table wholly or not at all, so what finds one of its columns or indexes there has been done, and
-    so has what adds some and finds gone what it drops.
+    A server changes a table entirely or not at all. So a statement that finds one of its columns or indexes there has
+    been done, and so has one that adds some and does not find what it drops.
     """
     if not statement.startswith("ALTER TABLE"):
         return False

@@ -8,9 +8,8 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from pixyproxy.adapters.mysql.connection import ServerLink
+from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerConnection
 from pixyproxy.adapters.mysql.error_translation import BUSY, code_of, is_lost, translate
-from pixyproxy.adapters.mysql.sockets import CONNECT_SECONDS
 from pixyproxy.adapters.sql.mapping import from_json
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
@@ -147,23 +146,27 @@ class MySQLSession(Session):
             raise DBConnectionError("The database did not answer in time.")
 
 
-def run_read(link: ServerLink, deadline: float, job: Callable[[Session], T]) -> T:
-    """The result of a job that only reads, outside any transaction."""
-    return _run(link, deadline, job)
+def run_read(server: ServerConnection, deadline: float, job: Callable[[Session], T]) -> T:
+    """Return the result of a job that only reads, outside any transaction."""
+    return _run(server, deadline, job)
 
 
 def run_write(
-    link: ServerLink,
+    server: ServerConnection,
     deadline: float,
     job: Callable[[Session], T],
     reread: Callable[[Session], T | None] | None,
     *,
-    patient: bool = True,
+    is_idempotent: bool = False,
+    wait_for_locks: bool = True,
 ) -> T:
-    """The result of a job that is one transaction, tried again after a deadlock or a wait for a lock if `patient`.
+    """Return the result of a job that is one transaction.
 
-    Where the connection is lost during the commit, `reread` finds the result if the transaction took
-    effect; without it, or if it finds none, the outcome is unknown and DBConnectionError is raised.
+    It is repeated after a deadlock or a lock timeout if `wait_for_locks`. If the connection is lost during the commit,
+    the job is repeated if it `is_idempotent`, else `reread` finds the result if the transaction took effect.
+
+    Raises:
+        DBConnectionError: The server cannot be reached, or the outcome of the commit is unknown.
     """
 
     def transaction(session: MySQLSession) -> T:
@@ -173,9 +176,11 @@ def run_write(
         return result
 
     try:
-        return _run(link, deadline, transaction, patient=patient)
+        return _run(server, deadline, transaction, wait_for_locks=wait_for_locks)
     except _OutcomeUnknownError:
-        result = reread and _run(link, deadline, reread)
+        if is_idempotent:
+            return _run(server, deadline, transaction, wait_for_locks=wait_for_locks)
+        result = reread and _run(server, deadline, reread)
         if result is None:
             raise
         return result
@@ -185,35 +190,37 @@ class _OutcomeUnknownError(DBConnectionError):
     """The connection was lost while the commit was under way."""
 
 
-def _run(link: ServerLink, deadline: float, job: Callable[[MySQLSession], T], *, patient: bool = True) -> T:
+def _run(
+    server: ServerConnection, deadline: float, job: Callable[[MySQLSession], T], *, wait_for_locks: bool = True
+) -> T:
     tries = 0
     while True:
         tries += 1
-        session = MySQLSession(link.connection(), deadline)
+        session = MySQLSession(server.get(), deadline)
         try:
             return job(session)
         except (PixyProxyException, UnicodeEncodeError) as error:
-            _roll_back(link)
+            _roll_back(server)
             raise translate(error) if isinstance(error, UnicodeEncodeError) else error from error.__cause__
         except pymysql.MySQLError as error:
             lost = is_lost(error)
             if lost:
-                link.close()
+                server.close()
             else:
-                _roll_back(link)
+                _roll_back(server)
             if lost and session.committing:
                 raise _OutcomeUnknownError("The connection to the database was lost during a commit.") from error
             again = lost and time.monotonic() + CONNECT_SECONDS < deadline
-            again = again or (patient and code_of(error) in BUSY)
+            again = again or (wait_for_locks and code_of(error) in BUSY)
             if tries >= _TRIES or not again:
                 raise translate(error) from error
         except BaseException:
-            link.close()
+            server.close()
             raise
 
 
-def _roll_back(link: ServerLink) -> None:
+def _roll_back(server: ServerConnection) -> None:
     try:
-        link.connection().rollback()
+        server.get().rollback()
     except (pymysql.MySQLError, DBConnectionError):
-        link.close()
+        server.close()

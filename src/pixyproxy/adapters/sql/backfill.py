@@ -1,4 +1,4 @@
-"""Fills what a new table is to hold of images that are there already: in batches, and begun again without harm."""
+"""Fills new tables for the images that already exist: in batches, and safe to repeat."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,7 @@ from pixyproxy.adapters.sql.search.id_range import is_straggler
 from pixyproxy.adapters.sql.session import Session
 
 BATCH = 5000
-_REPORTED = 10
-"""Batches between two reports."""
+_BATCHES_PER_REPORT = 10
 
 _NEXT = "SELECT id, created_at FROM images WHERE id > :after_id ORDER BY id LIMIT :most"
 _ADD = """INSERT INTO image_stragglers (image_id)
@@ -17,8 +16,8 @@ _ADD = """INSERT INTO image_stragglers (image_id)
 Fill = Callable[[Session, Callable[[str], object]], None]
 
 
-def _fill_stragglers(session: Session, tell: Callable[[str], object]) -> None:
-    """Walk along the ids and remember which images are out of order; a service may delete images meanwhile."""
+def _fill_stragglers(session: Session, report: Callable[[str], object]) -> None:
+    """Record which images are out of order, in the order of ids; a running service may delete images meanwhile."""
     last, latest, batches = 0, None, 0
     while rows := session.fetch(_NEXT, {"after_id": last, "most": BATCH}):
         found = []
@@ -30,9 +29,9 @@ def _fill_stragglers(session: Session, tell: Callable[[str], object]) -> None:
         if found:
             session.change(" ".join([_ADD, "(", ", ".join(found), ")"]), {})
         last, batches = rows[-1][0], batches + 1
-        if batches % _REPORTED == 0:
-            tell(f"{batches * BATCH:,} images looked at")
+        if batches % _BATCHES_PER_REPORT == 0:
+            report(f"{batches * BATCH:,} images looked at")
 
 
 FILLS: dict[int, Fill] = {5: _fill_stragglers}
-"""What is to be done after the script of this version, before it counts as applied."""
+"""Functions that run after the script of a version, before it is recorded as applied."""

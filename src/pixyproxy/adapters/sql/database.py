@@ -1,5 +1,6 @@
-"""What the repositories need of a database, whichever server runs it."""
+"""The interface between the repositories and a database, whichever server runs it."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
@@ -10,65 +11,87 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-FindByKey = Callable[[Session, Sequence[K]], Mapping[K, T]]
-"""A job that reads what there is under any of some keys, all of them different."""
-GetByKey = Callable[[K], Awaitable[T | None]]
-"""Reads what is under one key, or None."""
+Find = Callable[[Session, Sequence[K]], Mapping[K, T]]
+"""A job that reads the values that exist under some keys, all of them different."""
+Load = Callable[[K], Awaitable[T | None]]
+"""Reads the value under one key, or None."""
 
 WriteAll = Callable[[Session, Sequence[Item]], Sequence[T]]
-"""A job that writes some items and gives the result of each."""
-WriteOne = Callable[[Item], Awaitable[T]]
+"""A job that writes some items and returns the result of each."""
+Reread = Callable[[Session, Item], T | None]
+"""A job that looks for the result of a write whose commit may have been lost; None if there is none."""
+Write = Callable[[Item], Awaitable[T]]
 """Writes one item."""
 
 
 class SQLDatabase(ABC):
-    """Runs jobs on connections that it holds for all that use it; every method but `close` raises DBConnectionError."""
+    """Runs jobs on connections that all its users share, from the first `open` to the last `close`.
 
-    @abstractmethod
+    Every method but `close` raises DBConnectionError if the database cannot be reached.
+    """
+
+    def __init__(self) -> None:
+        self._users: set[object] = set()
+        self._changing = asyncio.Lock()
+
     async def open(self, user: object) -> None:
-        """Open on behalf of `user`, which has to close; raises SchemaVersionError if the tables do not fit."""
+        """Open on behalf of `user`, which has to close.
 
-    @abstractmethod
+        Raises:
+            SchemaVersionError: The tables do not fit this program.
+        """
+        async with self._changing:
+            if not self._users:
+                await self._start()
+            self._users.add(user)
+
     async def close(self, user: object) -> None:
         """Close on behalf of `user`; connections and threads end with the last one."""
+        async with self._changing:
+            if user in self._users:
+                self._users.remove(user)
+                if not self._users:
+                    await self._stop()
 
     @abstractmethod
+    async def _start(self) -> None:
+        """Make ready for jobs, with tables that fit; on an error everything is closed again."""
+
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Close connections and threads."""
+
     async def ping(self) -> None:
         """Return if the database answers."""
-
-    @abstractmethod
-    async def point_read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that reads one row by a unique key."""
-
-    @abstractmethod
-    def reads_by_key(self, find: FindByKey[K, T]) -> GetByKey[K, T]:
-        """Reads by a unique key, which may be done for several callers at once.
-
-        Each sees what was committed before its call, and an error is that of its own key or of the database.
-        """
+        await self.read(lambda session: session.fetch("SELECT version FROM schema_migrations LIMIT 1", {}))
 
     @abstractmethod
     async def read(self, job: Callable[[Session], T]) -> T:
-        """The result of a job that only reads, outside any transaction."""
+        """Return the result of a job that only reads, outside any transaction."""
 
     @abstractmethod
-    def grouped(
-        self,
-        write: WriteAll[Item, T],
-        *,
-        reread: Callable[[Session, Item], T | None] | None = None,
-        one_statement: bool = False,
-    ) -> WriteOne[Item, T]:
-        """Writes of one kind, of which those that come together may be one transaction.
+    async def point_read(self, job: Callable[[Session], T]) -> T:
+        """Return the result of a job that reads one row by a unique key."""
 
-        An error is that of its own item or of the database. `reread` is as in `write`. With `one_statement` what is
-        written for a single item is one statement, which may be done twice where a connection is lost.
+    @abstractmethod
+    def data_loader(self, find: Find[K, T]) -> Load[K, T]:
+        """Return a function that reads by a unique key, perhaps for several callers at once.
+
+        Each call sees what was committed before it, and raises the error of its own key or of the database.
         """
 
     @abstractmethod
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
-        """The result of a job that is one transaction.
+        """Return the result of a job that is one transaction.
 
-        Where the answer to the commit is lost, `reread` finds the result if the transaction took effect;
-        without it, or if it finds none, DBConnectionError is raised.
+        If the answer to the commit is lost, `reread` finds the result if the transaction took effect; without it, or if
+        it finds none, DBConnectionError is raised.
+        """
+
+    @abstractmethod
+    def group_commit(self, write: WriteAll[Item, T], *, reread: Reread[Item, T] | None = None) -> Write[Item, T]:
+        """Return a function that writes one item, perhaps with those of other callers in one transaction.
+
+        Each call raises the error of its own item or of the database. `reread` is as in `write`; without it writes
+        must be idempotent, and are repeated if the answer to the commit is lost.
         """

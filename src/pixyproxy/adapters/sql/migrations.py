@@ -1,14 +1,16 @@
-"""Versioned SQL scripts: reads them from the package, splits them, and finds which are still to be applied."""
+"""Versioned SQL scripts: reads them from the package, splits them, and applies those that are pending."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pixyproxy.adapters.sql.backfill import FILLS
 from pixyproxy.adapters.sql.mapping import SELECT_IMAGE
-from pixyproxy.adapters.sql.session import Row
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import SchemaVersionError
 
 PROBES = (
@@ -21,7 +23,10 @@ PROBES = (
     "SELECT image_id FROM image_stragglers WHERE 1 = 0",
     "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
 )
-"""Queries that fail where tables of these names exist and are not ours."""
+"""Queries that fail if tables of these names exist and are not those of this program."""
+
+Report = Callable[[str], object]
+"""Receives a line for people."""
 
 _APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
 _APPLIED_WITH_FLOOR = "SELECT version, name, checksum, floor FROM schema_migrations ORDER BY version"
@@ -46,7 +51,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One step of the schema; `checksum` tells whether the script is still what was applied."""
+    """One step of the schema; `checksum` shows whether the script has changed since it was applied."""
 
     version: int
     name: str
@@ -63,7 +68,7 @@ class Script:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the text, in hexadecimal; the way lines end does not count."""
+        """SHA-256 of the text, in hexadecimal, whatever its line endings."""
         return hashlib.sha256("\n".join(self.sql.splitlines()).encode()).hexdigest()
 
 
@@ -77,7 +82,7 @@ class AppliedScript(NamedTuple):
 
 
 def load_scripts(package: str) -> tuple[Script, ...]:
-    """The scripts of an adapter in the order of their versions, without 0000, which is the administrator's."""
+    """Return the scripts of an adapter by version, without 0000, which is for the administrator."""
     found = []
     for file in files(package).joinpath("scripts").iterdir():
         match = _NAME.fullmatch(file.name)
@@ -102,20 +107,18 @@ def split_statements(sql: str) -> Iterator[str]:
         yield statement.strip()
 
 
-def read_applied(fetch: Callable[[str], Sequence[Row]]) -> list[AppliedScript]:
-    """Return the applied scripts in order, given a function that runs a query."""
-    rows = fetch(_APPLIED)
+def read_applied(session: Session) -> list[AppliedScript]:
+    """Return the applied scripts in order."""
+    rows = session.fetch(_APPLIED, {})
     if any(version >= _FIRST_WITH_FLOOR for version, *_ in rows):
-        rows = fetch(_APPLIED_WITH_FLOOR)
+        rows = session.fetch(_APPLIED_WITH_FLOOR, {})
     return [AppliedScript(*row) for row in rows]
 
 
-def record(script: Script) -> tuple[str, dict[str, Any]]:
-    """Return the statement that records a script as applied, and its parameters."""
-    parameters = {"version": script.version, "name": script.name, "checksum": script.checksum}
-    if script.version < _FIRST_WITH_FLOOR:
-        return _RECORD, parameters
-    return _RECORD_WITH_FLOOR, parameters | {"floor": script.floor}
+def record(session: Session, script: Script) -> None:
+    """Record a script as applied."""
+    values = {"version": script.version, "name": script.name, "checksum": script.checksum, "floor": script.floor}
+    session.change(_RECORD if script.version < _FIRST_WITH_FLOOR else _RECORD_WITH_FLOOR, values)
 
 
 def pending(scripts: Sequence[Script], applied: Sequence[AppliedScript]) -> list[Script]:
@@ -156,8 +159,45 @@ def ensure_current(scripts: Sequence[Script], applied: Sequence[AppliedScript]) 
         raise SchemaVersionError(f"The database lacks {names}: run `pixyproxy migrate`.")
 
 
+def apply_pending(
+    session: Session,
+    scripts: Sequence[Script],
+    applied: Sequence[AppliedScript],
+    run: Callable[[Script], None],
+    *,
+    on_script: Report,
+    on_progress: Report,
+) -> list[str]:
+    """Apply the scripts that are still to be applied, each by `run`, and return their names."""
+    done = []
+    for script in pending(scripts, applied):
+        on_script(script.name)
+        run(script)
+        if fill := FILLS.get(script.version):
+            fill(session, on_progress)
+        record(session, script)
+        done.append(script.name)
+    return done
+
+
+async def run_migration(
+    work: Callable[[Report, Report], list[str]], on_script: Report, on_progress: Report
+) -> list[str]:
+    """Return the result of `work`, run in a thread with reports that are passed on to the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def on_loop(report: Report) -> Report:
+        return lambda line: loop.call_soon_threadsafe(report, line)
+
+    return await asyncio.to_thread(work, on_loop(on_script), on_loop(on_progress))
+
+
+def ignore(line: str) -> None:
+    """Drop a report."""
+
+
 def foreign_tables() -> SchemaVersionError:
-    """The error for tables of the right name that are not of the right form."""
+    """Return the error for tables of the right name and the wrong form."""
     return SchemaVersionError(
         "The database holds tables that are not those pixyproxy made: give it a database of its own, "
         "or restore the tables and run `pixyproxy migrate`."

@@ -33,7 +33,7 @@ def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_
     return connection
 
 
-class FileLink:
+class FileConnection:
     """One thread's connection to the file: opened when needed, and anew when the file was replaced."""
 
     def __init__(self, path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -43,7 +43,7 @@ class FileLink:
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
 
-    def connection(self) -> sqlite3.Connection:
+    def get(self) -> sqlite3.Connection:
         """The open connection; raises sqlite3.Error, OSError, or DBConnectionError where the file is gone.
 
         A file that was deleted would go on taking writes which nobody could ever read: so each call looks.

@@ -1,21 +1,21 @@
-"""Brings an SQLite file to the schema this program needs, making the file if there is none."""
+"""Brings an SQLite file to the schema this program needs, creating the file if there is none."""
 
-import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from pixyproxy.adapters.sql.backfill import FILLS
-from pixyproxy.adapters.sql.connection_pool import run_in_own_thread
 from pixyproxy.adapters.sql.migrations import (
     PROBES,
+    AppliedScript,
+    Report,
     Script,
+    apply_pending,
+    ignore,
     load_scripts,
     pending,
     read_applied,
-    record,
+    run_migration,
     split_statements,
 )
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
@@ -25,40 +25,31 @@ from pixyproxy.adapters.sqlite.session import SQLiteSession
 _PACKAGE = "pixyproxy.adapters.sqlite"
 
 
-def _ignore(name: str) -> None:
-    """Report to nobody."""
-
-
-async def migrate(
-    path: Path, on_script: Callable[[str], None] = _ignore, on_progress: Callable[[str], None] = _ignore
-) -> list[str]:
+async def migrate(path: Path, on_script: Report = ignore, on_progress: Report = ignore) -> list[str]:
     """Apply the scripts that are not applied yet, all or none; return their names.
 
-    Makes the file and its folder if need be, the file readable by its owner alone, for it holds the roster.
+    Creates the file and its folder if need be; only its owner can read the file, because it holds the roster.
     `on_script` is called with the name of each script before it is applied, `on_progress` now and then with a line
-    about one that takes long. Raises SchemaVersionError if
-    the file is of a newer version or was made with other scripts, DBConnectionError if it cannot be used.
-    Several processes may call it at once.
+    about one that takes long. Several processes may migrate at once.
+
+    Raises:
+        SchemaVersionError: The file is of a newer, incompatible version or was made with other scripts.
+        DBConnectionError: The file cannot be used.
     """
-    loop = asyncio.get_running_loop()
-
-    def report(name: str) -> None:
-        loop.call_soon_threadsafe(on_script, name)
-
-    def tell(line: str) -> None:
-        loop.call_soon_threadsafe(on_progress, line)
-
-    return await run_in_own_thread("sqlite-migrate", lambda: _migrate(path, report, tell))
+    return await run_migration(
+        lambda on_script, on_progress: _migrate(path, on_script, on_progress), on_script, on_progress
+    )
 
 
-def _migrate(path: Path, on_script: Callable[[str], object], tell: Callable[[str], object]) -> list[str]:
+def _migrate(path: Path, on_script: Report, on_progress: Report) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path)
         try:
             _use_wal(connection)
-            done = _apply(connection, on_script, tell) if _pending(connection) else []
+            is_pending = pending(load_scripts(_PACKAGE), _applied(connection))
+            done = _apply(connection, on_script, on_progress) if is_pending else []
             for probe in PROBES:
                 connection.execute(probe)
             return done
@@ -69,7 +60,7 @@ def _migrate(path: Path, on_script: Callable[[str], object], tell: Callable[[str
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # SQLite does not wait by itself for the lock that this change needs.
+    # SQLite itself does not wait for the lock that this change needs.
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -82,25 +73,25 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _pending(connection: sqlite3.Connection) -> list[Script]:
+def _applied(connection: sqlite3.Connection) -> list[AppliedScript]:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'")
-    applied = read_applied(lambda sql: connection.execute(sql).fetchall()) if known.fetchone() else []
-    return pending(load_scripts(_PACKAGE), applied)
+    return read_applied(SQLiteSession(connection)) if known.fetchone() else []
 
 
-def _apply(
-    connection: sqlite3.Connection, on_script: Callable[[str], object], tell: Callable[[str], object]
-) -> list[str]:
-    done = []
-    connection.execute("BEGIN IMMEDIATE")
-    # Asked again under the lock: another process may have been quicker.
-    for script in _pending(connection):
-        on_script(script.name)
+def _apply(connection: sqlite3.Connection, on_script: Report, on_progress: Report) -> list[str]:
+    def run(script: Script) -> None:
         for statement in split_statements(script.sql):
             connection.execute(statement)
-        if fill := FILLS.get(script.version):
-            fill(SQLiteSession(connection), tell)
-        connection.execute(*record(script))
-        done.append(script.name)
+
+    connection.execute("BEGIN IMMEDIATE")
+    # Read again under the lock: another process may have been faster.
+    done = apply_pending(
+        SQLiteSession(connection),
+        load_scripts(_PACKAGE),
+        _applied(connection),
+        run,
+        on_script=on_script,
+        on_progress=on_progress,
+    )
     connection.execute("COMMIT")
     return done

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from pixyproxy.adapters.sql.session import Parameters, Row, Session
-from pixyproxy.adapters.sqlite.connection import FileLink
+from pixyproxy.adapters.sqlite.connection import FileConnection
 from pixyproxy.adapters.sqlite.error_translation import translate
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
@@ -70,17 +70,17 @@ class SQLiteSession(Session):
         return [self.change(sql, parameters) for parameters in each]
 
 
-def run_read(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
+def run_read(file: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
     """The result of a job that only reads, outside any transaction."""
 
     def read(connection: sqlite3.Connection) -> T:
         _limit(connection, deadline)
         return job(SQLiteSession(connection))
 
-    return _run(link, read)
+    return _run(file, read)
 
 
-def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T:
+def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
     """The result of a job that is one transaction."""
 
     def transaction(connection: sqlite3.Connection) -> T:
@@ -93,30 +93,30 @@ def run_write(link: FileLink, deadline: float, job: Callable[[Session], T]) -> T
         connection.execute("COMMIT")
         return result
 
-    return _run(link, transaction)
+    return _run(file, transaction)
 
 
-def run_point_read(link: FileLink, job: Callable[[Session], T]) -> T:
+def run_point_read(file: FileConnection, job: Callable[[Session], T]) -> T:
     """The result of a job that reads by a unique key, without a deadline; raises LockedError where it had to wait."""
-    return _run(link, lambda connection: job(SQLiteSession(connection)))
+    return _run(file, lambda connection: job(SQLiteSession(connection)))
 
 
 def _limit(connection: sqlite3.Connection, deadline: float) -> None:
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
 
 
-def _run(link: FileLink, job: Callable[[sqlite3.Connection], T]) -> T:
+def _run(file: FileConnection, job: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        return job(link.connection())
+        return job(file.get())
     except (PixyProxyException, UnicodeEncodeError, sqlite3.IntegrityError) as error:
-        link.roll_back()
+        file.roll_back()
         if isinstance(error, PixyProxyException):
             raise
         raise translate(error) from error
     except (sqlite3.Error, OSError) as error:
         # A new connection is cheap, and after an error of the disk the only one to trust.
-        link.close()
+        file.close()
         raise translate(error) from error
     except BaseException:
-        link.close()
+        file.close()
         raise

@@ -188,7 +188,7 @@ class OutcomeRecorder:
     async def _mark_ready(self, image: Image, result: ImageResult) -> Image:
         guid = image.guid
         try:
-            return await self._images.mark_ready(guid, result, self._clock.now(), begun=image)
+            return await self._images.mark_ready(guid, result, self._clock.now())
         except DBConnectionError as error:
             logger.error("image %s is stored but not recorded yet: %s", guid, error.message)
             self.pending_writes[guid] = lambda: self._images.mark_ready(guid, result, self._clock.now())

@@ -2,112 +2,115 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
 import pytest
 
-from pixyproxy.adapters.sql import connection_pool as threads
-from pixyproxy.adapters.sql.connection_pool import ConnectionThreads
+from pixyproxy.adapters.sql import connection_pool
+from pixyproxy.adapters.sql.connection_pool import ConnectionPool
 from pixyproxy.domain.errors import DBConnectionError
 
 
-class Link:
-    made: ClassVar[list["Link"]] = []
+class Connection:
+    made: ClassVar[list["Connection"]] = []
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.closed = False
-        Link.made.append(self)
+        Connection.made.append(self)
 
     def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[ConnectionThreads[Link]]:
-    Link.made = []
-    pool = ConnectionThreads("test-pool", 1, Link)
+async def pool() -> AsyncIterator[ConnectionPool[Connection]]:
+    Connection.made = []
+    pool = ConnectionPool("test-pool", 1, Connection)
     pool.start()
     yield pool
     await pool.stop()
-    assert all(link.closed for link in Link.made)
+    assert all(connection.closed for connection in Connection.made)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("test-pool")]
 
 
-async def test_each_thread_keeps_its_own_link() -> None:
-    Link.made = []
-    pool = ConnectionThreads("test-pool", 3, Link)
-    assert Link.made == []
+async def test_each_thread_keeps_its_own_connection() -> None:
+    Connection.made = []
+    pool = ConnectionPool("test-pool", 3, Connection)
+    assert Connection.made == []
     pool.start()
     both = threading.Barrier(3)
 
-    def job(link: Link, deadline: float) -> Link:
+    def job(connection: Connection, deadline: float) -> Connection:
         both.wait(5)
-        assert link.thread == threading.get_ident()
-        return link
+        assert connection.thread == threading.get_ident()
+        return connection
 
     first = await asyncio.gather(*(pool.run(job) for _ in range(3)))
     second = await asyncio.gather(*(pool.run(job) for _ in range(3)))
-    assert {id(link) for link in first} == {id(link) for link in second} == {id(link) for link in Link.made}
+    assert {*map(id, first)} == {*map(id, second)} == {*map(id, Connection.made)}
     await pool.stop()
-    assert [link.closed for link in Link.made] == [True] * 3
+    assert [connection.closed for connection in Connection.made] == [True] * 3
 
 
-async def test_errors_of_a_job_reach_the_caller(pool: ConnectionThreads[Link]) -> None:
-    def job(link: Link, deadline: float) -> None:
+async def test_errors_of_a_job_reach_the_caller(pool: ConnectionPool[Connection]) -> None:
+    def job(connection: Connection, deadline: float) -> None:
         raise TimeoutError("of its own")
 
     with pytest.raises((TimeoutError, DBConnectionError)):
         await pool.run(job)
 
 
-async def test_what_waited_too_long_never_runs(pool: ConnectionThreads[Link], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waited_too_long_never_runs(
+    pool: ConnectionPool[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
     release, ran = threading.Event(), threading.Event()
-    busy = asyncio.create_task(pool.run(lambda link, deadline: release.wait(10)))
+    busy = asyncio.create_task(pool.run(lambda connection, deadline: release.wait(10)))
     await asyncio.sleep(0)
-    monkeypatch.setattr(threads, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(connection_pool, "CALL_SECONDS", 0.05)
     with pytest.raises(DBConnectionError):
-        await pool.run(lambda link, deadline: ran.set())
+        await pool.run(lambda connection, deadline: ran.set())
     release.set()
     assert await busy
-    await pool.run(lambda link, deadline: None)
+    await pool.run(lambda connection, deadline: None)
     assert not ran.is_set()
 
 
 async def test_a_running_job_past_its_time_is_reported(
-    pool: ConnectionThreads[Link], monkeypatch: pytest.MonkeyPatch
+    pool: ConnectionPool[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(threads, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(connection_pool, "CALL_SECONDS", 0.05)
     with pytest.raises(DBConnectionError):
-        await pool.run(lambda link, deadline: release.wait(10))
+        await pool.run(lambda connection, deadline: release.wait(10))
     release.set()
 
 
-async def test_a_cancelled_caller_is_cancelled_and_its_waiting_job_never_runs(pool: ConnectionThreads[Link]) -> None:
+async def test_a_cancelled_caller_is_cancelled_and_its_waiting_job_never_runs(pool: ConnectionPool[Connection]) -> None:
     release, ran = threading.Event(), threading.Event()
-    busy = asyncio.create_task(pool.run(lambda link, deadline: release.wait(10)))
-    waiting = asyncio.create_task(pool.run(lambda link, deadline: ran.set()))
+    busy = asyncio.create_task(pool.run(lambda connection, deadline: release.wait(10)))
+    waiting = asyncio.create_task(pool.run(lambda connection, deadline: ran.set()))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     release.set()
     assert await busy
-    await pool.run(lambda link, deadline: None)
+    await pool.run(lambda connection, deadline: None)
     assert not ran.is_set()
 
 
-async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: ConnectionThreads[Link]) -> None:
+async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: ConnectionPool[Connection]) -> None:
     started, release = threading.Event(), threading.Event()
 
-    def job(link: Link, deadline: float) -> bool:
+    def job(connection: Connection, deadline: float) -> bool:
         started.set()
-        return release.wait(10) and not link.closed
+        return release.wait(10) and not connection.closed
 
     busy = asyncio.create_task(pool.run(job))
-    waiting = asyncio.create_task(pool.run(lambda link, deadline: None))
+    waiting = asyncio.create_task(pool.run(lambda connection, deadline: None))
     await asyncio.to_thread(started.wait, 10)
     stopping = asyncio.create_task(pool.stop())
     with pytest.raises(DBConnectionError):
@@ -118,36 +121,41 @@ async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: Connect
     assert await busy
 
 
-async def test_a_stopped_pool_refuses_and_can_be_started_again(pool: ConnectionThreads[Link]) -> None:
-    await pool.run(lambda link, deadline: None)
+async def test_a_stopped_pool_refuses_and_can_be_started_again(pool: ConnectionPool[Connection]) -> None:
+    await pool.run(lambda connection, deadline: None)
     await pool.stop()
     with pytest.raises(DBConnectionError):
-        await pool.run(lambda link, deadline: None)
+        await pool.run(lambda connection, deadline: None)
     pool.start()
-    assert not await pool.run(lambda link, deadline: link.closed)
-    assert len(Link.made) == 2
+    assert not await pool.run(lambda connection, deadline: connection.closed)
+    assert len(Connection.made) == 2
 
 
-async def test_where_no_more_threads_can_be_started_those_that_there_are_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_that_was_late_in_the_queue_is_not_run_after_the_pool_was_blocked(
+    pool: ConnectionPool[Connection],
+) -> None:
+    release, ran = threading.Event(), threading.Event()
+    busy = asyncio.create_task(pool.run(lambda connection, deadline: release.wait(10)))
+    await asyncio.sleep(0)
+    with pytest.raises(DBConnectionError, match="in time"):
+        await pool.run(lambda connection, deadline: ran.set(), deadline=time.monotonic() + 0.05)
+    release.set()
+    assert await busy
+    with pytest.raises(DBConnectionError, match="in time"):
+        await pool.run(lambda connection, deadline: ran.set(), deadline=time.monotonic() - 1)
+    assert not ran.is_set()
+
+
+async def test_a_thread_that_cannot_be_started_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    Link.made = []
-    pool = ConnectionThreads("test-pool", 3, Link)
+    Connection.made = []
+    pool = ConnectionPool("test-pool", 3, Connection)
     pool.start()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(DBConnectionError, match="No thread can be started"):
-            await pool.run(lambda link, deadline: None)
-    go_on = threading.Event()
-    busy = asyncio.create_task(pool.run(lambda link, deadline: go_on.wait(20)))
-    await asyncio.sleep(0)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        waiting = asyncio.create_task(pool.run(lambda link, deadline: "done"))
-        await asyncio.sleep(0)
-        go_on.set()
-        assert await waiting == "done"
-    assert await busy
-    assert len(Link.made) == 1
+            await pool.run(lambda connection, deadline: None)
+    assert await pool.run(lambda connection, deadline: "done") == "done"
     await pool.stop()

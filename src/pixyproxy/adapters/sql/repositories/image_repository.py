@@ -1,85 +1,110 @@
-"""Images behind SQL, whichever server runs it."""
+"""Images in an SQL database."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 
 from pixyproxy.adapters.sql.database import SQLDatabase
-from pixyproxy.adapters.sql.repositories import images
+from pixyproxy.adapters.sql.mapping import IMAGE_COLUMNS, SELECT_IMAGE, guid_key, to_image, to_time
+from pixyproxy.adapters.sql.repositories import image_transactions as transactions
+from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
 
+_BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
+_WITH_FINGERPRINT = ", ".join([IMAGE_COLUMNS, "images.request_fingerprint"])
+# MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
+_BY_CLAIM = """FROM images WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
+    AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
+_OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
+    AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
+_KNOWN = sorted(Status)
+# Statuses written by a newer version lie between the known ones.
+_UNKNOWN = (
+    f"status < '{_KNOWN[0]}'",
+    *(f"status > '{low}' AND status < '{high}'" for low, high in pairwise(_KNOWN)),
+    f"status > '{_KNOWN[-1]}'",
+)
+_RECENT = ("status IN ('ready', 'failed', 'unknown')", *_UNKNOWN)
+# UNION ALL instead of OR, and a range of statuses in each part, so that each server reads only recent entries of the
+# index, however often the same was requested before.
+_BY_REQUEST = " ".join(
+    [
+        "FROM images WHERE images.id = (SELECT MAX(id) FROM (",
+        _OF_REQUEST,
+        "status = 'generating'",
+        *(f"UNION ALL {_OF_REQUEST} {statuses} AND updated_at >= :since" for statuses in _RECENT),
+        ") AS recent)",
+    ]
+)
+_SET_PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
+_DELETE = "DELETE FROM images WHERE guid = :guid"
 
-class SQLImageRepository(ImageRepository):
-    """Remembers images in an SQL database, which other repositories may share."""
 
-    @abstractmethod
+class SQLImageRepository(SQLRepository, ImageRepository):
+    """Remembers images in an SQL database."""
+
     def __init__(self, database: SQLDatabase, bounds: Bounds = DEFAULT) -> None:
-        self._database = database
+        super().__init__(database)
         self._bounds = bounds
-        self._find = database.reads_by_key(images.find_all)
-        self._add = database.grouped(images.add_batches, reread=images.find_added)
-        self._finish = database.grouped(images.finish, one_statement=True)
-
-    async def open(self) -> None:
-        """Open the database and check its tables."""
-        await self._database.open(self)
-
-    async def close(self) -> None:
-        """Close the database, unless another repository still uses it."""
-        await self._database.close(self)
+        self._load = database.data_loader(transactions.find_all)
+        self._add = database.group_commit(transactions.add_batches, reread=transactions.find_added)
+        self._mark_ready = database.group_commit(transactions.mark_ready)
 
     async def ping(self) -> None:
-        """Ask the database for an answer."""
+        """Run a query."""
         await self._database.ping()
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Insert all, perhaps with others; where the connection is lost during the commit, look for them."""
+        """Insert all, perhaps together with others."""
         try:
             return await self._add(drafts)
         except ConstraintViolationError:
-            await self._database.read(partial(images.blame_claim, drafts=drafts))
+            await self._database.read(partial(transactions.check_claim, drafts=drafts))
             raise
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
-        """Read them by their index."""
-        return await self._database.read(partial(images.batch, guid=guid))
+        """Read the images by their index."""
+        rows = await self._database.read(lambda session: session.fetch(_BATCH, {"guid": guid_key(guid)}))
+        return tuple(map(to_image, rows))
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         """Read one row by its unique key."""
-        return await self._database.point_read(partial(images.find_claimed, caller=caller, key=key))
+        values = {"caller": caller, "key": key}
+        row = await self._database.point_read(lambda session: session.fetch_one(_WITH_FINGERPRINT, _BY_CLAIM, values))
+        return None if row is None else (to_image(row[:-1]), row[-1])
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
-        """Find the newest by its index."""
-        return await self._database.read(
-            partial(images.find_recent, caller=caller, fingerprint=fingerprint, since=since)
-        )
+        """Read the newest image by the index of fingerprints."""
+        return await self._database.read(partial(find_recent, caller=caller, fingerprint=fingerprint, since=since))
 
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime, *, begun: Image | None = None) -> Image:
-        """Record the result in one statement where it is as usual, else in a transaction that looks first."""
-        if begun is not None and await self._finish(images.Finished(begun, result, now)):
-            return begun.finished(result, now)
-        return await self._database.write(partial(images.mark_ready, guid=guid, result=result, now=now))
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
+        """Record the result, perhaps together with others."""
+        image = await self._mark_ready(transactions.Completion(guid, result, now))
+        if image is None:
+            raise transactions.missing()
+        return image
 
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
         """Record the failure in one transaction."""
         return await self._database.write(
-            partial(images.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
+            partial(transactions.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
         )
 
     async def get(self, guid: str) -> Image:
         """Read one row by its unique key, perhaps together with others."""
-        image = await self._find(guid)
+        image = await self._load(guid)
         if image is None:
-            raise images.missing()
+            raise transactions.missing()
         return image
 
     async def search(self, query: ImageQuery) -> Page:
@@ -88,12 +113,25 @@ class SQLImageRepository(ImageRepository):
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Change the row and its tags in one transaction."""
-        return await self._database.write(partial(images.update, guid=guid, changes=changes, now=now))
+        return await self._database.write(partial(transactions.update, guid=guid, changes=changes, now=now))
 
     async def set_placeholder(self, guid: str, placeholder: str) -> None:
         """Change one column of the row."""
-        await self._database.write(partial(images.set_placeholder, guid=guid, placeholder=placeholder))
+        values = {"guid": guid_key(guid), "placeholder": placeholder}
+        await self._database.write(lambda session: session.change(_SET_PLACEHOLDER, values))
 
     async def delete(self, guid: str) -> None:
-        """Delete the row, and by cascade its tags and terms."""
-        await self._database.write(partial(images.delete, guid=guid))
+        """Delete the row, and by cascade its tags, terms and sources."""
+
+        def delete(session: Session) -> None:
+            if not session.change(_DELETE, {"guid": guid_key(guid)}):
+                raise transactions.missing()
+
+        await self._database.write(delete)
+
+
+def find_recent(session: Session, caller: str, fingerprint: str, since: datetime) -> Image | None:
+    """Return the newest image of this request that is being generated or has changed since, or None."""
+    values = {"caller": caller, "fingerprint": fingerprint, "since": to_time(since)}
+    row = session.fetch_one(IMAGE_COLUMNS, _BY_REQUEST, values)
+    return None if row is None else to_image(row)

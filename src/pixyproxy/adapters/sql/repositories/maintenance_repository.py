@@ -1,57 +1,118 @@
-"""The records of images behind SQL, seen by those who look after them."""
+"""Leases, surveys and restoring of images in an SQL database."""
 
-from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from pixyproxy.adapters.sql.database import SQLDatabase
-from pixyproxy.adapters.sql.repositories import maintenance as recovery
+from pixyproxy.adapters.sql.mapping import INSERT_IMAGE, SELECT_IMAGE, guid_key, new_row, to_image, to_time
+from pixyproxy.adapters.sql.repositories.image_transactions import insert_search_rows
+from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
+from pixyproxy.adapters.sql.search.id_range import mark_stragglers
+from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
 
+_MAX_GUIDS = 500
+"""GUIDs of one statement at most: SQLite before 3.32 takes 999 parameters."""
+SLICE = 20_000
+"""Rows summed up by one statement, so that it meets its time limit however many rows there are."""
 
-class SQLMaintenanceRepository(MaintenanceRepository):
-    """Looks after the images in an SQL database, which other repositories may share."""
+# MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
+_IS_OWN = "status = 'generating' AND lease_owner = :owner AND LENGTH(lease_owner) = LENGTH(:owner)"
+_IS_FREE = "status = 'generating' AND (lease_expires_at IS NULL OR lease_expires_at < :now)"
+_RENEW = " ".join(
+    [
+        "UPDATE images SET lease_expires_at =",
+        "CASE WHEN lease_expires_at > :until THEN lease_expires_at ELSE :until END WHERE",
+        _IS_OWN,
+    ]
+)
+_RENEWED = " ".join(
+    [
+        "SELECT COUNT(*), COUNT(CASE WHEN lease_expires_at >= :until THEN 1 END) FROM images WHERE",
+        _IS_OWN,
+    ]
+)
+_EXPIRED = " ".join([SELECT_IMAGE, "WHERE", _IS_FREE, "ORDER BY images.id LIMIT :most"])
+_TAKE_OVER = " ".join(
+    ["UPDATE images SET lease_owner = :owner, lease_expires_at = :until WHERE guid = :guid AND", _IS_FREE]
+)
+_IS_TAKEN = " ".join(
+    [
+        "SELECT CASE WHEN",
+        _IS_OWN,
+        "AND lease_expires_at >= :until THEN 'own' WHEN",
+        _IS_FREE,
+        "THEN 'free' END FROM images WHERE guid = :guid",
+    ]
+)
+_NAMED_LEASE_IS_OWN = "owner = :owner AND LENGTH(owner) = LENGTH(:owner)"
+_ACQUIRE = " ".join(
+    [
+        "UPDATE maintenance_leases SET owner = :owner, expires_at = :until",
+        "WHERE name = :name AND (expires_at < :now OR (",
+        _NAMED_LEASE_IS_OWN,
+        "))",
+    ]
+)
+_NAMED_LEASE = "SELECT 1 FROM maintenance_leases WHERE name = :name"
+_ADD_NAMED_LEASE = "INSERT INTO maintenance_leases (name, owner, expires_at) VALUES (:name, :owner, :until)"
+_IS_ACQUIRED = " ".join(
+    [
+        "SELECT CASE WHEN",
+        _NAMED_LEASE_IS_OWN,
+        "THEN CASE WHEN expires_at >= :until THEN 'own' ELSE 'free' END",
+        "WHEN expires_at < :now THEN 'free' END FROM maintenance_leases WHERE name = :name",
+    ]
+)
+# The row stays, so that processes compete for a row lock and not for an insertion.
+_RELEASE = " ".join(
+    [
+        "UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000' WHERE name = :name AND",
+        _NAMED_LEASE_IS_OWN,
+    ]
+)
+_WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
+_SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
+    COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
+    FROM (SELECT id, status, size_bytes FROM images WHERE id > :after_id ORDER BY id LIMIT :most) AS slice"""
 
-    @abstractmethod
-    def __init__(self, database: SQLDatabase) -> None:
-        self._database = database
 
-    async def open(self) -> None:
-        """Open the database and check its tables."""
-        await self._database.open(self)
-
-    async def close(self) -> None:
-        """Close the database, unless another repository still uses it."""
-        await self._database.close(self)
+class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
+    """Looks after the images in an SQL database."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:
-        """Extend all in one statement; where the connection is lost during the commit, look whether they are."""
-        return await self._database.write(
-            partial(recovery.renew_leases, owner=owner, until=until),
-            reread=partial(recovery.renewed, owner=owner, until=until),
-        )
+        """Extend all leases of the owner in one statement."""
+        values = {"owner": owner, "until": to_time(until)}
+
+        def renewed(session: Session) -> int | None:
+            leases, extended = session.fetch(_RENEWED, values)[0]
+            return int(leases) if leases == extended else None
+
+        return await self._database.write(lambda session: session.change(_RENEW, values), reread=renewed)
 
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        """Read them by the index of leases."""
-        return await self._database.read(partial(recovery.expired, now=now, limit=limit))
+        """Read the images by the index of leases."""
+        return await self._images(_EXPIRED, {"now": to_time(now), "most": limit})
 
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Compare and set in one statement; where the connection is lost during the commit, look whose lease it is."""
+        """Compare and set in one statement: a process that waits for the row then finds it taken."""
+        values = {"guid": guid_key(guid), "owner": owner, "now": to_time(now), "until": to_time(until)}
         return await self._database.write(
-            partial(recovery.take_over, guid=guid, owner=owner, now=now, until=until),
-            reread=partial(recovery.taken_over, guid=guid, owner=owner, now=now, until=until),
+            lambda session: session.change(_TAKE_OVER, values) == 1,
+            reread=lambda session: _outcome(session.fetch(_IS_TAKEN, values), absent=False),
         )
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Compare and set in one transaction; where the connection is lost during the commit, look who holds it."""
+        """Compare and set in one transaction."""
+        values = {"name": name, "owner": owner, "now": to_time(now), "until": to_time(until)}
 
         async def acquire() -> bool:
             return await self._database.write(
-                partial(recovery.acquire_lease, name=name, owner=owner, now=now, until=until),
-                reread=partial(recovery.acquired_lease, name=name, owner=owner, now=now, until=until),
+                partial(_acquire_lease, values=values),
+                reread=lambda session: _outcome(session.fetch(_IS_ACQUIRED, values), absent=None),
             )
 
         try:
@@ -62,26 +123,76 @@ class SQLMaintenanceRepository(MaintenanceRepository):
 
     async def release_lease(self, name: str, owner: str) -> None:
         """Set an end that has passed."""
-        await self._database.write(partial(recovery.release_lease, name=name, owner=owner))
+        await self._database.write(lambda session: session.change(_RELEASE, {"name": name, "owner": owner}))
 
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
-        """Read them by the unique key."""
-        return await self._database.read(partial(recovery.statuses, guids=guids))
+        """Read the statuses by the unique key."""
+        return await self._database.read(partial(_statuses, guids=guids))
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
         """Read one page by the primary key."""
-        return await self._database.read(partial(recovery.walk, after_id=after_id, limit=limit))
+        return await self._images(_WALK, {"after_id": after_id, "most": limit})
 
     async def totals(self) -> Totals:
-        """Sum up slice by slice; what changes meanwhile is counted as it was when its slice was read."""
-        return await recovery.totals(self._database.read)
+        """Sum up slice by slice, each within a time limit of its own."""
+        after_id, images, size_bytes = 0, 0, 0
+        while True:
+            last_id, count, total = await self._database.read(partial(_sum, after_id=after_id))
+            if last_id is None:
+                return Totals(images, size_bytes)
+            after_id, images, size_bytes = last_id, images + int(count), size_bytes + int(total)
 
     async def restore(self, image: Image) -> bool:
-        """Insert the image; where the connection is lost during the commit, look whether it is there."""
-        restoration = recovery.Restoration(image)
+        """Insert the image and the rows by which it is found."""
+        image_id = 0
+
+        def insert(session: Session) -> bool:
+            nonlocal image_id
+            image_id = session.insert(INSERT_IMAGE, new_row(image))
+            insert_search_rows(session, replace(image, id=image_id))
+            mark_stragglers(session, [(image_id, image.request.created_at)])
+            return True
+
+        def inserted(session: Session) -> bool | None:
+            rows = session.fetch("SELECT id FROM images WHERE guid = :guid", {"guid": guid_key(image.guid)})
+            return bool(rows[0][0] == image_id) if rows else None
+
         try:
-            return await self._database.write(restoration.run, reread=restoration.reread)
+            return await self._database.write(insert, reread=inserted)
         except ConstraintViolationError:
             if not await self.statuses([image.guid]):
                 raise
             return False
+
+    async def _images(self, sql: str, values: Parameters) -> tuple[Image, ...]:
+        return tuple(map(to_image, await self._database.read(lambda session: session.fetch(sql, values))))
+
+
+def _acquire_lease(session: Session, values: Parameters) -> bool:
+    if session.change(_ACQUIRE, values):
+        return True
+    if session.fetch(_NAMED_LEASE, values):
+        return False
+    session.change(_ADD_NAMED_LEASE, values)
+    return True
+
+
+def _outcome(rows: Sequence[Row], *, absent: bool | None) -> bool | None:
+    """Return whether a lease was taken, or None while it is free: the server may yet commit."""
+    if not rows:
+        return absent
+    return None if rows[0][0] == "free" else rows[0][0] == "own"
+
+
+def _sum(session: Session, after_id: int) -> Row:
+    return session.fetch(_SUM, {"after_id": after_id, "most": SLICE})[0]
+
+
+def _statuses(session: Session, guids: Collection[str]) -> dict[str, Status]:
+    keys = sorted({guid_key(guid) for guid in guids} - {""})
+    found: dict[str, Status] = {}
+    for start in range(0, len(keys), _MAX_GUIDS):
+        values, parameters = in_list(keys[start : start + _MAX_GUIDS])
+        rows = session.fetch(" ".join(["SELECT guid, status FROM images WHERE guid IN", values]), parameters)
+        found |= {guid: Status(status) for guid, status in rows}
+    return found

@@ -1,49 +1,73 @@
-"""The roster behind SQL, whichever server runs it."""
+"""The roster of users in an SQL database."""
 
-from abc import abstractmethod
-from functools import partial
+from collections.abc import Sequence
 
 from pixyproxy.adapters.sql.database import SQLDatabase
-from pixyproxy.adapters.sql.repositories import users
+from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
+from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
+from pixyproxy.domain.errors import UserNotFoundError
 from pixyproxy.domain.user import User
 from pixyproxy.ports.user_repository import UserRepository
 
+_COLUMNS = "`user`, class_key, `password`"
+_BY_NAMES = "FROM roster WHERE `user` IN "
+_LIST = " ".join(["SELECT", _COLUMNS, "FROM roster"])
+_INSERT = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:username, :password_hash, :class_key)"
+# MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
+_SET_HASH = """UPDATE roster SET `password` = :password_hash
+    WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"""
+_DELETE = "DELETE FROM roster WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
 
-class SQLUserRepository(UserRepository):
-    """Remembers users in an SQL database, which other repositories may share."""
 
-    @abstractmethod
+class SQLUserRepository(SQLRepository, UserRepository):
+    """Remembers users in an SQL database."""
+
     def __init__(self, database: SQLDatabase) -> None:
-        self._database = database
-        self._find = database.reads_by_key(users.find_all)
-
-    async def open(self) -> None:
-        """Open the database and check its tables."""
-        await self._database.open(self)
-
-    async def close(self) -> None:
-        """Close the database, unless another repository still uses it."""
-        await self._database.close(self)
+        super().__init__(database)
+        self._load = database.data_loader(_find_all)
 
     async def get(self, username: str) -> User:
-        """Read one row by its primary key, perhaps together with others."""
-        user = await self._find(username)
+        """Read a user by name, perhaps together with others."""
+        user = await self._load(username)
         if user is None:
-            raise users.missing()
+            raise _missing()
         return user
 
     async def list(self) -> tuple[User, ...]:
-        """Read all rows."""
-        return await self._database.read(users.list_all)
+        """Read all users; sorted here, because servers sort text differently."""
+        rows = await self._database.read(lambda session: session.fetch(_LIST, {}))
+        return tuple(sorted(map(_to_user, rows), key=lambda user: user.username))
 
     async def add(self, user: User) -> None:
         """Insert the user."""
-        await self._database.write(partial(users.add, user=user))
+        values = {"username": user.username, "password_hash": user.password_hash, "class_key": user.class_key}
+        await self._database.write(lambda session: session.change(_INSERT, values))
 
     async def set_password_hash(self, username: str, password_hash: str) -> None:
-        """Update the row."""
-        await self._database.write(partial(users.set_password_hash, username=username, password_hash=password_hash))
+        """Update the user."""
+        await self._change(_SET_HASH, {"username": username, "password_hash": password_hash})
 
     async def remove(self, username: str) -> None:
-        """Delete the row."""
-        await self._database.write(partial(users.remove, username=username))
+        """Delete the user; the foreign key deletes the API keys."""
+        await self._change(_DELETE, {"username": username})
+
+    async def _change(self, sql: str, values: Parameters) -> None:
+        def change(session: Session) -> None:
+            if not session.change(sql, values):
+                raise _missing()
+
+        await self._database.write(change)
+
+
+def _find_all(session: Session, usernames: Sequence[str]) -> dict[str, User]:
+    values, parameters = in_list(usernames)
+    return {user.username: user for user in map(_to_user, session.fetch_few(_COLUMNS, _BY_NAMES + values, parameters))}
+
+
+def _to_user(row: Row) -> User:
+    username, class_key, password_hash = row
+    return User(username, class_key, password_hash)
+
+
+def _missing() -> UserNotFoundError:
+    return UserNotFoundError("There is no such user.")

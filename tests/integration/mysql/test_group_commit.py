@@ -9,9 +9,9 @@ import pymysql
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.session import MySQLSession
-from pixyproxy.adapters.sql.batching import MAX_WRITES
+from pixyproxy.adapters.sql.group_commit import MAX_WRITES
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.session import Parameters
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -30,8 +30,8 @@ LOST = pymysql.OperationalError(2013, "Lost connection to MySQL server during qu
 
 
 @pytest.fixture
-async def images(database: MySQLDatabase) -> MySQLImageRepository:
-    return MySQLImageRepository(database)
+async def images(database: MySQLDatabase) -> SQLImageRepository:
+    return SQLImageRepository(database)
 
 
 @pytest.fixture
@@ -48,18 +48,18 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return times
 
 
-async def begin(images: MySQLImageRepository, *drafts: ImageDraft) -> "list[Image | BaseException]":
+async def begin(images: SQLImageRepository, *drafts: ImageDraft) -> "list[Image | BaseException]":
     """Add each by a call of its own, all at once."""
     outcomes = await asyncio.gather(*(images.add(draft) for draft in drafts), return_exceptions=True)
     return list(outcomes)
 
 
-async def finish(images: MySQLImageRepository, *begun: Image) -> "list[Image | BaseException]":
-    calls = (images.mark_ready(image.guid, make_result(), LATER, begun=image) for image in begun)
+async def finish(images: SQLImageRepository, *begun: Image) -> "list[Image | BaseException]":
+    calls = (images.mark_ready(image.guid, make_result(), LATER) for image in begun)
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
-async def begun(images: MySQLImageRepository, number: int) -> list[Image]:
+async def begun(images: SQLImageRepository, number: int) -> list[Image]:
     return [await images.add(make_draft()) for _ in range(number)]
 
 
@@ -70,7 +70,7 @@ def rows(settings: MySQLSettings) -> int:
         return int(count)
 
 
-async def test_those_who_come_together_share_transactions(images: MySQLImageRepository, commits: list[float]) -> None:
+async def test_those_who_come_together_share_transactions(images: SQLImageRepository, commits: list[float]) -> None:
     drafts = [
         make_draft(prompt=f"duck nr{number} of many", tags=(f"tag {number}", "all"), derived_from=(new_guid(),))
         for number in range(40)
@@ -95,7 +95,7 @@ async def test_those_who_come_together_share_transactions(images: MySQLImageRepo
             assert [image.guid for image in (await images.search(query)).items] == [drafts[number].guid]
 
 
-async def test_batches_and_single_ones_together(images: MySQLImageRepository) -> None:
+async def test_batches_and_single_ones_together(images: SQLImageRepository) -> None:
     batches = [make_batch(size, author="alice") for size in (1, 3, 1, 2, 10)]
     added = await asyncio.gather(*map(images.add_batch, batches))
     assert [len(batch) for batch in added] == [1, 3, 1, 2, 10]
@@ -105,7 +105,7 @@ async def test_batches_and_single_ones_together(images: MySQLImageRepository) ->
         assert batch == tuple([await images.get(image.guid) for image in batch])
 
 
-async def test_keys_that_are_claimed_together(images: MySQLImageRepository) -> None:
+async def test_keys_that_are_claimed_together(images: SQLImageRepository) -> None:
     claims = [IdempotencyClaim("alice", f"key {number}" if number % 2 else None, "a" * 64) for number in range(20)]
     added = await begin(images, *(make_draft(claim=claim) for claim in claims))
     for claim, image in zip(claims, added, strict=True):
@@ -116,7 +116,7 @@ async def test_keys_that_are_claimed_together(images: MySQLImageRepository) -> N
     )
 
 
-async def test_what_is_wrong_with_one_is_its_own(images: MySQLImageRepository, empty_mysql: MySQLSettings) -> None:
+async def test_what_is_wrong_with_one_is_its_own(images: SQLImageRepository, empty_mysql: MySQLSettings) -> None:
     claim = IdempotencyClaim("alice", "taken", "a" * 64)
     earlier = await images.add(make_draft(claim=claim))
     wrong = {
@@ -134,14 +134,14 @@ async def test_what_is_wrong_with_one_is_its_own(images: MySQLImageRepository, e
     assert rows(empty_mysql) == 10
 
 
-async def test_one_of_those_with_the_same_key_has_it(images: MySQLImageRepository) -> None:
+async def test_one_of_those_with_the_same_key_has_it(images: SQLImageRepository) -> None:
     claim = IdempotencyClaim("alice", "key", "a" * 64)
     outcomes = await begin(images, *(make_draft(claim=claim if n % 2 else None) for n in range(12)))
     assert sum(isinstance(outcome, IdempotencyKeyTakenError) for outcome in outcomes) == 5
     assert sum(isinstance(outcome, Image) for outcome in outcomes) == 7
 
 
-async def test_a_caller_who_left_harms_no_other(images: MySQLImageRepository) -> None:
+async def test_a_caller_who_left_harms_no_other(images: SQLImageRepository) -> None:
     drafts = [make_draft() for _ in range(8)]
     tasks = [asyncio.create_task(images.add(draft)) for draft in drafts]
     await asyncio.sleep(0)
@@ -155,7 +155,7 @@ async def test_a_caller_who_left_harms_no_other(images: MySQLImageRepository) ->
             await images.get(drafts[number].guid)
 
 
-async def test_images_that_are_not_as_they_were_begun(images: MySQLImageRepository) -> None:
+async def test_images_that_are_not_as_they_were_begun(images: SQLImageRepository) -> None:
     all_begun = await begun(images, 9)
     await images.delete(all_begun[2].guid)
     await images.update(all_begun[4].guid, ImageChanges(tags=("new",)), NOW.replace(year=2027))
@@ -173,7 +173,7 @@ async def test_images_that_are_not_as_they_were_begun(images: MySQLImageReposito
 
 @pytest.mark.parametrize("took_effect", [True, False])
 async def test_a_commit_whose_answer_is_lost(
-    images: MySQLImageRepository, empty_mysql: MySQLSettings, monkeypatch: pytest.MonkeyPatch, took_effect: bool
+    images: SQLImageRepository, empty_mysql: MySQLSettings, monkeypatch: pytest.MonkeyPatch, took_effect: bool
 ) -> None:
     commit = MySQLSession.commit
 
@@ -196,7 +196,7 @@ async def test_a_commit_whose_answer_is_lost(
 
 @pytest.mark.parametrize("took_effect", [True, False])
 async def test_images_are_finished_where_the_answer_to_the_commit_is_lost(
-    images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch, took_effect: bool
+    images: SQLImageRepository, monkeypatch: pytest.MonkeyPatch, took_effect: bool
 ) -> None:
     all_begun = await begun(images, 6)
     commit = MySQLSession.commit
@@ -218,7 +218,7 @@ async def test_images_are_finished_where_the_answer_to_the_commit_is_lost(
 
 
 async def test_a_connection_that_was_lost_before_is_made_anew(
-    images: MySQLImageRepository, empty_mysql: MySQLSettings
+    images: SQLImageRepository, empty_mysql: MySQLSettings
 ) -> None:
     await begin(images, *(make_draft() for _ in range(12)))  # several connections are open now
     with closing(empty_mysql.connect()) as other, other.cursor() as cursor:
@@ -229,7 +229,7 @@ async def test_a_connection_that_was_lost_before_is_made_anew(
     assert all(isinstance(outcome, Image) for outcome in outcomes)
 
 
-async def test_who_waits_for_a_lock_keeps_no_other(images: MySQLImageRepository, empty_mysql: MySQLSettings) -> None:
+async def test_who_waits_for_a_lock_keeps_no_other(images: SQLImageRepository, empty_mysql: MySQLSettings) -> None:
     all_begun = await begun(images, 8)
     with closing(empty_mysql.connect()) as other:
         other.begin()
@@ -243,7 +243,7 @@ async def test_who_waits_for_a_lock_keeps_no_other(images: MySQLImageRepository,
     assert late == await images.get(all_begun[3].guid)
 
 
-async def test_long_prompts_come_in_several_packets(images: MySQLImageRepository) -> None:
+async def test_long_prompts_come_in_several_packets(images: SQLImageRepository) -> None:
     drafts = [make_draft(prompt=f"{number} " + "word " * 6_000 + "x" * 2_000) for number in range(24)]
     added = await begin(images, *drafts)
     assert [image.request.prompt for image in added if isinstance(image, Image)] == [
@@ -254,7 +254,7 @@ async def test_long_prompts_come_in_several_packets(images: MySQLImageRepository
 
 
 async def test_what_is_too_large_together_is_sent_one_by_one(
-    images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch
+    images: SQLImageRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_each = MySQLSession.insert_each
 
@@ -268,7 +268,7 @@ async def test_what_is_too_large_together_is_sent_one_by_one(
     assert await begin(images, *drafts) == [await images.get(draft.guid) for draft in drafts]
 
 
-async def test_an_outage_is_everybodys(images: MySQLImageRepository, database: MySQLDatabase) -> None:
+async def test_an_outage_is_everybodys(images: SQLImageRepository, database: MySQLDatabase) -> None:
     await database.close("test")
     outcomes = await begin(images, *(make_draft() for _ in range(5)))
     assert [type(outcome) for outcome in outcomes] == [DBConnectionError] * 5

@@ -5,13 +5,12 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from greenlet import getcurrent
 
-from pixyproxy.adapters.mysql.api_key_repository import MySQLApiKeyRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.session import MySQLSession
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sql.session import Parameters, Row
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError, ImageNotFoundError, UserNotFoundError
 from pixyproxy.domain.image import new_guid
@@ -34,17 +33,10 @@ class Watch:
             self.queries.append(sql)
             rows = original(session, sql, parameters)
             self.answered.set()
-            if (loop := getcurrent().parent) is not None:
-                loop.switch(self._released())
-            else:
-                assert self.go_on.wait(4)
+            assert self.go_on.wait(4)
             return rows
 
         monkeypatch.setattr(MySQLSession, "fetch", fetch)
-
-    async def _released(self) -> None:
-        while not self.go_on.is_set():
-            await asyncio.sleep(0.005)
 
     def hold(self) -> None:
         self.queries.clear()
@@ -52,7 +44,7 @@ class Watch:
         self.go_on.clear()
 
 
-@pytest.fixture(params=[1, 4], ids=["in a thread", "on the event loop"])
+@pytest.fixture(params=[1, 4], ids=["one connection", "four connections"])
 async def database(empty_mysql: MySQLSettings, request: pytest.FixtureRequest) -> AsyncIterator[MySQLDatabase]:
     database = empty_mysql.database(pool_size=request.param)
     await database.open("test")
@@ -61,8 +53,8 @@ async def database(empty_mysql: MySQLSettings, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture
-async def images(database: MySQLDatabase) -> MySQLImageRepository:
-    return MySQLImageRepository(database)
+async def images(database: MySQLDatabase) -> SQLImageRepository:
+    return SQLImageRepository(database)
 
 
 @pytest.fixture
@@ -70,7 +62,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return Watch(monkeypatch)
 
 
-async def test_a_hundred_reads_are_two_queries(images: MySQLImageRepository, watch: Watch) -> None:
+async def test_a_hundred_reads_are_two_queries(images: SQLImageRepository, watch: Watch) -> None:
     made = [await add_ready(images) for _ in range(8)]
     watch.hold()
     first = asyncio.create_task(images.get(made[0].guid))
@@ -89,7 +81,7 @@ async def test_a_hundred_reads_are_two_queries(images: MySQLImageRepository, wat
 
 
 async def test_what_was_committed_before_the_call_is_seen(
-    images: MySQLImageRepository, watch: Watch, empty_mysql: MySQLSettings
+    images: SQLImageRepository, watch: Watch, empty_mysql: MySQLSettings
 ) -> None:
     image = await add_ready(images)
     watch.hold()
@@ -104,7 +96,7 @@ async def test_what_was_committed_before_the_call_is_seen(
 
 
 async def test_a_connection_that_is_lost_is_replaced_for_all_of_a_batch(
-    images: MySQLImageRepository, empty_mysql: MySQLSettings
+    images: SQLImageRepository, empty_mysql: MySQLSettings
 ) -> None:
     made = [await add_ready(images) for _ in range(4)]
     for (connection,) in empty_mysql.query(
@@ -117,7 +109,7 @@ async def test_a_connection_that_is_lost_is_replaced_for_all_of_a_batch(
 async def test_an_outage_is_told_to_each_caller(private_mariadb: PrivateMariaDB) -> None:
     with fresh_database(private_mariadb.settings) as settings:
         database = settings.database()
-        images = MySQLImageRepository(database)
+        images = SQLImageRepository(database)
         await images.open()
         made = await add_ready(images)
         private_mariadb.stop()
@@ -132,7 +124,7 @@ async def test_an_outage_is_told_to_each_caller(private_mariadb: PrivateMariaDB)
 
 
 async def test_users_and_keys_that_are_looked_up_together(database: MySQLDatabase, watch: Watch) -> None:
-    users, keys = MySQLUserRepository(database), MySQLApiKeyRepository(database)
+    users, keys = SQLUserRepository(database), SQLApiKeyRepository(database)
     for name in ("alice", "bob", "密"):
         await users.add(User(name, f"class of {name}", "h"))
     watch.hold()

@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -146,20 +147,29 @@ def test_the_floor_of_a_script(sql: str, floor: int) -> None:
     assert Script(9, "0009_x.sql", sql).floor == floor
 
 
-def test_floors_are_read_and_written_once_the_table_has_them() -> None:
-    queries: list[str] = []
+class Table:
+    """A session whose table of applied scripts ends with a script of `latest` version."""
 
-    def fetch(sql: str) -> list[tuple[object, ...]]:
-        queries.append(sql)
-        rows: list[tuple[object, ...]] = [(1, "0001_one.sql", "x"), (latest, "latest.sql", "y")]
+    def __init__(self, latest: int) -> None:
+        self.latest = latest
+        self.statements: list[str] = []
+
+    def fetch(self, sql: str, parameters: object) -> list[tuple[object, ...]]:
+        self.statements.append(sql)
+        rows: list[tuple[object, ...]] = [(1, "0001_one.sql", "x"), (self.latest, "latest.sql", "y")]
         return [(*row, 5) for row in rows] if "floor" in sql else rows
 
-    latest = 5
-    assert read_applied(fetch)[-1] == AppliedScript(5, "latest.sql", "y", None)
-    latest = 6
-    assert read_applied(fetch)[-1] == AppliedScript(6, "latest.sql", "y", 5)
-    assert ["floor" in sql for sql in queries] == [False, False, True]
-    assert ["floor" in record(Script(version, "x", ""))[0] for version in (5, 6)] == [False, True]
+    def change(self, sql: str, parameters: object) -> int:
+        self.statements.append(sql)
+        return 1
+
+
+@pytest.mark.parametrize(("latest", "floor"), [(5, None), (6, 5)])
+def test_floors_are_read_and_written_once_the_table_has_the_column(latest: int, floor: int | None) -> None:
+    table: Any = Table(latest)
+    assert read_applied(table)[-1] == AppliedScript(latest, "latest.sql", "y", floor)
+    record(table, Script(latest, "latest.sql", ""))
+    assert ["floor" in sql for sql in table.statements] == [False] + [floor is not None] * (2 if floor else 1)
 
 
 def test_a_changed_script_is_refused_by_name() -> None:
