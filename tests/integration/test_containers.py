@@ -1,5 +1,7 @@
 """The container's parts on real folders and files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.settings import Settings, SettingsError
 
+MEMORY = {"PIXYPROXY_REPOSITORY": "memory", "PIXYPROXY_BLOB_STORE": "memory"}
 MYSQL = {"PIXYPROXY_REPOSITORY": "mysql", "DB_HOST": "db.example", "DB_USER": "pixy"}
 OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
 
@@ -77,3 +80,16 @@ async def test_keys_outlive_the_process(tmp_path: Path) -> None:
         token, _ = await container.key_service().add("alice")
     async with opened(container_with(tmp_path)) as container:
         assert (await container.key_service().authenticate(token)).username == "alice"
+
+
+def test_adapters_that_are_not_chosen_are_not_imported() -> None:
+    code = (
+        "import sys; from pixyproxy.containers import build_container; from pixyproxy.settings import Settings;"
+        f"container = build_container(Settings(_env_file=None, **{MEMORY}));"
+        "container.image_repository(), container.blob_store(), container.generator();"
+        "print(*(name for name in sys.modules if name.startswith('pixyproxy.adapters.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pixyproxy.adapters.sketch" in done.stdout
+    for name in ("mysql", "sqlite", "openai", "filesystem.blob_store"):
+        assert f"pixyproxy.adapters.{name}" not in done.stdout

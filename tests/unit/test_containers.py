@@ -1,8 +1,5 @@
 """The container chooses adapters by settings, builds without side effects, and lets tests replace every part."""
 
-import subprocess
-import sys
-
 import pytest
 from dependency_injector import errors as injector_errors
 from dependency_injector import providers
@@ -74,19 +71,6 @@ def test_an_unknown_choice_names_its_setting_and_the_known_ones(name: str) -> No
     with pytest.raises(SettingsError, match=rf"{name}: 'papyrus' is not known; use one of ") as caught:
         container_with(**{name: "papyrus"})
     assert caught.value.message.count(",") >= 1
-
-
-def test_adapters_that_are_not_chosen_are_not_imported() -> None:
-    code = (
-        "import sys; from pixyproxy.containers import build_container; from pixyproxy.settings import Settings;"
-        f"container = build_container(Settings(_env_file=None, **{MEMORY}));"
-        "container.image_repository(), container.blob_store(), container.generator();"
-        "print(*(name for name in sys.modules if name.startswith('pixyproxy.adapters.')))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pixyproxy.adapters.sketch" in done.stdout
-    for name in ("mysql", "sqlite", "openai", "filesystem.blob_store"):
-        assert f"pixyproxy.adapters.{name}" not in done.stdout
 
 
 async def test_every_part_can_be_overridden() -> None:
