@@ -15,8 +15,7 @@ from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
 from pixyproxy.ports.blob_store import require_canonical_guid
 
-VERIFY_THREADS = 4
-SCAN_THREADS = 2
+THREADS = 4
 
 
 class FilesystemBlobMaintenance(BlobMaintenance):
@@ -31,67 +30,53 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         self._calls = self._folder.calls
         self._quarantine = Quarantine(self._folder)
         self._adoption = Adoption(self._folder, [folder.absolute() for folder in rescue_dirs], self._quarantine)
-        self._verifications = FileThreads(VERIFY_THREADS, "blob-verify")
-        self._scans = FileThreads(SCAN_THREADS, "blob-scan")
+        self._threads = FileThreads(THREADS, "blob-maintenance")
 
     async def open(self) -> None:
         """Start the threads; raises BlobStoreError if the folder does not exist, and never creates it."""
-        if self._scans.is_open:
-            return
-        self._verifications.open()
-        self._scans.open()
-        try:
-            await self._scans.run("open its folder", self._prepare)
-        except BaseException:
-            await self.close()
-            raise
+        await self._threads.open(self._folder.remember_mount)
 
     async def close(self) -> None:
         """Wait for work under way and end the threads."""
-        await self._verifications.close()
-        await self._scans.close()
+        await self._threads.close()
 
     def walk(self) -> AsyncIterator[StoredBlob]:
         """Yield everything stored, with the file system's time of whichever file is newer."""
         # After each batch: folders that cannot be listed because the disk is gone look like empty ones.
-        return self._scans.iterate("list its pictures", scan.stored_blobs(self._folder), self._folder.require_present)
+        return self._threads.iterate("list its pictures", scan.stored_blobs(self._folder), self._folder.require_present)
 
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
         path = Path(self._folder.image(guid))
-        await self._verifications.run("verify a picture", self._verify, path, size, sha256)
+        await self._threads.run("verify a picture", self._verify, path, size, sha256)
 
     async def make_durable(self, guid: str) -> None:
         require_canonical_guid(guid)
-        await self._verifications.run("flush a picture", self._make_durable, guid)
+        await self._threads.run("flush a picture", self._make_durable, guid)
 
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         paths = {guid: Path(self._folder.image(guid)) for guid in guids}
-        return await self._scans.run("look up pictures", self._sizes, paths)
+        return await self._threads.run("look up pictures", self._sizes, paths)
 
     async def rescued(self) -> frozenset[str]:
-        return await self._scans.run("look for rescued pictures", self._adoption.guids)
+        return await self._threads.run("look for rescued pictures", self._adoption.guids)
 
     async def adopt_rescued(self, guid: str) -> bool:
         require_canonical_guid(guid)
-        return await self._scans.run("adopt a rescued picture", self._adoption.adopt, guid)
+        return await self._threads.run("adopt a rescued picture", self._adoption.adopt, guid)
 
     async def quarantine(self, guid: str) -> str:
         require_canonical_guid(guid)
-        return await self._scans.run("quarantine a picture", self._quarantine.move_image, guid)
+        return await self._threads.run("quarantine a picture", self._quarantine.move_image, guid)
 
     async def quarantine_debris(self, older_than: datetime) -> int:
         """Quarantine half-written files of pictures, rescued pictures and thumbnails."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")
         count = 0
-        folders = self._scans.iterate("list its folders", self._folders(), self._folder.require_present)
+        folders = self._threads.iterate("list its folders", self._folders(), self._folder.require_present)
         async for folder in folders:
-            count += await self._scans.run("quarantine debris", self._move_debris, folder, older_than)
+            count += await self._threads.run("quarantine debris", self._move_debris, folder, older_than)
         return count
-
-    def _prepare(self) -> None:
-        self._folder.remember_mount()
-        self._folder.require_present()
 
     def _verify(self, path: Path, size: int, sha256: str) -> None:
         try:

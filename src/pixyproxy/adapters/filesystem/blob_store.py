@@ -50,15 +50,8 @@ class FilesystemBlobStore(BlobStore):
 
     async def open(self) -> None:
         """Create the folder durably if it does not exist; raises BlobStoreError if it cannot be used."""
-        if self._reads.is_open:
-            return
-        self._reads.open()
-        try:
-            await self._reads.run("open its folder", self._prepare)
-        except BaseException:
-            await self.close()
-            raise
-        self._writes.open()
+        await self._reads.open(self._prepare)
+        await self._writes.open(self._folder.require_present)
 
     async def close(self) -> None:
         """Wait for work under way and end the threads."""

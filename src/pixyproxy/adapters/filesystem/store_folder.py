@@ -46,8 +46,9 @@ class StoreFolder:
         return f"{self._prefix}/{guid[:2]}/{guid[2:4]}/{guid}.json"
 
     def remember_mount(self) -> None:
-        """Remember whether a disk is mounted here now."""
+        """Remember whether a disk is mounted here now; raises BlobStoreError if there is no folder."""
         self._was_mount = self.calls.is_mount(self.root)
+        self.require_present()
 
     def require_present(self) -> None:
         """Raise BlobStoreError if the folder is gone or its disk is no longer mounted.

@@ -51,15 +51,17 @@ class FileThreads:
         self._closing = True
         self._writes: dict[str, asyncio.Task[Any]] = {}
 
-    @property
-    def is_open(self) -> bool:
-        """True between `open` and `close`."""
-        return not self._closing
-
-    def open(self) -> None:
-        """Accept work from now on."""
+    async def open(self, prepare: Callable[[], object]) -> None:
+        """Start the threads and run `prepare` on one; end them again if it fails. Opening twice does nothing."""
+        if self._pool is not None:
+            return
         self._pool = ThreadPoolExecutor(self._size, self._name)
         self._closing = False
+        try:
+            await self.run("open its folder", prepare)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Refuse new work, wait for work under way and end the threads."""

@@ -29,14 +29,7 @@ class FilesystemThumbnailStore(ThumbnailStore):
 
     async def open(self) -> None:
         """Start the threads; raises BlobStoreError if the store's folder does not exist, and never creates it."""
-        if self._threads.is_open:
-            return
-        self._threads.open()
-        try:
-            await self._threads.run("open its folder", self._prepare)
-        except BaseException:
-            await self.close()
-            raise
+        await self._threads.open(self._folder.remember_mount)
 
     async def close(self) -> None:
         """Wait for work under way and end the threads."""
@@ -65,10 +58,6 @@ class FilesystemThumbnailStore(ThumbnailStore):
     def _shard(self, guid: str) -> Path:
         require_canonical_guid(guid)
         return self._folder.thumbnails / guid[:2] / guid[2:4]
-
-    def _prepare(self) -> None:
-        self._folder.remember_mount()
-        self._folder.require_present()
 
     def _read(self, path: Path) -> bytes | None:
         try:
