@@ -1,4 +1,4 @@
-"""The recovery of the blob store in a folder keeps the port's contract."""
+"""Maintenance of the blob store in a folder keeps the port's contract."""
 
 import os
 import uuid
@@ -15,13 +15,13 @@ from tests.conformance.contracts.blob_maintenance import LONG_AGO, BlobMaintenan
 
 
 class FilesystemHarness(BlobMaintenanceHarness):
-    """A store in a folder, where bytes are kept aside in `aside`, or in a rescue folder."""
+    """A store in a folder, with rescued bytes in `aside` or in a rescue folder."""
 
     def __init__(self, root: Path, aside: Path) -> None:
         self.root = root
         self.aside_folder = aside
 
-    def recovery(self) -> FilesystemBlobMaintenance:
+    def maintenance(self) -> FilesystemBlobMaintenance:
         missing = self.root.with_name("missing")
         return FilesystemBlobMaintenance(self.root, rescue_dirs=[missing, self.root.with_name("rescue")])
 
@@ -90,7 +90,7 @@ class TestFilesystemBlobMaintenance(BlobMaintenanceContract):
 
 
 class TestFilesystemBlobMaintenanceFromARescueFolder(TestFilesystemBlobMaintenance):
-    """The same with what is kept aside in a rescue folder."""
+    """The same with rescued bytes in a rescue folder."""
 
     @pytest.fixture
     def harness(self, tmp_path: Path) -> FilesystemHarness:

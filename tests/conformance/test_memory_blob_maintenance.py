@@ -1,4 +1,4 @@
-"""The recovery of the blob store in memory keeps the port's contract."""
+"""Maintenance of the blob store in memory keeps the port's contract."""
 
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ class MemoryHarness(BlobMaintenanceHarness):
     def __init__(self) -> None:
         self.storage: dict[str, tuple[bytes | None, str | None]] = {}
 
-    def recovery(self) -> MemoryBlobMaintenance:
+    def maintenance(self) -> MemoryBlobMaintenance:
         return MemoryBlobMaintenance(self.storage)
 
     def store(self) -> MemoryBlobStore:

@@ -83,7 +83,6 @@ SERVING = [
 TESTS = {
     "adapters/filesystem/durable_files.py": WRITING + ORDERING[:1],
     "adapters/filesystem/writer.py": WRITING,
-    "adapters/filesystem/blob_store.py": WRITING,
     "adapters/filesystem/thumbnail_store.py": [f"{FILESYSTEM}/test_thumbnails.py"],
     "adapters/filesystem/quarantine.py": ORDERING,
     "adapters/filesystem/adoption.py": ORDERING,

@@ -1,4 +1,4 @@
-"""What every BlobMaintenance keeps to, wherever the bytes are.
+"""The contract of every BlobMaintenance.
 
 An adapter's suite subclasses `BlobMaintenanceContract` and supplies the fixture `harness`,
 which is the storage as seen past the adapter.
@@ -27,58 +27,58 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class BlobMaintenanceHarness(ABC):
-    """One storage, looked at and disturbed from outside."""
+    """One storage, seen and disturbed from outside."""
 
     @abstractmethod
-    def recovery(self) -> BlobMaintenance:
-        """A new recovery on the storage, not opened yet."""
+    def maintenance(self) -> BlobMaintenance:
+        """Return a new maintenance of the storage, not opened yet."""
 
     @abstractmethod
     def store(self) -> BlobStore:
-        """A new store on the storage, not opened yet."""
+        """Return a new store on the storage, not opened yet."""
 
     @abstractmethod
     def cut_off(self) -> AbstractContextManager[None]:
-        """A time in which the storage cannot be reached; skips the test where it always can."""
+        """Make the storage unreachable for a time; skips the test if it always is reachable."""
 
     @abstractmethod
     def plant(self, guid: str, image: bytes | None, sidecar: bytes | None) -> None:
-        """Put something in the place of an image; None removes it."""
+        """Store something in the place of an image; None removes it."""
 
     @abstractmethod
     def plant_aside(self, guid: str, number: int, image: bytes | None, sidecar: bytes | None) -> None:
-        """Put something aside."""
+        """Store something as rescued."""
 
     @abstractmethod
     def plant_debris(self, guid: str, data: bytes) -> None:
-        """Leave a half-written file, changed in 2001; skips the test where there can be none."""
+        """Leave a half-written file, changed in 2001; skips the test if there can be none."""
 
     @abstractmethod
     def place(self, guid: str) -> tuple[bytes | None, bytes | None]:
-        """Bytes and sidecar in the place of an image."""
+        """Return bytes and sidecar in the place of an image."""
 
     @abstractmethod
     def quarantined(self, where: str) -> tuple[bytes | None, bytes | None]:
-        """Bytes and sidecar at what `quarantine` returned."""
+        """Return bytes and sidecar at the location that `quarantine` returned."""
 
     @abstractmethod
     def aside(self) -> list[bytes]:
-        """Everything that is kept aside, bytes and sidecars."""
+        """Return all rescued bytes and sidecars."""
 
     @abstractmethod
     def contents(self) -> Counter[bytes]:
-        """Everything in the storage, wherever it is, temporary things too."""
+        """Return everything in the storage, temporary files too."""
 
 
 def described(of: str, data: bytes, **more: Any) -> bytes:
-    """A sidecar as the core writes it, in what matters here."""
+    """Return a sidecar with the members that matter here."""
     return json.dumps(
         {"guid": of, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), **more}
     ).encode()
 
 
 class BlobMaintenanceContract:
-    """The sentences of the port, one test each or more."""
+    """One test or more for each sentence of the port."""
 
     adapter: ClassVar[type[BlobMaintenance]]
 
@@ -88,7 +88,7 @@ class BlobMaintenanceContract:
 
     @pytest.fixture
     def no_leaks(self) -> Iterator[None]:
-        """Asserts after everything is closed that no thread and no file is left."""
+        """Assert after everything is closed that no thread and no file is left."""
         threads, files = own_threads(), open_files()
         yield
         assert own_threads() <= threads
@@ -102,80 +102,82 @@ class BlobMaintenanceContract:
         await store.close()
 
     @pytest.fixture
-    async def recovery(self, store: BlobStore, harness: BlobMaintenanceHarness) -> AsyncIterator[BlobMaintenance]:
-        recovery = harness.recovery()
-        await recovery.open()
-        yield recovery
-        await recovery.close()
+    async def maintenance(self, store: BlobStore, harness: BlobMaintenanceHarness) -> AsyncIterator[BlobMaintenance]:
+        maintenance = harness.maintenance()
+        await maintenance.open()
+        yield maintenance
+        await maintenance.close()
 
     def test_subclasses_its_port(self, harness: BlobMaintenanceHarness) -> None:
         assert BlobMaintenance in self.adapter.__mro__
-        assert type(harness.recovery()) is self.adapter
+        assert type(harness.maintenance()) is self.adapter
 
     # walk
 
-    async def test_an_empty_store_holds_nothing(self, recovery: BlobMaintenance) -> None:
-        assert await walked(recovery) == []
+    async def test_an_empty_store_holds_nothing(self, maintenance: BlobMaintenance) -> None:
+        assert await walked(maintenance) == []
 
-    async def test_walk_yields_everything_stored_each_once(self, recovery: BlobMaintenance, store: BlobStore) -> None:
+    async def test_walk_yields_everything_stored_each_once(
+        self, maintenance: BlobMaintenance, store: BlobStore
+    ) -> None:
         guids = [new_guid() for _ in range(60)]
         for n, guid in enumerate(guids):
             await store.put(guid, bytes(n), {"n": n})
-        assert sorted((blob.guid, blob.size) for blob in await walked(recovery)) == sorted(
+        assert sorted((blob.guid, blob.size) for blob in await walked(maintenance)) == sorted(
             (guid, n) for n, guid in enumerate(guids)
         )
 
     async def test_walk_of_more_than_one_batch(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guids = {f"{n:08x}-0000-4000-8000-{n:012x}" for n in range(1201)}
         for guid in guids:
             harness.plant(guid, b"bytes", b"{}")
-        found = [blob.guid for blob in await walked(recovery)]
+        found = [blob.guid for blob in await walked(maintenance)]
         assert len(found) == len(guids)
         assert set(found) == guids
 
     async def test_a_sidecar_alone_has_no_size(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         alone, bare, empty = new_guid(), new_guid(), new_guid()
         harness.plant(alone, None, b"{}")
         harness.plant(bare, b"bytes", None)
         harness.plant(empty, b"", b"{}")
-        assert {blob.guid: blob.size for blob in await walked(recovery)} == {alone: None, bare: 5, empty: 0}
+        assert {blob.guid: blob.size for blob in await walked(maintenance)} == {alone: None, bare: 5, empty: 0}
 
-    async def test_walk_says_when_it_changed(self, recovery: BlobMaintenance, store: BlobStore) -> None:
+    async def test_walk_gives_the_time_of_the_last_change(self, maintenance: BlobMaintenance, store: BlobStore) -> None:
         guid = new_guid()
         slack = timedelta(seconds=2)  # the clock of a file system may lag behind
         before = datetime.now(UTC) - slack
         await store.put(guid, b"bytes", {})
-        [first] = await walked(recovery)
+        [first] = await walked(maintenance)
         assert before <= first.modified_at <= datetime.now(UTC) + slack
         assert first.modified_at.utcoffset() == timedelta(0)
-        assert await walked(recovery) == [first]
+        assert await walked(maintenance) == [first]
         await asyncio.sleep(0.05)
         await store.put(guid, b"other", {})
-        [second] = await walked(recovery)
+        [second] = await walked(maintenance)
         assert second.modified_at > first.modified_at
 
-    async def test_what_is_kept_aside_or_quarantined_is_not_walked(
-        self, recovery: BlobMaintenance, store: BlobStore
+    async def test_rescued_and_quarantined_bytes_are_not_walked(
+        self, maintenance: BlobMaintenance, store: BlobStore
     ) -> None:
         guid, other = new_guid(), new_guid()
         await store.rescue(guid, b"bytes", {})
         await store.put(other, b"bytes", {})
-        await recovery.quarantine(other)
-        assert await walked(recovery) == []
+        await maintenance.quarantine(other)
+        assert await walked(maintenance) == []
 
-    async def test_what_comes_and_goes_meanwhile_disturbs_no_walk(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    async def test_a_walk_survives_concurrent_changes(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         stays = {f"{n:08x}-1111-4000-8000-{n:012x}" for n in range(0, 2**32, 2**32 // 600)}
         goes = {f"{n:08x}-2222-4000-8000-{n:012x}" for n in range(0, 2**32, 2**32 // 60)}
         for guid in stays | goes:
             harness.plant(guid, b"bytes", b"{}")
         found, gone = [], sorted(goes)
-        async for blob in recovery.walk():
+        async for blob in maintenance.walk():
             found.append(blob.guid)
             if gone:
                 await store.delete(gone.pop())
@@ -183,124 +185,126 @@ class BlobMaintenanceContract:
         assert stays <= set(found)
         assert len(found) == len(set(found))
 
-    async def test_a_walk_may_be_left_and_several_go_on_at_a_time(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_a_walk_may_be_abandoned_and_several_run_at_a_time(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         for n in range(600):
             harness.plant(f"{n:08x}-0000-4000-8000-{n:012x}", b"bytes", b"{}")
-        async for _ in recovery.walk():
+        async for _ in maintenance.walk():
             break
-        one, two = await asyncio.gather(walked(recovery), walked(recovery))
+        one, two = await asyncio.gather(walked(maintenance), walked(maintenance))
         assert len(one) == len(two) == 600
 
     # verify
 
     @pytest.mark.parametrize("data", [b"", b"x", LARGE, bytes(1024 * 1024)], ids=["empty", "one", "large", "a piece"])
-    async def test_whole_bytes_are_verified(self, recovery: BlobMaintenance, store: BlobStore, data: bytes) -> None:
+    async def test_whole_bytes_are_verified(self, maintenance: BlobMaintenance, store: BlobStore, data: bytes) -> None:
         guid, sha256 = new_guid(), hashlib.sha256(data).hexdigest()
         await store.put(guid, data, {})
-        await recovery.verify(guid, size=len(data), sha256=sha256)
-        await recovery.verify(guid, size=len(data), sha256=sha256.upper())
+        await maintenance.verify(guid, size=len(data), sha256=sha256)
+        await maintenance.verify(guid, size=len(data), sha256=sha256.upper())
 
     @pytest.mark.parametrize("at", [0, 1024 * 1024 - 1, 1024 * 1024, 3_000_000, len(LARGE) - 1])
     async def test_a_single_damaged_bit_is_found(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness, at: int
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness, at: int
     ) -> None:
         guid, damaged = new_guid(), bytearray(LARGE)
         damaged[at] ^= 1
         harness.plant(guid, bytes(damaged), b"{}")
         with pytest.raises(BlobCorruptError):
-            await recovery.verify(guid, size=len(LARGE), sha256=hashlib.sha256(LARGE).hexdigest())
+            await maintenance.verify(guid, size=len(LARGE), sha256=hashlib.sha256(LARGE).hexdigest())
 
     @pytest.mark.parametrize("size", [0, 4, 6, len(LARGE)])
     async def test_bytes_of_another_length_are_corrupt(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness, size: int
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness, size: int
     ) -> None:
         guid = new_guid()
         harness.plant(guid, b"bytes", b"{}")
         for data in (b"bytes", b"bytes"[:size]):
             with pytest.raises(BlobCorruptError):
-                await recovery.verify(guid, size=size, sha256=hashlib.sha256(data).hexdigest())
+                await maintenance.verify(guid, size=size, sha256=hashlib.sha256(data).hexdigest())
 
-    async def test_missing_bytes_are_missing(self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness) -> None:
+    async def test_missing_bytes_are_missing(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
+    ) -> None:
         alone = new_guid()
         harness.plant(alone, None, b"{}")
         for guid in (alone, new_guid()):
             with pytest.raises(BlobMissingError):
-                await recovery.verify(guid, size=0, sha256=hashlib.sha256(b"").hexdigest())
+                await maintenance.verify(guid, size=0, sha256=hashlib.sha256(b"").hexdigest())
 
     async def test_many_are_verified_at_a_time(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         blobs = {new_guid(): bytes([n]) * 50_000 for n in range(30)}
         for guid, data in blobs.items():
             harness.plant(guid, data, b"{}")
         await asyncio.gather(
             *(
-                recovery.verify(guid, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+                maintenance.verify(guid, size=len(data), sha256=hashlib.sha256(data).hexdigest())
                 for guid, data in blobs.items()
             )
         )
 
     # make_durable
 
-    async def test_what_is_stored_can_be_made_durable(self, recovery: BlobMaintenance, store: BlobStore) -> None:
+    async def test_stored_bytes_can_be_made_durable(self, maintenance: BlobMaintenance, store: BlobStore) -> None:
         guid = new_guid()
         await store.put(guid, b"bytes", {"guid": guid})
-        await recovery.make_durable(guid)
-        await recovery.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest())
+        await maintenance.make_durable(guid)
+        await maintenance.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest())
 
-    async def test_what_is_missing_cannot_be_made_durable(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_missing_bytes_cannot_be_made_durable(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         alone = new_guid()
         harness.plant(alone, None, b"{}")
         for guid in (alone, new_guid()):
             with pytest.raises(BlobMissingError):
-                await recovery.make_durable(guid)
+                await maintenance.make_durable(guid)
 
     # sizes
 
     async def test_sizes_of_those_that_have_bytes(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         whole, empty, alone, none, other = (new_guid() for _ in range(5))
         harness.plant(whole, b"bytes", b"{}")
         harness.plant(empty, b"", None)
         harness.plant(alone, None, b"{}")
         harness.plant(other, b"not asked for", b"{}")
-        assert await recovery.sizes([whole, empty, alone, none, whole]) == {whole: 5, empty: 0}
-        assert await recovery.sizes(frozenset()) == {}
+        assert await maintenance.sizes([whole, empty, alone, none, whole]) == {whole: 5, empty: 0}
+        assert await maintenance.sizes(frozenset()) == {}
 
-    async def test_sizes_of_a_thousand(self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness) -> None:
+    async def test_sizes_of_a_thousand(self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness) -> None:
         guids = [new_guid() for _ in range(1000)]
         for n, guid in enumerate(guids[::100]):
             harness.plant(guid, bytes(n), b"{}")
-        assert await recovery.sizes(guids) == {guid: n for n, guid in enumerate(guids[::100])}
+        assert await maintenance.sizes(guids) == {guid: n for n, guid in enumerate(guids[::100])}
 
     # rescued and adopt_rescued
 
-    async def test_what_was_kept_aside_is_offered_and_adopted(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    async def test_rescued_bytes_are_offered_and_adopted(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         sidecar = json.loads(described(guid, LARGE, prompt="a duck 🦆"))
         await store.rescue(guid, LARGE, sidecar)
-        assert await recovery.rescued() == {guid}
-        assert await recovery.adopt_rescued(guid) is True
+        assert await maintenance.rescued() == {guid}
+        assert await maintenance.adopt_rescued(guid) is True
         assert harness.place(guid)[0] == LARGE
         assert await store.read_sidecar(guid) == sidecar
         assert harness.aside() == []
         assert sum(harness.contents().values()) == 2
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(guid) is False
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(guid) is False
 
-    async def test_nothing_is_kept_aside(self, recovery: BlobMaintenance) -> None:
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(new_guid()) is False
+    async def test_nothing_is_rescued(self, maintenance: BlobMaintenance) -> None:
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(new_guid()) is False
 
-    async def test_only_what_agrees_with_its_sidecar_is_taken(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_only_bytes_that_agree_with_their_sidecar_are_adopted(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         data, refused = b"some bytes", {}
         for name, image, change in (
@@ -322,44 +326,44 @@ class BlobMaintenanceContract:
             refused[str(text)[:9]] = guid = new_guid()
             harness.plant_aside(guid, 1, data, text)
         before = harness.contents()
-        assert await recovery.rescued() == frozenset()
+        assert await maintenance.rescued() == frozenset()
         for name, guid in refused.items():
-            assert await recovery.adopt_rescued(guid) is False, name
+            assert await maintenance.adopt_rescued(guid) is False, name
             assert harness.place(guid) == (None, None), name
         assert harness.contents() == before
 
-    async def test_what_changes_aside_is_looked_at_again(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_changed_rescued_files_are_read_again(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         harness.plant_aside(guid, 1, b"bytes", described(guid, b"bytes"))
-        assert await recovery.rescued() == {guid}
+        assert await maintenance.rescued() == {guid}
         harness.plant_aside(guid, 1, b"BYTES", described(guid, b"bytes"))
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(guid) is False
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(guid) is False
         harness.plant_aside(guid, 1, b"BYTES", described(guid, b"BYTES"))
-        assert await recovery.rescued() == {guid}
-        assert await recovery.adopt_rescued(guid) is True
+        assert await maintenance.rescued() == {guid}
+        assert await maintenance.adopt_rescued(guid) is True
 
-    async def test_of_several_the_first_whole_one_is_taken_and_the_others_stay(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_of_several_the_first_whole_one_is_adopted_and_the_others_stay(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         harness.plant_aside(guid, 1, b"cut o", described(guid, b"cut off"))
         harness.plant_aside(guid, 2, b"second", described(guid, b"second"))
         harness.plant_aside(guid, 3, b"second", described(guid, b"second"))
         harness.plant_aside(guid, 10, b"tenth", described(guid, b"tenth"))
-        assert await recovery.rescued() == {guid}
-        assert await recovery.adopt_rescued(guid) is True
+        assert await maintenance.rescued() == {guid}
+        assert await maintenance.adopt_rescued(guid) is True
         assert harness.place(guid) == (b"second", described(guid, b"second"))
         assert sorted(harness.aside()) == sorted(
             [b"cut o", described(guid, b"cut off"), b"tenth", described(guid, b"tenth")]
         )
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(guid) is False
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(guid) is False
 
     async def test_bytes_in_the_place_are_never_overwritten(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         longer, damaged, same, bare = new_guid(), new_guid(), new_guid(), new_guid()
         for guid, image, sidecar in (
@@ -371,56 +375,56 @@ class BlobMaintenanceContract:
             harness.plant(guid, image, sidecar)
             harness.plant_aside(guid, 1, b"bytes", described(guid, b"bytes"))
         before = harness.contents()
-        assert await recovery.rescued() == frozenset()
+        assert await maintenance.rescued() == frozenset()
         for guid in (longer, damaged, same, bare):
-            assert await recovery.adopt_rescued(guid) is False
+            assert await maintenance.adopt_rescued(guid) is False
         assert harness.contents() == before
         assert harness.place(damaged)[0] == b"BYTES"
 
     async def test_an_older_sidecar_without_bytes_makes_way_and_is_kept(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         harness.plant(guid, None, b'{"older": true}')
         harness.plant_aside(guid, 1, b"bytes", described(guid, b"bytes"))
         before = harness.contents()
-        assert await recovery.rescued() == {guid}
-        assert await recovery.adopt_rescued(guid) is True
+        assert await maintenance.rescued() == {guid}
+        assert await maintenance.adopt_rescued(guid) is True
         assert harness.place(guid) == (b"bytes", described(guid, b"bytes"))
         assert harness.contents() == before
 
     @pytest.mark.parametrize("sidecar", [True, False], ids=["described", "bytes alone"])
     async def test_an_interrupted_move_is_offered_and_finished(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness, sidecar: bool
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness, sidecar: bool
     ) -> None:
         guid = new_guid()
         text = described(guid, b"bytes")
         harness.plant(guid, b"bytes", text if sidecar else None)
         harness.plant_aside(guid, 1, b"bytes", text)
-        assert await recovery.rescued() == {guid}
-        assert await recovery.adopt_rescued(guid) is True
+        assert await maintenance.rescued() == {guid}
+        assert await maintenance.adopt_rescued(guid) is True
         assert harness.place(guid) == (b"bytes", text)
         assert harness.contents() == Counter([b"bytes", text])
 
     async def test_adopting_the_same_at_the_same_time_is_done_once(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         text = described(guid, LARGE)
         harness.plant_aside(guid, 1, LARGE, text)
-        done = await asyncio.gather(*(recovery.adopt_rescued(guid) for _ in range(8)))
+        done = await asyncio.gather(*(maintenance.adopt_rescued(guid) for _ in range(8)))
         assert done.count(True) == 1
         assert harness.contents() == Counter([LARGE, text])
 
     async def test_two_that_adopt_the_same_lose_nothing(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
-        other = harness.recovery()
+        other = harness.maintenance()
         await other.open()
         blobs = {new_guid(): bytes([n]) * 10_000 for n in range(30)}
         for guid, data in blobs.items():
             harness.plant_aside(guid, 1, data, described(guid, data))
-        done = await asyncio.gather(*(one.adopt_rescued(guid) for guid in blobs for one in (recovery, other)))
+        done = await asyncio.gather(*(one.adopt_rescued(guid) for guid in blobs for one in (maintenance, other)))
         await other.close()
         assert all(True in pair for pair in zip(done[::2], done[1::2], strict=True))
         for guid, data in blobs.items():
@@ -429,89 +433,89 @@ class BlobMaintenanceContract:
 
     # quarantine
 
-    async def test_what_is_quarantined_is_moved_whole_and_not_served(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    async def test_quarantined_bytes_are_moved_whole_and_not_served(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         guid, other = new_guid(), new_guid()
         await store.put(guid, LARGE, {"prompt": "a duck"})
         await store.put(other, b"other", {})
         before, place = harness.contents(), harness.place(guid)
-        where = await recovery.quarantine(guid)
+        where = await maintenance.quarantine(guid)
         assert harness.quarantined(where) == place
         assert harness.place(guid) == (None, None)
         assert harness.contents() == before
         with pytest.raises(BlobMissingError):
             await store.read(guid, size=len(LARGE))
-        assert [blob.guid for blob in await walked(recovery)] == [other]
+        assert [blob.guid for blob in await walked(maintenance)] == [other]
         with pytest.raises(BlobMissingError):
-            await recovery.quarantine(guid)
+            await maintenance.quarantine(guid)
 
-    async def test_one_of_the_two_alone_is_quarantined_too(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+    async def test_bytes_or_sidecar_alone_are_quarantined_too(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         alone, bare = new_guid(), new_guid()
         harness.plant(alone, None, b"{}")
         harness.plant(bare, b"bytes", None)
         before = harness.contents()
-        assert harness.quarantined(await recovery.quarantine(alone)) == (None, b"{}")
-        assert harness.quarantined(await recovery.quarantine(bare)) == (b"bytes", None)
-        assert await walked(recovery) == []
+        assert harness.quarantined(await maintenance.quarantine(alone)) == (None, b"{}")
+        assert harness.quarantined(await maintenance.quarantine(bare)) == (b"bytes", None)
+        assert await walked(maintenance) == []
         assert harness.contents() == before
 
     async def test_nothing_to_quarantine_is_missing(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         harness.plant_aside(guid, 1, b"bytes", b"{}")
         before = harness.contents()
         with pytest.raises(BlobMissingError):
-            await recovery.quarantine(guid)
+            await maintenance.quarantine(guid)
         assert harness.contents() == before
 
     async def test_quarantine_never_overwrites(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid, places = new_guid(), {}
         pairs = [(b"1", b"{}"), (None, b'{"n": 2}'), (b"3", None), (b"4", b'{"n": 4}'), (b"4", b'{"n": 4}')]
         for pair in pairs:
             harness.plant(guid, *pair)
-            places[await recovery.quarantine(guid)] = pair
+            places[await maintenance.quarantine(guid)] = pair
         assert len(places) == len(pairs)
         for where, pair in places.items():
             assert harness.quarantined(where) == pair
 
     async def test_quarantining_the_same_at_the_same_time_is_done_once(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         harness.plant(guid, b"bytes", b"{}")
-        done = await asyncio.gather(*(recovery.quarantine(guid) for _ in range(8)), return_exceptions=True)
+        done = await asyncio.gather(*(maintenance.quarantine(guid) for _ in range(8)), return_exceptions=True)
         [where] = [one for one in done if isinstance(one, str)]
         assert all(isinstance(one, BlobMissingError) for one in done if one != where)
         assert harness.quarantined(where) == (b"bytes", b"{}")
 
     async def test_two_that_quarantine_the_same_lose_nothing(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
-        other = harness.recovery()
+        other = harness.maintenance()
         await other.open()
         guids = [new_guid() for _ in range(30)]
         for guid in guids:
             harness.plant(guid, guid.encode(), b"{}")
         before = harness.contents()
         done = await asyncio.gather(
-            *(one.quarantine(guid) for guid in guids for one in (recovery, other)), return_exceptions=True
+            *(one.quarantine(guid) for guid in guids for one in (maintenance, other)), return_exceptions=True
         )
         await other.close()
         assert {type(one) for one in done} <= {str, BlobMissingError}
         assert all(str in map(type, pair) for pair in zip(done[::2], done[1::2], strict=True))
-        assert await walked(recovery) == []
+        assert await walked(maintenance) == []
         assert harness.contents() == before
 
     # quarantine_debris
 
     async def test_half_written_files_are_moved_and_counted(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         guid = new_guid()
         await store.put(guid, b"bytes", {})
@@ -519,46 +523,46 @@ class BlobMaintenanceContract:
             harness.plant_debris(guid, b"debris %d" % n)
         harness.plant_debris(new_guid(), b"debris elsewhere")
         before = harness.contents()
-        assert await recovery.quarantine_debris(LONG_AGO - timedelta(days=1)) == 0
-        assert await recovery.quarantine_debris(LONG_AGO + timedelta(days=1)) == 4
-        assert await recovery.quarantine_debris(LONG_AGO + timedelta(days=1)) == 0
+        assert await maintenance.quarantine_debris(LONG_AGO - timedelta(days=1)) == 0
+        assert await maintenance.quarantine_debris(LONG_AGO + timedelta(days=1)) == 4
+        assert await maintenance.quarantine_debris(LONG_AGO + timedelta(days=1)) == 0
         assert harness.contents() == before
         assert harness.place(guid)[0] == b"bytes"
 
-    async def test_what_is_whole_is_no_debris(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    async def test_whole_files_are_no_debris(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         stored, kept, alone = new_guid(), new_guid(), new_guid()
         await store.put(stored, b"bytes", {})
         await store.rescue(kept, b"bytes", json.loads(described(kept, b"bytes")))
         harness.plant(alone, None, b"{}")
-        assert await recovery.quarantine_debris(datetime.now(UTC) + timedelta(days=1)) == 0
+        assert await maintenance.quarantine_debris(datetime.now(UTC) + timedelta(days=1)) == 0
         assert harness.place(stored)[0] == b"bytes"
-        assert await recovery.rescued() == {kept}
-        assert {blob.guid for blob in await walked(recovery)} == {stored, alone}
+        assert await maintenance.rescued() == {kept}
+        assert {blob.guid for blob in await walked(maintenance)} == {stored, alone}
 
-    async def test_a_time_without_a_zone_is_a_mistake_of_the_caller(self, recovery: BlobMaintenance) -> None:
+    async def test_a_time_without_a_zone_is_refused(self, maintenance: BlobMaintenance) -> None:
         with pytest.raises(ValueError):
-            await recovery.quarantine_debris(datetime(2001, 1, 1))
+            await maintenance.quarantine_debris(datetime(2001, 1, 1))
 
     # every method
 
     @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
-    async def test_what_is_no_canonical_guid_is_refused(
-        self, recovery: BlobMaintenance, harness: BlobMaintenanceHarness, guid: str
+    async def test_a_guid_not_in_canonical_form_is_refused(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness, guid: str
     ) -> None:
         for call in (
-            recovery.verify(guid, size=5, sha256="0" * 64),
-            recovery.sizes([new_guid(), guid]),
-            recovery.adopt_rescued(guid),
-            recovery.quarantine(guid),
+            maintenance.verify(guid, size=5, sha256="0" * 64),
+            maintenance.sizes([new_guid(), guid]),
+            maintenance.adopt_rescued(guid),
+            maintenance.quarantine(guid),
         ):
             with pytest.raises(ValueError):
                 await call
         assert harness.contents() == Counter()
 
     async def test_an_outage_is_an_error_and_nothing_is_missing(
-        self, recovery: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
         guid, kept = new_guid(), new_guid()
         await store.put(guid, b"bytes", {})
@@ -566,55 +570,55 @@ class BlobMaintenanceContract:
         before = harness.contents()
         with harness.cut_off():
             for call in (
-                walked(recovery),
-                recovery.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest()),
-                recovery.verify(new_guid(), size=5, sha256="0" * 64),
-                recovery.sizes([guid]),
-                recovery.sizes([]),
-                recovery.rescued(),
-                recovery.adopt_rescued(kept),
-                recovery.adopt_rescued(new_guid()),
-                recovery.quarantine(guid),
-                recovery.quarantine(new_guid()),
-                recovery.quarantine_debris(datetime.now(UTC)),
+                walked(maintenance),
+                maintenance.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest()),
+                maintenance.verify(new_guid(), size=5, sha256="0" * 64),
+                maintenance.sizes([guid]),
+                maintenance.sizes([]),
+                maintenance.rescued(),
+                maintenance.adopt_rescued(kept),
+                maintenance.adopt_rescued(new_guid()),
+                maintenance.quarantine(guid),
+                maintenance.quarantine(new_guid()),
+                maintenance.quarantine_debris(datetime.now(UTC)),
             ):
                 with pytest.raises(BlobStoreError) as caught:
                     await call
                 assert type(caught.value) is BlobStoreError
         assert harness.contents() == before
-        assert await recovery.sizes([guid]) == {guid: 5}
-        assert await recovery.rescued() == {kept}
+        assert await maintenance.sizes([guid]) == {guid: 5}
+        assert await maintenance.rescued() == {kept}
 
     # opening and closing
 
     async def test_an_outage_at_the_start(self, store: BlobStore, harness: BlobMaintenanceHarness) -> None:
-        recovery = harness.recovery()
+        maintenance = harness.maintenance()
         with harness.cut_off(), pytest.raises(BlobStoreError):
-            await recovery.open()
-        await recovery.open()
-        assert await walked(recovery) == []
-        await recovery.close()
+            await maintenance.open()
+        await maintenance.open()
+        assert await walked(maintenance) == []
+        await maintenance.close()
 
     async def test_closing_twice_or_unopened_does_nothing(
         self, store: BlobStore, harness: BlobMaintenanceHarness
     ) -> None:
-        recovery = harness.recovery()
-        await recovery.close()
-        await recovery.open()
-        await recovery.open()
-        await recovery.close()
-        await recovery.close()
+        maintenance = harness.maintenance()
+        await maintenance.close()
+        await maintenance.open()
+        await maintenance.open()
+        await maintenance.close()
+        await maintenance.close()
         assert harness.contents() == Counter()
 
     async def test_opening_again_after_closing_works(self, store: BlobStore, harness: BlobMaintenanceHarness) -> None:
-        recovery, guid = harness.recovery(), new_guid()
+        maintenance, guid = harness.maintenance(), new_guid()
         await store.put(guid, b"bytes", {})
         for _ in range(3):
-            await recovery.open()
-            assert [blob.guid for blob in await walked(recovery)] == [guid]
-            await recovery.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest())
-            await recovery.close()
+            await maintenance.open()
+            assert [blob.guid for blob in await walked(maintenance)] == [guid]
+            await maintenance.verify(guid, size=5, sha256=hashlib.sha256(b"bytes").hexdigest())
+            await maintenance.close()
 
 
-async def walked(recovery: BlobMaintenance) -> list[StoredBlob]:
-    return [blob async for blob in recovery.walk()]
+async def walked(maintenance: BlobMaintenance) -> list[StoredBlob]:
+    return [blob async for blob in maintenance.walk()]

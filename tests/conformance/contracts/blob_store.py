@@ -1,4 +1,4 @@
-"""What every BlobStore keeps to, wherever its bytes are.
+"""The contract of every BlobStore.
 
 An adapter's suite subclasses `BlobStoreContract` and supplies the fixture `harness`,
 which is the storage as seen past the adapter.
@@ -43,51 +43,51 @@ NO_GUIDS = (
 
 
 class BlobStoreHarness(ABC):
-    """One storage, looked at and disturbed from outside."""
+    """One storage, seen and disturbed from outside."""
 
     @abstractmethod
     def store(self) -> BlobStore:
-        """A new store on the storage, not opened yet."""
+        """Return a new store on the storage, not opened yet."""
 
     @abstractmethod
     def full_store(self) -> BlobStore:
-        """A new store on the storage that finds no room for another byte."""
+        """Return a new store on the storage that finds no room for another byte."""
 
     @abstractmethod
     def cut_off(self) -> AbstractContextManager[None]:
-        """A time in which the storage cannot be reached; skips the test where it always can."""
+        """Make the storage unreachable for a time; skips the test if it always is reachable."""
 
     @abstractmethod
     def image(self, guid: str) -> bytes | None:
-        """The bytes stored under a GUID."""
+        """Return the bytes stored under a GUID."""
 
     @abstractmethod
     def sidecar(self, guid: str) -> bytes | None:
-        """The text stored beside them."""
+        """Return the text stored beside them."""
 
     @abstractmethod
     def plant(self, guid: str, image: bytes | None, sidecar: bytes | None) -> None:
-        """Put something there; None removes it."""
+        """Store something there; None removes it."""
 
     @abstractmethod
     def rescued(self, place: str) -> tuple[bytes, bytes]:
-        """Bytes and sidecar at the place that `rescue` named."""
+        """Return bytes and sidecar at the location that `rescue` returned."""
 
     @abstractmethod
     def at(self, location: str) -> bytes | None:
-        """The bytes at a location that the store named; None if it has no files."""
+        """Return the bytes at a location that the store returned; None if it has no files."""
 
     @abstractmethod
     def settle(self, guid: str) -> None:
-        """Let so much time pass for a stored image that no later change to it can be overlooked."""
+        """Wait until every later change to a stored image gets another version."""
 
     @abstractmethod
     def names(self) -> set[str]:
-        """The name of everything in the storage, temporary things too, folders not."""
+        """Return the names of all files in the storage, temporary ones too."""
 
 
 class BlobStoreContract:
-    """The sentences of the port, one test each or more."""
+    """One test or more for each sentence of the port."""
 
     adapter: ClassVar[type[BlobStore]]
 
@@ -104,7 +104,7 @@ class BlobStoreContract:
 
     @pytest.fixture
     def no_leaks(self) -> Iterator[None]:
-        """Asserts after the store is closed that no thread and no file is left."""
+        """Assert after the store is closed that no thread and no file is left."""
         threads, files = own_threads(), open_files()
         yield
         assert own_threads() <= threads
@@ -116,22 +116,20 @@ class BlobStoreContract:
 
     # put
 
-    async def test_what_was_put_is_in_the_storage_to_the_byte(
-        self, store: BlobStore, harness: BlobStoreHarness
-    ) -> None:
+    async def test_put_stores_the_exact_bytes(self, store: BlobStore, harness: BlobStoreHarness) -> None:
         guid, data = new_guid(), bytes(range(256))
         await store.put(guid, data, SIDECAR)
         assert harness.image(guid) == data
         assert harness.sidecar(guid) is not None
 
     @pytest.mark.parametrize("data", [b"", b"\x00", b"one", LARGE], ids=["empty", "nul", "short", "large"])
-    async def test_what_was_put_is_read_back(self, store: BlobStore, data: bytes) -> None:
+    async def test_stored_bytes_and_sidecar_are_read_back(self, store: BlobStore, data: bytes) -> None:
         guid = new_guid()
         await store.put(guid, data, SIDECAR)
         assert await read_all(await store.read(guid, size=len(data))) == data
         assert await store.read_sidecar(guid) == SIDECAR
 
-    async def test_what_was_put_is_there_for_another_store(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+    async def test_stored_bytes_are_there_for_another_store(self, store: BlobStore, harness: BlobStoreHarness) -> None:
         guid = new_guid()
         await store.put(guid, b"bytes", SIDECAR)
         other = harness.store()
@@ -164,7 +162,7 @@ class BlobStoreContract:
             assert await read_all(await store.read(guid, size=36)) == guid.encode()
             assert await store.read_sidecar(guid) == {"guid": guid}
 
-    async def test_puts_of_one_guid_at_the_same_time_leave_one_of_them_whole(
+    async def test_concurrent_puts_of_one_guid_leave_one_whole(
         self, store: BlobStore, harness: BlobStoreHarness
     ) -> None:
         guid = new_guid()
@@ -199,7 +197,7 @@ class BlobStoreContract:
         (await store.read_sidecar(guid))["tags"].append("three")
         assert await store.read_sidecar(guid) == {"tags": ["one"]}
 
-    async def test_full_is_said_so_and_leaves_nothing(self, harness: BlobStoreHarness, no_leaks: None) -> None:
+    async def test_a_full_store_raises_and_leaves_nothing(self, harness: BlobStoreHarness, no_leaks: None) -> None:
         full, guid, before = harness.full_store(), new_guid(), harness.names()
         await full.open()
         with pytest.raises(BlobStoreFullError):
@@ -209,7 +207,7 @@ class BlobStoreContract:
             await full.read(guid, size=5000)
         await full.close()
 
-    async def test_full_leaves_the_older_blob(
+    async def test_a_full_store_leaves_the_older_blob(
         self, store: BlobStore, harness: BlobStoreHarness, no_leaks: None
     ) -> None:
         guid = new_guid()
@@ -225,7 +223,7 @@ class BlobStoreContract:
 
     # check_writable
 
-    async def test_a_store_with_room_is_writable_and_asking_leaves_nothing(
+    async def test_a_store_with_room_is_writable_and_the_check_leaves_nothing(
         self, store: BlobStore, harness: BlobStoreHarness
     ) -> None:
         before = harness.names()
@@ -243,14 +241,16 @@ class BlobStoreContract:
 
     # rescue
 
-    async def test_what_is_kept_aside_is_at_the_place_named(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+    async def test_rescued_bytes_are_at_the_returned_location(
+        self, store: BlobStore, harness: BlobStoreHarness
+    ) -> None:
         guid = new_guid()
         place = await store.rescue(guid, b"no picture", SIDECAR)
         data, sidecar = harness.rescued(place)
         assert data == b"no picture"
         assert b"a duck" in sidecar
 
-    async def test_what_is_kept_aside_is_not_served(self, store: BlobStore) -> None:
+    async def test_rescued_bytes_are_not_served(self, store: BlobStore) -> None:
         guid = new_guid()
         await store.rescue(guid, b"no picture", SIDECAR)
         with pytest.raises(BlobMissingError):
@@ -258,7 +258,7 @@ class BlobStoreContract:
         with pytest.raises(BlobMissingError):
             await store.read_sidecar(guid)
 
-    async def test_keeping_aside_never_overwrites(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+    async def test_a_rescue_never_overwrites(self, store: BlobStore, harness: BlobStoreHarness) -> None:
         guid = new_guid()
         await store.put(guid, b"served", {})
         contents = [str(n).encode() for n in range(6)]
@@ -388,9 +388,7 @@ class BlobStoreContract:
                 await store.read(guid, size=size, start=start)
 
     @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (0, 6), (3, 2), (6, 6), (0, -1)])
-    async def test_a_range_outside_the_blob_is_a_mistake_of_the_caller(
-        self, store: BlobStore, start: int, stop: int
-    ) -> None:
+    async def test_a_range_outside_the_blob_is_refused(self, store: BlobStore, start: int, stop: int) -> None:
         guid = new_guid()
         await store.put(guid, b"bytes", {})
         with pytest.raises(ValueError):
@@ -431,7 +429,7 @@ class BlobStoreContract:
         async with await store.read(other, size=len(LARGE)) as reader:
             assert None not in {*seen, reader.version}
 
-    async def test_what_is_put_or_changed_in_its_place_has_another_version(
+    async def test_a_replaced_or_changed_blob_has_another_version(
         self, store: BlobStore, harness: BlobStoreHarness
     ) -> None:
         guid, seen = new_guid(), []
@@ -472,7 +470,7 @@ class BlobStoreContract:
         assert re.fullmatch(r"[A-Za-z0-9.-]+(/[A-Za-z0-9.-]+)*", location)
         assert harness.at(location) == b"bytes"
 
-    async def test_what_is_missing_or_of_another_length_has_no_location(
+    async def test_missing_bytes_and_bytes_of_another_length_have_no_location(
         self, store: BlobStore, harness: BlobStoreHarness
     ) -> None:
         guid = new_guid()
@@ -537,7 +535,7 @@ class BlobStoreContract:
         assert harness.image(guid) == b"bytes"
         assert await store.read_sidecar(guid) == {"version": 1}
 
-    async def test_of_sidecars_replaced_at_the_same_time_one_is_left_whole(
+    async def test_concurrent_sidecar_replacements_leave_one_whole(
         self, store: BlobStore, harness: BlobStoreHarness
     ) -> None:
         guid = new_guid()
@@ -562,7 +560,7 @@ class BlobStoreContract:
         with pytest.raises(BlobMissingError):
             await store.read(guid, size=5)
 
-    async def test_delete_of_what_is_not_there_is_no_error(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+    async def test_deleting_a_missing_blob_is_no_error(self, store: BlobStore, harness: BlobStoreHarness) -> None:
         await store.delete(new_guid())
         guid, bytes_only, sidecar_only = new_guid(), new_guid(), new_guid()
         await store.put(guid, b"bytes", {})
@@ -584,7 +582,7 @@ class BlobStoreContract:
     # every method
 
     @pytest.mark.parametrize("guid", NO_GUIDS, ids=ascii)
-    async def test_what_is_no_canonical_guid_is_refused(
+    async def test_a_guid_not_in_canonical_form_is_refused(
         self, store: BlobStore, harness: BlobStoreHarness, guid: str
     ) -> None:
         for call in (
@@ -655,11 +653,11 @@ async def read_all(reader: BlobReader) -> bytes:
 
 
 def own_threads() -> int:
-    """How many threads there are besides those of the event loop's executor, which grows as it likes."""
+    """Return the number of threads besides those of the event loop's executor."""
     return sum(1 for thread in threading.enumerate() if not thread.name.startswith("asyncio_"))
 
 
 def open_files() -> int:
-    """How many descriptors this process holds, as Linux counts them."""
+    """Return the number of descriptors that this process holds, on Linux."""
     folder = Path("/proc/self/fd")
     return sum(1 for _ in folder.iterdir()) if folder.exists() else 0

@@ -1,4 +1,4 @@
-"""Everything the filesystem store writes is flushed in the right order, and every failing step leaves no trace."""
+"""Durability of the filesystem store: flushes in the right order, and no trace of a write that failed."""
 
 import asyncio
 import errno
@@ -35,20 +35,20 @@ class Harness:
         return {str(p.relative_to(self.root)): p.read_bytes() for p in self.root.rglob("*") if p.is_file()}
 
     def steps(self) -> list[str]:
-        """The calls, without opening and closing of folders, and with the temporary files told apart."""
+        """Return the calls without opening and closing of folders, and with numbered temporary files."""
         names: dict[Path, str] = {}
-        told = []
+        steps = []
         for call in self.calls.calls:
             if call.kind == "folder" and call.name in ("open", "close"):
                 continue
             if call.kind == "temporary":
                 names.setdefault(call.path, f"temporary-{len(names) + 1}")
-                told.append(f"{call.name} {names[call.path]}")
+                steps.append(f"{call.name} {names[call.path]}")
             elif call.kind == "folder":
-                told.append(f"{call.name} {call.path.relative_to(self.root.parent)}")
+                steps.append(f"{call.name} {call.path.relative_to(self.root.parent)}")
             else:
-                told.append(str(call))
-        return told
+                steps.append(str(call))
+        return steps
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path / "images")
 
 
-# The order of things
+# The order of steps
 
 
 FIRST_PUT = [
@@ -162,7 +162,7 @@ async def test_opening_flushes_the_parents_of_the_folders_it_makes(tmp_path: Pat
     ]
 
 
-async def test_the_steps_of_keeping_aside(harness: Harness) -> None:
+async def test_the_steps_of_a_rescue(harness: Harness) -> None:
     store = await harness.store()
     place = await store.rescue(GUID, b"bytes", {})
     await store.close()
@@ -240,7 +240,7 @@ async def test_any_step_of_a_put_failing_once(tmp_path: Path, code: int, again: 
 
 
 @pytest.mark.parametrize("code", CODES, ids=lambda code: errno.errorcode[code])
-async def test_any_step_of_keeping_aside_failing_once(tmp_path: Path, code: int) -> None:
+async def test_any_step_of_a_rescue_failing_once(tmp_path: Path, code: int) -> None:
     counted = Harness(tmp_path / "count")
     store = await counted.store()
     await store.rescue(GUID, b"bytes", {})
@@ -283,7 +283,7 @@ async def test_a_file_that_was_not_flushed_is_never_flushed_again(harness: Harne
     assert [call.name for call in rewritten] == ["create", "write", "fsync", "close"]
 
 
-async def test_a_disk_that_flushes_nothing_is_tried_twice(harness: Harness) -> None:
+async def test_a_flush_that_always_fails_is_tried_twice(harness: Harness) -> None:
     store = await harness.store()
     await store.put(OTHER, b"bytes", {})
     before = harness.files()
@@ -296,7 +296,7 @@ async def test_a_disk_that_flushes_nothing_is_tried_twice(harness: Harness) -> N
     assert harness.files() == before
 
 
-async def test_what_moved_is_put_back_in_the_order_that_shows_no_bytes_without_sidecar(harness: Harness) -> None:
+async def test_rolling_back_removes_bytes_before_their_sidecar(harness: Harness) -> None:
     store = await harness.store()
     harness.calls.fails = lambda call, n: errno.EIO if call == Call("fsync", harness.folder) else None
     with pytest.raises(BlobStoreError):
@@ -307,7 +307,7 @@ async def test_what_moved_is_put_back_in_the_order_that_shows_no_bytes_without_s
 
 
 @pytest.mark.parametrize("name", ["unlink", "fsync", "open"])
-async def test_a_failing_delete_says_so_and_can_be_repeated(harness: Harness, name: str) -> None:
+async def test_a_failing_delete_raises_and_can_be_repeated(harness: Harness, name: str) -> None:
     store = await harness.store()
     await store.put(GUID, b"bytes", {})
     harness.calls.fails = lambda call, n: errno.EIO if call.name == name else None

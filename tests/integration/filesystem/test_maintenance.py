@@ -1,4 +1,4 @@
-"""How the filesystem store is searched, verified and put in order."""
+"""Maintenance of the filesystem store: scans, verification, adoption, quarantine and outages."""
 
 import asyncio
 import errno
@@ -40,11 +40,11 @@ def harness(tmp_path: Path) -> Harness:
 
 
 @pytest.fixture
-async def recovery(harness: Harness) -> AsyncIterator[FilesystemBlobMaintenance]:
-    recovery = await harness.recovery()
-    yield recovery
+async def maintenance(harness: Harness) -> AsyncIterator[FilesystemBlobMaintenance]:
+    maintenance = await harness.maintenance()
+    yield maintenance
     harness.work_again()
-    await recovery.close()
+    await maintenance.close()
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +55,12 @@ def no_open_files() -> Iterator[None]:
     assert (len(list(folder.iterdir())) if folder.exists() else 0) <= before
 
 
-# The order of things
+# The order of steps
 
 
-async def test_the_steps_of_an_adoption(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_the_steps_of_an_adoption(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.keep()
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.adopt_rescued(GUID) is True
     assert harness.changes() == [
         "mkdir images/0b",
         "fsync images",
@@ -85,11 +85,11 @@ async def test_the_steps_of_an_adoption(harness: Harness, recovery: FilesystemBl
 
 
 async def test_finishing_an_adoption_flushes_before_it_removes(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.store()
     harness.keep()
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.adopt_rescued(GUID) is True
     changes = harness.changes()
     removed = changes.index(f"unlink rescue/{GUID}.1.bin")
     assert f"fsync images/0b/9f/{GUID}.bin" in changes[:removed]
@@ -99,9 +99,9 @@ async def test_finishing_an_adoption_flushes_before_it_removes(
     assert harness.files() == WHOLE_AND_SERVED
 
 
-async def test_the_steps_of_a_quarantine(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_the_steps_of_a_quarantine(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.store()
-    where = await recovery.quarantine(GUID)
+    where = await maintenance.quarantine(GUID)
     assert where == str(harness.root / "quarantine" / f"{GUID}.1.bin")
     assert harness.changes() == [
         "mkdir images/quarantine",
@@ -113,38 +113,38 @@ async def test_the_steps_of_a_quarantine(harness: Harness, recovery: FilesystemB
     ]
 
 
-async def test_the_steps_of_quarantining_debris(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_the_steps_of_quarantining_debris(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     for n in range(2):
         harness.write(f"images/0b/9f/.{GUID}.{n}{HEX[1:]}.tmp", b"half", LONG_AGO)
-    assert await recovery.quarantine_debris(ALWAYS) == 2
+    assert await maintenance.quarantine_debris(ALWAYS) == 2
     changes = harness.changes()
     assert changes[:2] == ["mkdir images/quarantine", "fsync images"]
     assert changes[2:4] == ["rename temporary"] * 2
     assert changes[4:] == ["fsync images/quarantine", "fsync images/0b/9f"]
 
 
-async def test_nothing_is_done_on_the_event_loop(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_nothing_is_done_on_the_event_loop(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.keep()
     harness.write(f"images/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
-    await recovery.rescued()
-    await recovery.adopt_rescued(GUID)
-    await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
-    await recovery.sizes([GUID])
-    assert [blob.guid async for blob in recovery.walk()] == [GUID]
-    await recovery.quarantine(GUID)
-    assert await recovery.quarantine_debris(ALWAYS) == 1
+    await maintenance.rescued()
+    await maintenance.adopt_rescued(GUID)
+    await maintenance.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+    await maintenance.sizes([GUID])
+    assert [blob.guid async for blob in maintenance.walk()] == [GUID]
+    await maintenance.quarantine(GUID)
+    assert await maintenance.quarantine_debris(ALWAYS) == 1
     assert threading.get_ident() not in harness.calls.threads
 
 
-async def test_reading_is_done_in_pieces(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_reading_is_done_in_pieces(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     data = bytes(5 * 1024 * 1024 + 1)
     harness.write(f"images/0b/9f/{GUID}.bin", data)
-    await recovery.verify(GUID, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    await maintenance.verify(GUID, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     assert harness.calls.lengths == [1024 * 1024] * 5 + [1]
 
 
 async def test_a_file_that_is_cut_off_while_it_is_read_is_corrupt(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.store()
 
@@ -154,10 +154,10 @@ async def test_a_file_that_is_cut_off_while_it_is_read_is_corrupt(
 
     harness.calls.fails = cut
     with pytest.raises(BlobCorruptError):
-        await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+        await maintenance.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
 
 
-# Kept aside
+# Rescued pictures
 
 
 async def test_a_rescue_folder_on_another_disk(harness: Harness) -> None:
@@ -170,18 +170,18 @@ async def test_a_rescue_folder_on_another_disk(harness: Harness) -> None:
         (harness.root / "aside").write_bytes(b"in the way")
         place = await store.rescue(GUID, DATA, SIDECAR)
         assert Path(place).parent == rescue
-        recovery = FilesystemBlobMaintenance(harness.root, rescue_dirs=[rescue])
-        await recovery.open()
-        assert await recovery.rescued() == {GUID}
-        assert await recovery.adopt_rescued(GUID) is True
+        maintenance = FilesystemBlobMaintenance(harness.root, rescue_dirs=[rescue])
+        await maintenance.open()
+        assert await maintenance.rescued() == {GUID}
+        assert await maintenance.adopt_rescued(GUID) is True
         assert await read_all(await store.read(GUID, size=len(DATA))) == DATA
         assert await store.read_sidecar(GUID) == SIDECAR
         assert list(rescue.iterdir()) == []
-        await recovery.close()
+        await maintenance.close()
         await store.close()
 
 
-async def test_what_lies_aside_is_read_once(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_rescued_files_are_read_once(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.keep()
     harness.write(f"rescue/{OTHER}.1.json", TEXT.replace(GUID.encode(), OTHER.encode()))
     harness.write(f"rescue/{OTHER}.1.bin", DATA[:-1] + b"?")
@@ -191,15 +191,15 @@ async def test_what_lies_aside_is_read_once(harness: Harness, recovery: Filesyst
 
     for _ in range(2):  # what changed a moment ago may change again without a new time stamp
         harness.calls.calls.clear()
-        assert await recovery.rescued() == {GUID}
+        assert await maintenance.rescued() == {GUID}
         assert reads() == 4
     harness.calls.seen_as = lambda path, status: as_of(status, ctime=10**9)
-    assert await recovery.rescued() == {GUID}
+    assert await maintenance.rescued() == {GUID}
     harness.calls.calls.clear()
-    assert await recovery.rescued() == {GUID}
+    assert await maintenance.rescued() == {GUID}
     assert reads() == 0
     harness.write(f"rescue/{OTHER}.1.bin", DATA, LONG_AGO)
-    assert await recovery.rescued() == {GUID, OTHER}
+    assert await maintenance.rescued() == {GUID, OTHER}
     assert reads() == 2
 
 
@@ -215,7 +215,7 @@ def as_of(status: os.stat_result, *, ctime: int | None = None, uid: int | None =
 
 
 async def test_a_rescue_folder_holds_nothing_of_other_users(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.keep()
     stranger = os.geteuid() + 4321
@@ -225,15 +225,17 @@ async def test_a_rescue_folder_holds_nothing_of_other_users(
 
     for which in ("rescue/*.bin", "rescue/*.json"):
         foreign(which)
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(GUID) is False
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(GUID) is False
     harness.keep("images/aside")
     foreign("aside/*")
-    assert await recovery.rescued() == {GUID}
+    assert await maintenance.rescued() == {GUID}
 
 
 @pytest.mark.parametrize("which", [".bin", ".json"])
-async def test_what_is_no_file_is_not_taken(harness: Harness, recovery: FilesystemBlobMaintenance, which: str) -> None:
+async def test_only_regular_files_are_adopted(
+    harness: Harness, maintenance: FilesystemBlobMaintenance, which: str
+) -> None:
     harness.keep()
     path = harness.rescue / f"{GUID}.1{which}"
     for make in (
@@ -243,73 +245,75 @@ async def test_what_is_no_file_is_not_taken(harness: Harness, recovery: Filesyst
     ):
         path.rename(harness.base / "moved") if path.is_file() else path.unlink()
         make()
-        assert await recovery.rescued() == frozenset()
-        assert await recovery.adopt_rescued(GUID) is False
+        assert await maintenance.rescued() == frozenset()
+        assert await maintenance.adopt_rescued(GUID) is False
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES], ids=lambda code: errno.errorcode[code])
 async def test_one_unreadable_file_keeps_no_other_from_being_adopted(
-    harness: Harness, recovery: FilesystemBlobMaintenance, code: int, caplog: pytest.LogCaptureFixture
+    harness: Harness, maintenance: FilesystemBlobMaintenance, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.keep()
     harness.write(f"rescue/{OTHER}.1.json", TEXT.replace(GUID.encode(), OTHER.encode()))
     harness.write(f"rescue/{OTHER}.1.bin", DATA)
     harness.calls.fails = lambda call, n: code if call.name == "open" and OTHER in call.path.name else None
-    assert await recovery.rescued() == {GUID}
-    assert await recovery.adopt_rescued(OTHER) is False
+    assert await maintenance.rescued() == {GUID}
+    assert await maintenance.adopt_rescued(OTHER) is False
     assert OTHER in caplog.text
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.adopt_rescued(GUID) is True
     harness.work_again()
-    assert await recovery.rescued() == {OTHER}
-    assert await recovery.adopt_rescued(OTHER) is True
+    assert await maintenance.rescued() == {OTHER}
+    assert await maintenance.adopt_rescued(OTHER) is True
 
 
-async def test_files_and_all_their_folders_are_flushed(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_files_and_all_their_folders_are_flushed(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
     for path, data in WHOLE_AND_SERVED.items():
         harness.write(path, data)
     harness.calls.calls.clear()
-    await recovery.make_durable(GUID)
+    await maintenance.make_durable(GUID)
     flushed = [call.path.relative_to(harness.base).as_posix() for call in harness.calls.calls if call.name == "fsync"]
     assert flushed == [*WHOLE_AND_SERVED, "images/0b/9f", "images/0b", "images"]
 
 
 @pytest.mark.parametrize("number", range(5))
-async def test_what_cannot_be_flushed_is_not_durable(
-    harness: Harness, recovery: FilesystemBlobMaintenance, number: int
+async def test_a_failed_flush_is_an_error(
+    harness: Harness, maintenance: FilesystemBlobMaintenance, number: int
 ) -> None:
     for path, data in WHOLE_AND_SERVED.items():
         harness.write(path, data)
     flushes = iter(range(5))
     harness.calls.fails = lambda call, n: errno.EIO if call.name == "fsync" and next(flushes) == number else None
     with pytest.raises(BlobStoreError):
-        await recovery.make_durable(GUID)
+        await maintenance.make_durable(GUID)
 
 
-async def test_a_bad_sector_is_damage_and_no_outage(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_a_bad_sector_is_damage_and_no_outage(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     for path, data in WHOLE_AND_SERVED.items():
         harness.write(path, data)
     harness.calls.fails = lambda call, n: errno.EIO if call.name == "pread" else None
     with pytest.raises(BlobCorruptError, match="disk"):
-        await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+        await maintenance.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
     harness.calls.fails = lambda call, n: errno.EACCES if call.name == "open" else None
     with pytest.raises(BlobStoreError, match="permission"):
-        await recovery.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
+        await maintenance.verify(GUID, size=len(DATA), sha256=str(SIDECAR["sha256"]))
 
 
 @pytest.mark.parametrize("folder", ["images/aside", "rescue"])
 async def test_a_folder_that_cannot_be_read_is_an_outage(
-    harness: Harness, recovery: FilesystemBlobMaintenance, folder: str
+    harness: Harness, maintenance: FilesystemBlobMaintenance, folder: str
 ) -> None:
     harness.keep(folder)
     harness.calls.fails = lambda call, n: errno.EACCES if call == Call("names", harness.base / folder) else None
     with pytest.raises(BlobStoreError, match="lacks the permission"):
-        await recovery.rescued()
+        await maintenance.rescued()
     with pytest.raises(BlobStoreError, match="lacks the permission"):
-        await recovery.adopt_rescued(GUID)
+        await maintenance.adopt_rescued(GUID)
 
 
-async def test_bytes_that_come_meanwhile_are_not_overwritten(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+async def test_bytes_stored_during_an_adoption_are_not_overwritten(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.keep()
 
@@ -318,13 +322,15 @@ async def test_bytes_that_come_meanwhile_are_not_overwritten(
             harness.image.write_bytes(b"put by another")
 
     harness.calls.fails = put
-    assert await recovery.adopt_rescued(GUID) is False
+    assert await maintenance.adopt_rescued(GUID) is False
     assert harness.image.read_bytes() == b"put by another"
     assert (harness.rescue / f"{GUID}.1.bin").read_bytes() == DATA
     assert not list(harness.folder.glob(".*"))
 
 
-async def test_what_goes_meanwhile_is_not_adopted(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_rescued_bytes_that_disappear_are_not_adopted(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
     harness.keep()
     kept = harness.rescue / f"{GUID}.1.bin"
 
@@ -333,12 +339,14 @@ async def test_what_goes_meanwhile_is_not_adopted(harness: Harness, recovery: Fi
             kept.unlink(missing_ok=True)
 
     harness.calls.fails = go
-    assert await recovery.adopt_rescued(GUID) is False
+    assert await maintenance.adopt_rescued(GUID) is False
     assert not harness.image.exists()
     assert not list(harness.folder.iterdir())
 
 
-async def test_what_is_damaged_meanwhile_is_not_adopted(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_rescued_bytes_damaged_during_an_adoption_are_not_adopted(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
     harness.keep()
 
     def damage(call: Call, number: int) -> None:
@@ -346,13 +354,13 @@ async def test_what_is_damaged_meanwhile_is_not_adopted(harness: Harness, recove
             harness.write(f"rescue/{GUID}.1.bin", DATA[:-1] + b"?")
 
     harness.calls.fails = damage
-    assert await recovery.adopt_rescued(GUID) is False
+    assert await maintenance.adopt_rescued(GUID) is False
     assert not list(harness.folder.iterdir())
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["free", "taken meanwhile"])
 async def test_a_file_system_without_hard_links(
-    harness: Harness, recovery: FilesystemBlobMaintenance, taken: bool
+    harness: Harness, maintenance: FilesystemBlobMaintenance, taken: bool
 ) -> None:
     harness.keep()
 
@@ -362,32 +370,32 @@ async def test_a_file_system_without_hard_links(
         return errno.EPERM if call.name == "link" else None
 
     harness.calls.fails = no_links
-    assert await recovery.adopt_rescued(GUID) is not taken
+    assert await maintenance.adopt_rescued(GUID) is not taken
     assert harness.image.read_bytes() == (b"put by another" if taken else DATA)
     assert (harness.rescue / f"{GUID}.1.bin").exists() is taken
     assert not list(harness.folder.glob(".*"))
 
 
-async def test_what_cannot_be_removed_is_adopted_and_there_twice(
-    harness: Harness, recovery: FilesystemBlobMaintenance, caplog: pytest.LogCaptureFixture
+async def test_rescued_files_that_cannot_be_removed_are_adopted_and_exist_twice(
+    harness: Harness, maintenance: FilesystemBlobMaintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.keep()
     harness.calls.fails = lambda call, n: (
         errno.EROFS if call.path.parent == harness.rescue and call.name == "unlink" else None
     )
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.adopt_rescued(GUID) is True
     assert "cannot be removed" in caplog.text
     assert harness.image.read_bytes() == DATA
     harness.work_again()
-    assert await recovery.rescued() == {GUID}
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.rescued() == {GUID}
+    assert await maintenance.adopt_rescued(GUID) is True
     assert harness.files() == WHOLE_AND_SERVED
 
 
-# What is stored and what is debris
+# Stored files and debris
 
 
-async def test_walk_ignores_what_is_not_the_stores(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_walk_ignores_foreign_files(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.store()
     for path in (
         "images/README",
@@ -413,20 +421,24 @@ async def test_walk_ignores_what_is_not_the_stores(harness: Harness, recovery: F
         harness.write(path, b"foreign")
     (harness.folder / f"{OTHER}.bin").mkdir()
     (harness.folder / f"{OTHER}.json").symlink_to("nowhere")
-    assert await walked(recovery) == [GUID]
-    assert await recovery.sizes([OTHER]) == {}
+    assert await walked(maintenance) == [GUID]
+    assert await maintenance.sizes([OTHER]) == {}
 
 
-async def test_the_newer_of_the_two_files_tells_the_time(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_the_newer_of_the_two_files_gives_the_time(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
     later = LONG_AGO + timedelta(days=1, microseconds=123456)
     for first, second in ((LONG_AGO, later), (later, LONG_AGO)):
         harness.write(f"images/0b/9f/{GUID}.bin", DATA, first)
         harness.write(f"images/0b/9f/{GUID}.json", TEXT, second)
-        [blob] = [blob async for blob in recovery.walk()]
+        [blob] = [blob async for blob in maintenance.walk()]
         assert abs(blob.modified_at - later) < timedelta(milliseconds=1)
 
 
-async def test_a_file_from_beyond_all_calendars(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_timestamps_outside_of_datetime_are_clamped(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
     harness.store()
     for seconds, year in ((-(10**12), 1970), (10**12, 9999)):
         harness.calls.seen_as = (
@@ -434,11 +446,11 @@ async def test_a_file_from_beyond_all_calendars(harness: Harness, recovery: File
                 status[:10], {"st_mtime_ns": at * 10**9, "st_ctime_ns": at * 10**9}
             )
         )
-        [blob] = [blob async for blob in recovery.walk()]
+        [blob] = [blob async for blob in maintenance.walk()]
         assert blob.modified_at.year == year
 
 
-async def test_all_kinds_of_debris_are_moved(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_all_kinds_of_debris_are_moved(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.leave_debris()
     kept = {
         f"images/aside/{GUID}.2.json": TEXT,
@@ -452,7 +464,7 @@ async def test_all_kinds_of_debris_are_moved(harness: Harness, recovery: Filesys
     }
     for name, data in kept.items():
         harness.write(name, data, LONG_AGO)
-    assert await recovery.quarantine_debris(ALWAYS) == 6
+    assert await maintenance.quarantine_debris(ALWAYS) == 6
     files = harness.files()
     assert {name: data for name, data in files.items() if "quarantine" not in name} == kept
     moved = {name.removeprefix("images/quarantine/"): data for name, data in files.items() if "quarantine" in name}
@@ -468,20 +480,20 @@ async def test_all_kinds_of_debris_are_moved(harness: Harness, recovery: Filesys
 
 
 async def test_the_backup_of_a_put_under_way_is_no_debris_however_old_its_bytes_are(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     image = harness.write(f"images/0b/9f/{GUID}.bin", DATA, LONG_AGO)
     backup = harness.folder / f".{GUID}.{HEX}.old"
     backup.hardlink_to(image)
     harness.write(f"images/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
-    assert await recovery.quarantine_debris(datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert await maintenance.quarantine_debris(datetime.now(UTC) - timedelta(hours=1)) == 1
     assert backup.exists()
-    assert await recovery.quarantine_debris(datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert await maintenance.quarantine_debris(datetime.now(UTC) + timedelta(hours=1)) == 1
     assert not backup.exists()
     assert image.exists()
 
 
-async def test_debris_that_goes_meanwhile_is_not_counted(harness: Harness, recovery: FilesystemBlobMaintenance) -> None:
+async def test_debris_that_disappears_is_not_counted(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.leave_debris()
 
     def go(call: Call, number: int) -> None:
@@ -491,39 +503,39 @@ async def test_debris_that_goes_meanwhile_is_not_counted(harness: Harness, recov
             call.path.unlink(missing_ok=True)
 
     harness.calls.fails = go
-    assert await recovery.quarantine_debris(ALWAYS) == 3
+    assert await maintenance.quarantine_debris(ALWAYS) == 3
 
 
 # Outages
 
 
-async def test_a_disk_that_is_no_more_mounted_is_an_outage(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unmounted_disk_is_an_outage(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     mounted = True
     monkeypatch.setattr(harness.calls, "is_mount", lambda path: mounted)
-    recovery = await harness.recovery()
-    assert await walked(recovery) == []
+    maintenance = await harness.maintenance()
+    assert await walked(maintenance) == []
     mounted = False
     for call in (
-        walked(recovery),
-        recovery.verify(GUID, size=1, sha256="0" * 64),
-        recovery.sizes([GUID]),
-        recovery.rescued(),
-        recovery.adopt_rescued(GUID),
-        recovery.quarantine(GUID),
-        recovery.quarantine_debris(ALWAYS),
+        walked(maintenance),
+        maintenance.verify(GUID, size=1, sha256="0" * 64),
+        maintenance.sizes([GUID]),
+        maintenance.rescued(),
+        maintenance.adopt_rescued(GUID),
+        maintenance.quarantine(GUID),
+        maintenance.quarantine_debris(ALWAYS),
     ):
         with pytest.raises(BlobStoreError, match="no longer mounted") as caught:
             await call
         assert type(caught.value) is BlobStoreError
     assert list(harness.root.iterdir()) == []
-    await recovery.close()
+    await maintenance.close()
 
 
-async def test_a_disk_that_goes_during_a_walk_is_an_outage(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_unmounted_during_a_walk_is_an_outage(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     mounted = True
     monkeypatch.setattr(harness.calls, "is_mount", lambda path: mounted)
     harness.store()
-    recovery = await harness.recovery()
+    maintenance = await harness.maintenance()
 
     def vanish(call: Call, number: int) -> int | None:
         nonlocal mounted
@@ -534,28 +546,28 @@ async def test_a_disk_that_goes_during_a_walk_is_an_outage(harness: Harness, mon
 
     harness.calls.fails = vanish
     with pytest.raises(BlobStoreError, match="no longer mounted"):
-        await walked(recovery)
-    await recovery.close()
+        await walked(maintenance)
+    await maintenance.close()
 
 
-async def test_a_missing_folder_is_never_made(tmp_path: Path) -> None:
-    recovery = FilesystemBlobMaintenance(tmp_path / "missing")
+async def test_a_missing_folder_is_never_created(tmp_path: Path) -> None:
+    maintenance = FilesystemBlobMaintenance(tmp_path / "missing")
     with pytest.raises(BlobStoreError, match="its folder is not there"):
-        await recovery.open()
+        await maintenance.open()
     with pytest.raises(BlobStoreError, match="not open"):
-        await recovery.rescued()
+        await maintenance.rescued()
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_cancelled_walk_or_verification_leaves_nothing(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.store()
     for read in READS.values():
         for turns in range(6):
-            task = asyncio.ensure_future(read(recovery))
+            task = asyncio.ensure_future(read(maintenance))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-    assert await walked(recovery) == [GUID]
+    assert await walked(maintenance) == [GUID]

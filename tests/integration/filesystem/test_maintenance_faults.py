@@ -1,4 +1,4 @@
-"""Whatever fails, or ends, while a store is put in order: nothing is lost, and a second run completes it."""
+"""Failures and crashes during maintenance: nothing is lost, and a second run completes it."""
 
 import asyncio
 import errno
@@ -31,11 +31,11 @@ def harness(tmp_path: Path) -> Harness:
 
 
 @pytest.fixture
-async def recovery(harness: Harness) -> AsyncIterator[FilesystemBlobMaintenance]:
-    recovery = await harness.recovery()
-    yield recovery
+async def maintenance(harness: Harness) -> AsyncIterator[FilesystemBlobMaintenance]:
+    maintenance = await harness.maintenance()
+    yield maintenance
     harness.work_again()
-    await recovery.close()
+    await maintenance.close()
 
 
 @pytest.fixture(autouse=True)
@@ -46,22 +46,22 @@ def no_open_files() -> Iterator[None]:
     assert (len(list(folder.iterdir())) if folder.exists() else 0) <= before
 
 
-# Every step failing, or being the last
+# Failures and crashes at every step
 
 
 async def steps_of(base: Path, prepare: Callable[[Harness], None], act: str) -> list[Call]:
     harness = Harness(base)
     prepare(harness)
-    recovery = await harness.recovery()
-    await do(recovery, act)
-    await recovery.close()
+    maintenance = await harness.maintenance()
+    await do(maintenance, act)
+    await maintenance.close()
     return list(harness.calls.calls)
 
 
-async def do(recovery: FilesystemBlobMaintenance, act: str) -> object:
+async def do(maintenance: FilesystemBlobMaintenance, act: str) -> object:
     if act == "adopt":
-        return await recovery.adopt_rescued(GUID)
-    return await (recovery.quarantine(GUID) if act == "quarantine" else recovery.quarantine_debris(ALWAYS))
+        return await maintenance.adopt_rescued(GUID)
+    return await (maintenance.quarantine(GUID) if act == "quarantine" else maintenance.quarantine_debris(ALWAYS))
 
 
 def prepare_adoption(harness: Harness) -> None:
@@ -85,7 +85,7 @@ ADOPTIONS = pytest.mark.parametrize(
 
 
 def assert_nothing_lost(harness: Harness, before: dict[str, bytes], why: object) -> None:
-    """The picture is whole somewhere with its sidecar beside it, and nothing else is lost or in its place."""
+    """Assert that the picture is whole somewhere beside its sidecar, and nothing else is lost or in its place."""
     files = harness.files()
     assert any(
         data == DATA and files.get(name.removesuffix(".bin") + ".json") == TEXT
@@ -98,16 +98,16 @@ def assert_nothing_lost(harness: Harness, before: dict[str, bytes], why: object)
         assert harness.sidecar.read_bytes() == TEXT, why
 
 
-async def assert_completes(harness: Harness, recovery: FilesystemBlobMaintenance, why: object) -> None:
-    """A second run leaves the picture in its place and nothing aside."""
-    offered = await recovery.rescued()
-    assert await recovery.adopt_rescued(GUID) is (GUID in offered), why
-    await recovery.quarantine_debris(ALWAYS)
+async def assert_completes(harness: Harness, maintenance: FilesystemBlobMaintenance, why: object) -> None:
+    """Assert that a second run leaves the picture in its place and nothing rescued."""
+    offered = await maintenance.rescued()
+    assert await maintenance.adopt_rescued(GUID) is (GUID in offered), why
+    await maintenance.quarantine_debris(ALWAYS)
     served = {name: data for name, data in harness.files().items() if "quarantine" not in name}
     lone = {name for name in served if name == f"rescue/{GUID}.1.json" or name == f"rescue/{GUID}.2.json"}
     assert {name: data for name, data in served.items() if name not in lone} == WHOLE_AND_SERVED, why
-    assert await recovery.rescued() == frozenset(), why
-    assert await recovery.adopt_rescued(GUID) is False, why
+    assert await maintenance.rescued() == frozenset(), why
+    assert await maintenance.adopt_rescued(GUID) is False, why
 
 
 @ADOPTIONS
@@ -122,9 +122,9 @@ async def test_any_step_of_an_adoption_failing_once(
         harness = Harness(tmp_path / str(number))
         prepare(harness)
         before = harness.files()
-        recovery = await harness.recovery()
+        maintenance = await harness.maintenance()
         harness.fail(number, code)
-        [outcome] = await asyncio.gather(recovery.adopt_rescued(GUID), return_exceptions=True)
+        [outcome] = await asyncio.gather(maintenance.adopt_rescued(GUID), return_exceptions=True)
         if not isinstance(outcome, bool):
             assert isinstance(outcome, BlobStoreError), step
             assert isinstance(outcome, BlobStoreFullError) == (code == errno.ENOSPC), step
@@ -134,42 +134,42 @@ async def test_any_step_of_an_adoption_failing_once(
         assert_nothing_lost(harness, before, step)
         if outcome is not True and prepare is not prepare_finishing:
             assert not harness.image.exists(), step
-        await assert_completes(harness, recovery, (str(step), step))
-        await recovery.close()
+        await assert_completes(harness, maintenance, (str(step), step))
+        await maintenance.close()
     # A file that was not flushed is written anew; what cannot be removed any more is only there twice.
     assert outcomes >= {True, BlobStoreFullError if code == errno.ENOSPC else BlobStoreError}
 
 
 @ADOPTIONS
-async def test_an_adoption_that_ends_at_any_step(tmp_path: Path, prepare: Callable[[Harness], None]) -> None:
+async def test_a_crash_at_any_step_of_an_adoption(tmp_path: Path, prepare: Callable[[Harness], None]) -> None:
     steps = await steps_of(tmp_path / "count", prepare, "adopt")
     for number, step in enumerate(steps):
         harness = Harness(tmp_path / str(number))
         prepare(harness)
         before = harness.files()
-        recovery = await harness.recovery()
+        maintenance = await harness.maintenance()
         harness.crash(number)
-        assert isinstance(await failure_of(recovery.adopt_rescued(GUID)), Crash), step
+        assert isinstance(await failure_of(maintenance.adopt_rescued(GUID)), Crash), step
         harness.work_again()
-        await recovery.close()
+        await maintenance.close()
         assert_nothing_lost(harness, before, step)
-        again = await harness.recovery()
+        again = await harness.maintenance()
         await assert_completes(harness, again, step)
         await again.close()
 
 
 async def test_bytes_whose_flush_failed_are_not_found_in_their_place(
-    harness: Harness, recovery: FilesystemBlobMaintenance
+    harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.keep()
     harness.calls.fails = lambda call, n: errno.EIO if (call.name, call.path) == ("fsync", harness.folder) else None
     for _ in range(2):
         with pytest.raises(BlobStoreError, match="adopt a rescued picture: its disk reports"):
-            await recovery.adopt_rescued(GUID)
+            await maintenance.adopt_rescued(GUID)
         assert not harness.image.exists()
         assert (harness.rescue / f"{GUID}.1.bin").read_bytes() == DATA
     harness.work_again()
-    assert await recovery.adopt_rescued(GUID) is True
+    assert await maintenance.adopt_rescued(GUID) is True
     assert harness.files() == WHOLE_AND_SERVED
 
 
@@ -192,12 +192,12 @@ async def test_a_quarantine_that_fails_or_ends_at_any_step(
         harness = Harness(tmp_path / str(number))
         prepare(harness)
         before = sorted(harness.files().values())
-        recovery = await harness.recovery()
+        maintenance = await harness.maintenance()
         if code is None:
             harness.crash(number)
         else:
             harness.fail(number, code)
-        error = await failure_of(do(recovery, act))
+        error = await failure_of(do(maintenance, act))
         assert isinstance(error, Crash if code is None else BlobStoreError), step
         assert not isinstance(error, BlobMissingError), step
         assert isinstance(error, BlobStoreFullError) == (code == errno.ENOSPC), step
@@ -205,7 +205,7 @@ async def test_a_quarantine_that_fails_or_ends_at_any_step(
         assert sorted(harness.files().values()) == before, step
         if harness.image.exists():
             assert harness.sidecar.exists(), step
-        again = await harness.recovery()
+        again = await harness.maintenance()
         if harness.sidecar.exists():
             assert [blob.guid async for blob in again.walk()] == [GUID], step
         rest = await failure_of(do(again, act))
@@ -213,28 +213,28 @@ async def test_a_quarantine_that_fails_or_ends_at_any_step(
         assert sorted(harness.files().values()) == before, step
         assert all("quarantine" in name for name in harness.files()), step
         await again.close()
-        await recovery.close()
+        await maintenance.close()
 
 
 @pytest.mark.parametrize("read", READS)
 async def test_any_step_of_reading_failing_is_an_outage_and_nothing_is_missing(
-    harness: Harness, recovery: FilesystemBlobMaintenance, read: str
+    harness: Harness, maintenance: FilesystemBlobMaintenance, read: str
 ) -> None:
     harness.store()
-    await READS[read](recovery)
+    await READS[read](maintenance)
     steps = list(harness.calls.calls)
     assert steps
     for number, step in enumerate(steps):
         for code in CODES:
             harness.fail(number, code)
-            error = await failure_of(READS[read](recovery))
+            error = await failure_of(READS[read](maintenance))
             assert isinstance(error, BlobStoreError), step
             # A sector that cannot be read is damage to one picture; anything else concerns the store.
             bad_sector = read == "verify" and code == errno.EIO
             assert isinstance(error, BlobCorruptError) is bad_sector, step
             assert not isinstance(error, BlobMissingError), step
     harness.work_again()
-    await READS[read](recovery)
+    await READS[read](maintenance)
 
 
 # Two at a time
@@ -242,7 +242,7 @@ async def test_any_step_of_reading_failing_is_an_outage_and_nothing_is_missing(
 
 @pytest.mark.parametrize("act", ["adopt", "quarantine"])
 async def test_the_second_waits_until_the_first_is_done(
-    harness: Harness, recovery: FilesystemBlobMaintenance, act: str
+    harness: Harness, maintenance: FilesystemBlobMaintenance, act: str
 ) -> None:
     between, go_on = threading.Event(), threading.Event()
     if act == "adopt":
@@ -258,9 +258,9 @@ async def test_the_second_waits_until_the_first_is_done(
             go_on.wait(20)
 
     harness.calls.fails = pause
-    first = asyncio.ensure_future(do(recovery, act))
+    first = asyncio.ensure_future(do(maintenance, act))
     await asyncio.to_thread(between.wait, 20)
-    second = asyncio.ensure_future(do(recovery, act))
+    second = asyncio.ensure_future(do(maintenance, act))
     await asyncio.sleep(0.1)  # time enough for the second to overtake, if it could
     go_on.set()
     done = await asyncio.gather(first, second, return_exceptions=True)

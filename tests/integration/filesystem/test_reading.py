@@ -221,7 +221,7 @@ async def test_pieces_after_the_store_was_closed_are_an_error(store: FilesystemB
             await anext(pieces)
 
 
-async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
+async def test_a_store_that_is_not_open_is_an_error(tmp_path: Path) -> None:
     store = FilesystemBlobStore(tmp_path)
     for call in (
         store.read(GUID, size=1),

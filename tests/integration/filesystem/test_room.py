@@ -1,4 +1,4 @@
-"""When the filesystem store calls itself writable, full or gone, and where it keeps bytes that find no room."""
+"""Room in the filesystem store: writable, full or gone, and the rescue of bytes that find no room."""
 
 import asyncio
 import errno
@@ -137,7 +137,7 @@ async def test_a_disk_that_was_really_unmounted_is_an_outage(mount: Mount, tmp_p
 # check_writable
 
 
-async def test_less_room_than_asked_for_is_full(tmp_path: Path) -> None:
+async def test_less_room_than_the_minimum_is_full(tmp_path: Path) -> None:
     store = await opened(tmp_path, min_free_bytes=2**62)
     with pytest.raises(BlobStoreFullError):
         await store.check_writable()
@@ -170,7 +170,7 @@ async def test_a_file_system_without_free_inodes_is_full(tmp_path: Path, total: 
         ("create", errno.EACCES, BlobStoreError),
     ],
 )
-async def test_what_only_a_real_write_finds_out(
+async def test_errors_that_only_a_real_write_finds(
     tmp_path: Path, name: str, code: int, kind: type[BlobStoreError]
 ) -> None:
     calls = FaultyCalls()
@@ -183,7 +183,7 @@ async def test_what_only_a_real_write_finds_out(
     await store.close()
 
 
-async def test_what_went_well_a_moment_ago_is_not_tried_again(tmp_path: Path) -> None:
+async def test_a_successful_probe_is_not_repeated_at_once(tmp_path: Path) -> None:
     tried: list[str] = []
     calls = FaultyCalls(lambda call, n: tried.append(call.name) if call.name == "create" else None)
     store = await opened(tmp_path, min_free_bytes=0, calls=calls, probe_s=60)
@@ -195,7 +195,7 @@ async def test_what_went_well_a_moment_ago_is_not_tried_again(tmp_path: Path) ->
         await store.check_writable()
 
 
-async def test_what_failed_is_tried_again_at_once(tmp_path: Path) -> None:
+async def test_a_failed_probe_is_repeated_at_once(tmp_path: Path) -> None:
     calls = FaultyCalls(lambda call, n: errno.EDQUOT if call.name == "create" else None)
     store = await opened(tmp_path, min_free_bytes=0, calls=calls, probe_s=60)
     with pytest.raises(BlobStoreFullError):
@@ -252,7 +252,7 @@ async def test_a_root_that_cannot_be_made_durable_stops_opening(tmp_path: Path, 
         await opened(tmp_path / "images", calls=calls)
 
 
-async def test_opening_cleans_nothing_away(tmp_path: Path) -> None:
+async def test_opening_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / "0b").mkdir()
     (tmp_path / "0b" / ".left-over.tmp").write_text("x")
     store = await opened(tmp_path)
@@ -289,7 +289,7 @@ async def test_rescue_folders_are_tried_in_order(tmp_path: Path, caplog: pytest.
     assert any(str(place) in record.getMessage() for record in loud)
 
 
-async def test_what_is_kept_aside_is_for_the_service_alone(tmp_path: Path) -> None:
+async def test_rescued_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     place = Path(await store.rescue(GUID, b"bytes", {}))
     await store.close()
@@ -297,7 +297,7 @@ async def test_what_is_kept_aside_is_for_the_service_alone(tmp_path: Path) -> No
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_no_place_at_all_is_the_error_of_the_first_and_is_shouted(
+async def test_a_failed_rescue_raises_the_first_error_and_is_logged_as_critical(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = FaultyCalls()
@@ -309,7 +309,7 @@ async def test_no_place_at_all_is_the_error_of_the_first_and_is_shouted(
     assert any(record.levelno == logging.CRITICAL and GUID in record.getMessage() for record in caplog.records)
 
 
-async def test_a_sidecar_that_is_no_json_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
+async def test_a_sidecar_that_is_no_json_is_refused(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     for sidecar in ({"object": object()}, {"number": float("nan")}):
         for call in (store.put, store.rescue):

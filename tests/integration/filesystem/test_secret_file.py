@@ -1,4 +1,4 @@
-"""The secret of the service in a file: made once, whoever comes first, and never guessed or replaced."""
+"""The secret of the service in a file: created once by the first process, and never replaced."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "data" / "secret.key"
 
 
-def test_it_is_made_with_its_folder_for_its_owner_alone(path: Path) -> None:
+def test_the_secret_is_created_with_its_folder_for_its_owner_alone(path: Path) -> None:
     secret = read_or_create_secret(path)
     assert len(secret) == 32
     assert path.read_bytes() == secret
@@ -26,19 +26,19 @@ def test_it_is_made_with_its_folder_for_its_owner_alone(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_it_stays_the_same_and_no_two_are_alike(path: Path, tmp_path: Path) -> None:
+def test_a_secret_stays_the_same_and_no_two_are_equal(path: Path, tmp_path: Path) -> None:
     secret = read_or_create_secret(path)
     assert read_or_create_secret(path) == secret
     assert read_or_create_secret(tmp_path / "other.key") != secret
 
 
-def test_one_that_is_there_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_secret_is_used_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     path.write_bytes(b" 32 or more characters of a person\n")
     assert read_or_create_secret(path) == b" 32 or more characters of a person\n"
 
 
-def test_it_is_written_whole_and_flushed_before_it_has_its_name(path: Path) -> None:
+def test_the_secret_is_flushed_before_it_gets_its_name(path: Path) -> None:
     path.parent.mkdir(parents=True)
     calls = FaultyCalls()
     read_or_create_secret(path, calls)
@@ -54,7 +54,7 @@ def test_it_is_written_whole_and_flushed_before_it_has_its_name(path: Path) -> N
     ]
 
 
-def test_who_comes_second_takes_the_secret_of_the_first(path: Path) -> None:
+def test_the_second_of_two_uses_the_secret_of_the_first(path: Path) -> None:
     first: list[bytes] = []
 
     def overtake(call: Call, number: int) -> None:
@@ -65,7 +65,7 @@ def test_who_comes_second_takes_the_secret_of_the_first(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_all_who_start_at_once_end_with_the_same(path: Path) -> None:
+def test_processes_that_start_at_once_get_the_same_secret(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
         "from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret;"
@@ -79,7 +79,7 @@ def test_all_who_start_at_once_end_with_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 5000])
-def test_what_is_no_secret_is_refused_and_left_alone(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_secret_is_refused_and_not_changed(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     path.write_bytes(content)
     with pytest.raises(SecretError, match=r"restore it from a backup, or remove it .* PIXYPROXY_SECRET_KEY") as caught:
@@ -88,7 +88,7 @@ def test_what_is_no_secret_is_refused_and_left_alone(content: bytes, tmp_path: P
     assert path.read_bytes() == content
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match=r"Is a directory.*set PIXYPROXY_SECRET_KEY to 32 or more") as caught:
         read_or_create_secret(tmp_path)
     assert str(tmp_path) in caught.value.message
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.key").symlink_to("elsewhere")
     with pytest.raises(SecretError, match="No such file"):
         read_or_create_secret(tmp_path / "secret.key")
@@ -113,7 +113,7 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EPERM])
 @pytest.mark.parametrize("step", ["mkdir", "create", "write", "link"])
-def test_what_cannot_be_made_leaves_nothing(step: str, code: int, path: Path) -> None:
+def test_a_failed_creation_leaves_no_file(step: str, code: int, path: Path) -> None:
     calls = FaultyCalls(lambda call, number: code if call.name == step else None)
     with pytest.raises(SecretError) as caught:
         read_or_create_secret(path, calls)
@@ -122,7 +122,7 @@ def test_what_cannot_be_made_leaves_nothing(step: str, code: int, path: Path) ->
     assert len(read_or_create_secret(path)) == 32
 
 
-def test_what_cannot_be_flushed_is_not_used(path: Path) -> None:
+def test_a_secret_that_cannot_be_flushed_is_not_used(path: Path) -> None:
     path.parent.mkdir(parents=True)
     for kind in ("temporary", "folder"):
         calls = FaultyCalls(lambda call, number, kind=kind: errno.EIO if str(call) == f"fsync {kind}" else None)  # type: ignore[misc]

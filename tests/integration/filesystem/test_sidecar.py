@@ -70,7 +70,7 @@ async def test_any_step_of_replacing_a_sidecar_failing_once(tmp_path: Path, code
     assert survived == ["fsync temporary", "unlink backup"]
 
 
-async def test_a_disk_that_flushes_nothing_leaves_the_old_sidecar(tmp_path: Path) -> None:
+async def test_a_flush_that_always_fails_leaves_the_old_sidecar(tmp_path: Path) -> None:
     harness = await described(tmp_path / "images")
     store = await harness.store()
     before = harness.files()
@@ -83,7 +83,7 @@ async def test_a_disk_that_flushes_nothing_leaves_the_old_sidecar(tmp_path: Path
     assert len(flushed) == len(set(flushed)) == 2
 
 
-async def test_what_was_put_back_is_flushed(tmp_path: Path) -> None:
+async def test_a_rollback_is_flushed(tmp_path: Path) -> None:
     harness = await described(tmp_path / "images")
     store = await harness.store()
     failed: list[Call] = []
@@ -106,7 +106,7 @@ async def test_what_was_put_back_is_flushed(tmp_path: Path) -> None:
     ]
 
 
-async def test_bytes_that_go_just_then_are_missing_and_an_unmounted_disk_is_an_outage(tmp_path: Path) -> None:
+async def test_bytes_that_disappear_are_missing_and_an_unmounted_disk_is_an_outage(tmp_path: Path) -> None:
     harness = await described(tmp_path / "images")
     store = await harness.store()
     harness.calls.fails = lambda call, n: harness.image.unlink() if call == Call("open", harness.image) else None

@@ -137,7 +137,7 @@ async def test_maintenance_sees_thumbnails_and_pictures_apart(tmp_path: Path) ->
     harness.write("images/derived/0b/9f/nonsense.webp", b"nobody's")
     harness.write(f"images/derived/0b/9f/{GUID}.bin", b"no image")
     harness.write(f"images/derived/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
-    maintenance = await harness.recovery()
+    maintenance = await harness.maintenance()
     thumbnails = FilesystemThumbnailStore(harness.root)
     await thumbnails.open()
     assert [(blob.guid, blob.size) async for blob in maintenance.walk()] == [(GUID, len(DATA))]

@@ -1,4 +1,4 @@
-"""Which stored bytes are hashed on their way out: all but those that were found right and have not changed since."""
+"""Checksums of content: bytes are hashed when they are read, unless they were before and have not changed."""
 
 import hashlib
 from collections.abc import Hashable
@@ -16,7 +16,7 @@ from tests.fixtures.images import make_image
 
 
 class Store(MemoryBlobStore):
-    """Hands out whatever bytes there are, under the version that a test says."""
+    """A store of one blob, with the version that the test sets."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Store(MemoryBlobStore):
 
 
 class Sums:
-    """Counts what is hashed."""
+    """A counter of the hashes that are computed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = 0
@@ -50,7 +50,7 @@ def content_of(data: bytes, store: Store, checksums: ChecksumCache) -> ImageCont
 
 
 @pytest.mark.parametrize("data", [b"a duck", LARGE], ids=["one piece", "pieces"])
-async def test_what_was_found_right_is_hashed_once(data: bytes, sums: Sums) -> None:
+async def test_an_unchanged_blob_is_hashed_once(data: bytes, sums: Sums) -> None:
     store, checksums = Store(data), ChecksumCache()
     content = content_of(data, store, checksums)
     for _ in range(3):
@@ -59,7 +59,7 @@ async def test_what_was_found_right_is_hashed_once(data: bytes, sums: Sums) -> N
 
 
 @pytest.mark.parametrize("data", [b"a duck", LARGE], ids=["one piece", "pieces"])
-async def test_a_change_is_noticed_by_the_version(data: bytes, sums: Sums) -> None:
+async def test_a_new_version_is_hashed_again(data: bytes, sums: Sums) -> None:
     store, checksums = Store(data), ChecksumCache()
     content = content_of(data, store, checksums)
     await read_all(await content.read())
@@ -72,7 +72,7 @@ async def test_a_change_is_noticed_by_the_version(data: bytes, sums: Sums) -> No
     assert sums.begun == 4
 
 
-async def test_without_a_version_all_is_hashed(sums: Sums) -> None:
+async def test_without_a_version_every_read_is_hashed(sums: Sums) -> None:
     store, checksums = Store(b"a duck"), ChecksumCache()
     store.version = None
     content = content_of(b"a duck", store, checksums)
@@ -84,7 +84,7 @@ async def test_without_a_version_all_is_hashed(sums: Sums) -> None:
     assert sums.begun == 4
 
 
-async def test_what_was_not_read_to_its_end_was_not_found_right(sums: Sums) -> None:
+async def test_a_partial_read_does_not_fill_the_cache(sums: Sums) -> None:
     store, checksums = Store(LARGE), ChecksumCache()
     content = content_of(LARGE, store, checksums)
     async with await content.read() as reader:
@@ -95,14 +95,14 @@ async def test_what_was_not_read_to_its_end_was_not_found_right(sums: Sums) -> N
     assert sums.begun == 2
 
 
-async def test_another_sum_is_another_question(sums: Sums) -> None:
+async def test_another_checksum_is_compared_anew(sums: Sums) -> None:
     store, checksums = Store(b"a duck"), ChecksumCache()
     await read_all(await content_of(b"a duck", store, checksums).read())
     with pytest.raises(BlobCorruptError):
         await content_of(b"a swan", store, checksums).read_whole()
 
 
-async def test_without_a_memory_all_is_hashed(sums: Sums) -> None:
+async def test_without_a_shared_cache_every_read_is_hashed(sums: Sums) -> None:
     store = Store(b"a duck")
     content = content_of(b"a duck", store, ChecksumCache())
     for _ in range(2):
@@ -110,7 +110,7 @@ async def test_without_a_memory_all_is_hashed(sums: Sums) -> None:
     assert sums.begun == 2
 
 
-def test_the_memory_is_bounded_and_forgets_what_was_not_asked_for_longest() -> None:
+def test_the_cache_drops_the_least_recently_used() -> None:
     checksums = ChecksumCache(size=3)
     guids = [new_guid() for _ in range(4)]
     for guid in guids[:3]:

@@ -1,4 +1,4 @@
-"""Thumbnails: made once however many ask, kept, and dropped with their image; placeholders beside them."""
+"""Thumbnails: made once for concurrent requests, stored, and deleted with their image; and placeholders."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -105,7 +105,7 @@ async def test_the_file_name(house: House, filename: str, expected: str) -> None
     assert (await house.thumbnails.open("alice", image.guid, {}, "image/webp")).filename == expected
 
 
-async def test_however_many_ask_at_once_it_is_made_once(house: House) -> None:
+async def test_concurrent_requests_make_a_thumbnail_once(house: House) -> None:
     image = await house.image()
     house.scaler.gate = asyncio.Event()
     asking = [asyncio.create_task(house.thumbnail(image.guid)) for _ in range(100)]
@@ -117,7 +117,7 @@ async def test_however_many_ask_at_once_it_is_made_once(house: House) -> None:
     assert sorted(size for _, size, _ in house.scaler.scaled) == [128, 256]
 
 
-async def test_who_stops_waiting_harms_nobody(house: House) -> None:
+async def test_a_cancelled_request_does_not_affect_others(house: House) -> None:
     image = await house.image()
     house.scaler.gate = asyncio.Event()
     asking = [asyncio.create_task(house.thumbnail(image.guid)) for _ in range(3)]
@@ -131,7 +131,7 @@ async def test_who_stops_waiting_harms_nobody(house: House) -> None:
     assert len(house.scaler.scaled) == 1
 
 
-async def test_a_failure_is_everybodys_and_is_not_remembered(house: House) -> None:
+async def test_a_failure_reaches_every_request_and_is_not_cached(house: House) -> None:
     image = await house.image()
     house.scaler.failure = errors.DataValidationError("damaged")
     asked = (house.thumbnail(image.guid) for _ in range(3))
@@ -154,7 +154,7 @@ async def test_too_many_at_once_are_refused(house: House, monkeypatch: pytest.Mo
     assert await house.thumbnail(two.guid)
 
 
-async def test_few_originals_are_in_memory_at_a_time(house: House) -> None:
+async def test_at_most_four_originals_are_in_memory(house: House) -> None:
     images = [await house.image() for _ in range(10)]
     house.scaler.gate = asyncio.Event()
     asking = [asyncio.create_task(house.thumbnail(image.guid)) for image in images]
@@ -165,7 +165,7 @@ async def test_few_originals_are_in_memory_at_a_time(house: House) -> None:
     assert house.blobs.reads == 10
 
 
-async def test_closing_gives_up_what_is_being_made(house: House) -> None:
+async def test_closing_cancels_thumbnails_being_made(house: House) -> None:
     image = await house.image()
     house.scaler.gate = asyncio.Event()
     asking = asyncio.create_task(house.thumbnail(image.guid))
@@ -175,7 +175,9 @@ async def test_closing_gives_up_what_is_being_made(house: House) -> None:
         await asking
 
 
-async def test_without_room_it_is_answered_all_the_same(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_full_store_does_not_keep_a_thumbnail_from_being_returned(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     image = await house.image()
     house.store.failure = errors.BlobStoreFullError("full")
     for _ in range(2):
@@ -200,7 +202,7 @@ async def test_a_damaged_original_is_not_scaled(house: House) -> None:
     assert house.scaler.scaled == []
 
 
-async def test_it_goes_with_its_image(house: House) -> None:
+async def test_a_thumbnail_is_deleted_with_its_image(house: House) -> None:
     image = await house.image()
     await house.thumbnail(image.guid)
     assert house.store._storage
@@ -236,7 +238,7 @@ async def test_no_other_size(house: House, size: object) -> None:
 # Placeholders
 
 
-async def test_the_first_thumbnail_brings_the_placeholder(house: House) -> None:
+async def test_the_first_thumbnail_makes_the_placeholder(house: House) -> None:
     image = await house.image()
     assert image.placeholder is None
     await house.thumbnail(image.guid)
@@ -245,7 +247,7 @@ async def test_the_first_thumbnail_brings_the_placeholder(house: House) -> None:
     assert house.scaler.likened == [b"256 image/webp"]
 
 
-async def test_a_placeholder_that_cannot_be_recorded_spoils_no_thumbnail(
+async def test_a_placeholder_that_cannot_be_recorded_does_not_affect_the_thumbnail(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def set_placeholder(guid: str, placeholder: str) -> None:
@@ -276,7 +278,7 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placeholders_module, "REST", 0)
 
 
-async def test_what_is_offered_gets_its_placeholder_in_the_background(house: House, restless: None) -> None:
+async def test_an_offered_image_gets_its_placeholder_in_the_background(house: House, restless: None) -> None:
     images = [await house.image() for _ in range(3)]
     for image in images:
         house.placeholders.offer(image)
@@ -296,7 +298,7 @@ async def test_they_are_made_one_at_a_time_and_more_than_a_few_are_skipped(house
     assert await made(house, images) == [image.guid for image in images[1:MAX_QUEUED]]
 
 
-async def test_after_each_there_is_a_rest(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_is_a_pause_after_each_placeholder(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: asyncio.Queue[float] = asyncio.Queue()
     sleep = asyncio.sleep
 
@@ -318,7 +320,7 @@ async def test_after_each_there_is_a_rest(house: House, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("failure", [errors.DataValidationError("an SVG"), RuntimeError("a fault")])
-async def test_one_that_fails_stops_no_other(
+async def test_a_failed_placeholder_does_not_stop_the_others(
     house: House, restless: None, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two = await house.image(), await house.image()
@@ -331,7 +333,7 @@ async def test_one_that_fails_stops_no_other(
     assert await made(house, [one, two]) == [two.guid]
 
 
-async def test_an_image_that_is_gone_meanwhile_is_no_error(house: House, restless: None) -> None:
+async def test_an_image_deleted_meanwhile_is_no_error(house: House, restless: None) -> None:
     gone, stays = await house.image(), await house.image()
     house.placeholders.offer(gone)
     house.placeholders.offer(stays)
