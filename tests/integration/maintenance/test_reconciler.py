@@ -1,4 +1,4 @@
-"""Settling what an interruption left behind: adopted, settled or moved aside, never deleted."""
+"""Interrupted generations are adopted, settled or quarantined, and never deleted."""
 
 import hashlib
 import os
@@ -30,8 +30,8 @@ LEASE_S = 60.0
 
 
 @dataclass
-class Ruin:
-    """Rows and bytes to be brought into disorder, and who puts them in order."""
+class ReconcilerHarness:
+    """Rows and bytes that a test makes inconsistent, and a reconciler for them."""
 
     root: Path
     images: MemoryImageRepository
@@ -41,7 +41,7 @@ class Ruin:
     thumbnails: MemoryThumbnailStore
     clock: SystemClock
 
-    def reconciler(self, owner: str = "tidy") -> Reconciler:
+    def reconciler(self, owner: str = "reconciler") -> Reconciler:
         return Reconciler(
             self.images,
             self.recovery,
@@ -91,7 +91,7 @@ class Ruin:
         for path in self.root.rglob("*"):
             os.utime(path, (long_ago, long_ago))
 
-    async def tidy(self, *, apply: bool = True) -> list[Finding]:
+    async def reconcile(self, *, apply: bool = True) -> list[Finding]:
         reconciler = self.reconciler()
         found = [finding async for finding in reconciler.interrupted(apply=apply)]
         return found + [finding async for finding in reconciler.sweep(apply=apply)]
@@ -103,9 +103,9 @@ def result_for(data: bytes) -> ImageResult:
 
 
 @pytest.fixture
-async def ruin(tmp_path: Path) -> AsyncIterator[Ruin]:
+async def harness(tmp_path: Path) -> AsyncIterator[ReconcilerHarness]:
     root, rescue, storage = tmp_path / "images", (tmp_path / "rescue",), MemoryStorage()
-    parts = Ruin(
+    parts = ReconcilerHarness(
         root,
         MemoryImageRepository(storage),
         MemoryMaintenanceRepository(storage),
@@ -121,144 +121,144 @@ async def ruin(tmp_path: Path) -> AsyncIterator[Ruin]:
         await part.close()
 
 
-async def test_nothing_is_found_where_all_is_well(ruin: Ruin) -> None:
-    await ruin.ready()
-    await ruin.row(lease_s=60)
-    assert await ruin.tidy() == []
+async def test_consistent_rows_and_bytes_have_no_findings(harness: ReconcilerHarness) -> None:
+    await harness.ready()
+    await harness.row(lease_s=60)
+    assert await harness.reconcile() == []
 
 
-async def test_whole_bytes_are_adopted(ruin: Ruin) -> None:
-    image = await ruin.row()
-    result = await ruin.store(image)
-    assert [finding.action for finding in await ruin.tidy(apply=False)] == [Action.ADOPT]
-    assert (await ruin.images.get(image.guid)).status is Status.GENERATING
-    assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
-    ready = await ruin.images.get(image.guid)
+async def test_whole_bytes_are_adopted(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    result = await harness.store(image)
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.ADOPT]
+    assert (await harness.images.get(image.guid)).status is Status.GENERATING
+    assert [finding.action for finding in await harness.reconcile()] == [Action.ADOPT]
+    ready = await harness.images.get(image.guid)
     assert (ready.status, ready.result.sha256, ready.request.model, ready.result.usage) == (
         Status.READY,
         result.sha256,
         "m-1",
         {"n": 1},
     )
-    assert await ruin.tidy() == []
+    assert await harness.reconcile() == []
 
 
-async def test_a_row_without_bytes_becomes_unknown(ruin: Ruin) -> None:
-    image = await ruin.row()
-    assert [finding.action for finding in await ruin.tidy(apply=False)] == [Action.SETTLE]
-    assert [finding.action for finding in await ruin.tidy()] == [Action.SETTLE]
-    settled = await ruin.images.get(image.guid)
+async def test_a_row_without_bytes_becomes_unknown(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.SETTLE]
+    assert [finding.action for finding in await harness.reconcile()] == [Action.SETTLE]
+    settled = await harness.images.get(image.guid)
     assert settled.status is Status.UNKNOWN
     assert settled.failure is not None
     assert settled.failure.code == errors.GenerationInterruptedError.code
-    assert await ruin.tidy() == []
+    assert await harness.reconcile() == []
 
 
-async def test_a_row_whose_lease_runs_is_left_alone(ruin: Ruin) -> None:
-    image = await ruin.row(lease_s=60)
-    await ruin.store(image)
-    assert await ruin.tidy() == []
-    assert (await ruin.images.get(image.guid)).status is Status.GENERATING
+async def test_a_row_whose_lease_runs_is_left_alone(harness: ReconcilerHarness) -> None:
+    image = await harness.row(lease_s=60)
+    await harness.store(image)
+    assert await harness.reconcile() == []
+    assert (await harness.images.get(image.guid)).status is Status.GENERATING
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.UNKNOWN])
-async def test_bytes_of_a_row_that_gave_up_are_adopted(ruin: Ruin, status: Status) -> None:
-    image = await ruin.row()
-    await ruin.store(image)
-    await ruin.images.mark_failed(image.guid, status, Failure("x", "y"), ruin.clock.now())
-    assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
-    ready = await ruin.images.get(image.guid)
+async def test_bytes_of_a_failed_row_are_adopted(harness: ReconcilerHarness, status: Status) -> None:
+    image = await harness.row()
+    await harness.store(image)
+    await harness.images.mark_failed(image.guid, status, Failure("x", "y"), harness.clock.now())
+    assert [finding.action for finding in await harness.reconcile()] == [Action.ADOPT]
+    ready = await harness.images.get(image.guid)
     assert (ready.status, ready.failure) == (Status.READY, None)
 
 
 @pytest.mark.parametrize("settled", [False, True])
-async def test_bytes_kept_aside_are_adopted(ruin: Ruin, settled: bool) -> None:
-    image = await ruin.row()
-    await ruin.store(image, aside=True)
+async def test_rescued_bytes_are_adopted(harness: ReconcilerHarness, settled: bool) -> None:
+    image = await harness.row()
+    await harness.store(image, aside=True)
     if settled:
-        await ruin.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), ruin.clock.now())
-    assert [finding.action for finding in await ruin.tidy(apply=False)] == [Action.ADOPT]
-    assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
-    assert (await ruin.images.get(image.guid)).status is Status.READY
-    async with await ruin.blobs.read(image.guid, size=len(DATA)) as reader:
+        await harness.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), harness.clock.now())
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.ADOPT]
+    assert [finding.action for finding in await harness.reconcile()] == [Action.ADOPT]
+    assert (await harness.images.get(image.guid)).status is Status.READY
+    async with await harness.blobs.read(image.guid, size=len(DATA)) as reader:
         assert [piece async for piece in reader] == [DATA]
-    assert await ruin.tidy() == []
+    assert await harness.reconcile() == []
 
 
-async def test_lost_bytes_are_replaced_by_what_is_kept_aside(ruin: Ruin) -> None:
-    image = await ruin.ready()
-    await ruin.store(image, aside=True)
-    ruin.path(image.guid).unlink()
-    assert [finding.action for finding in await ruin.tidy()] == [Action.ADOPT]
-    assert ruin.path(image.guid).read_bytes() == DATA
-    assert await ruin.images.get(image.guid) == image
-    assert await ruin.tidy() == []
+async def test_lost_bytes_are_replaced_by_rescued_ones(harness: ReconcilerHarness) -> None:
+    image = await harness.ready()
+    await harness.store(image, aside=True)
+    harness.path(image.guid).unlink()
+    assert [finding.action for finding in await harness.reconcile()] == [Action.ADOPT]
+    assert harness.path(image.guid).read_bytes() == DATA
+    assert await harness.images.get(image.guid) == image
+    assert await harness.reconcile() == []
 
 
-async def test_what_is_kept_aside_and_no_picture_is_no_finding(ruin: Ruin) -> None:
-    image = await ruin.row()
-    await ruin.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), ruin.clock.now())
-    await ruin.blobs.rescue(image.guid, b"<html>", {"guid": image.guid})
-    assert await ruin.tidy() == []
-    assert (await ruin.images.get(image.guid)).status is Status.FAILED
+async def test_rescued_bytes_that_are_no_picture_are_no_finding(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    await harness.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), harness.clock.now())
+    await harness.blobs.rescue(image.guid, b"<html>", {"guid": image.guid})
+    assert await harness.reconcile() == []
+    assert (await harness.images.get(image.guid)).status is Status.FAILED
 
 
-async def test_bytes_without_a_row_are_moved_aside_once_they_are_old(ruin: Ruin) -> None:
-    image = await ruin.ready()
-    await ruin.images.delete(image.guid)
-    assert await ruin.tidy() == []
-    ruin.age()
-    assert [finding.action for finding in await ruin.tidy(apply=False)] == [Action.QUARANTINE]
-    assert ruin.path(image.guid).exists()
-    assert [finding.action for finding in await ruin.tidy()] == [Action.QUARANTINE]
-    assert not ruin.path(image.guid).exists()
-    assert [path.read_bytes() for path in (ruin.root / "quarantine").glob("*.bin")] == [DATA]
-    assert await ruin.tidy() == []
+async def test_old_bytes_without_a_row_are_quarantined(harness: ReconcilerHarness) -> None:
+    image = await harness.ready()
+    await harness.images.delete(image.guid)
+    assert await harness.reconcile() == []
+    harness.age()
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.QUARANTINE]
+    assert harness.path(image.guid).exists()
+    assert [finding.action for finding in await harness.reconcile()] == [Action.QUARANTINE]
+    assert not harness.path(image.guid).exists()
+    assert [path.read_bytes() for path in (harness.root / "quarantine").glob("*.bin")] == [DATA]
+    assert await harness.reconcile() == []
 
 
-async def test_a_store_that_belongs_to_another_database_is_not_moved(ruin: Ruin) -> None:
-    for image in [await ruin.ready() for _ in range(11)]:
-        await ruin.images.delete(image.guid)
-    ruin.age()
-    [finding] = await ruin.tidy()
+async def test_a_store_that_belongs_to_another_database_is_not_moved(harness: ReconcilerHarness) -> None:
+    for image in [await harness.ready() for _ in range(11)]:
+        await harness.images.delete(image.guid)
+    harness.age()
+    [finding] = await harness.reconcile()
     assert finding.action is Action.REPORT
     assert "rebuild" in finding.description
-    assert len(list(ruin.root.glob("??/??/*.bin"))) == 11
+    assert len(list(harness.root.glob("??/??/*.bin"))) == 11
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
-async def test_lost_bytes_are_reported_and_the_row_stays(ruin: Ruin, damage: str) -> None:
-    image = await ruin.ready()
+async def test_lost_bytes_are_reported_and_the_row_stays(harness: ReconcilerHarness, damage: str) -> None:
+    image = await harness.ready()
     if damage == "missing":
-        ruin.path(image.guid).unlink()
+        harness.path(image.guid).unlink()
     else:
-        ruin.path(image.guid).write_bytes(DATA[:-1])
-    assert [finding.action for finding in await ruin.tidy()] == [Action.REPORT]
-    assert await ruin.images.get(image.guid) == image
+        harness.path(image.guid).write_bytes(DATA[:-1])
+    assert [finding.action for finding in await harness.reconcile()] == [Action.REPORT]
+    assert await harness.images.get(image.guid) == image
 
 
-async def test_damaged_bytes_are_not_adopted(ruin: Ruin) -> None:
-    image = await ruin.row()
-    await ruin.store(image)
-    ruin.path(image.guid).write_bytes(DATA[:-1] + b"!")
-    assert [finding.action for finding in await ruin.tidy()] == [Action.SETTLE]
-    assert (await ruin.images.get(image.guid)).status is Status.UNKNOWN
-    assert ruin.path(image.guid).exists()
-    assert await ruin.tidy() == []
+async def test_damaged_bytes_are_not_adopted(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    await harness.store(image)
+    harness.path(image.guid).write_bytes(DATA[:-1] + b"!")
+    assert [finding.action for finding in await harness.reconcile()] == [Action.SETTLE]
+    assert (await harness.images.get(image.guid)).status is Status.UNKNOWN
+    assert harness.path(image.guid).exists()
+    assert await harness.reconcile() == []
 
 
-async def test_nothing_is_settled_while_the_store_is_away(ruin: Ruin) -> None:
-    image = await ruin.row()
-    ruin.root.rename(ruin.root.with_name("elsewhere"))
+async def test_nothing_is_settled_while_the_store_is_away(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    harness.root.rename(harness.root.with_name("elsewhere"))
     with pytest.raises(errors.BlobStoreError):
-        await ruin.tidy()
-    assert (await ruin.images.get(image.guid)).status is Status.GENERATING
-    ruin.root.with_name("elsewhere").rename(ruin.root)
+        await harness.reconcile()
+    assert (await harness.images.get(image.guid)).status is Status.GENERATING
+    harness.root.with_name("elsewhere").rename(harness.root)
 
 
-async def test_two_reconcilers_settle_each_row_once(ruin: Ruin) -> None:
-    guids = {(await ruin.row()).guid for _ in range(10)}
-    one, other = ruin.reconciler("one").interrupted(apply=True), ruin.reconciler("other").interrupted(apply=True)
+async def test_two_reconcilers_settle_each_row_once(harness: ReconcilerHarness) -> None:
+    guids = {(await harness.row()).guid for _ in range(10)}
+    one, other = harness.reconciler("one").interrupted(apply=True), harness.reconciler("other").interrupted(apply=True)
     found: list[Finding] = []
     running = [one, other]
     while running:
@@ -271,12 +271,12 @@ async def test_two_reconcilers_settle_each_row_once(ruin: Ruin) -> None:
     assert sorted(finding.guid for finding in found) == sorted(guids)
 
 
-async def test_the_verifier_finds_every_damage(ruin: Ruin) -> None:
-    whole, flipped, short, missing = [await ruin.ready() for _ in range(4)]
-    ruin.path(flipped.guid).write_bytes(DATA[:-1] + b"!")
-    ruin.path(short.guid).write_bytes(DATA[:-1])
-    ruin.path(missing.guid).unlink()
-    verifier = Verifier(ruin.recovery, ruin.stored)
+async def test_the_verifier_finds_all_damage(harness: ReconcilerHarness) -> None:
+    whole, flipped, short, missing = [await harness.ready() for _ in range(4)]
+    harness.path(flipped.guid).write_bytes(DATA[:-1] + b"!")
+    harness.path(short.guid).write_bytes(DATA[:-1])
+    harness.path(missing.guid).unlink()
+    verifier = Verifier(harness.recovery, harness.stored)
     problems = {verified.guid: verified.problem async for verified in verifier.verify_all()}
     assert problems.pop(whole.guid) is None
     assert set(problems) == {flipped.guid, short.guid, missing.guid}
@@ -284,11 +284,11 @@ async def test_the_verifier_finds_every_damage(ruin: Ruin) -> None:
     assert (await verifier.totals()).images == 4
 
 
-async def test_an_empty_database_is_filled_from_the_sidecars(ruin: Ruin) -> None:
-    images = [await ruin.ready() for _ in range(3)]
+async def test_an_empty_database_is_rebuilt_from_sidecars(harness: ReconcilerHarness) -> None:
+    images = [await harness.ready() for _ in range(3)]
     storage = MemoryStorage()
     fresh, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
-    rebuilder = Rebuilder(recovery, ruin.blobs, ruin.stored)
+    rebuilder = Rebuilder(recovery, harness.blobs, harness.stored)
     guids = await rebuilder.find()
     assert {rebuilt.outcome async for rebuilt in rebuilder.rebuild(guids)} == {"restored"}
     for image in images:
@@ -297,43 +297,43 @@ async def test_an_empty_database_is_filled_from_the_sidecars(ruin: Ruin) -> None
     assert {rebuilt.outcome async for rebuilt in rebuilder.rebuild(guids)} == {"known"}
 
 
-async def test_what_a_sidecar_does_not_describe_is_not_restored(ruin: Ruin) -> None:
-    image = await ruin.ready()
-    ruin.path(image.guid).with_suffix(".json").write_text("{}")
-    other = await ruin.ready()
-    ruin.path(other.guid).write_bytes(b"other bytes")
+async def test_bytes_that_their_sidecar_does_not_describe_are_not_restored(harness: ReconcilerHarness) -> None:
+    image = await harness.ready()
+    harness.path(image.guid).with_suffix(".json").write_text("{}")
+    other = await harness.ready()
+    harness.path(other.guid).write_bytes(b"other bytes")
     storage = MemoryStorage()
-    rebuilder = Rebuilder(MemoryMaintenanceRepository(storage), ruin.blobs, ruin.stored)
+    rebuilder = Rebuilder(MemoryMaintenanceRepository(storage), harness.blobs, harness.stored)
     outcomes = [rebuilt.outcome async for rebuilt in rebuilder.rebuild(await rebuilder.find())]
     assert len(outcomes) == 2
     assert not storage.images
 
 
-async def test_thumbnails_go_where_their_row_is_gone(ruin: Ruin) -> None:
-    there, gone = await ruin.ready(), new_guid()
+async def test_thumbnails_without_a_row_are_dropped(harness: ReconcilerHarness) -> None:
+    there, gone = await harness.ready(), new_guid()
     for guid in (there.guid, gone):
-        await ruin.thumbnails.put(guid, "a.webp", b"small")
-    [finding] = await ruin.tidy(apply=False)
+        await harness.thumbnails.put(guid, "a.webp", b"small")
+    [finding] = await harness.reconcile(apply=False)
     assert finding == Finding(gone, "thumbnails without a row", Action.DROP)
-    assert await ruin.thumbnails.get(gone, "a.webp") == b"small"
-    assert await ruin.tidy() == [finding]
-    assert await ruin.tidy() == []
-    assert await ruin.thumbnails.get(gone, "a.webp") is None
-    assert await ruin.thumbnails.get(there.guid, "a.webp") == b"small"
-    assert ruin.path(there.guid).read_bytes() == DATA
+    assert await harness.thumbnails.get(gone, "a.webp") == b"small"
+    assert await harness.reconcile() == [finding]
+    assert await harness.reconcile() == []
+    assert await harness.thumbnails.get(gone, "a.webp") is None
+    assert await harness.thumbnails.get(there.guid, "a.webp") == b"small"
+    assert harness.path(there.guid).read_bytes() == DATA
 
 
-async def test_what_is_adopted_is_made_durable_before_its_row_says_ready(
-    ruin: Ruin, monkeypatch: pytest.MonkeyPatch
+async def test_adopted_bytes_are_made_durable_before_the_row_is_ready(
+    harness: ReconcilerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = await ruin.row()
-    await ruin.store(image)
+    image = await harness.row()
+    await harness.store(image)
     statuses: list[Status] = []
 
     async def look_at_the_row(guid: str) -> None:
-        statuses.append((await ruin.images.get(guid)).status)
+        statuses.append((await harness.images.get(guid)).status)
 
-    monkeypatch.setattr(ruin.stored, "make_durable", look_at_the_row)
-    await ruin.tidy()
+    monkeypatch.setattr(harness.stored, "make_durable", look_at_the_row)
+    await harness.reconcile()
     assert statuses == [Status.GENERATING]
-    assert (await ruin.images.get(image.guid)).status is Status.READY
+    assert (await harness.images.get(image.guid)).status is Status.READY

@@ -40,7 +40,7 @@ from pixyproxy.domain.errors import DataValidationError
         ({"prompt": "duck", "output_format": "x" * 256}, ("output_format",), "255"),
     ],
 )
-def test_a_bad_creation_says_where_and_what_would_be_right(data: Any, loc: tuple[Any, ...], part: str) -> None:
+def test_an_invalid_creation_names_the_field_and_the_rule(data: Any, loc: tuple[Any, ...], part: str) -> None:
     with pytest.raises(DataValidationError) as caught:
         validate(CreateImage, data)
     assert [error for error in caught.value.errors if error.loc == loc and part in error.msg], caught.value.errors
@@ -53,7 +53,7 @@ def test_a_prompt_is_kept_exactly(prompt: str) -> None:
     assert validate(CreateImage, {"prompt": prompt}).prompt == prompt
 
 
-def test_a_command_that_was_built_without_validation_is_validated_all_the_same() -> None:
+def test_a_command_built_without_validation_is_validated() -> None:
     with pytest.raises(DataValidationError):
         validate(CreateImage, CreateImage.model_construct(prompt=" "))
 
@@ -80,7 +80,7 @@ def test_null_means_left_out() -> None:
         ({"offset": 5}, ("offset",), "not known"),
     ],
 )
-def test_a_bad_search_says_where_and_what_would_be_right(data: Any, loc: tuple[Any, ...], part: str) -> None:
+def test_an_invalid_search_names_the_field_and_the_rule(data: Any, loc: tuple[Any, ...], part: str) -> None:
     with pytest.raises(DataValidationError) as caught:
         validate(SearchImages, data)
     assert [error for error in caught.value.errors if error.loc == loc and part in error.msg], caught.value.errors
@@ -89,7 +89,7 @@ def test_a_bad_search_says_where_and_what_would_be_right(data: Any, loc: tuple[A
 @pytest.mark.parametrize(
     "text", ["2026-11-21T10:00:00Z", "2026-11-21T12:00:00+02:00", "2026-11-21T10:00:00", "2026-11-21 10:00"]
 )
-def test_times_become_utc_and_what_has_no_zone_is_utc(text: str) -> None:
+def test_times_become_utc_and_default_to_it(text: str) -> None:
     assert validate(SearchImages, {"created_after": text}).created_after == datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 

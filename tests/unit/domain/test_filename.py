@@ -18,13 +18,13 @@ GUID = "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"
         ("x", "application/unknown", "x-0b9f1c2d.bin"),
     ],
 )
-def test_made_from_the_words_of_the_prompt(prompt: str, media_type: str, filename: str) -> None:
+def test_a_name_consists_of_the_words_of_the_prompt(prompt: str, media_type: str, filename: str) -> None:
     assert filename_for(prompt, GUID, media_type) == filename
     assert filename_problem(filename) is None
 
 
 @pytest.mark.parametrize("prompt", ["x" * 32_000, "鸭" * 32_000, "word " * 6_000, "\U00020000" * 500])
-def test_a_long_prompt_makes_a_name_that_file_systems_take(prompt: str) -> None:
+def test_a_long_prompt_makes_a_name_that_file_systems_accept(prompt: str) -> None:
     filename = filename_for(prompt, GUID, "image/png")
     assert len(filename.encode()) <= MAX_FILENAME_BYTES
     assert filename_problem(filename) is None
@@ -50,12 +50,12 @@ def test_two_images_of_one_prompt_have_different_names() -> None:
         ("鸭" * 86, "bytes"),
     ],
 )
-def test_hostile_names_are_refused_with_what_would_be_right(filename: str, part: str) -> None:
+def test_hostile_names_are_refused_with_the_rule(filename: str, part: str) -> None:
     assert part in (filename_problem(filename) or "")
 
 
 @pytest.mark.parametrize("filename", ["duck.png", "Ente & Küken (2).png", "鸭.png", "a" * 255, "👩‍🎨.png"])
-def test_good_names_pass(filename: str) -> None:
+def test_valid_names_pass(filename: str) -> None:
     assert filename_problem(filename) is None
 
 

@@ -21,7 +21,7 @@ ORPHAN = alter(IMAGE, author=None)
 
 
 @pytest.mark.parametrize("last_id", [0, 1, 2, 41, 10**6, 2**53 + 1, 2**63 - 1])
-def test_a_cursor_leads_back_to_its_id_without_showing_it(last_id: int) -> None:
+def test_a_cursor_decodes_to_its_id_without_showing_it(last_id: int) -> None:
     cursor = encode_cursor(last_id)
     assert decode_cursor(cursor) == last_id
     assert str(last_id) not in cursor or last_id < 10
@@ -46,12 +46,12 @@ def test_a_guid_is_canonical_and_its_case_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "None", GUID[:-1], GUID.replace("-", ""), "{" + GUID + "}"])
-def test_what_is_no_guid_names_no_image(text: str) -> None:
+def test_an_invalid_guid_names_no_image(text: str) -> None:
     with pytest.raises(ImageNotFoundError):
         parse_guid(text)
 
 
-def test_tags_are_trimmed_lower_cased_and_without_doubles() -> None:
+def test_tags_are_trimmed_lower_cased_and_unique() -> None:
     assert normalise_tags([" Duck ", "duck", "BATH", "e\u0301te\u0301", "ÉTÉ"]) == ("duck", "bath", "été")
 
 
@@ -77,6 +77,6 @@ def test_only_the_author_may_change() -> None:
             access.require_author(image, None)
 
 
-def test_what_was_made_anonymously_is_nobodys_to_change() -> None:
+def test_nobody_may_change_an_anonymous_image() -> None:
     with pytest.raises(PermissionDeniedError):
         access.require_author(ORPHAN, "alice")

@@ -56,7 +56,7 @@ def test_kana_with_and_without_voicing_marks_stay_different() -> None:
         ("утка", "УТ", True),
     ],
 )
-def test_which_prompts_a_query_finds(prompt: str, query: str, found: bool) -> None:
+def test_a_query_finds_prompts_by_their_terms(prompt: str, query: str, found: bool) -> None:
     terms = query_terms(query)
     assert terms
     assert all(any(term.startswith(wanted) for term in index_terms(prompt)) for wanted in terms) is found
@@ -66,7 +66,7 @@ def test_a_query_without_any_text_has_no_terms() -> None:
     assert query_terms(" \n\t\x00") == ()
 
 
-def test_punctuation_counts_only_where_there_is_nothing_else() -> None:
+def test_punctuation_counts_only_if_a_query_has_nothing_else() -> None:
     assert query_terms("100%") == ("100",)
     assert query_terms("%_") == ("%", "_")
 

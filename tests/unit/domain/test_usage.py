@@ -29,13 +29,13 @@ def test_the_parts_differ_by_at_most_one() -> None:
     assert third == {"total_tokens": 3, "details": {"text_tokens": 1}, "tier": "x", "fast": True}
 
 
-def test_what_is_not_known_stays_unknown() -> None:
+def test_unknown_usage_stays_unknown() -> None:
     assert split_usage(None, 2) == [None, None]
     assert sum_usage([None, None]) is None
     assert sum_usage([]) is None
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_parts_of_different_form_are_added_as_far_as_they_agree(order: int) -> None:
+def test_parts_of_different_shape_are_summed_where_they_agree(order: int) -> None:
     parts = [{"a": 1, "b": 2}, None, {"b": 3, "c": {"d": 4}}]
     assert sum_usage(parts[::order]) == {"a": 1, "b": 5, "c": {"d": 4}}

@@ -23,8 +23,8 @@ DAY = timedelta(days=1)
 
 
 @dataclass
-class House:
-    """A key service and what it stands on."""
+class KeyHarness:
+    """A key service and its storage."""
 
     service: KeyService
     storage: MemoryStorage
@@ -32,61 +32,61 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
+def harness() -> KeyHarness:
     storage, clock = MemoryStorage(), SteppingClock()
     for name in ("alice", "bob", "Zoë"):
         storage.users[name] = User(name, "cs101", "hash")
-    return House(KeyService(MemoryApiKeyRepository(storage), clock, lambda: SECRET), storage, clock)
+    return KeyHarness(KeyService(MemoryApiKeyRepository(storage), clock, lambda: SECRET), storage, clock)
 
 
-async def refused(house: House, token: str) -> str:
+async def refused(harness: KeyHarness, token: str) -> str:
     with pytest.raises(errors.AuthenticationError) as caught:
-        await house.service.authenticate(token)
+        await harness.service.authenticate(token)
     assert token == "" or token not in caught.value.message
     return caught.value.message
 
 
-async def test_a_key_is_its_user(house: House) -> None:
-    token, key = await house.service.add("alice", name="my laptop")
+async def test_a_key_authenticates_its_user(harness: KeyHarness) -> None:
+    token, key = await harness.service.add("alice", name="my laptop")
     assert re.fullmatch(r"pxy_[0-9A-Za-z]{43}", token)
     assert (key.key_id, key.username, key.name, key.expires_at) == (token[4:12], "alice", "my laptop", None)
-    assert await house.service.authenticate(token) == User("alice", "cs101", "hash")
-    other, _ = await house.service.add("bob")
-    assert (await house.service.authenticate(other)).username == "bob"
+    assert await harness.service.authenticate(token) == User("alice", "cs101", "hash")
+    other, _ = await harness.service.add("bob")
+    assert (await harness.service.authenticate(other)).username == "bob"
 
 
-async def test_a_span_begins_when_the_key_is_made(house: House) -> None:
-    _, key = await house.service.add("alice", expires_in=DAY)
+async def test_a_duration_begins_when_the_key_is_added(harness: KeyHarness) -> None:
+    _, key = await harness.service.add("alice", expires_in=DAY)
     assert key.expires_at is not None
     assert key.expires_at - key.created_at == DAY
     with pytest.raises(errors.DataValidationError, match="expires_at"):
-        await house.service.add("alice", expires_in=timedelta())
+        await harness.service.add("alice", expires_in=timedelta())
 
 
-async def test_the_store_sees_a_keyed_hash_only(house: House) -> None:
-    token, key = await house.service.add("alice")
+async def test_the_store_has_only_a_keyed_hash(harness: KeyHarness) -> None:
+    token, key = await harness.service.add("alice")
     expected = hmac.digest(derive_key(SECRET, "api-keys"), token.encode(), "sha256").hex()
-    assert house.storage.api_keys == {key.key_id: key}
+    assert harness.storage.api_keys == {key.key_id: key}
     assert key.digest == expected
-    assert token[12:] not in repr(house.storage)
+    assert token[12:] not in repr(harness.storage)
     assert expected not in repr(key)
 
 
-async def test_another_secret_opens_nothing(house: House) -> None:
-    token, _ = await house.service.add("alice")
-    other = KeyService(MemoryApiKeyRepository(house.storage), house.clock, lambda: b"t" * 32)
+async def test_a_key_is_invalid_under_another_secret(harness: KeyHarness) -> None:
+    token, _ = await harness.service.add("alice")
+    other = KeyService(MemoryApiKeyRepository(harness.storage), harness.clock, lambda: b"t" * 32)
     with pytest.raises(errors.AuthenticationError):
         await other.authenticate(token)
 
 
-async def test_the_secret_is_asked_for_when_it_is_needed(house: House) -> None:
+async def test_the_secret_is_read_on_first_use(harness: KeyHarness) -> None:
     asked: list[bytes] = []
 
     def secret() -> bytes:
         asked.append(SECRET)
         return SECRET
 
-    service = KeyService(MemoryApiKeyRepository(house.storage), house.clock, secret)
+    service = KeyService(MemoryApiKeyRepository(harness.storage), harness.clock, secret)
     await service.list()
     assert asked == []
     token, _ = await service.add("alice")
@@ -94,58 +94,58 @@ async def test_the_secret_is_asked_for_when_it_is_needed(house: House) -> None:
     assert asked == [SECRET]
 
 
-async def test_wrong_malformed_expired_and_revoked_are_told_alike(house: House) -> None:
-    token, key = await house.service.add("alice", expires_at=house.clock.now() + DAY)
+async def test_wrong_malformed_expired_and_revoked_keys_get_the_same_error(harness: KeyHarness) -> None:
+    token, key = await harness.service.add("alice", expires_at=harness.clock.now() + DAY)
     wrong = token[:-1] + ("a" if token[-1] != "a" else "b")
-    said = {await refused(house, wrong)}
+    said = {await refused(harness, wrong)}
     for malformed in ("", "pxy_", "sk-x", token[4:], token.upper(), token[:-1], token + "a", token + "é",
                       f" {token}", token + "\n", "pxy_" + "é" * 43, "pxy_" + "-" * 43,
                       "pxy_" + "٣" * 43, key.digest, key.key_id):  # fmt: skip
-        said.add(await refused(house, malformed))
-    house.clock.advance(DAY)
-    said.add(await refused(house, token))
-    revoked, key = await house.service.add("alice")
-    await house.service.revoke(key.key_id)
-    said.add(await refused(house, revoked))
+        said.add(await refused(harness, malformed))
+    harness.clock.advance(DAY)
+    said.add(await refused(harness, token))
+    revoked, key = await harness.service.add("alice")
+    await harness.service.revoke(key.key_id)
+    said.add(await refused(harness, revoked))
     assert len(said) == 1
 
 
-async def test_a_key_opens_until_the_very_moment_it_ends(house: House) -> None:
-    end = house.clock.now() + DAY
-    token, key = await house.service.add("alice", expires_at=end)
+async def test_a_key_is_valid_until_the_instant_it_expires(harness: KeyHarness) -> None:
+    end = harness.clock.now() + DAY
+    token, key = await harness.service.add("alice", expires_at=end)
     assert key.expires_at == end
     # The clock goes on by a second whenever it is read.
-    house.clock.advance(end - house.clock.now() - timedelta(seconds=2))
-    assert (await house.service.authenticate(token)).username == "alice"
-    await refused(house, token)
+    harness.clock.advance(end - harness.clock.now() - timedelta(seconds=2))
+    assert (await harness.service.authenticate(token)).username == "alice"
+    await refused(harness, token)
 
 
-async def test_the_keys_of_a_removed_user_open_nothing(house: House) -> None:
-    token, _ = await house.service.add("alice")
-    users = MemoryUserRepository(house.storage)
+async def test_the_keys_of_a_removed_user_are_invalid(harness: KeyHarness) -> None:
+    token, _ = await harness.service.add("alice")
+    users = MemoryUserRepository(harness.storage)
     await users.remove("alice")
-    await refused(house, token)
+    await refused(harness, token)
     await users.add(User("alice"))
-    await refused(house, token)
+    await refused(harness, token)
 
 
-async def test_they_are_listed_by_user_and_age(house: House) -> None:
-    made = [(await house.service.add(name))[1] for name in ("bob", "alice", "alice")]
-    assert await house.service.list() == (made[1], made[2], made[0])
-    assert await house.service.list("bob") == (made[0],)
-    assert await house.service.list("nobody") == ()
+async def test_keys_are_listed_by_user_and_age(harness: KeyHarness) -> None:
+    made = [(await harness.service.add(name))[1] for name in ("bob", "alice", "alice")]
+    assert await harness.service.list() == (made[1], made[2], made[0])
+    assert await harness.service.list("bob") == (made[0],)
+    assert await harness.service.list("nobody") == ()
 
 
-async def test_names_of_users_are_composed(house: House) -> None:
-    token, key = await house.service.add("Zoe\u0308")
-    assert key.username == (await house.service.authenticate(token)).username == "Zoë"
-    assert await house.service.list("Zoe\u0308") == (key,)
+async def test_names_of_users_are_composed(harness: KeyHarness) -> None:
+    token, key = await harness.service.add("Zoe\u0308")
+    assert key.username == (await harness.service.authenticate(token)).username == "Zoë"
+    assert await harness.service.list("Zoe\u0308") == (key,)
 
 
-async def test_a_time_without_a_zone_is_utc_and_text_will_do(house: House) -> None:
+async def test_a_time_may_be_text_and_defaults_to_utc(harness: KeyHarness) -> None:
     end = datetime(2030, 1, 1, 12)
     for given in (end, "2030-01-01T12:00", "2030-01-01T13:00+01:00"):
-        _, key = await house.service.add("alice", expires_at=given)
+        _, key = await harness.service.add("alice", expires_at=given)
         assert key.expires_at == end.replace(tzinfo=UTC)
 
 
@@ -165,23 +165,23 @@ async def test_a_time_without_a_zone_is_utc_and_text_will_do(house: House) -> No
         ({"expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
     ],
 )
-async def test_bad_input_is_refused_by_name(fields: dict[str, str], where: str, house: House) -> None:
+async def test_invalid_input_is_refused_by_name(fields: dict[str, str], where: str, harness: KeyHarness) -> None:
     with pytest.raises(errors.DataValidationError) as caught:
-        await house.service.add(**{"username": "alice", **fields})  # type: ignore[arg-type]
+        await harness.service.add(**{"username": "alice", **fields})  # type: ignore[arg-type]
     assert [error.loc for error in caught.value.errors] == [(where,)]
-    assert house.storage.api_keys == {}
+    assert harness.storage.api_keys == {}
 
 
-async def test_the_longest_name_is_kept(house: House) -> None:
-    _, key = await house.service.add("alice", name="🦆" * 64)
+async def test_the_longest_name_is_stored(harness: KeyHarness) -> None:
+    _, key = await harness.service.add("alice", name="🦆" * 64)
     assert key.name == "🦆" * 64
 
 
-async def test_what_is_not_there_is_said(house: House) -> None:
+async def test_a_missing_key_is_an_error(harness: KeyHarness) -> None:
     with pytest.raises(errors.UserNotFoundError):
-        await house.service.add("nobody")
+        await harness.service.add("nobody")
     with pytest.raises(errors.RecordNotFoundError):
-        await house.service.revoke("AbCdEfGh")
+        await harness.service.revoke("AbCdEfGh")
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, characters: str) -> None:
@@ -189,17 +189,17 @@ def scripted(monkeypatch: pytest.MonkeyPatch, characters: str) -> None:
     monkeypatch.setattr(secrets, "choice", lambda _: next(coming))
 
 
-async def test_an_id_that_is_taken_is_drawn_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_id_that_is_taken_is_drawn_again(harness: KeyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, "a" * 43 + "a" * 8 + "b" * 35 + "c" * 43)
-    first, _ = await house.service.add("alice")
-    second, _ = await house.service.add("bob")
+    first, _ = await harness.service.add("alice")
+    second, _ = await harness.service.add("bob")
     assert (first, second) == ("pxy_" + "a" * 43, "pxy_" + "c" * 43)
-    assert (await house.service.authenticate(first)).username == "alice"
+    assert (await harness.service.authenticate(first)).username == "alice"
 
 
-async def test_it_is_not_drawn_anew_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_id_is_not_drawn_again_forever(harness: KeyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, "a" * 430)
-    await house.service.add("alice")
+    await harness.service.add("alice")
     with pytest.raises(errors.ConstraintViolationError):
-        await house.service.add("alice")
-    assert len(house.storage.api_keys) == 1
+        await harness.service.add("alice")
+    assert len(harness.storage.api_keys) == 1

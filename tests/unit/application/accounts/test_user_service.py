@@ -13,8 +13,8 @@ from tests.fixtures.core import PlainHasher, SteppingClock
 
 
 @dataclass
-class House:
-    """A user service and what it stands on."""
+class UserHarness:
+    """A user service and its storage."""
 
     service: UserService
     hasher: PlainHasher
@@ -22,76 +22,76 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def harness() -> AsyncIterator[UserHarness]:
     users, hasher, clock = MemoryUserRepository(), PlainHasher(), SteppingClock()
     await users.open()
-    yield House(UserService(users, hasher, clock), hasher, clock)
+    yield UserHarness(UserService(users, hasher, clock), hasher, clock)
     await users.close()
 
 
-async def test_a_user_logs_in_with_the_right_password_only(house: House) -> None:
-    await house.service.add("alice", "secret", "cs101")
-    user = await house.service.authenticate("alice", "secret")
+async def test_a_user_logs_in_with_the_right_password_only(harness: UserHarness) -> None:
+    await harness.service.add("alice", "secret", "cs101")
+    user = await harness.service.authenticate("alice", "secret")
     assert (user.username, user.class_key) == ("alice", "cs101")
     with pytest.raises(errors.AuthenticationError) as wrong:
-        await house.service.authenticate("alice", "Secret")
+        await harness.service.authenticate("alice", "Secret")
     with pytest.raises(errors.AuthenticationError) as unknown:
-        await house.service.authenticate("bob", "secret")
+        await harness.service.authenticate("bob", "secret")
     assert wrong.value.message == unknown.value.message
 
 
-async def test_an_unknown_user_costs_a_check_too(house: House) -> None:
+async def test_an_unknown_user_costs_a_verification_too(harness: UserHarness) -> None:
     with pytest.raises(errors.AuthenticationError):
-        await house.service.authenticate("bob", "secret")
-    assert house.hasher.checks == [""]
+        await harness.service.authenticate("bob", "secret")
+    assert harness.hasher.checks == [""]
 
 
-async def test_a_success_is_remembered_briefly_and_a_failure_never(house: House) -> None:
-    await house.service.add("alice", "secret")
+async def test_a_success_is_cached_briefly_and_a_failure_never(harness: UserHarness) -> None:
+    await harness.service.add("alice", "secret")
     for _ in range(3):
-        await house.service.authenticate("alice", "secret")
-    assert len(house.hasher.checks) == 1
-    house.clock.advance(timedelta(minutes=6))
-    await house.service.authenticate("alice", "secret")
-    assert len(house.hasher.checks) == 2
+        await harness.service.authenticate("alice", "secret")
+    assert len(harness.hasher.checks) == 1
+    harness.clock.advance(timedelta(minutes=6))
+    await harness.service.authenticate("alice", "secret")
+    assert len(harness.hasher.checks) == 2
     for _ in range(2):
         with pytest.raises(errors.AuthenticationError):
-            await house.service.authenticate("alice", "wrong")
-    assert len(house.hasher.checks) == 4
+            await harness.service.authenticate("alice", "wrong")
+    assert len(harness.hasher.checks) == 4
 
 
-async def test_a_changed_password_and_a_removed_user_take_effect_at_once(house: House) -> None:
-    await house.service.add("alice", "secret")
-    await house.service.authenticate("alice", "secret")
-    await house.service.change_password("alice", "other")
+async def test_a_changed_password_and_a_removed_user_take_effect_at_once(harness: UserHarness) -> None:
+    await harness.service.add("alice", "secret")
+    await harness.service.authenticate("alice", "secret")
+    await harness.service.change_password("alice", "other")
     with pytest.raises(errors.AuthenticationError):
-        await house.service.authenticate("alice", "secret")
-    await house.service.authenticate("alice", "other")
-    await house.service.remove("alice")
+        await harness.service.authenticate("alice", "secret")
+    await harness.service.authenticate("alice", "other")
+    await harness.service.remove("alice")
     with pytest.raises(errors.AuthenticationError):
-        await house.service.authenticate("alice", "other")
+        await harness.service.authenticate("alice", "other")
 
 
-async def test_names_and_passwords_are_composed(house: House) -> None:
-    await house.service.add("Zoe\u0308", "pa\u0308ss")
-    assert (await house.service.authenticate("Zoë", "päss")).username == "Zoë"
+async def test_names_and_passwords_are_composed(harness: UserHarness) -> None:
+    await harness.service.add("Zoe\u0308", "pa\u0308ss")
+    assert (await harness.service.authenticate("Zoë", "päss")).username == "Zoë"
 
 
-async def test_users_are_listed_by_name(house: House) -> None:
+async def test_users_are_listed_by_name(harness: UserHarness) -> None:
     for name in ("bob", "alice"):
-        await house.service.add(name, "secret")
-    assert [user.username for user in await house.service.list()] == ["alice", "bob"]
+        await harness.service.add(name, "secret")
+    assert [user.username for user in await harness.service.list()] == ["alice", "bob"]
 
 
-async def test_what_cannot_be_done_says_why(house: House) -> None:
-    await house.service.add("alice", "secret")
+async def test_errors_give_their_reason(harness: UserHarness) -> None:
+    await harness.service.add("alice", "secret")
     with pytest.raises(errors.ConstraintViolationError):
-        await house.service.add("alice", "secret")
+        await harness.service.add("alice", "secret")
     with pytest.raises(errors.DataValidationError):
-        await house.service.add("a:b", "secret")
+        await harness.service.add("a:b", "secret")
     with pytest.raises(errors.DataValidationError):
-        await house.service.change_password("alice", "")
+        await harness.service.change_password("alice", "")
     with pytest.raises(errors.UserNotFoundError):
-        await house.service.change_password("bob", "secret")
+        await harness.service.change_password("bob", "secret")
     with pytest.raises(errors.UserNotFoundError):
-        await house.service.remove("bob")
+        await harness.service.remove("bob")

@@ -29,7 +29,7 @@ def asking(permit: Permit, size: int | None, *, in_s: float = FAR_S) -> "asyncio
     return asyncio.create_task(permit.admit(size, deadline=deadline))
 
 
-async def test_as_many_are_let_in_as_fit_and_the_next_when_one_leaves() -> None:
+async def test_permits_are_given_while_they_fit_and_when_one_is_released() -> None:
     budget = ByteBudget(10, hold_s=FAR_S)
     all_of_them = [Permit(budget) for _ in range(7)]
     waits = [asking(each, 4) for each in all_of_them]
@@ -43,7 +43,7 @@ async def test_as_many_are_let_in_as_fit_and_the_next_when_one_leaves() -> None:
     assert budget.bytes == 0
 
 
-async def test_none_is_overtaken_and_one_larger_than_the_bound_is_let_in_alone() -> None:
+async def test_permits_are_given_in_order_and_an_oversized_one_alone() -> None:
     budget = ByteBudget(10, hold_s=FAR_S)
     first, large, small = Permit(budget), Permit(budget), Permit(budget)
     await asking(first, 4)
@@ -57,7 +57,7 @@ async def test_none_is_overtaken_and_one_larger_than_the_bound_is_let_in_alone()
     await waits[1]
 
 
-async def test_an_unknown_length_is_taken_for_that_of_a_picture() -> None:
+async def test_an_unknown_length_counts_as_that_of_a_picture() -> None:
     budget = ByteBudget(hold_s=FAR_S)
     permit = Permit(budget)
     await asking(permit, None)
@@ -66,7 +66,7 @@ async def test_an_unknown_length_is_taken_for_that_of_a_picture() -> None:
     assert budget.bytes == 7
 
 
-async def test_what_trickles_keeps_nobody_waiting_and_counts_once_it_is_there() -> None:
+async def test_a_slow_response_does_not_block_others_and_counts_once_it_has_arrived() -> None:
     budget = ByteBudget(10, hold_s=0)
     slow, next_one = Permit(budget), Permit(budget)
     await asking(slow, 10)
@@ -77,7 +77,7 @@ async def test_what_trickles_keeps_nobody_waiting_and_counts_once_it_is_there() 
 
 
 @pytest.mark.parametrize(("patience_s", "in_s"), [(0, FAR_S), (FAR_S, 0), (FAR_S, -1)])
-async def test_the_wait_ends_in_time(patience_s: float, in_s: float) -> None:
+async def test_the_wait_ends_at_half_of_the_remaining_time(patience_s: float, in_s: float) -> None:
     budget = ByteBudget(10, hold_s=FAR_S, patience_s=patience_s)
     full, late = Permit(budget), Permit(budget)
     full.hold(10)
@@ -85,7 +85,7 @@ async def test_the_wait_ends_in_time(patience_s: float, in_s: float) -> None:
     assert budget.bytes == 15
 
 
-async def test_room_may_be_asked_for_again() -> None:
+async def test_a_permit_may_be_admitted_twice() -> None:
     budget = ByteBudget(10, hold_s=FAR_S)
     permit = Permit(budget)
     for _ in range(3):
@@ -93,7 +93,7 @@ async def test_room_may_be_asked_for_again() -> None:
     assert budget.bytes == 10
 
 
-async def test_who_is_cancelled_leaves_the_line() -> None:
+async def test_a_cancelled_wait_leaves_the_queue() -> None:
     budget = ByteBudget(10, hold_s=FAR_S)
     full, large, small, last = (Permit(budget) for _ in range(4))
     await asking(full, 5)
@@ -127,7 +127,7 @@ class Patient(ScriptedGenerator):
 
 
 class SlowStore(FailingBlobStore):
-    """Stores when it is told to."""
+    """A store whose writes wait until a test lets them go on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class SlowStore(FailingBlobStore):
 
 
 @pytest.mark.parametrize("outcome", [GeneratedImage(PNG), GeneratorResponseError("no"), GeneratedImage(b"nonsense")])
-async def test_answers_wait_until_those_before_are_stored(outcome: GeneratedImage | Exception) -> None:
+async def test_responses_wait_until_earlier_pictures_are_stored(outcome: GeneratedImage | Exception) -> None:
     storage, blobs, generator, clock = MemoryStorage(), SlowStore(), Patient(), SteppingClock()
     generator.outcome = outcome
     images, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
@@ -156,7 +156,7 @@ async def test_answers_wait_until_those_before_are_stored(outcome: GeneratedImag
     assert (generator.admitted, budget.bytes) == (9, 0)
 
 
-async def test_pictures_take_room_until_they_are_stored_whoever_made_them() -> None:
+async def test_pictures_count_until_they_are_stored_even_if_never_admitted() -> None:
     storage, blobs, generator, clock = MemoryStorage(), SlowStore(), ScriptedGenerator(), SteppingClock()
     images, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
     budget = ByteBudget()

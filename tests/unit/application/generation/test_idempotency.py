@@ -8,64 +8,66 @@ import pytest
 from pixyproxy.application.generation.idempotency import claim_of
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import Status
-from tests.fixtures.image_service import House, only_image
+from tests.fixtures.image_service import ServiceHarness, only_image
 
 DUCK = {"prompt": "duck"}
 
 
-async def keyed(house: House, key: str, data: Any = DUCK, viewer: str | None = "alice", wait: bool = True) -> Any:
-    return await house.service.create(viewer, data, idempotency_key=key, wait=wait)
+async def keyed(
+    harness: ServiceHarness, key: str, data: Any = DUCK, viewer: str | None = "alice", wait: bool = True
+) -> Any:
+    return await harness.service.create(viewer, data, idempotency_key=key, wait=wait)
 
 
-async def test_a_repeat_gets_the_same_image_without_another_call(house: House) -> None:
-    first = await keyed(house, "k")
-    second = await keyed(house, "k")
+async def test_a_repeat_gets_the_same_image_without_another_call(harness: ServiceHarness) -> None:
+    first = await keyed(harness, "k")
+    second = await keyed(harness, "k")
     assert (first.replayed, second.replayed) == (False, True)
     assert first.image == second.image
-    assert len(house.generator.requests) == 1
+    assert len(harness.generator.requests) == 1
 
 
-async def test_the_form_of_the_request_does_not_matter(house: House) -> None:
-    first = await keyed(house, "k", {"prompt": "duck", "tags": ["a"], "size": None})
-    second = await keyed(house, "k", {"tags": ["A "], "prompt": "duck"})
+async def test_the_form_of_the_request_does_not_matter(harness: ServiceHarness) -> None:
+    first = await keyed(harness, "k", {"prompt": "duck", "tags": ["a"], "size": None})
+    second = await keyed(harness, "k", {"tags": ["A "], "prompt": "duck"})
     assert second.image == first.image
 
 
-async def test_another_request_with_the_key_is_refused(house: House) -> None:
-    await keyed(house, "k")
+async def test_another_request_with_the_key_is_refused(harness: ServiceHarness) -> None:
+    await keyed(harness, "k")
     with pytest.raises(errors.IdempotencyKeyReusedError):
-        await keyed(house, "k", {"prompt": "duck", "size": "1x1"})
-    assert len(house.generator.requests) == 1
+        await keyed(harness, "k", {"prompt": "duck", "size": "1x1"})
+    assert len(harness.generator.requests) == 1
 
 
-async def test_a_key_belongs_to_its_caller_and_anonymous_is_one_caller(house: House) -> None:
-    images = {(await keyed(house, "k", viewer=viewer)).image.guid for viewer in ("alice", "bob", None, None)}
+async def test_a_key_belongs_to_its_caller_and_anonymous_is_one_caller(harness: ServiceHarness) -> None:
+    images = {(await keyed(harness, "k", viewer=viewer)).image.guid for viewer in ("alice", "bob", None, None)}
     assert len(images) == 3
-    assert len(house.generator.requests) == 3
+    assert len(harness.generator.requests) == 3
 
 
-async def test_repeats_join_the_first_while_it_runs(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    tasks = [asyncio.create_task(keyed(house, "k")) for _ in range(10)]
-    while not house.generator.requests:
+async def test_repeats_join_the_first_while_it_runs(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    tasks = [asyncio.create_task(keyed(harness, "k")) for _ in range(10)]
+    while not harness.generator.requests:
         await asyncio.sleep(0)
-    house.generator.gate.set()
+    harness.generator.gate.set()
     results = await asyncio.gather(*tasks)
     assert len({result.image.guid for result in results}) == 1
     assert sorted(result.replayed for result in results) == [False] + [True] * 9
-    assert len(house.generator.requests) == 1
+    assert len(harness.generator.requests) == 1
 
 
-async def test_a_repeat_waits_for_a_generation_of_another_process(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    first = asyncio.create_task(keyed(house, "k"))
-    while not house.generator.requests:
+async def test_a_repeat_waits_for_a_generation_of_another_process(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    first = asyncio.create_task(keyed(harness, "k"))
+    while not harness.generator.requests:
         await asyncio.sleep(0)
     # What another process runs has no task here.
-    house.generations._tasks_by_guid.clear()
-    second = asyncio.create_task(keyed(house, "k"))
+    harness.generations._tasks_by_guid.clear()
+    second = asyncio.create_task(keyed(harness, "k"))
     await asyncio.sleep(0.01)
-    house.generator.gate.set()
+    harness.generator.gate.set()
     assert (await second).image == (await first).image
 
 
@@ -84,60 +86,60 @@ async def test_a_repeat_waits_for_a_generation_of_another_process(house: House) 
     ],
 )
 async def test_a_failure_is_replayed_unless_nothing_was_paid(
-    house: House, error: errors.GeneratorError, calls: int
+    harness: ServiceHarness, error: errors.GeneratorError, calls: int
 ) -> None:
-    house.generator.outcome = error
+    harness.generator.outcome = error
     with pytest.raises(type(error)) as first:
-        await keyed(house, "k")
+        await keyed(harness, "k")
     first_guid = first.value.guid
     with pytest.raises(type(error)) as second:
-        await keyed(house, "k")
-    assert len(house.generator.requests) == calls
+        await keyed(harness, "k")
+    assert len(harness.generator.requests) == calls
     assert second.value.replayed is (calls == 1)
     assert (second.value.guid == first_guid) is (calls == 1)
     assert second.value.message == error.message
 
 
-async def test_a_call_that_does_not_wait_returns_what_has_begun(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    begun = await keyed(house, "k", wait=False)
+async def test_a_call_that_does_not_wait_returns_the_generating_image(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    begun = await keyed(harness, "k", wait=False)
     assert begun.image.status is Status.GENERATING
-    again = await keyed(house, "k", wait=False)
+    again = await keyed(harness, "k", wait=False)
     assert (again.image.guid, again.replayed) == (begun.image.guid, True)
-    house.generator.gate.set()
-    assert (await keyed(house, "k")).image.status is Status.READY
-    assert len(house.generator.requests) == 1
+    harness.generator.gate.set()
+    assert (await keyed(harness, "k")).image.status is Status.READY
+    assert len(harness.generator.requests) == 1
 
 
-async def test_a_key_is_free_again_after_the_database_was_lost_before_the_call(house: House) -> None:
-    house.images.away = {"add"}
+async def test_a_key_is_free_again_after_the_database_was_lost_before_the_call(harness: ServiceHarness) -> None:
+    harness.images.away = {"add"}
     with pytest.raises(errors.DBConnectionError):
-        await keyed(house, "k")
-    house.images.away = set()
-    await house.generations.maintain()
-    assert (await keyed(house, "k")).replayed is False
+        await keyed(harness, "k")
+    harness.images.away = set()
+    await harness.generations.maintain()
+    assert (await keyed(harness, "k")).replayed is False
 
 
-async def test_a_failure_that_could_not_be_recorded_is_recorded_later(house: House) -> None:
-    house.images.away = {"mark_failed"}
-    house.generator.outcome = errors.PromptRejectedError("not a duck")
+async def test_a_failure_is_a_pending_write_while_the_database_is_away(harness: ServiceHarness) -> None:
+    harness.images.away = {"mark_failed"}
+    harness.generator.outcome = errors.PromptRejectedError("not a duck")
     with pytest.raises(errors.PromptRejectedError):
-        await keyed(house, "k")
-    assert house.generations.pending_writes == 1
-    house.images.away = set()
-    await house.generations.maintain()
-    assert house.generations.pending_writes == 0
-    assert (await only_image(house)).status is Status.FAILED
+        await keyed(harness, "k")
+    assert harness.generations.pending_writes == 1
+    harness.images.away = set()
+    await harness.generations.maintain()
+    assert harness.generations.pending_writes == 0
+    assert (await only_image(harness)).status is Status.FAILED
 
 
-async def test_an_image_that_could_not_be_recorded_is_recorded_later(house: House) -> None:
-    house.images.away = {"mark_ready"}
+async def test_a_ready_image_is_a_pending_write_while_the_database_is_away(harness: ServiceHarness) -> None:
+    harness.images.away = {"mark_ready"}
     with pytest.raises(errors.DBConnectionError) as caught:
-        await keyed(house, "k")
-    house.images.away = set()
-    await house.generations.maintain()
-    assert (await house.service.get("alice", caught.value.guid or "")).status is Status.READY
-    assert (await keyed(house, "k")).replayed is True
+        await keyed(harness, "k")
+    harness.images.away = set()
+    await harness.generations.maintain()
+    assert (await harness.service.get("alice", caught.value.guid or "")).status is Status.READY
+    assert (await keyed(harness, "k")).replayed is True
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "a\n", "\x7f"])
@@ -147,6 +149,6 @@ def test_a_bad_key_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "!~", "x" * 255])
-def test_a_good_key_is_taken(key: str) -> None:
+def test_a_valid_key_is_accepted(key: str) -> None:
     claim = claim_of(None, key, DUCK)
     assert (claim.caller, claim.key, len(claim.fingerprint)) == ("", key, 64)

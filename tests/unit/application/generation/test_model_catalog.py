@@ -27,7 +27,7 @@ async def test_a_model_is_found_by_its_id() -> None:
         await models.get("newer")
 
 
-async def test_the_announced_end_of_the_model_in_use_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_announced_shutdown_of_the_default_model_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     await offering(OLD, NEW).warn_of_shutdown()
     [record] = caplog.records
     assert record.levelno == logging.WARNING
@@ -35,12 +35,12 @@ async def test_the_announced_end_of_the_model_in_use_is_warned_of(caplog: pytest
     assert "PIXYPROXY_OPENAI_MODEL" in record.getMessage()
 
 
-async def test_the_end_of_another_model_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_shutdown_of_another_model_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     await offering(GeneratorModel("kept", is_default=True), NEW).warn_of_shutdown()
     assert caplog.records == []
 
 
-async def test_a_generator_that_cannot_be_asked_is_no_warning(
+async def test_a_generator_that_cannot_be_reached_is_no_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = ScriptedGenerator()

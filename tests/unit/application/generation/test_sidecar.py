@@ -92,7 +92,7 @@ def test_only_an_image_with_a_result_has_a_sidecar() -> None:
         ("reported", []),
     ],
 )
-def test_what_does_not_describe_an_image_is_refused_by_name(name: str, value: object) -> None:
+def test_an_invalid_sidecar_is_refused_with_the_name_of_its_field(name: str, value: object) -> None:
     sidecar = written() | {name: value}
     for read in (image_of, result_of):
         with pytest.raises(DataValidationError, match=name):

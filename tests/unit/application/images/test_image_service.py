@@ -10,16 +10,16 @@ from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Image, Status, Visibility, new_guid
 from tests.fixtures.core import PNG
-from tests.fixtures.image_service import House, content_of, only_image
+from tests.fixtures.image_service import ServiceHarness, content_of, only_image
 
 
-async def create(house: House, viewer: str | None, data: Any) -> Image:
-    return (await house.service.create(viewer, data)).image
+async def create(harness: ServiceHarness, viewer: str | None, data: Any) -> Image:
+    return (await harness.service.create(viewer, data)).image
 
 
-async def test_a_created_image_is_recorded_stored_and_found(house: House) -> None:
+async def test_a_created_image_is_recorded_stored_and_found(harness: ServiceHarness) -> None:
     image = await create(
-        house, "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
+        harness, "alice", {"prompt": "A rubber duck ", "tags": ["Duck"], "size": "640x480", "model": "wanted"}
     )
     assert image.status is Status.READY
     assert (image.request.prompt, image.request.tags, image.request.author, image.request.visibility) == (
@@ -42,16 +42,16 @@ async def test_a_created_image_is_recorded_stored_and_found(house: House) -> Non
     assert image.request.parameters == {"size": "640x480"}
     assert image.request.filename == f"a-rubber-duck-{image.guid[:8]}.png"
     assert image.updated_at > image.request.created_at
-    [request] = house.generator.requests
+    [request] = harness.generator.requests
     assert (request.prompt, request.model, request.options) == ("A rubber duck ", "wanted", {"size": "640x480"})
-    assert await house.service.get(None, image.guid) == image
-    assert (await house.service.search(None, {"prompt": "rub"})).items == (image,)
-    assert await content_of(house, None, image.guid) == PNG
+    assert await harness.service.get(None, image.guid) == image
+    assert (await harness.service.search(None, {"prompt": "rub"})).items == (image,)
+    assert await content_of(harness, None, image.guid) == PNG
 
 
-async def test_the_sidecar_describes_the_image(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
-    sidecar = await house.blobs.read_sidecar(image.guid)
+async def test_the_sidecar_describes_the_image(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck", "visibility": "private", "tags": ["a"]})
+    sidecar = await harness.blobs.read_sidecar(image.guid)
     assert image.result is not None
     for part, names in (
         (image.request, ("guid", "prompt", "author", "model", "filename", "generator")),
@@ -63,46 +63,46 @@ async def test_the_sidecar_describes_the_image(house: House) -> None:
     assert (sidecar["visibility"], sidecar["tags"], sidecar["usage"]) == ("private", ["a"], {"total_tokens": 3})
 
 
-async def test_a_file_name_that_was_given_stays(house: House) -> None:
-    image = await create(house, None, {"prompt": "duck", "filename": "mine.jpeg"})
+async def test_a_chosen_file_name_stays(harness: ServiceHarness) -> None:
+    image = await create(harness, None, {"prompt": "duck", "filename": "mine.jpeg"})
     assert image.request.filename == "mine.jpeg"
 
 
-async def test_invalid_input_reaches_nothing(house: House) -> None:
+async def test_invalid_input_is_refused_before_anything_is_called(harness: ServiceHarness) -> None:
     with pytest.raises(errors.DataValidationError):
-        await create(house, "alice", {"prompt": " "})
-    assert house.images.calls == []
-    assert house.generator.requests == []
+        await create(harness, "alice", {"prompt": " "})
+    assert harness.images.calls == []
+    assert harness.generator.requests == []
 
 
-async def test_an_anonymous_image_cannot_be_private(house: House) -> None:
+async def test_an_anonymous_image_cannot_be_private(harness: ServiceHarness) -> None:
     with pytest.raises(errors.DataValidationError, match="log in"):
-        await create(house, None, {"prompt": "duck", "visibility": "private"})
-    assert house.generator.requests == []
+        await create(harness, None, {"prompt": "duck", "visibility": "private"})
+    assert harness.generator.requests == []
 
 
-async def test_nothing_is_paid_while_the_database_is_away(house: House) -> None:
-    house.images.away = {"add"}
+async def test_nothing_is_paid_while_the_database_is_away(harness: ServiceHarness) -> None:
+    harness.images.away = {"add"}
     with pytest.raises(errors.DBConnectionError):
-        await create(house, "alice", {"prompt": "duck"})
-    assert house.generator.requests == []
+        await create(harness, "alice", {"prompt": "duck"})
+    assert harness.generator.requests == []
 
 
 @pytest.mark.parametrize("error", [errors.BlobStoreFullError("full"), errors.BlobStoreError("read-only")])
-async def test_nothing_is_paid_or_recorded_while_the_store_takes_nothing(
-    house: House, error: errors.BlobStoreError
+async def test_nothing_is_paid_or_recorded_while_the_store_is_full(
+    harness: ServiceHarness, error: errors.BlobStoreError
 ) -> None:
-    house.blobs.failures["check_writable"] = error
+    harness.blobs.failures["check_writable"] = error
     with pytest.raises(type(error)):
-        await create(house, "alice", {"prompt": "duck"})
-    assert house.generator.requests == []
-    assert house.images.calls == []
+        await create(harness, "alice", {"prompt": "duck"})
+    assert harness.generator.requests == []
+    assert harness.images.calls == []
 
 
-async def test_the_row_is_there_before_the_upstream_is_called(house: House) -> None:
-    house.generator.on_call = lambda: house.images.calls.append("generate")
-    await create(house, "alice", {"prompt": "duck"})
-    assert house.images.calls == ["add", "generate", "mark_ready"]
+async def test_the_row_is_committed_before_the_upstream_call(harness: ServiceHarness) -> None:
+    harness.generator.on_call = lambda: harness.images.calls.append("generate")
+    await create(harness, "alice", {"prompt": "duck"})
+    assert harness.images.calls == ["add", "generate", "mark_ready"]
 
 
 @pytest.mark.parametrize(
@@ -118,152 +118,154 @@ async def test_the_row_is_there_before_the_upstream_is_called(house: House) -> N
     ],
 )
 async def test_a_failure_is_recorded_in_the_generators_words(
-    house: House, error: errors.GeneratorError, status: Status
+    harness: ServiceHarness, error: errors.GeneratorError, status: Status
 ) -> None:
-    house.generator.outcome = error
+    harness.generator.outcome = error
     with pytest.raises(type(error)) as caught:
-        await create(house, "alice", {"prompt": "duck"})
-    image = await only_image(house)
+        await create(harness, "alice", {"prompt": "duck"})
+    image = await only_image(harness)
     assert image.status is status
     assert image.failure is not None
     assert (image.failure.code, image.failure.message) == (error.code, error.message)
     assert caught.value.guid == image.guid
     assert caught.value.retry_after_s == error.retry_after_s
     with pytest.raises(errors.ImageNotReadyError):
-        await house.service.open_content("alice", image.guid)
+        await harness.service.open_content("alice", image.guid)
 
 
-async def test_a_bug_in_a_generator_may_have_cost_money(house: House) -> None:
-    house.generator.outcome = RuntimeError("bug")
+async def test_a_bug_in_a_generator_may_have_cost_money(harness: ServiceHarness) -> None:
+    harness.generator.outcome = RuntimeError("bug")
     with pytest.raises(errors.GeneratorConnectionLostError):
-        await create(house, "alice", {"prompt": "duck"})
-    assert (await only_image(house)).status is Status.UNKNOWN
+        await create(harness, "alice", {"prompt": "duck"})
+    assert (await only_image(harness)).status is Status.UNKNOWN
 
 
-async def test_the_deadline_is_enforced_here(house: House) -> None:
-    house.generations.timeout_s = 0.01
-    house.generator.gate = asyncio.Event()
+async def test_the_deadline_is_enforced_here(harness: ServiceHarness) -> None:
+    harness.generations.timeout_s = 0.01
+    harness.generator.gate = asyncio.Event()
     with pytest.raises(errors.GeneratorTimeoutError):
-        await create(house, "alice", {"prompt": "duck"})
-    assert (await only_image(house)).status is Status.UNKNOWN
+        await create(harness, "alice", {"prompt": "duck"})
+    assert (await only_image(harness)).status is Status.UNKNOWN
 
 
-async def test_what_is_no_picture_is_kept_aside(house: House) -> None:
-    house.generator.outcome = GeneratedImage(b"<html>")
+async def test_bytes_that_are_no_picture_are_rescued(harness: ServiceHarness) -> None:
+    harness.generator.outcome = GeneratedImage(b"<html>")
     with pytest.raises(errors.GeneratorResponseError, match="no picture"):
-        await create(house, "alice", {"prompt": "duck"})
-    image = await only_image(house)
+        await create(harness, "alice", {"prompt": "duck"})
+    image = await only_image(harness)
     assert image.status is Status.FAILED
-    [(guid, data, sidecar)] = house.blobs.aside
+    [(guid, data, sidecar)] = harness.blobs.aside
     assert (guid, data, sidecar["prompt"]) == (image.guid, b"<html>", "duck")
 
 
-async def test_a_picture_that_cannot_be_stored_is_kept_aside(house: House) -> None:
-    house.blobs.failures["put"] = errors.BlobStoreFullError("full")
+async def test_a_picture_that_cannot_be_stored_is_rescued(harness: ServiceHarness) -> None:
+    harness.blobs.failures["put"] = errors.BlobStoreFullError("full")
     with pytest.raises(errors.BlobStoreFullError) as caught:
-        await create(house, "alice", {"prompt": "duck"})
-    image = await only_image(house)
+        await create(harness, "alice", {"prompt": "duck"})
+    image = await only_image(harness)
     assert image.status is Status.FAILED
     assert caught.value.guid == image.guid
-    [(guid, data, sidecar)] = house.blobs.aside
+    [(guid, data, sidecar)] = harness.blobs.aside
     assert (guid, data, sidecar["sha256"]) == (image.guid, PNG, hashlib.sha256(PNG).hexdigest())
 
 
-async def test_bytes_that_fit_nowhere_are_a_critical_line(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.blobs.failures.update(put=errors.BlobStoreFullError("full"), rescue=errors.BlobStoreError("nowhere"))
+async def test_bytes_that_cannot_be_rescued_are_logged_as_critical(
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.blobs.failures.update(put=errors.BlobStoreFullError("full"), rescue=errors.BlobStoreError("nowhere"))
     with pytest.raises(errors.BlobStoreFullError):
-        await create(house, "alice", {"prompt": "duck"})
+        await create(harness, "alice", {"prompt": "duck"})
     assert [record for record in caplog.records if record.levelname == "CRITICAL"]
 
 
-async def test_bytes_stay_when_the_row_cannot_be_written(house: House) -> None:
-    house.images.away = {"mark_ready"}
+async def test_bytes_stay_when_the_row_cannot_be_written(harness: ServiceHarness) -> None:
+    harness.images.away = {"mark_ready"}
     with pytest.raises(errors.DBConnectionError) as caught:
-        await create(house, "alice", {"prompt": "duck"})
+        await create(harness, "alice", {"prompt": "duck"})
     assert caught.value.guid is not None
-    async with await house.blobs.read(caught.value.guid, size=len(PNG)) as reader:
+    async with await harness.blobs.read(caught.value.guid, size=len(PNG)) as reader:
         assert [piece async for piece in reader] == [PNG]
-    assert (await house.service.get("alice", caught.value.guid)).status is Status.GENERATING
+    assert (await harness.service.get("alice", caught.value.guid)).status is Status.GENERATING
 
 
-async def test_a_failure_that_cannot_be_recorded_is_still_told(house: House) -> None:
-    house.images.away = {"mark_failed"}
-    house.generator.outcome = errors.PromptRejectedError("not a duck")
+async def test_a_failure_that_cannot_be_recorded_is_still_raised(harness: ServiceHarness) -> None:
+    harness.images.away = {"mark_failed"}
+    harness.generator.outcome = errors.PromptRejectedError("not a duck")
     with pytest.raises(errors.PromptRejectedError):
-        await create(house, "alice", {"prompt": "duck"})
+        await create(harness, "alice", {"prompt": "duck"})
 
 
-async def test_deleting_a_row_during_its_generation_is_a_conflict(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
-    while not house.generator.requests:
+async def test_deleting_a_row_during_its_generation_is_a_conflict(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(harness, "alice", {"prompt": "duck"}))
+    while not harness.generator.requests:
         await asyncio.sleep(0)
-    await house.images.delete((await only_image(house)).guid)
-    house.generator.gate.set()
+    await harness.images.delete((await only_image(harness)).guid)
+    harness.generator.gate.set()
     with pytest.raises(errors.ConstraintViolationError):
         await task
 
 
-async def test_a_cancelled_call_does_not_stop_its_generation(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
-    while not house.generator.requests:
+async def test_a_cancelled_call_does_not_stop_its_generation(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(harness, "alice", {"prompt": "duck"}))
+    while not harness.generator.requests:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await only_image(house)).status is Status.GENERATING
+    assert (await only_image(harness)).status is Status.GENERATING
     with pytest.raises(errors.ImageNotReadyError) as caught:
-        await house.service.open_content("alice", (await only_image(house)).guid)
+        await harness.service.open_content("alice", (await only_image(harness)).guid)
     assert caught.value.retry_after_s
-    house.generator.gate.set()
-    assert await house.generations.drain(5) == 0
-    assert (await only_image(house)).status is Status.READY
+    harness.generator.gate.set()
+    assert await harness.generations.drain(5) == 0
+    assert (await only_image(harness)).status is Status.READY
 
 
-async def test_one_generation_too_many_is_refused_before_anything_is_paid(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    tasks = [asyncio.create_task(create(house, "alice", {"prompt": "duck"})) for _ in range(2)]
-    while len(house.generator.requests) < 2:
+async def test_too_many_generations_are_refused_before_anything_is_paid(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    tasks = [asyncio.create_task(create(harness, "alice", {"prompt": "duck"})) for _ in range(2)]
+    while len(harness.generator.requests) < 2:
         await asyncio.sleep(0)
     with pytest.raises(errors.CapacityExceededError) as caught:
-        await create(house, "alice", {"prompt": "duck"})
+        await create(harness, "alice", {"prompt": "duck"})
     assert caught.value.retry_after_s
-    assert house.images.calls.count("add") == 2
-    house.generator.gate.set()
+    assert harness.images.calls.count("add") == 2
+    harness.generator.gate.set()
     await asyncio.gather(*tasks)
-    await create(house, "alice", {"prompt": "duck"})
+    await create(harness, "alice", {"prompt": "duck"})
 
 
-async def test_a_draining_service_begins_nothing_and_says_what_is_left(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    task = asyncio.create_task(create(house, "alice", {"prompt": "duck"}))
-    while not house.generator.requests:
+async def test_a_draining_service_begins_nothing_and_says_what_is_left(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    task = asyncio.create_task(create(harness, "alice", {"prompt": "duck"}))
+    while not harness.generator.requests:
         await asyncio.sleep(0)
-    assert await house.generations.drain(0.01) == 1
+    assert await harness.generations.drain(0.01) == 1
     with pytest.raises(errors.CapacityExceededError):
-        await create(house, "alice", {"prompt": "duck"})
-    house.generator.gate.set()
+        await create(harness, "alice", {"prompt": "duck"})
+    harness.generator.gate.set()
     await task
 
 
-async def test_private_images_do_not_exist_for_others(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck", "visibility": "private"})
+async def test_private_images_do_not_exist_for_others(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck", "visibility": "private"})
     for viewer in ("bob", None):
         with pytest.raises(errors.ImageNotFoundError) as hidden:
-            await house.service.get(viewer, image.guid)
+            await harness.service.get(viewer, image.guid)
         with pytest.raises(errors.ImageNotFoundError) as missing:
-            await house.service.get(viewer, new_guid())
+            await harness.service.get(viewer, new_guid())
         assert hidden.value.message == missing.value.message
         with pytest.raises(errors.ImageNotFoundError):
-            await house.service.open_content(viewer, image.guid)
-        assert (await house.service.search(viewer, {})).items == ()
-    assert await content_of(house, "alice", image.guid) == PNG
+            await harness.service.open_content(viewer, image.guid)
+        assert (await harness.service.search(viewer, {})).items == ()
+    assert await content_of(harness, "alice", image.guid) == PNG
 
 
-async def test_the_author_changes_and_deletes(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck"})
-    changed = await house.service.update(
+async def test_the_author_changes_and_deletes(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
+    changed = await harness.service.update(
         "alice", image.guid, {"tags": ["New "], "visibility": "private", "filename": "x.png"}
     )
     assert (changed.request.tags, changed.request.visibility, changed.request.filename) == (
@@ -272,61 +274,61 @@ async def test_the_author_changes_and_deletes(house: House) -> None:
         "x.png",
     )
     assert changed.updated_at > image.updated_at
-    assert await house.service.update("alice", image.guid, {}) == changed
-    await house.service.delete("alice", image.guid)
+    assert await harness.service.update("alice", image.guid, {}) == changed
+    await harness.service.delete("alice", image.guid)
     with pytest.raises(errors.ImageNotFoundError):
-        await house.service.get("alice", image.guid)
+        await harness.service.get("alice", image.guid)
     with pytest.raises(errors.BlobMissingError):
-        await house.blobs.read(image.guid, size=len(PNG))
+        await harness.blobs.read(image.guid, size=len(PNG))
 
 
-async def test_an_image_that_is_being_made_is_not_changed(house: House) -> None:
-    house.generator.gate = asyncio.Event()
-    begun = (await house.service.create("alice", {"prompt": "duck"}, wait=False)).image
+async def test_a_generating_image_is_not_changed(harness: ServiceHarness) -> None:
+    harness.generator.gate = asyncio.Event()
+    begun = (await harness.service.create("alice", {"prompt": "duck"}, wait=False)).image
     with pytest.raises(errors.ImageNotReadyError):
-        await house.service.update("alice", begun.guid, {"visibility": "private"})
-    house.generator.gate.set()
-    await house.generations.drain(5)
-    await house.service.update("alice", begun.guid, {"visibility": "private"})
+        await harness.service.update("alice", begun.guid, {"visibility": "private"})
+    harness.generator.gate.set()
+    await harness.generations.drain(5)
+    await harness.service.update("alice", begun.guid, {"visibility": "private"})
 
 
-async def test_a_change_reaches_the_sidecar(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck"})
-    await house.service.update("alice", image.guid, {"visibility": "private", "tags": ["b"], "filename": "b.png"})
-    sidecar = await house.blobs.read_sidecar(image.guid)
+async def test_a_change_reaches_the_sidecar(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
+    await harness.service.update("alice", image.guid, {"visibility": "private", "tags": ["b"], "filename": "b.png"})
+    sidecar = await harness.blobs.read_sidecar(image.guid)
     assert (sidecar["visibility"], sidecar["tags"], sidecar["filename"]) == ("private", ["b"], "b.png")
     assert sidecar["sha256"] == image.result.sha256
 
 
-async def test_others_change_and_delete_nothing(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck"})
+async def test_only_the_author_changes_and_deletes(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
     for viewer, error in (("bob", errors.PermissionDeniedError), (None, errors.AuthenticationError)):
         with pytest.raises(error):
-            await house.service.update(viewer, image.guid, {"tags": []})
+            await harness.service.update(viewer, image.guid, {"tags": []})
         with pytest.raises(error):
-            await house.service.delete(viewer, image.guid)
-    assert await house.service.get(None, image.guid) == image
+            await harness.service.delete(viewer, image.guid)
+    assert await harness.service.get(None, image.guid) == image
 
 
-async def test_an_image_whose_bytes_cannot_be_removed_is_deleted_all_the_same(house: House) -> None:
-    image = await create(house, "alice", {"prompt": "duck"})
-    house.blobs.failures["delete"] = errors.BlobStoreError("away")
-    await house.service.delete("alice", image.guid)
+async def test_an_image_is_deleted_even_if_its_bytes_cannot_be_removed(harness: ServiceHarness) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
+    harness.blobs.failures["delete"] = errors.BlobStoreError("away")
+    await harness.service.delete("alice", image.guid)
     with pytest.raises(errors.ImageNotFoundError):
-        await house.service.get("alice", image.guid)
+        await harness.service.get("alice", image.guid)
 
 
-async def test_pages_follow_each_other(house: House) -> None:
-    made = [await create(house, None, {"prompt": f"duck {i}"}) for i in range(5)]
+async def test_pages_follow_each_other(harness: ServiceHarness) -> None:
+    made = [await create(harness, None, {"prompt": f"duck {i}"}) for i in range(5)]
     found, cursor = [], None
     while True:
-        page = await house.service.search(None, {"limit": 2, "cursor": cursor})
+        page = await harness.service.search(None, {"limit": 2, "cursor": cursor})
         found += page.items
         if (cursor := page.next_cursor) is None:
             break
     assert found == made[::-1]
 
 
-async def test_a_guid_to_search_for_must_be_one(house: House) -> None:
+async def test_a_guid_to_search_for_must_be_one(harness: ServiceHarness) -> None:
     with pytest.raises(errors.DataValidationError, match="guid"):
-        await house.service.search(None, {"guid": "5"})
+        await harness.service.search(None, {"guid": "5"})
