@@ -18,21 +18,22 @@ class ApiKeyRepository(Resource):
     async def add(self, key: ApiKey) -> None:
         """Add a key.
 
-        Raises UserNotFoundError if there is no such user, ConstraintViolationError if the id or the digest is
-        taken, and changes nothing then.
+        Raises:
+            UserNotFoundError: There is no such user; nothing was changed.
+            ConstraintViolationError: The id or the digest is taken; nothing was changed.
         """
 
     @abstractmethod
     async def find(self, digest: str) -> tuple[ApiKey, User] | None:
-        """The key with this digest and the user whose it is, or None; an expired one is found like any other."""
+        """Return the key with this digest and its user, or None; an expired key is found like any other."""
 
     @abstractmethod
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
-        """The keys of a user, or all, ordered by username (by code point), then oldest first, then by id."""
+        """Return the keys of a user, or all, ordered by username (by code point), then oldest first, then by id."""
 
     @abstractmethod
     async def remove(self, key_id: str) -> None:
-        """Forget a key; raises RecordNotFoundError if there is none with this id.
+        """Delete a key; raises RecordNotFoundError if there is none with this id.
 
-        The keys of a user who is removed from the roster are forgotten too.
+        Removing a user from the roster deletes the user's keys too.
         """

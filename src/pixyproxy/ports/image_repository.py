@@ -13,17 +13,16 @@ from pixyproxy.ports.resource import Resource
 class ImageRepository(Resource):
     """Remembers images.
 
-    Each method is one short transaction: when it returns, its effect is durable and seen by every later
-    read from any process; when it raises, nothing of it has happened, with one exception: after a
-    DBConnectionError from a write the write may or may not have happened. Every method raises
-    DBConnectionError when the store cannot be reached, within a few seconds, and works again by itself
-    once the store is back. Text comes back exactly as it was given, whatever characters it holds.
-    Times are aware, in UTC, with microseconds.
+    Each method is one short transaction. When it returns, its effect is durable and visible to every later read from
+    any process. When it raises, it has had no effect, except that a write that raises DBConnectionError may have
+    happened. Every method raises DBConnectionError within a few seconds while the store cannot be reached, and works
+    again once the store is back. Text is returned exactly as it was given, whatever characters it contains. Times are
+    aware, in UTC, with microseconds.
     """
 
     @abstractmethod
     async def open(self) -> None:
-        """Make ready for use; raises SchemaVersionError if the tables are not those this program needs."""
+        """Make ready for use; raises SchemaVersionError if this program cannot run on the tables."""
 
     @abstractmethod
     async def ping(self) -> None:
@@ -33,86 +32,95 @@ class ImageRepository(Resource):
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
         """Record new images, all or none, with status `generating`; ids grow in the order of adding.
 
-        Only the first may have a claim. Raises IdempotencyKeyTakenError if an image holds it (the same caller and
-        key), ConstraintViolationError if one with a guid of these exists, and changes nothing then. Of several
-        who claim the same key at once, one succeeds; a claim without a key is nobody's alone.
+        Only the first may have a claim. Of several callers that claim the same key at once, one succeeds; a claim
+        without a key is not exclusive.
+
+        Raises:
+            IdempotencyKeyTakenError: An image holds the claim (the same caller and key); nothing was changed.
+            ConstraintViolationError: An image with one of the GUIDs exists; nothing was changed.
         """
 
     async def add(self, draft: ImageDraft) -> Image:
-        """Record one new image, as `add_batch` does."""
+        """Record one new image, like `add_batch`."""
         (image,) = await self.add_batch([draft])
         return image
 
     @abstractmethod
     async def batch(self, guid: str) -> tuple[Image, ...]:
-        """The images whose `batch` is this guid, in the order of adding; none is no error."""
+        """Return the images whose `batch` is this GUID, in the order of adding; none is no error."""
 
     @abstractmethod
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """The image that holds this idempotency key of this caller and the fingerprint of its request, or None.
+        """Return the image that holds this caller's idempotency key and the fingerprint of its request, or None.
 
-        An image holds its key as long as it exists, unless its failure gave the key back.
+        An image holds its key as long as it exists, unless its failure released the key.
         """
 
     @abstractmethod
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
-        """The newest image with this fingerprint of this caller, with or without a key.
+        """Return the newest image with this caller's fingerprint, with or without a key, or None.
 
-        Only one that is `generating`, or was updated at or after `since`; none whose key was given back.
+        The image is `generating` or was updated at or after `since`, and its claim was not released.
         """
 
     @abstractmethod
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Record what was made, with status `ready`, `now` as `updated_at` and no error; end the lease.
+        """Record the result, with status `ready`, `now` as `updated_at` and no failure; end the lease.
 
-        Raises ImageNotFoundError if there is no such image. Repeating it with the same result changes nothing.
+        Repeating it with the same result changes nothing.
+
+        Raises:
+            ImageNotFoundError: There is no such image.
         """
 
     @abstractmethod
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
-        """Record why no image was made, with status `failed` or `unknown`; end the lease.
+        """Record why there is no picture, with status `failed` or `unknown`; end the lease.
 
-        With `free_key` the image gives its claim back: another may take the key, and its fingerprint is not
-        found any more.
+        With `free_key` the image releases its claim: others can take the key, and the fingerprint is not found any
+        more.
 
-        Raises ImageNotFoundError if there is no such image, and ConstraintViolationError if it is `ready`:
-        an image that is there never turns into a failure.
+        Raises:
+            ImageNotFoundError: There is no such image.
+            ConstraintViolationError: The image is `ready`; it never turns into a failure.
         """
 
     @abstractmethod
     async def get(self, guid: str) -> Image:
-        """The image with this guid, whatever its status; raises ImageNotFoundError if there is none."""
+        """Return the image with this GUID, whatever its status; raises ImageNotFoundError if there is none."""
 
     @abstractmethod
     async def search(self, query: ImageQuery) -> Page:
-        """The images that match all of the query and that its viewer may see, newest (highest id) first.
+        """Return a page of the images that match the query and that its viewer may see, newest (highest id) first.
 
-        At most `query.limit` of them, and a cursor unless there are no more. However many images there are and
-        whatever is asked for, only so many are looked at for one page: where these do not fill it, it holds
-        fewer, perhaps none, and the search goes on at its cursor. Going on at the cursors comes to an end, and an
-        image that was there when the first page was read and is not changed meanwhile is on exactly one page,
-        whatever is added or deleted between the pages. No match is an empty page at the end.
+        The page has at most `query.limit` images, and a cursor unless there are no more. The number of images examined
+        for one page is bounded, whatever the query and however many images exist: if they do not fill the page, it has
+        fewer, perhaps none, and the search continues at its cursor. Following the cursors comes to an end. An image
+        that existed when the first page was read and is not changed meanwhile is on exactly one page, whatever is
+        added or deleted between the pages. Without a match the page is empty and has no cursor.
         """
 
     @abstractmethod
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Change the given fields, all or none, set `updated_at` to `now`, and return the new image.
 
-        Raises ImageNotFoundError if there is no such image.
+        Raises:
+            ImageNotFoundError: There is no such image.
         """
 
     @abstractmethod
     async def set_placeholder(self, guid: str, placeholder: str) -> None:
-        """Keep a placeholder with the image, in place of an older one; nothing else of it changes, nor `updated_at`.
+        """Store the placeholder of an image and change nothing else, not even `updated_at`.
 
-        It is no error if there is no such image.
+        A missing image is no error.
         """
 
     @abstractmethod
     async def delete(self, guid: str) -> None:
-        """Forget the image, its tags, its search terms and what it is derived from.
+        """Delete the image with its tags, search terms and sources; images derived from it keep its GUID.
 
-        Raises ImageNotFoundError if there is none. An image that is derived from it still is.
+        Raises:
+            ImageNotFoundError: There is no such image.
         """

@@ -1,4 +1,4 @@
-"""The port through which interrupted generations are found and settled, and a database is filled again."""
+"""The port for leases, surveys of all images, and restoring images into a database."""
 
 from abc import abstractmethod
 from collections.abc import Collection
@@ -17,10 +17,9 @@ class Totals(NamedTuple):
 
 
 class MaintenanceRepository(Resource):
-    """The records of `ImageRepository`, seen by those who look after them.
+    """Looks after the records of `ImageRepository`, with the same transactions, outages and durability.
 
-    A lease says which process works on a row `generating` and until when nobody else may settle it.
-    Transactions, outages and durability are as `ImageRepository` says.
+    A row's lease names the process that works on a `generating` row and the time until which no other may settle it.
     """
 
     @abstractmethod
@@ -29,21 +28,21 @@ class MaintenanceRepository(Resource):
 
     @abstractmethod
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        """At most `limit` rows `generating` whose lease ended before `now`, or that have none, oldest first."""
+        """Return at most `limit` `generating` rows whose lease ended before `now` or is missing, oldest first."""
 
     @abstractmethod
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Take the lease of a row `generating` if it ended before `now`; of several who try, one succeeds.
+        """Take the lease of a `generating` row if it ended before `now`; of several that try at once, one succeeds.
 
-        False if the row is gone, is settled, or its lease runs.
+        Return False if the row does not exist, is settled, or has a lease that runs.
         """
 
     @abstractmethod
     async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Take the named lease until `until` if it is free or ended before `now`, or renew it if this owner has it.
+        """Take the named lease if it is free or ended before `now`, or renew it; return whether this owner has it now.
 
-        Return whether this owner has it now; of several owners who try at once, one succeeds. A lease belongs to no
-        image: it lets one process at a time do a task. `name` is at most 64 ASCII letters, digits, `-` and `_`.
+        Of several owners that try at once, one succeeds. A named lease belongs to no image: it lets one process at a
+        time do a task. `name` has at most 64 ASCII letters, digits, `-` and `_`.
         """
 
     @abstractmethod
@@ -52,16 +51,16 @@ class MaintenanceRepository(Resource):
 
     @abstractmethod
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
-        """The status of each of these guids (at most 1,000) for which there is a row."""
+        """Return the status of each of these GUIDs (at most 1,000) for which there is a row."""
 
     @abstractmethod
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
-        """At most `limit` rows with a higher id, lowest first: all rows, page by page, starting after 0."""
+        """Return at most `limit` rows with a higher id, lowest first; starting after 0, the pages cover all rows."""
 
     @abstractmethod
     async def totals(self) -> Totals:
-        """How many `ready` rows there are and how many bytes they record; may take seconds with millions."""
+        """Return the number of `ready` rows and of their bytes; may take seconds with millions."""
 
     @abstractmethod
     async def restore(self, image: Image) -> bool:
-        """Add a row with everything but its `id`, which is made anew; False, changing nothing, if the guid has one."""
+        """Add a row with everything but its `id`, which is new; return False, changing nothing, if the GUID exists."""

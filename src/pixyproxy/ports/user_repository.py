@@ -7,7 +7,7 @@ from pixyproxy.ports.resource import Resource
 
 
 class UserRepository(Resource):
-    """Remembers who may log in.
+    """Remembers the users who may log in.
 
     Usernames are compared exactly, by code point. Transactions, outages and durability are as
     `ImageRepository` says.
@@ -15,15 +15,15 @@ class UserRepository(Resource):
 
     @abstractmethod
     async def get(self, username: str) -> User:
-        """The user with this name; raises UserNotFoundError if there is none."""
+        """Return the user with this name; raises UserNotFoundError if there is none."""
 
     @abstractmethod
     async def list(self) -> tuple[User, ...]:
-        """All users, ordered by name (by code point)."""
+        """Return all users, ordered by name (by code point)."""
 
     @abstractmethod
     async def add(self, user: User) -> None:
-        """Add a user; raises ConstraintViolationError if the name is taken, and changes nothing then."""
+        """Add a user; raises ConstraintViolationError, changing nothing, if the name is taken."""
 
     @abstractmethod
     async def set_password_hash(self, username: str, password_hash: str) -> None:
@@ -31,4 +31,4 @@ class UserRepository(Resource):
 
     @abstractmethod
     async def remove(self, username: str) -> None:
-        """Remove the user, leaving their images; raises UserNotFoundError if there is none."""
+        """Remove the user but not their images; raises UserNotFoundError if there is none."""

@@ -1,4 +1,4 @@
-"""The API keys in memory."""
+"""API keys in memory."""
 
 from dataclasses import replace
 from datetime import UTC
@@ -11,19 +11,19 @@ from pixyproxy.ports.api_key_repository import ApiKeyRepository
 
 
 class MemoryApiKeyRepository(ApiKeyRepository):
-    """Remembers API keys in a storage object; opening and closing it change nothing."""
+    """Remembers API keys in a storage object; opening and closing change nothing."""
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self._storage = MemoryStorage() if storage is None else storage
 
     async def open(self) -> None:
-        """Nothing is to be opened."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing."""
 
     async def add(self, key: ApiKey) -> None:
-        """Keep the key, its times in UTC."""
+        """Store the key, its times in UTC."""
         if key.username not in self._storage.users:
             raise UserNotFoundError("There is no such user.")
         if key.key_id in self._storage.api_keys or self._by_digest(key.digest) is not None:
@@ -33,17 +33,17 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         self._storage.api_keys[key.key_id] = kept
 
     async def find(self, digest: str) -> tuple[ApiKey, User] | None:
-        """Look through all keys: there are few."""
+        """Search all keys: there are few."""
         key = self._by_digest(digest)
         return None if key is None else (key, self._storage.users[key.username])
 
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
-        """The keys in order; Python orders text by code point."""
+        """Return the keys in order; Python orders text by code point."""
         found = [key for key in self._storage.api_keys.values() if username is None or key.username == username]
         return tuple(sorted(found, key=lambda key: (key.username, key.created_at, key.key_id)))
 
     async def remove(self, key_id: str) -> None:
-        """Forget the key."""
+        """Remove the key."""
         if key_id not in self._storage.api_keys:
             raise RecordNotFoundError("There is no such key.")
         del self._storage.api_keys[key_id]

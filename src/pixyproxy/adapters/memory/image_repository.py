@@ -16,9 +16,9 @@ from pixyproxy.ports.image_repository import ImageRepository
 
 
 class MemoryImageRepository(ImageRepository):
-    """Remembers images in a storage object; opening and closing it change nothing.
+    """Remembers images in a storage object; opening and closing change nothing.
 
-    No method waits for anything, so on one event loop each is a transaction of itself.
+    No method awaits anything, so on one event loop each is a transaction.
     """
 
     def __init__(self, storage: MemoryStorage | None = None, *, examined: int = 2000) -> None:
@@ -26,16 +26,16 @@ class MemoryImageRepository(ImageRepository):
         self._examined = examined
 
     async def open(self) -> None:
-        """Nothing is to be opened."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing."""
 
     async def ping(self) -> None:
-        """Memory always answers."""
+        """Return: memory always answers."""
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Keep the images under the next ids."""
+        """Store the images under the next ids."""
         guids: set[str] = set()
         for draft in drafts:
             if draft.guid in self._storage.images or draft.guid in guids:
@@ -49,18 +49,18 @@ class MemoryImageRepository(ImageRepository):
         return tuple(self._add(draft) for draft in drafts)
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
-        """Look through all images."""
+        """Search all images."""
         return tuple(image for image in self._storage.images.values() if image.request.batch == guid)
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """Look through the claims of all images."""
+        """Search all claims."""
         for image, claim in self._claims():
             if (claim.caller, claim.key) == (caller, key):
                 return image, claim.fingerprint
         return None
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
-        """Look through the claims of all images for the newest."""
+        """Search all claims for the newest image."""
         found = None
         for image, claim in self._claims():
             if (claim.caller, claim.fingerprint) == (caller, fingerprint) and (
@@ -70,7 +70,7 @@ class MemoryImageRepository(ImageRepository):
         return found
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Keep the result, unless exactly it is kept already (the file name may have been changed since)."""
+        """Store the result, unless exactly it is stored already (the file name may have changed since)."""
         image = self._find(guid)
         self._storage.leases.pop(guid, None)
         finished = image.finished(result, now)
@@ -79,7 +79,7 @@ class MemoryImageRepository(ImageRepository):
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
-        """Keep the failure."""
+        """Store the failure."""
         image = self._find(guid)
         if image.status is Status.READY:
             raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
@@ -89,11 +89,11 @@ class MemoryImageRepository(ImageRepository):
         return self._keep(image.failed(status, failure, now))
 
     async def get(self, guid: str) -> Image:
-        """Look the image up."""
+        """Look up the image."""
         return self._find(guid)
 
     async def search(self, query: ImageQuery) -> Page:
-        """Look through so many images, newest first."""
+        """Search at most `examined` images, newest first."""
         found: list[Image] = []
         below = (
             image
@@ -121,7 +121,7 @@ class MemoryImageRepository(ImageRepository):
             self._keep(replace(image, placeholder=placeholder))
 
     async def delete(self, guid: str) -> None:
-        """Forget the image."""
+        """Remove the image."""
         del self._storage.images[self._find(guid).guid]
 
     def _add(self, draft: ImageDraft) -> Image:
@@ -133,7 +133,7 @@ class MemoryImageRepository(ImageRepository):
         return self._keep(draft.recorded(self._storage.last_id))
 
     def _claims(self) -> Iterator[tuple[Image, IdempotencyClaim]]:
-        """The images that have a claim, in the order of adding."""
+        """Return the images that have a claim, in the order of adding."""
         images, claims = self._storage.images, self._storage.claims
         return ((image, claims[guid]) for guid, image in images.items() if guid in claims)
 

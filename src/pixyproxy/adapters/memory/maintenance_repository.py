@@ -1,4 +1,4 @@
-"""The records of images in memory, seen by those who look after them."""
+"""Leases, surveys and restoring of images in memory."""
 
 from collections.abc import Collection, Iterator
 from copy import deepcopy
@@ -12,22 +12,22 @@ from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
 
 
 class MemoryMaintenanceRepository(MaintenanceRepository):
-    """Looks after the images in a storage object; opening and closing it change nothing.
+    """Looks after the images in a storage object; opening and closing change nothing.
 
-    No method waits for anything, so on one event loop each is a transaction of itself.
+    No method awaits anything, so on one event loop each is a transaction.
     """
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self._storage = MemoryStorage() if storage is None else storage
 
     async def open(self) -> None:
-        """Nothing is to be opened."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:
-        """Extend the leases, none of which gets shorter."""
+        """Extend the leases; none gets shorter."""
         leases = self._storage.leases
         own = [image.guid for image in self._generating() if leases.get(image.guid, (None,))[0] == owner]
         for guid in own:
@@ -35,7 +35,7 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         return len(own)
 
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        """Look through all images, oldest first."""
+        """Search all images, oldest first."""
         return tuple(islice((image for image in self._generating() if self._is_free(image.guid, now)), limit))
 
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
@@ -55,27 +55,27 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         return True
 
     async def release_lease(self, name: str, owner: str) -> None:
-        """Forget the lease."""
+        """Remove the lease."""
         if self._storage.named_leases.get(name, ("",))[0] == owner:
             del self._storage.named_leases[name]
 
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
-        """Look each of them up."""
+        """Look up each GUID."""
         images = self._storage.images
         return {guid: images[guid].status for guid in guids if guid in images}
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
-        """Look through all images, oldest first."""
+        """Search all images, oldest first."""
         return tuple(islice((image for image in self._storage.images.values() if image.id > after_id), limit))
 
     async def totals(self) -> Totals:
-        """Count and add up."""
+        """Count the ready images and add up their sizes."""
         ready = [image for image in self._storage.images.values() if image.status is Status.READY]
         sizes = [0 if image.result is None else image.result.size_bytes for image in ready]
         return Totals(len(sizes), sum(sizes))
 
     async def restore(self, image: Image) -> bool:
-        """Keep the image under the next id, without what an image of this guid once held."""
+        """Store the image under the next id, without the lease and claim of an earlier image with its GUID."""
         if image.guid in self._storage.images:
             return False
         self._storage.leases.pop(image.guid, None)

@@ -1,4 +1,4 @@
-"""What the in-memory repositories keep; hand the same storage to another one to reopen it."""
+"""The storage of the in-memory repositories; another repository on the same storage sees the same records."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,12 +11,10 @@ from pixyproxy.domain.user import User
 
 @dataclass(slots=True)
 class MemoryStorage:
-    """Images by GUID in the order of adding, users by name, API keys by id, claims of idempotency keys, leases.
+    """Images by GUID in the order of adding, users by name, API keys by id.
 
+    `claims` and `leases` are by the GUID of their image, `named_leases` by name; a lease is an owner and its end.
     `last_id` is the id of the image that was added last.
-
-    A claim is kept under the GUID of the image that holds it; a lease leads from the GUID to who works on it and
-    until when nobody else may settle it.
     """
 
     images: dict[str, Image] = field(default_factory=dict)

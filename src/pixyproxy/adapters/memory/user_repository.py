@@ -9,27 +9,27 @@ from pixyproxy.ports.user_repository import UserRepository
 
 
 class MemoryUserRepository(UserRepository):
-    """Remembers users in a storage object; opening and closing it change nothing."""
+    """Remembers users in a storage object; opening and closing change nothing."""
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self._storage = MemoryStorage() if storage is None else storage
 
     async def open(self) -> None:
-        """Nothing is to be opened."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing."""
 
     async def get(self, username: str) -> User:
-        """Look the user up."""
+        """Look up the user."""
         return self._find(username)
 
     async def list(self) -> tuple[User, ...]:
-        """All users; Python orders text by code point."""
+        """Return all users; Python orders text by code point."""
         return tuple(self._storage.users[name] for name in sorted(self._storage.users))
 
     async def add(self, user: User) -> None:
-        """Keep the user."""
+        """Store the user."""
         if user.username in self._storage.users:
             raise ConstraintViolationError("There is a user of this name already.")
         self._storage.users[user.username] = user
@@ -39,7 +39,7 @@ class MemoryUserRepository(UserRepository):
         self._storage.users[username] = replace(self._find(username), password_hash=password_hash)
 
     async def remove(self, username: str) -> None:
-        """Forget the user and the user's keys."""
+        """Remove the user and the user's keys."""
         del self._storage.users[self._find(username).username]
         keys = self._storage.api_keys
         for key_id in [key.key_id for key in keys.values() if key.username == username]:

@@ -92,22 +92,22 @@ _BAD_TEXT = frozenset({1300, 1366, 1406})
 
 
 def code_of(error: pymysql.MySQLError) -> int:
-    """The number of an error, 0 if it has none."""
+    """Return the number of an error, 0 if it has none."""
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
 def is_lost(error: pymysql.MySQLError) -> bool:
-    """Whether the error says that the connection is gone."""
+    """Return whether the connection was lost."""
     return code_of(error) in _LOST_CODES or isinstance(error, pymysql.InterfaceError)
 
 
 def is_outage(error: pymysql.MySQLError) -> bool:
-    """Whether the error tells of the server, the network or the account, and not of the statement."""
+    """Return whether the cause is the server, the network or the account, not the statement."""
     return is_lost(error) or code_of(error) in _OUTAGES
 
 
 def translate(error: pymysql.MySQLError | UnicodeEncodeError) -> PixyProxyException:
-    """The domain error for an error of the driver; its message holds no secret and no SQL."""
+    """Return the domain error for an error of the driver; its message has no secret and no SQL."""
     if isinstance(error, UnicodeEncodeError):
         return DataValidationError("A text holds lone surrogates, which are no characters.")
     code = code_of(error)

@@ -1,4 +1,4 @@
-"""Runs a job as one read or one transaction on a thread's connection, and once more where that is safe."""
+"""Runs a job as one read or one transaction on a connection, and repeats it if that is safe."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +17,13 @@ from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 _TRIES = 3
 _ROWS_AT_ONCE = 1000
 _MOST_AT_ONCE = 250_000
-"""Characters that are sent at once, if not of one statement: no server that is of use takes less than a megabyte."""
+"""Characters of the statements in one packet, unless one statement is longer; servers accept a megabyte or more."""
 
 T = TypeVar("T")
 
 
 class MySQLSession(Session):
-    """The statements of one job; after the deadline none is begun."""
+    """The statements of one job, none of which starts after the deadline."""
 
     row_lock = " FOR UPDATE"
     ordered_join = "STRAIGHT_JOIN"
@@ -35,44 +35,44 @@ class MySQLSession(Session):
         self.committing = False
 
     def by_index(self, index: str) -> str:
-        """The server is told: left to choose, it may take an index that has the order wanted and read all of it."""
+        """Return FORCE INDEX: the server might choose an index that has the order but read all of it."""
         return f" FORCE INDEX ({index})"
 
     def fixed(self, column: str, parameter: str) -> str:
-        """Not an equation: with statistics of an emptier table the server would look up all that equals instead."""
+        """Return a range: with statistics of an emptier table the server would look up and sort all equal rows."""
         return f"{column} >= :{parameter} AND {column} <= :{parameter}"
 
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         with self._execute(sql, parameters) as cursor:
             rows: Sequence[Row] = cursor.fetchall()
             return rows
 
     def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """A few rows, each of which the server makes into one JSON array.
+        """Return a few rows, each of them sent as one JSON array.
 
-        The server describes every column of a result anew, and for a single row of twenty columns reading
-        that takes the driver twice as long as all the rest.
+        The driver parses a description of every column of a result: for one row of twenty columns that takes twice as
+        long as everything else.
         """
         rows = self.fetch(" ".join(["SELECT JSON_ARRAY(", columns, ")", rest]), parameters)
         return [from_json(text) for (text,) in rows]
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """One row, or None."""
+        """Return one row, or None."""
         rows = self.fetch_few(columns, rest, parameters)
         return rows[0] if rows else None
 
     def insert(self, sql: str, parameters: Parameters) -> int:
-        """Insert one row and return the id it was given."""
+        """Insert a row and return its id."""
         with self._execute(sql, parameters) as cursor:
             return int(cursor.lastrowid)
 
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
-        """Insert rows, going to the server once for many, and return the id that each was given."""
+        """Insert rows in few round trips and return the id of each."""
         return [int(cursor.lastrowid) for cursor in self._execute_each(sql, rows)]
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows, in statements of some hundred kilobytes, with the next statement."""
+        """Insert any number of rows with the next statement."""
         head, values, row = pyformat(sql).partition("VALUES ")
         with self._connection.cursor() as cursor:
             written = [cursor.mogrify(row, dict(parameters)) for parameters in rows]
@@ -80,7 +80,7 @@ class MySQLSession(Session):
             self._do_later("".join([head, values, ", ".join(written[start : start + _ROWS_AT_ONCE])]))
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
-        """Send it along with the next statement."""
+        """Send the change with the next statement."""
         with self._connection.cursor() as cursor:
             self._do_later(cursor.mogrify(pyformat(sql), dict(parameters)))
 
@@ -90,7 +90,7 @@ class MySQLSession(Session):
             return int(cursor.rowcount)
 
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
-        """Update or delete, going to the server once for many, and return how many rows matched each time."""
+        """Update or delete in few round trips and return how many rows matched each time."""
         return [int(cursor.rowcount) for cursor in self._execute_each(sql, each)]
 
     def begin(self) -> None:
@@ -98,7 +98,7 @@ class MySQLSession(Session):
         self._do_later("BEGIN")
 
     def commit(self) -> None:
-        """Commit the transaction, unless the caller has been told already that it failed."""
+        """Commit the transaction, unless its caller was already given an error for lack of time."""
         self._check_deadline()
         self.committing = True
         self._send(self._connection.cursor(), "COMMIT")
@@ -110,7 +110,7 @@ class MySQLSession(Session):
         return self._send(cursor, cursor.mogrify(pyformat(sql), dict(parameters)))
 
     def _execute_each(self, sql: str, each: Sequence[Parameters]) -> Iterator[Cursor]:
-        """A cursor that has the result of the statement with each of these parameters in turn."""
+        """Yield a cursor with the result of the statement for each of these parameters in turn."""
         text = pyformat(sql)
         with self._connection.cursor() as cursor:
             statements = [cursor.mogrify(text, dict(parameters)) for parameters in each]
@@ -131,9 +131,9 @@ class MySQLSession(Session):
             self._send(self._connection.cursor(), self._later.pop())
 
     def _send(self, cursor: Cursor, statement: str) -> Cursor:
-        """Execute what was to be done later and then the statement, whose result the cursor has afterwards.
+        """Execute the queued changes and then the statement, whose result the cursor has afterwards.
 
-        The server ends at the first that fails, whose error is raised.
+        The server stops at the first that fails, and its error is raised.
         """
         later, self._later = self._later, []
         cursor.execute(";".join([*later, statement]))
@@ -187,7 +187,7 @@ def run_write(
 
 
 class _OutcomeUnknownError(DBConnectionError):
-    """The connection was lost while the commit was under way."""
+    """The connection was lost during a commit."""
 
 
 def _run(

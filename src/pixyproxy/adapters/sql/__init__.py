@@ -1,1 +1,1 @@
-"""What the two SQL adapters share: statements, mapping, migrations, and threads that own connections."""
+"""The parts shared by the SQL adapters: repositories, mapping, migrations, and threads that own connections."""

@@ -1,4 +1,4 @@
-"""What the shared statements need of an open transaction, and how their parameters are written."""
+"""The interface between the shared statements and an open transaction, and the form of their parameters."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,57 +13,55 @@ class Session(Protocol):
     """A transaction, or a single read, on one connection; parameters in the SQL are written `:name`."""
 
     row_lock: str
-    """What follows a SELECT that locks the row it reads until the transaction ends."""
+    """Clause at the end of a SELECT that locks the rows it reads until the transaction ends."""
 
     ordered_join: str
-    """Joins a table that is to be read for each row of the one before, and never the other way round."""
+    """Join that reads the second table for each row of the first, never the other way round."""
 
     def by_index(self, index: str) -> str:
-        """What follows the name of a table in FROM that is read by this index, `PRIMARY` for its key, and no other."""
+        """Return the clause after a table in FROM that forces this index, `PRIMARY` for the key of the table."""
 
     def fixed(self, column: str, parameter: str) -> str:
-        """The condition that a column equals a parameter, so written that an index is read in its order from there.
+        """Return the condition that a column equals a parameter, in the form that reads an index in its order.
 
-        To be followed by conditions on the next column of the index, and with all of its columns in ORDER BY.
+        Conditions on the next column of the index must follow, and ORDER BY must name all of its columns.
         """
 
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
 
     def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """The rows of `SELECT columns rest`, some hundreds at most; for columns of text, times and whole numbers."""
+        """Return the rows of `SELECT columns rest`, some hundreds at most; columns of text, times and integers only."""
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """The one row of `SELECT columns rest`, or None; for columns of the same kinds."""
+        """Return the one row of `SELECT columns rest`, or None; columns of the same types only."""
 
     def insert(self, sql: str, parameters: Parameters) -> int:
-        """Insert one row and return the id it was given."""
+        """Insert a row and return its id."""
 
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
-        """Insert rows one after the other and return the id that each was given."""
+        """Insert rows in their order and return the id of each."""
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows, in as many statements as the server's limits ask for; `change_later` says when."""
+        """Insert any number of rows, at the time that `change_later` says."""
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
-        """Insert, update or delete where nobody asks how many rows; only within a transaction.
+        """Insert, update or delete within a transaction, at the latest together with its next statement or commit.
 
-        It happens before the next statement and before the commit, at the latest together with them: where there is
-        a way to the server it is gone once for all of them. So an error may show there, and not here.
+        That saves round trips to a server; an error may be raised only by the later statement.
         """
 
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
 
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
-        """The same with each of these parameters, one after the other, and how many rows each matched."""
+        """Update or delete with each of these parameters in turn and return how many rows each matched."""
 
 
 def in_list(values: Sequence[str]) -> tuple[str, Parameters]:
-    """What follows IN for these values, at least one, and its parameters.
+    """Return the list after IN for these values, at least one, and its parameters.
 
-    There are as many as the next power of two says, the last value again and again: so there are few statements,
-    and each is prepared once.
+    The last value is repeated up to a power of two, so that there are few different statements to prepare.
     """
     count = 1 << (len(values) - 1).bit_length()
     names, text = _placeholders(count)
@@ -82,7 +80,7 @@ _TOKEN = re.compile(r"'(?:[^']|'')*'|:([a-z]\w*)|%")
 
 @lru_cache(maxsize=128)
 def pyformat(sql: str) -> str:
-    """The statement with `:name` written as `%(name)s` and literal `%` doubled."""
+    """Return the statement with `:name` written as `%(name)s` and literal `%` doubled."""
 
     def replace(match: re.Match[str]) -> str:
         return f"%({match[1]})s" if match[1] else match[0].replace("%", "%%")

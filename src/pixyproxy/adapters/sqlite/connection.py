@@ -1,4 +1,4 @@
-"""Opens connections to an SQLite file and notices when the file is no longer the one that was opened."""
+"""Opens connections to an SQLite file, and opens them again when the file was replaced."""
 
 import sqlite3
 from pathlib import Path
@@ -10,21 +10,21 @@ BUSY_SECONDS = 4.0
 
 
 def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """A connection to an existing file, without a transaction begun; raises sqlite3.Error.
+    """Return a connection to an existing file, in autocommit mode; raises sqlite3.Error.
 
-    Every commit is synchronised with the disk (with less, WAL loses commits when the power fails).
+    Every commit is flushed to the disk: with less, WAL loses commits when the power fails.
     """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=busy_seconds,
         isolation_level=None,
-        check_same_thread=False,  # it is closed by another thread than used it
+        check_same_thread=False,  # the thread that closes it did not open it
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # In KiB, taken as needed: of a large file the default, two megabytes, holds too little of the indexes.
+        # KiB, allocated as needed: the default of two megabytes holds too little of the indexes of a large file.
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute(f"PRAGMA query_only = {int(query_only)}")
     except BaseException:
@@ -34,7 +34,7 @@ def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_
 
 
 class FileConnection:
-    """One thread's connection to the file: opened when needed, and anew when the file was replaced."""
+    """A thread's connection to the file: opened when needed, and again after the file was replaced."""
 
     def __init__(self, path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         self._path = path
@@ -44,9 +44,9 @@ class FileConnection:
         self._file = (0, 0)
 
     def get(self) -> sqlite3.Connection:
-        """The open connection; raises sqlite3.Error, OSError, or DBConnectionError where the file is gone.
+        """Return the open connection; raises sqlite3.Error, OSError, or DBConnectionError if the file is gone.
 
-        A file that was deleted would go on taking writes which nobody could ever read: so each call looks.
+        Each call checks: a deleted file would go on accepting writes that nobody could ever read.
         """
         try:
             status = self._path.stat()
@@ -61,7 +61,7 @@ class FileConnection:
         return self._connection
 
     def roll_back(self) -> None:
-        """Undo the transaction that is open, if one is."""
+        """Roll back the open transaction, if there is one."""
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 

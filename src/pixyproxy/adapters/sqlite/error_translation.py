@@ -38,22 +38,22 @@ _OUTAGES = {
 
 
 class LockedError(DBConnectionError):
-    """Another connection held what was needed for as long as this one would wait."""
+    """Another connection held the lock for longer than this one waits."""
 
 
 def primary_code(error: sqlite3.Error) -> int | None:
-    """The result code of an error without its extension; None if the error is the driver's own."""
+    """Return the result code of an error without its extension; None if the error is the driver's own."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection held what was needed."""
+    """Return whether another connection held the lock."""
     return primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyException:
-    """The domain error for an error of the driver or the file system; its message holds no path and no SQL."""
+    """Return the domain error for an error of the driver or the file system; its message has no path and no SQL."""
     if isinstance(error, UnicodeEncodeError):
         return DataValidationError("A text holds lone surrogates, which are no characters.")
     if isinstance(error, OSError):
@@ -66,9 +66,9 @@ def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyE
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConstraintViolationError("The database already holds a record of this name.")
     if code == sqlite3.SQLITE_ERROR:
-        # The statements never change: what SQLite does not understand in them is a missing table or column.
+        # The statements are constant: an error in one means that a table or column is missing.
         return foreign_tables()
     if code is None and isinstance(error, sqlite3.OperationalError):
-        # The driver's own and only one of this class: a stored text is not UTF-8.
+        # The driver's only error of this class: a stored text is not UTF-8.
         return DBConnectionError(_DAMAGED)
     return PixyProxyException(f"The database refuses a statement (error {code}).")

@@ -25,40 +25,40 @@ class SQLiteSession(Session):
         self._connection = connection
 
     def by_index(self, index: str) -> str:
-        """SQLite is told the index; the key of a table has no name there and is what it takes by itself."""
+        """Return INDEXED BY; the key of a table has no name in SQLite, which chooses it by itself."""
         return "" if index == "PRIMARY" else f" INDEXED BY {index}"
 
     def fixed(self, column: str, parameter: str) -> str:
-        """An equation, after which alone SQLite goes on to the next column of an index."""
+        """Return an equation: SQLite uses the next column of an index only after one."""
         return f"{column} = :{parameter}"
 
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self._connection.execute(sql, parameters).fetchall()
 
     def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """A few rows."""
+        """Return a few rows."""
         return self.fetch(" ".join(["SELECT", columns, rest]), parameters)
 
     def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """One row, or None."""
+        """Return one row, or None."""
         row: Row | None = self._connection.execute(" ".join(["SELECT", columns, rest]), parameters).fetchone()
         return row
 
     def insert(self, sql: str, parameters: Parameters) -> int:
-        """Insert one row and return the id it was given."""
+        """Insert a row and return its id."""
         return self._connection.execute(sql, parameters).lastrowid or 0
 
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
-        """Insert rows one after the other and return the id that each was given."""
+        """Insert rows in their order and return the id of each."""
         return [self.insert(sql, parameters) for parameters in rows]
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows, one by one through the same prepared statement."""
+        """Insert any number of rows with one prepared statement."""
         self._connection.executemany(sql, rows)
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
-        """Insert, update or delete, at once: there is no way to go."""
+        """Insert, update or delete at once: there is no round trip to save."""
         self._connection.execute(sql, parameters)
 
     def change(self, sql: str, parameters: Parameters) -> int:
@@ -66,12 +66,12 @@ class SQLiteSession(Session):
         return self._connection.execute(sql, parameters).rowcount
 
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
-        """The same with each of these parameters, one after the other, and how many rows each matched."""
+        """Update or delete with each of these parameters in turn and return how many rows each matched."""
         return [self.change(sql, parameters) for parameters in each]
 
 
 def run_read(file: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
-    """The result of a job that only reads, outside any transaction."""
+    """Return the result of a job that only reads, outside any transaction."""
 
     def read(connection: sqlite3.Connection) -> T:
         _limit(connection, deadline)
@@ -81,14 +81,14 @@ def run_read(file: FileConnection, deadline: float, job: Callable[[Session], T])
 
 
 def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
-    """The result of a job that is one transaction."""
+    """Return the result of a job that is one transaction."""
 
     def transaction(connection: sqlite3.Connection) -> T:
         _limit(connection, deadline)
         connection.execute("BEGIN IMMEDIATE")
         result = job(SQLiteSession(connection))
         if time.monotonic() > deadline:
-            # The caller has been told that it failed.
+            # The caller was already given an error.
             raise DBConnectionError("The database did not answer in time.")
         connection.execute("COMMIT")
         return result
@@ -97,7 +97,7 @@ def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]
 
 
 def run_point_read(file: FileConnection, job: Callable[[Session], T]) -> T:
-    """The result of a job that reads by a unique key, without a deadline; raises LockedError where it had to wait."""
+    """Return the result of a job that reads by a unique key; raises LockedError if it would have to wait."""
     return _run(file, lambda connection: job(SQLiteSession(connection)))
 
 
