@@ -1,4 +1,4 @@
-"""The page that shows the API, in a real browser that can reach this host only."""
+"""The documentation page in a real browser that can reach this host only."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.fixtures.requirements import missing
 from tests.fixtures.service import Service
 from tests.fixtures.services import ALICE
 
-PATIENCE_S = 120
+TIMEOUT_S = 120
 OPERATIONS = [
     ("get", "/image"),
     ("post", "/image"),
@@ -49,7 +49,7 @@ def docs_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def page(browser: str, url: str, folder: Path) -> tuple[str, set[str]]:
-    """What the page at this address has become once its scripts have run, and all that it asked the network for."""
+    """Return the page after its scripts have run, and the addresses that it requested."""
     record = folder / "network.json"
     done = subprocess.run(
         [
@@ -75,12 +75,12 @@ def page(browser: str, url: str, folder: Path) -> tuple[str, set[str]]:
         ],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     events = json.loads(record.read_text(encoding="utf-8"))["events"]
     asked = [event["params"] for event in events if {"url", "initiator"} <= set(event.get("params") or {})]
-    # What no page initiates is the address that was typed, and the browser's own traffic.
+    # Requests without an initiator are the address itself and the browser's own traffic.
     return done.stdout, {request["url"] for request in asked if request["initiator"] != "not an origin"}
 
 
@@ -98,7 +98,7 @@ def test_a_browser_shows_every_operation(path: str, browser: str, docs_service: 
     assert {url for url in asked if not url.startswith(f"{docs_service.url}/")} == set()
 
 
-def test_everything_the_page_needs_comes_from_this_host(docs_service: Service) -> None:
+def test_every_file_of_the_page_comes_from_this_host(docs_service: Service) -> None:
     with docs_service.client() as client:
         for path in ("/docs", "/docs/"):
             html = client.get(path).text
@@ -108,5 +108,5 @@ def test_everything_the_page_needs_comes_from_this_host(docs_service: Service) -
                 assert address.startswith("/docs/assets/")
                 assert client.get(address).status_code == 200
             assert "'/openapi.json'" in html
-        answer = client.get("/")
-        assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+        response = client.get("/")
+        assert (response.status_code, response.headers["location"]) == (307, "/docs")

@@ -132,7 +132,7 @@ def schema(**members: Any) -> Any:
 Prompt = Annotated[
     str,
     Field(min_length=1, max_length=MAX_PROMPT_LENGTH),
-    schema(pattern=r"\S"),
+    schema(pattern=r"[^\s\u001c-\u001f\u0085]"),  # the characters that `str.strip` keeps
     AfterValidator(_check_prompt),
 ]
 Tag = Annotated[str, schema(minLength=1, maxLength=MAX_TAG_LENGTH, pattern=_TRIMMED)]

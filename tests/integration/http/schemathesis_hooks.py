@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know or leaves to chance: fresh Idempotency-Keys, and bodies that are no JSON."""
+"""Hooks of Schemathesis: fresh Idempotency-Keys, and bodies that are not JSON."""
 
 import re
 import uuid
@@ -7,30 +7,26 @@ from typing import Any
 import schemathesis
 
 _NAME = "Idempotency-Key"
-_GOOD = re.compile(r"[\x21-\x7e]{1,255}")
-_BROKEN_OFF = b'{"prompt": "a duck'
+_VALID_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TRUNCATED = b'{"prompt": "a duck'
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make every good key a fresh one, as a well-behaved client does for every new picture; leave bad ones bad.
-
-    One that was used for one body is refused for another.
-    """
+    """Replace every valid key by a fresh one: a key that was used for another body is refused."""
     key = (case.headers or {}).get(_NAME)
-    if isinstance(key, str) and _GOOD.fullmatch(key):
+    if isinstance(key, str) and _VALID_KEY.fullmatch(key):
         case.headers[_NAME] = f"{key[:200]}-{uuid.uuid4()}"
 
 
 @schemathesis.hook
 def before_add_examples(context: schemathesis.HookContext, examples: list[schemathesis.Case]) -> None:
-    """Send to everything that takes JSON a body that breaks off in the middle.
+    """Send a truncated body to every operation that takes JSON.
 
-    Schemathesis breaks every rule of the schema, but the syntax of JSON only where fuzzing happens to draw that among
-    the few bodies that are to be refused: whether it does changes with every change of the schema.
+    Schemathesis violates every rule of the schema, but the syntax of JSON only if fuzzing happens to draw that.
     """
     examples += [
-        example.operation.Case(path_parameters=example.path_parameters, media_type=example.media_type, body=_BROKEN_OFF)
+        example.operation.Case(path_parameters=example.path_parameters, media_type=example.media_type, body=_TRUNCATED)
         for example in examples
         if example.media_type == "application/json"
     ]

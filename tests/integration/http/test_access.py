@@ -1,4 +1,4 @@
-"""Who may do what: every route, every caller, every kind of image, and no way to tell private from missing."""
+"""Access by route, caller and kind of image; private images look like missing ones."""
 
 import uuid
 from typing import Any
@@ -13,7 +13,7 @@ CALLERS = {"anonymous": None, "author": ALICE, "other": BOB, "wrong": ("alice", 
 KINDS = ("public", "private", "missing")
 CHALLENGE = 'Basic realm="pixyproxy", charset="UTF-8"'
 
-# What is answered for a public, a private and a missing image; the first column is the caller.
+# The statuses for a public, a private and a missing image, by caller.
 READ = {"anonymous": (200, 404, 404), "author": (200, 200, 404), "other": (200, 404, 404)}
 CHANGE = {"anonymous": (401, 401, 401), "author": (200, 200, 404), "other": (403, 404, 404)}
 ROUTES: dict[str, tuple[str, str, dict[str, Any], dict[str, tuple[int, int, int]]]] = {
@@ -31,9 +31,9 @@ def make(service: Service, kind: str) -> str:
     if kind == "missing":
         return str(uuid.uuid4())
     with service.client(ALICE) as client:
-        answer = client.post("/image", json={"prompt": "a duck", "size": "64x64", "visibility": kind})
-        assert answer.status_code == 200, answer.text
-        guid: str = answer.json()["guid"]
+        response = client.post("/image", json={"prompt": "a duck", "size": "64x64", "visibility": kind})
+        assert response.status_code == 200, response.text
+        guid: str = response.json()["guid"]
         return guid
 
 
@@ -51,15 +51,15 @@ def expected_status(method: str, statuses: dict[str, tuple[int, int, int]], call
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_matrix_of_access(caller: str, kind: str, service: Service) -> None:
+def test_access_by_caller_route_and_kind_of_image(caller: str, kind: str, service: Service) -> None:
     guid = make(service, kind)
     for name, (method, path, extra, statuses) in ROUTES.items():
-        answer = ask(service, caller, method, path.format(guid), **extra)
-        assert answer.status_code == expected_status(method, statuses, caller, kind), name
-        if answer.status_code >= 400 and method != "HEAD":
-            problem(answer)
-        if answer.status_code == 401:
-            assert answer.headers["www-authenticate"] == CHALLENGE
+        response = ask(service, caller, method, path.format(guid), **extra)
+        assert response.status_code == expected_status(method, statuses, caller, kind), name
+        if response.status_code >= 400 and method != "HEAD":
+            problem(response)
+        if response.status_code == 401:
+            assert response.headers["www-authenticate"] == CHALLENGE
     survives = kind != "missing" and caller != "author"
     assert ask(service, "author", "GET", f"/image/{guid}").status_code == (200 if survives else 404)
     if survives:
@@ -67,28 +67,28 @@ def test_the_matrix_of_access(caller: str, kind: str, service: Service) -> None:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_lists_hold_what_the_caller_may_see(caller: str, service: Service) -> None:
+def test_lists_hold_the_images_that_the_caller_may_see(caller: str, service: Service) -> None:
     public, private = make(service, "public"), make(service, "private")
     for guid, seen_by in ((public, {"anonymous", "author", "other"}), (private, {"author"})):
-        answer = ask(service, caller, "GET", f"/image?guid={guid}")
+        response = ask(service, caller, "GET", f"/image?guid={guid}")
         if caller in {"wrong", "unknown"}:
-            assert answer.status_code == 401
+            assert response.status_code == 401
         else:
-            assert [detail["guid"] for detail in answer.json()] == ([guid] if caller in seen_by else [])
+            assert [detail["guid"] for detail in response.json()] == ([guid] if caller in seen_by else [])
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_other_routes(caller: str, service: Service) -> None:
+def test_access_to_the_other_routes(caller: str, service: Service) -> None:
     known = caller in {"author", "other"}
     refused = caller in {"wrong", "unknown"}
     assert ask(service, caller, "GET", "/user/me").status_code == (200 if known else 401)
     for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
         assert ask(service, caller, "GET", path).status_code == (401 if refused else 200), path
     assert ask(service, caller, "GET", "/nowhere").status_code == (401 if refused else 404)
-    answer = ask(service, caller, "POST", "/image", json={"prompt": "x", "size": "64x64"})
-    assert answer.status_code == (401 if refused else 200)
+    response = ask(service, caller, "POST", "/image", json={"prompt": "x", "size": "64x64"})
+    assert response.status_code == (401 if refused else 200)
     if not refused:
-        assert answer.json()["author"] == (CALLERS[caller] or (None,))[0]
+        assert response.json()["author"] == (CALLERS[caller] or (None,))[0]
 
 
 def test_nobody_changes_an_image_without_an_author(service: Service) -> None:
@@ -99,13 +99,13 @@ def test_nobody_changes_an_image_without_an_author(service: Service) -> None:
     assert ask(service, "anonymous", "GET", f"/image/{guid}").json()["visibility"] == "public"
 
 
-def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
-    """All of an answer that may not differ."""
-    headers = {name: value for name, value in answer.headers.items() if name not in {"date", "x-request-id"}}
-    body: Any = answer.content
-    if answer.content and answer.headers["content-type"] == "application/problem+json":
-        body = {name: value for name, value in answer.json().items() if name not in {"request_id", "instance"}}
-    return answer.status_code, headers, body
+def comparable(response: httpx.Response) -> tuple[int, dict[str, str], Any]:
+    """Return the parts of a response that must not depend on the image."""
+    headers = {name: value for name, value in response.headers.items() if name not in {"date", "x-request-id"}}
+    body: Any = response.content
+    if response.content and response.headers["content-type"] == "application/problem+json":
+        body = {name: value for name, value in response.json().items() if name not in {"request_id", "instance"}}
+    return response.status_code, headers, body
 
 
 QUIET: dict[str, str] = {}
@@ -127,7 +127,7 @@ GUESSES += [
 
 
 @pytest.mark.parametrize("caller", ["anonymous", "other"])
-def test_private_cannot_be_told_from_missing(caller: str, service: Service) -> None:
+def test_private_images_look_like_missing_ones(caller: str, service: Service) -> None:
     private, missing = make(service, "private"), make(service, "missing")
     with service.client(CALLERS[caller]) as client:
         for method, path, headers, body in GUESSES:
@@ -137,19 +137,19 @@ def test_private_cannot_be_told_from_missing(caller: str, service: Service) -> N
             assert comparable(one) == comparable(two), (method, path, headers, body)
 
 
-def test_what_anonymous_callers_may_do_is_a_setting(guarded: Service) -> None:
+def test_a_setting_limits_anonymous_callers(guarded: Service) -> None:
     may = guarded.values["PIXYPROXY_ANONYMOUS"]
     read, write = may in {"read", "write"}, may == "write"
     public, private, missing = (make(guarded, kind) for kind in KINDS)
     for path, found in ((public, 200), (private, 404), (missing, 404), ("5", 404)):
         for tail in ("", "/content"):
             for method in ("GET", "HEAD"):
-                answer = ask(guarded, "anonymous", method, f"/image/{path}{tail}")
-                assert answer.status_code == (found if read else 401), (path, tail)
+                response = ask(guarded, "anonymous", method, f"/image/{path}{tail}")
+                assert response.status_code == (found if read else 401), (path, tail)
     for query, status in (("", 200), (f"?guid={public}", 200), ("?nonsense=1", 422)):
         assert ask(guarded, "anonymous", "GET", f"/image{query}").status_code == (status if read else 401)
-    answer = ask(guarded, "anonymous", "POST", "/image", json={"prompt": "x", "size": "64x64"})
-    assert answer.status_code == (200 if write else 401)
+    response = ask(guarded, "anonymous", "POST", "/image", json={"prompt": "x", "size": "64x64"})
+    assert response.status_code == (200 if write else 401)
     for method in ("PATCH", "DELETE"):
         assert ask(guarded, "anonymous", method, f"/image/{public}").status_code == 401
     assert ask(guarded, "anonymous", "GET", "/user/me").status_code == 401

@@ -1,4 +1,4 @@
-"""Every route of the agreed API, as its own examples have it, on a real server and both databases."""
+"""Every route of the API on a real server and both databases."""
 
 import hashlib
 import io
@@ -33,21 +33,21 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 def unique() -> str:
-    """A tag that no other test uses."""
+    """Return a tag that no other test uses."""
     return f"t{uuid.uuid4().hex}"
 
 
 def create(client: httpx.Client, **fields: Any) -> dict[str, Any]:
-    answer = client.post("/image", json={"prompt": "a duck", "size": "64x64"} | fields)
-    assert answer.status_code == 200, answer.text
-    detail: dict[str, Any] = answer.json()
+    response = client.post("/image", json={"prompt": "a duck", "size": "64x64"} | fields)
+    assert response.status_code == 200, response.text
+    detail: dict[str, Any] = response.json()
     return detail
 
 
 def found(client: httpx.Client, **filters: Any) -> list[str]:
-    answer = client.get("/image", params=filters)
-    assert answer.status_code == 200, answer.text
-    return [detail["guid"] for detail in answer.json()]
+    response = client.get("/image", params=filters)
+    assert response.status_code == 200, response.text
+    return [detail["guid"] for detail in response.json()]
 
 
 def delete_row(service: Service, guid: str) -> None:
@@ -64,17 +64,17 @@ def delete_row(service: Service, guid: str) -> None:
         connection.close()
 
 
-def test_create_answers_with_all_that_is_known(service: Service) -> None:
+def test_create_returns_all_details(service: Service) -> None:
     before = datetime.now(UTC)
     with service.client(ALICE) as client:
-        answer = client.post(
+        response = client.post(
             "/image", json={"prompt": "a rubber duck on a sink", "tags": [" Duck", "duck"], "size": "1024x1024"}
         )
-        detail = answer.json()
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.headers["location"] == f"{service.url}/image/{detail['guid']}"
-        assert lasting(client.get(answer.headers["location"]).json()) == lasting(detail)
+        detail = response.json()
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["location"] == f"{service.url}/image/{detail['guid']}"
+        assert lasting(client.get(response.headers["location"]).json()) == lasting(detail)
     assert list(detail) == list(json.loads(IMAGE_DETAIL))
     assert str(uuid.UUID(detail["guid"])) == detail["guid"]
     assert detail["filename"] == f"a-rubber-duck-on-a-sink-{detail['guid'][:8]}.png"
@@ -105,22 +105,22 @@ def test_the_options_are_passed_on(output_format: str, service: Service) -> None
         detail = create(client, **options, model="any", filename="mine.bin")
         assert (detail["parameters"], detail["filename"]) == (options, "mine.bin")
         assert (detail["width"], detail["height"], detail["media_type"]) == (96, 64, f"image/{output_format}")
-        answer = client.get(detail["content_url"])
-        with Image.open(io.BytesIO(answer.content)) as picture:
+        response = client.get(detail["content_url"])
+        with Image.open(io.BytesIO(response.content)) as picture:
             assert (picture.size, picture.format) == ((96, 64), output_format.upper())
-        assert answer.headers["content-type"] == f"image/{output_format}"
+        assert response.headers["content-type"] == f"image/{output_format}"
 
 
 def test_details(service: Service) -> None:
     with service.client() as client:
         detail = create(client)
         for path in (f"/image/{detail['guid']}", f"/image/{detail['guid'].upper()}/"):
-            answer = client.get(path)
-            assert (answer.status_code, answer.json()) == (200, detail)
+            response = client.get(path)
+            assert (response.status_code, response.json()) == (200, detail)
         for wrong in (MISSING, "5", detail["guid"][:-1], "%00", "..%2F..%2Fetc%2Fpasswd"):
-            answer = client.get(f"/image/{wrong}")
-            assert answer.status_code == 404
-            problem(answer)
+            response = client.get(f"/image/{wrong}")
+            assert response.status_code == 404
+            problem(response)
 
 
 def test_content(service: Service) -> None:
@@ -146,8 +146,8 @@ def test_content(service: Service) -> None:
         assert modified == datetime.fromisoformat(detail["created_at"]).replace(microsecond=0)
 
         for condition in ({"If-None-Match": headers["etag"]}, {"If-Modified-Since": headers["last-modified"]}):
-            answer = client.get(url, headers=condition)
-            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", headers["etag"])
+            response = client.get(url, headers=condition)
+            assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", headers["etag"])
         assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
         assert problem(client.get(url, headers={"If-Match": '"other"'}))["status"] == 412
 
@@ -156,14 +156,14 @@ def test_content(service: Service) -> None:
             ("bytes=10-", 10, len(data)),
             ("bytes=-7", len(data) - 7, len(data)),
         ):
-            answer = client.get(url, headers={"Range": wanted})
-            assert (answer.status_code, answer.content) == (206, data[start:stop])
-            assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(data)}"
+            response = client.get(url, headers={"Range": wanted})
+            assert (response.status_code, response.content) == (206, data[start:stop])
+            assert response.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(data)}"
         resumed = client.get(url, headers={"Range": "bytes=10-", "If-Range": headers["etag"]})
         assert (resumed.status_code, data[:10] + resumed.content) == (206, data)
         assert client.get(url, headers={"Range": "bytes=10-", "If-Range": '"old"'}).content == data
-        answer = client.get(url, headers={"Range": f"bytes={len(data)}-"})
-        assert (problem(answer)["status"], answer.headers["content-range"]) == (416, f"bytes */{len(data)}")
+        response = client.get(url, headers={"Range": f"bytes={len(data)}-"})
+        assert (problem(response)["status"], response.headers["content-range"]) == (416, f"bytes */{len(data)}")
 
         head = client.head(url)
         assert (head.status_code, head.content) == (200, b"")
@@ -173,7 +173,7 @@ def test_content(service: Service) -> None:
         }
 
 
-def test_a_large_picture_arrives_whole_and_by_pieces(service: Service) -> None:
+def test_a_large_picture_is_delivered_whole_and_in_ranges(service: Service) -> None:
     with service.client() as client:
         detail = create(client, size="1536x1024", output_format="png")
         data = client.get(detail["content_url"]).content
@@ -189,14 +189,14 @@ def test_the_list_is_a_bare_array_newest_first(service: Service) -> None:
     with service.client() as client:
         tag = unique()
         made = [create(client, tags=[tag]) for _ in range(3)]
-        answer = client.get("/image", params={"tag": tag})
-        assert (answer.status_code, answer.json()) == (200, made[::-1])
-        assert answer.headers["content-type"] == "application/json"
-        assert "link" not in answer.headers
+        response = client.get("/image", params={"tag": tag})
+        assert (response.status_code, response.json()) == (200, made[::-1])
+        assert response.headers["content-type"] == "application/json"
+        assert "link" not in response.headers
         assert client.get("/image/").json()[: len(made)] == made[::-1]
 
 
-def test_every_filter_and_all_together(service: Service) -> None:
+def test_filters_work_alone_and_combined(service: Service) -> None:
     tag, other = unique(), unique()
     with service.client(ALICE) as alice, service.client(BOB) as bob, service.client() as anybody:
         one = create(alice, prompt="Ein großer grüner Papagei", tags=[tag, "Bird"], filename="Papagei_1.PNG")
@@ -243,23 +243,23 @@ def test_every_filter_and_all_together(service: Service) -> None:
         assert names(alice, **(everything | {"prompt": "green duck"})) == []
 
 
-def test_pages_by_following_the_links_while_images_are_added_and_deleted(service: Service) -> None:
+def test_pages_stay_right_while_images_are_added_and_deleted(service: Service) -> None:
     tag = unique()
     with service.client(ALICE) as client:
         made = [create(client, prompt=f"Ente & Söhne {i}", tags=[tag, "a b"])["guid"] for i in range(7)]
-        answer = client.get("/image", params={"limit": 2, "tag": [tag, "A B"], "prompt": "söhne", "author": "alice"})
-        seen = [detail["guid"] for detail in answer.json()]
+        response = client.get("/image", params={"limit": 2, "tag": [tag, "A B"], "prompt": "söhne", "author": "alice"})
+        seen = [detail["guid"] for detail in response.json()]
         turn = 0
-        while "link" in answer.headers:
-            assert re.fullmatch(r'<[^>]+>; rel="next"', answer.headers["link"])
+        while "link" in response.headers:
+            assert re.fullmatch(r'<[^>]+>; rel="next"', response.headers["link"])
             turn += 1
             create(client, prompt=f"Söhne later {turn}", tags=[tag, "a b"])
             if turn == 1:
                 assert client.delete(f"/image/{seen[-1]}").status_code == 204
-            answer = client.get(answer.links["next"]["url"])
-            assert answer.status_code == 200
-            assert 1 <= len(answer.json()) <= 2
-            seen += [detail["guid"] for detail in answer.json()]
+            response = client.get(response.links["next"]["url"])
+            assert response.status_code == 200
+            assert 1 <= len(response.json()) <= 2
+            seen += [detail["guid"] for detail in response.json()]
         assert seen == made[::-1]
         assert turn == 3
 
@@ -268,9 +268,9 @@ def test_change(service: Service) -> None:
     with service.client(ALICE) as client:
         detail = create(client, tags=["old"])
         path = f"/image/{detail['guid']}"
-        answer = client.patch(path, json={"tags": ["New ", "new", "鸭"], "filename": "ënte 🦆.png"})
-        changed = answer.json()
-        assert answer.status_code == 200
+        response = client.patch(path, json={"tags": ["New ", "new", "鸭"], "filename": "ënte 🦆.png"})
+        changed = response.json()
+        assert response.status_code == 200
         assert changed["updated_at"] > detail["updated_at"]
         expected = detail | {"tags": ["new", "鸭"], "filename": "ënte 🦆.png", "updated_at": changed["updated_at"]}
         assert lasting(changed) == lasting(client.get(path).json()) == lasting(expected)
@@ -285,8 +285,8 @@ def test_change(service: Service) -> None:
             assert anybody.get(path).status_code == 404
         assert lasting(client.patch(path, json={}).json()) == lasting(client.get(path).json())
         for wrong in ({"prompt": "x"}, {"tags": [""]}, {"filename": "a/b"}, {"visibility": "x"}, {"guid": MISSING}):
-            answer = client.patch(path, json=wrong)
-            assert (answer.status_code, problem(answer)["code"]) == (422, "validation-failed")
+            response = client.patch(path, json=wrong)
+            assert (response.status_code, problem(response)["code"]) == (422, "validation-failed")
 
 
 def test_delete(service: Service) -> None:
@@ -294,9 +294,9 @@ def test_delete(service: Service) -> None:
         detail = create(client)
         path = f"/image/{detail['guid']}"
         assert any(detail["guid"] in file.name for file in service.files())
-        answer = client.delete(path)
-        assert (answer.status_code, answer.content) == (204, b"")
-        assert "content-length" not in answer.headers
+        response = client.delete(path)
+        assert (response.status_code, response.content) == (204, b"")
+        assert "content-length" not in response.headers
         for gone in (client.get(path), client.get(f"{path}/content"), client.delete(path), client.patch(path, json={})):
             assert problem(gone)["status"] == 404
         assert found(client, guid=detail["guid"]) == []
@@ -314,28 +314,28 @@ def test_a_row_deleted_by_hand_is_gone_at_once(service: Service) -> None:
         assert found(client, tag=tag) == []
 
 
-def test_who_is_logged_in(service: Service) -> None:
+def test_the_current_user(service: Service) -> None:
     with service.client(ALICE) as client:
         assert client.get("/user/me").json() == {"username": "alice", "class_key": "cs101"}
     with service.client(BOB) as client:
         assert client.get("/user/me/").json() == {"username": "bob", "class_key": None}
     with service.client() as client:
-        answer = client.get("/user/me")
-        assert (problem(answer)["status"], answer.headers["www-authenticate"]) == (
+        response = client.get("/user/me")
+        assert (problem(response)["status"], response.headers["www-authenticate"]) == (
             401,
             'Basic realm="pixyproxy", charset="UTF-8"',
         )
 
 
-def test_alive_and_ready(service: Service) -> None:
+def test_health_and_readiness(service: Service) -> None:
     with service.client() as client:
         assert client.get("/healthz").json() == {"status": "ok"}
-        answer = client.get("/readyz")
-        assert answer.status_code == 200
-        assert answer.json() == {"status": "ok", "database": "ok", "blob_store": "ok", "generator": "ok"}
+        response = client.get("/readyz")
+        assert response.status_code == 200
+        assert response.json() == {"status": "ok", "database": "ok", "blob_store": "ok", "generator": "ok"}
 
 
-def test_head_wherever_get(service: Service) -> None:
+def test_head_works_wherever_get_does(service: Service) -> None:
     with service.client(ALICE) as client:
         guid = create(client)["guid"]
         for path in ("/image", f"/image/{guid}/", f"/image/{guid}/content", f"/image/{MISSING}", "/user/me", "/healthz",
@@ -362,14 +362,14 @@ def test_the_internal_id_appears_nowhere(service: Service) -> None:
 def test_unknown_paths_and_wrong_methods(service: Service) -> None:
     with service.client() as client:
         assert problem(client.get("/nowhere"))["code"] == "not-found"
-        answer = client.put("/image", json={})
-        assert (problem(answer)["code"], answer.headers["allow"]) == ("method-not-allowed", "GET, HEAD, POST")
+        response = client.put("/image", json={})
+        assert (problem(response)["code"], response.headers["allow"]) == ("method-not-allowed", "GET, HEAD, POST")
 
 
 def test_the_log_has_two_lines_for_each_request(service: Service) -> None:
     with service.client(ALICE) as client:
         detail = create(client, prompt="velvet words that nobody may log")
-        answers = [
+        responses = [
             client.get(detail["content_url"]),
             client.get(detail["content_url"], headers={"Range": "bytes=0-4"}),
             client.head(detail["content_url"]),
@@ -378,12 +378,12 @@ def test_the_log_has_two_lines_for_each_request(service: Service) -> None:
             client.get("/image", params={"prompt": "velvet", "x": "1"}),
             client.get("/user/me", auth=("alice", "wrong")),
         ]
-    for answer in answers:
-        start, end = service.log_of(answer)
+    for response in responses:
+        start, end = service.log_of(response)
         assert "REQUEST START" in start
-        assert f"REQUEST END {answer.request.method}" in end
+        assert f"REQUEST END {response.request.method}" in end
         status, sent, duration = end.split()[-3:]
-        assert (status, sent) == (str(answer.status_code), f"{len(answer.content)}B")
+        assert (status, sent) == (str(response.status_code), f"{len(response.content)}B")
         assert re.fullmatch(r"\d+\.\dms", duration)
     assert "velvet" not in service.log
     assert "\nforged" not in service.log

@@ -1,4 +1,4 @@
-"""What no client should send, over a real socket: a clear problem, nothing stored, nothing 500."""
+"""Malformed requests over a real socket: each has a clear problem, none is stored or answered with 500."""
 
 import base64
 import json
@@ -102,12 +102,12 @@ BAD_BODIES: list[tuple[bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "loc"), BAD_BODIES, ids=range(len(BAD_BODIES)))
-def test_a_bad_body_is_a_clear_problem(body: bytes, status: int, loc: str, strict: Service) -> None:
+def test_a_malformed_body_is_described(body: bytes, status: int, loc: str, strict: Service) -> None:
     with strict.client(ALICE) as client:
         for content in (body, (body[i : i + 50_000] for i in range(0, len(body), 50_000))):
             # The second is sent chunked, without a length.
-            answer = client.post("/image", content=content, headers=JSON)
-            found = problem(answer)
+            response = client.post("/image", content=content, headers=JSON)
+            found = problem(response)
             assert found["status"] == status
             assert found["detail"]
             if loc:
@@ -143,12 +143,12 @@ def test_broken_credentials_are_refused_on_every_route(value: bytes, strict: Ser
     with strict.client() as client:
         for method, path in (("POST", "/image"), ("GET", "/image"), ("GET", "/healthz"), ("GET", "/nowhere")):
             headers = [(b"Authorization", value), (b"Content-Type", b"application/json")]
-            answer = client.request(method, path, content=b'{"prompt": "x"}', headers=headers)
-            assert problem(answer)["status"] == 401
-            assert answer.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
+            response = client.request(method, path, content=b'{"prompt": "x"}', headers=headers)
+            assert problem(response)["status"] == 401
+            assert response.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
         good = b"Basic " + base64.b64encode(f"{ALICE[0]}:{ALICE[1]}".encode())
-        answer = client.get("/image", headers=[(b"Authorization", good), (b"Authorization", good)])
-        assert problem(answer)["status"] == 401
+        response = client.get("/image", headers=[(b"Authorization", good), (b"Authorization", good)])
+        assert problem(response)["status"] == 401
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_broken_credentials_are_refused_on_every_route(value: bytes, strict: Ser
     ["limit=0", "limit=x", "nonsense=1", "cursor=x", "prompt=%00", "prompt=%ED%A0%80", "prompt=%FF", "tag=", "guid=5",
      "status=x", "created_after=x", "author=%0A", "limit=1&limit=2", "prompt=" + "x" * 1001],
 )  # fmt: skip
-def test_a_bad_query_is_a_clear_problem(query: str, strict: Service) -> None:
+def test_a_malformed_query_is_described(query: str, strict: Service) -> None:
     with strict.client() as client:
         found = problem(client.get(f"/image?{query}"))
         assert (found["status"], found["code"]) == (422, "validation-failed")
@@ -177,15 +177,15 @@ def test_a_bad_query_is_a_clear_problem(query: str, strict: Service) -> None:
         "ß" * 127,
     ],
 )
-def test_a_strange_but_harmless_file_name_is_only_a_name(filename: str, service: Service) -> None:
+def test_an_unusual_file_name_is_kept(filename: str, service: Service) -> None:
     with service.client(ALICE) as client:
         body: dict[str, Any] = {"prompt": "x", "size": "64x64", "filename": filename, "tags": [filename[:64]]}
-        answer = client.post("/image", json=body)
+        response = client.post("/image", json=body)
         if filename == "\u202d":
-            assert problem(answer)["status"] == 422
+            assert problem(response)["status"] == 422
             return
-        detail = answer.json()
-        assert (answer.status_code, detail["filename"], detail["tags"]) == (200, filename, [filename[:64].lower()])
+        detail = response.json()
+        assert (response.status_code, detail["filename"], detail["tags"]) == (200, filename, [filename[:64].lower()])
         listed = client.get("/image", params={"filename": filename, "tag": filename[:64]}).json()
         assert detail["guid"] in [found["guid"] for found in listed]
         assert client.get(detail["content_url"]).status_code == 200
@@ -198,7 +198,7 @@ def test_a_strange_but_harmless_file_name_is_only_a_name(filename: str, service:
 @pytest.mark.parametrize(
     "prompt", ["🦆" * 32_000, "a\nb\t\u200d", "'; DROP TABLE images; --", "\ufeff%s %(x)s :guid ?", "𝒳 \U0010ffff"]
 )
-def test_a_strange_prompt_is_kept_exactly(prompt: str, service: Service) -> None:
+def test_an_unusual_prompt_is_kept_exactly(prompt: str, service: Service) -> None:
     with service.client(ALICE) as client:
         detail = client.post("/image", json={"prompt": prompt, "size": "64x64"}).json()
         assert client.get(f"/image/{detail['guid']}").json()["prompt"] == prompt
@@ -206,20 +206,20 @@ def test_a_strange_prompt_is_kept_exactly(prompt: str, service: Service) -> None
 
 
 def exchange(service: Service, request: bytes, *, hang_up: bool = False) -> bytes:
-    """What comes back for bytes that no client library would send."""
+    """Send raw bytes and return what the server sends back."""
     host, _, port = service.url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
         if hang_up:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
+        response = b""
         while piece := connection.recv(65536):
-            answer += piece
-        return answer
+            response += piece
+        return response
 
 
 LINES = [
-    (b"GET /nowhere?\xff\xfe HTTP/1.1", b"400"),  # the server's own answer: bytes like these are no address
+    (b"GET /nowhere?\xff\xfe HTTP/1.1", b"400"),  # the server's own response: bytes like these are no address
     (b"GET /image?prompt=\xff HTTP/1.1", b"400"),
     (b"nonsense", b"400"),
     (b"GET / HTTP/9.9", b"400"),
@@ -237,23 +237,23 @@ LINES = [
 
 
 @pytest.mark.parametrize(("line", "status"), LINES, ids=range(len(LINES)))
-def test_a_request_that_no_client_would_send(line: bytes, status: bytes, strict: Service) -> None:
-    answer = exchange(strict, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert answer.split(b" ", 2)[1:2] == [status], answer
-    assert b"Traceback" not in answer
+def test_malformed_requests_are_refused(line: bytes, status: bytes, strict: Service) -> None:
+    response = exchange(strict, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert response.split(b" ", 2)[1:2] == [status], response
+    assert b"Traceback" not in response
 
 
-def test_a_host_header_is_no_way_in(strict: Service) -> None:
+def test_a_host_header_cannot_inject_anything(strict: Service) -> None:
     for host in (b"a b", b"evil/x?", b"\xff", b"", b"x:99999"):
-        answer = exchange(strict, b"PUT /image HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
-        assert answer.split(b" ", 2)[1] in {b"405", b"400"}, host
+        response = exchange(strict, b"PUT /image HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        assert response.split(b" ", 2)[1] in {b"405", b"400"}, host
 
 
 HALF = b'POST /image HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"prompt"'
 
 
 @pytest.mark.parametrize("head", [b"", b"GET /image HT", HALF], ids=["nothing", "half a line", "half a body"])
-def test_a_client_that_stops_midway_does_no_harm(head: bytes, strict: Service) -> None:
+def test_a_client_that_stops_midway_is_harmless(head: bytes, strict: Service) -> None:
     before = strict.log.count(" ERROR ")
     exchange(strict, head, hang_up=True)
     with strict.client() as client:

@@ -1,4 +1,4 @@
-"""The whole service on a generator behind a real socket: success, every main fault, and callers that hang up."""
+"""The service with an upstream behind a real socket: success, every main failure, and callers that hang up."""
 
 import socket
 from collections.abc import Iterator
@@ -38,12 +38,12 @@ def _no_secret_anywhere(service: Service) -> Iterator[None]:
 
 def create(service: Service, **fields: Any) -> httpx.Response:
     with service.client(ALICE) as client:
-        answer = client.post("/image", json={"prompt": PROMPT} | fields)
-        assert KEY not in answer.text
-        return answer
+        response = client.post("/image", json={"prompt": PROMPT} | fields)
+        assert KEY not in response.text
+        return response
 
 
-def test_a_picture_is_made_paid_once_and_delivered(service: Service, upstream: FakeUpstream) -> None:
+def test_a_picture_is_generated_paid_once_and_delivered(service: Service, upstream: FakeUpstream) -> None:
     paid = len(upstream.charges)
     upstream.script("ok size=100000 revised=a_velvet_duck")
     detail = create(service, size="1024x1024", quality="low", background="opaque", output_format="png").json()
@@ -64,14 +64,14 @@ def test_a_picture_is_made_paid_once_and_delivered(service: Service, upstream: F
 
 
 def test_an_anonymous_caller_spends_no_money(service: Service, upstream: FakeUpstream) -> None:
-    asked = len(upstream.requests)
+    requests_before = len(upstream.requests)
     with service.client() as client:
         assert problem(client.post("/image", json={"prompt": PROMPT}))["status"] == 401
         assert client.get("/image").status_code == 200
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == requests_before
 
 
-class Fault(NamedTuple):
+class Failure(NamedTuple):
     spec: str
     status: int
     code: str
@@ -82,47 +82,49 @@ class Fault(NamedTuple):
     model: str | None = None
 
 
-FAULTS = (
-    Fault("moderation", 422, "prompt-rejected", words="safety system"),
-    Fault("content-policy", 422, "prompt-rejected", words="safety system"),
-    Fault("400", 422, "generator-request-rejected", words="Invalid value: 'huge'"),
-    Fault("401", 502, "generator-credentials"),
-    Fault("403", 502, "generator-credentials"),
-    Fault("404-model", 502, "generator-unavailable"),
-    Fault("404-model", 422, "generator-request-rejected", words="'gone'", model="gone"),
-    Fault("429 retry_after=20", 429, "generator-rate-limited", retry_after="20"),
-    Fault("quota", 502, "generator-quota-exhausted"),
-    Fault("billing-limit", 502, "generator-quota-exhausted"),
-    Fault("500", 502, "generator-unavailable"),
-    Fault("503", 502, "generator-unavailable"),
-    Fault("redirect", 502, "generator-unavailable"),
-    Fault("reset-before-headers", 502, "generator-connection-lost", charges=1, state="unknown"),
-    Fault("reset-mid-body", 502, "generator-connection-lost", charges=1, state="unknown"),
-    Fault("short-length", 502, "generator-connection-lost", charges=1, state="unknown"),
-    Fault("cut-chunked", 502, "generator-connection-lost", charges=1, state="unknown"),
-    Fault("hang", 504, "generator-timeout", charges=1, state="unknown"),
-    Fault("hang-mid-body", 504, "generator-timeout", charges=1, state="unknown"),
+FAILURES = (
+    Failure("moderation", 422, "prompt-rejected", words="safety system"),
+    Failure("content-policy", 422, "prompt-rejected", words="safety system"),
+    Failure("400", 422, "generator-request-rejected", words="Invalid value: 'huge'"),
+    Failure("401", 502, "generator-credentials"),
+    Failure("403", 502, "generator-credentials"),
+    Failure("404-model", 502, "generator-unavailable"),
+    Failure("404-model", 422, "generator-request-rejected", words="'gone'", model="gone"),
+    Failure("429 retry_after=20", 429, "generator-rate-limited", retry_after="20"),
+    Failure("quota", 502, "generator-quota-exhausted"),
+    Failure("billing-limit", 502, "generator-quota-exhausted"),
+    Failure("500", 502, "generator-unavailable"),
+    Failure("503", 502, "generator-unavailable"),
+    Failure("redirect", 502, "generator-unavailable"),
+    Failure("reset-before-headers", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Failure("reset-mid-body", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Failure("short-length", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Failure("cut-chunked", 502, "generator-connection-lost", charges=1, state="unknown"),
+    Failure("hang", 504, "generator-timeout", charges=1, state="unknown"),
+    Failure("hang-mid-body", 504, "generator-timeout", charges=1, state="unknown"),
 )
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.spec}{' requested' * bool(fault.model)}" for fault in FAULTS])
-def test_a_fault_upstream_has_its_answer(fault: Fault, service: Service, upstream: FakeUpstream) -> None:
+@pytest.mark.parametrize(
+    "failure", FAILURES, ids=[f"{failure.spec}{' requested' * bool(failure.model)}" for failure in FAILURES]
+)
+def test_each_upstream_failure_has_its_status(failure: Failure, service: Service, upstream: FakeUpstream) -> None:
     paid = len(upstream.charges)
-    upstream.script(fault.spec)
-    answer = create(service, **({"model": fault.model} if fault.model else {}))
-    found = problem(answer)
-    assert (found["status"], found["code"]) == (fault.status, fault.code), found
-    assert fault.words in found["detail"]
-    if fault.retry_after:
-        assert answer.headers["retry-after"] == fault.retry_after
-    assert len(upstream.charges) - paid == fault.charges <= 1
+    upstream.script(failure.spec)
+    response = create(service, **({"model": failure.model} if failure.model else {}))
+    found = problem(response)
+    assert (found["status"], found["code"]) == (failure.status, failure.code), found
+    assert failure.words in found["detail"]
+    if failure.retry_after:
+        assert response.headers["retry-after"] == failure.retry_after
+    assert len(upstream.charges) - paid == failure.charges <= 1
     with service.client(ALICE) as client:
         recorded = client.get(f"/image/{found['guid']}").json()
-        assert (recorded["status"], recorded["error"]["code"]) == (fault.state, fault.code)
+        assert (recorded["status"], recorded["error"]["code"]) == (failure.state, failure.code)
         assert recorded["sha256"] is None
         content = client.get(recorded["content_url"])
         assert (problem(content)["code"], "retry-after" in content.headers) == ("image-not-ready", True)
-        listed = client.get("/image", params={"status": fault.state, "guid": found["guid"]}).json()
+        listed = client.get("/image", params={"status": failure.state, "guid": found["guid"]}).json()
         assert [detail["guid"] for detail in listed] == [found["guid"]]
         assert client.get("/image", params={"guid": found["guid"]}).json() == []
     assert "Traceback" not in service.log
@@ -131,7 +133,7 @@ def test_a_fault_upstream_has_its_answer(fault: Fault, service: Service, upstrea
 @pytest.mark.parametrize(
     "spec", ["error status=200 content_type=text/html body=<html>no</html>", "error status=200 body={}"]
 )
-def test_nonsense_that_was_paid_for_is_kept_aside(spec: str, service: Service, upstream: FakeUpstream) -> None:
+def test_paid_bytes_that_are_no_picture_are_rescued(spec: str, service: Service, upstream: FakeUpstream) -> None:
     before = {file for file in service.files() if "aside" in str(file)}
     upstream.script(spec)
     found = problem(create(service))
@@ -147,7 +149,7 @@ def test_a_rate_limit_that_passes_soon_is_waited_for(service: Service, upstream:
     assert len(upstream.charges) == paid + 1
 
 
-def test_a_refused_connection(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_refused_connection_is_502(tmp_path_factory: pytest.TempPathFactory) -> None:
     with (
         RefusingPort() as nowhere,
         Service(tmp_path_factory.mktemp("refused"), **SETTINGS, OPENAI_BASE_URL=nowhere) as service,
@@ -162,7 +164,7 @@ def test_a_refused_connection(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def hang_up_during(service: Service, upstream: FakeUpstream, spec: str) -> None:
     """Send a creation and close the connection as soon as it has reached the upstream."""
-    asked = len(upstream.requests)
+    requests_before = len(upstream.requests)
     upstream.script(spec)
     host, _, port = service.url.removeprefix("http://").rpartition(":")
     token = httpx.BasicAuth(*(part.encode() for part in ALICE))._auth_header
@@ -170,7 +172,7 @@ def hang_up_during(service: Service, upstream: FakeUpstream, spec: str) -> None:
     head = f"POST /image HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Type: application/json\r\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        upstream.wait_for(asked + 1)
+        upstream.wait_for(requests_before + 1)
 
 
 def test_a_caller_that_hangs_up_does_not_stop_its_generation(service: Service, upstream: FakeUpstream) -> None:
@@ -189,7 +191,7 @@ def test_a_caller_that_hangs_up_does_not_stop_its_generation(service: Service, u
     assert sum(f" {id_} " in line and "REQUEST" in line for line in service.log.splitlines()) == 2
 
 
-def test_one_generation_too_many_is_refused_unpaid(
+def test_a_generation_beyond_the_capacity_is_refused_unpaid(
     upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     settings = SETTINGS | {"PIXYPROXY_MAX_GENERATIONS": "1", "PIXYPROXY_GENERATION_TIMEOUT_S": "30"}
@@ -220,7 +222,7 @@ def test_a_stopping_service_finishes_what_is_paid_for(
         assert client.get(detail["content_url"]).status_code == 200
 
 
-def test_a_service_that_may_not_wait_says_what_it_leaves(
+def test_a_service_that_may_not_drain_logs_unfinished_generations(
     upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     settings = SETTINGS | {"PIXYPROXY_GENERATION_TIMEOUT_S": "30", "PIXYPROXY_DRAIN_S": "0.2"}

@@ -69,7 +69,7 @@ def keys(service: Service) -> Iterator[Keys]:
         assert token[12:] not in service.log
 
 
-def test_an_image_made_with_a_key_is_its_users(service: Service, keys: Keys) -> None:
+def test_an_image_created_with_a_key_belongs_to_its_user(service: Service, keys: Keys) -> None:
     alice, bob = keys.add("alice"), keys.add("bob")
     made = keys.ask(alice, "POST", "/image", json={"prompt": "a duck", "size": "64x64", "visibility": "private"})
     assert made.status_code == 200, made.text
@@ -94,8 +94,8 @@ def test_a_key_that_is_revoked_expired_or_of_a_removed_user_is_401_at_once(servi
     keys.remove_user("carol")
     for token in (revoked, expired, orphaned, "pxy_" + "a" * 43, "sk-0123456789"):
         for path in ("/user/me", "/image", "/healthz", "/nowhere"):
-            answer = keys.ask(token, "GET", path)
-            assert problem(answer)["code"] == "authentication-required"
-            assert answer.status_code == 401
-            assert answer.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
-            assert token not in answer.text
+            response = keys.ask(token, "GET", path)
+            assert problem(response)["code"] == "authentication-required"
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
+            assert token not in response.text

@@ -1,4 +1,4 @@
-"""The database is stopped and started under a running service: nothing hangs, nothing lies, nothing is paid."""
+"""The database stops and starts under a running service: nothing hangs and nothing is paid."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
 pytestmark = pytest.mark.mysql
 
-# Five seconds is what a caller is promised; the rest is for a machine with other things to do. A hang takes longer.
+# The promise is five seconds; the rest allows for a busy machine. A hang takes longer.
 NO_HANG_S = 8
 
 
@@ -49,23 +49,23 @@ def service(
 
 def promptly(client: httpx.Client, method: str, path: str, **extra: Any) -> httpx.Response:
     began = time.monotonic()
-    answer = client.request(method, path, **extra)
+    response = client.request(method, path, **extra)
     assert time.monotonic() - began < NO_HANG_S, f"{method} {path} hung"
-    return answer
+    return response
 
 
-def is_away(answer: httpx.Response) -> None:
-    found = problem(answer)
+def is_away(response: httpx.Response) -> None:
+    found = problem(response)
     assert (found["status"], found["code"]) == (503, "database-unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
+    assert int(response.headers["retry-after"]) >= 1
     for secret in ("127.0.0.1", "root", "SELECT", "pixyproxy_test", "pymysql"):
-        assert secret not in answer.text
+        assert secret not in response.text
 
 
 def works(service: Service, client: httpx.Client) -> dict[str, Any]:
-    answer = client.post("/image", json={"prompt": "a duck"})
-    assert answer.status_code == 200, answer.text
-    detail: dict[str, Any] = answer.json()
+    response = client.post("/image", json={"prompt": "a duck"})
+    assert response.status_code == 200, response.text
+    detail: dict[str, Any] = response.json()
     assert lasting(client.get(f"/image/{detail['guid']}").json()) == lasting(detail)
     assert [lasting(one) for one in client.get("/image?limit=1").json()] == [lasting(detail)]
     assert client.get(detail["content_url"]).status_code == 200
@@ -74,10 +74,12 @@ def works(service: Service, client: httpx.Client) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_an_outage_of_the_database(end: str, server: PrivateMariaDB, service: Service, upstream: FakeUpstream) -> None:
+def test_requests_during_an_outage_of_the_database(
+    end: str, server: PrivateMariaDB, service: Service, upstream: FakeUpstream
+) -> None:
     with service.client(ALICE) as alice, service.client() as anybody:
         detail = works(service, alice)
-        paid, asked = len(upstream.charges), len(upstream.requests)
+        paid, requests_before = len(upstream.charges), len(upstream.requests)
         getattr(server, end)()
         try:
             for client in (anybody, alice):
@@ -94,7 +96,7 @@ def test_an_outage_of_the_database(end: str, server: PrivateMariaDB, service: Se
                 "status": "unavailable", "database": "database-unavailable", "blob_store": "ok", "generator": "ok"
             }  # fmt: skip
             assert int(ready.headers["retry-after"]) >= 1
-            assert (len(upstream.charges), len(upstream.requests)) == (paid, asked)
+            assert (len(upstream.charges), len(upstream.requests)) == (paid, requests_before)
         finally:
             server.start()
         assert lasting(alice.get(f"/image/{detail['guid']}").json()) == lasting(detail)
@@ -102,24 +104,24 @@ def test_an_outage_of_the_database(end: str, server: PrivateMariaDB, service: Se
         assert len(upstream.charges) == paid + 1
 
 
-def test_a_picture_made_during_an_outage_is_not_lost(
+def test_a_picture_generated_during_an_outage_is_not_lost(
     server: PrivateMariaDB, service: Service, upstream: FakeUpstream
 ) -> None:
-    asked, paid = len(upstream.requests), len(upstream.charges)
+    requests_before, paid = len(upstream.requests), len(upstream.charges)
     upstream.script("ok delay=2")
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
 
     def create() -> None:
         with service.client(ALICE) as client:
-            answers.append(client.post("/image", json={"prompt": "a duck made during an outage"}))
+            responses.append(client.post("/image", json={"prompt": "a duck made during an outage"}))
 
     thread = threading.Thread(target=create)
     thread.start()
-    upstream.wait_for(asked + 1)
+    upstream.wait_for(requests_before + 1)
     server.kill()
     try:
         thread.join()
-        found = problem(answers[0])
+        found = problem(responses[0])
         assert (found["status"], found["code"]) == (503, "database-unavailable")
         assert len(upstream.charges) == paid + 1
         assert any(found["guid"] in file.name for file in service.files())
@@ -127,12 +129,12 @@ def test_a_picture_made_during_an_outage_is_not_lost(
         server.start()
     deadline = Deadline("the row of the image can be read")
     with service.client(ALICE) as client:
-        while (answer := client.get(f"/image/{found['guid']}")).status_code != 200:
+        while (response := client.get(f"/image/{found['guid']}")).status_code != 200:
             deadline.wait()
-        assert answer.json()["status"] in {"generating", "ready"}
+        assert response.json()["status"] in {"generating", "ready"}
 
 
-def test_all_places_of_the_pool_recover_at_once(server: PrivateMariaDB, service: Service) -> None:
+def test_all_connections_of_the_pool_recover_at_once(server: PrivateMariaDB, service: Service) -> None:
     server.restart()
     with service.client() as client:
         assert [client.get("/image").status_code for _ in range(8)] == [200] * 8

@@ -18,7 +18,7 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def test_a_repeat_gets_the_same_image(service: Service) -> None:
+def test_a_repeat_returns_the_same_image(service: Service) -> None:
     key = new_key()
     with service.client() as client:
         first, second = keyed(client, key), keyed(client, key)
@@ -29,16 +29,16 @@ def test_a_repeat_gets_the_same_image(service: Service) -> None:
     assert second.headers["location"] == first.headers["location"]
 
 
-def test_many_at_once_get_one_image(service: Service) -> None:
+def test_concurrent_requests_with_one_key_get_one_image(service: Service) -> None:
     key = new_key()
     with service.client() as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: keyed(client, key), range(16)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.json()["guid"] for answer in answers}) == 1
-    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+        responses = list(pool.map(lambda _: keyed(client, key), range(16)))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.json()["guid"] for response in responses}) == 1
+    assert sum("idempotent-replayed" not in response.headers for response in responses) == 1
 
 
-def test_another_body_under_the_key_is_refused(service: Service) -> None:
+def test_another_body_with_the_same_key_is_refused(service: Service) -> None:
     key = new_key()
     with service.client() as client:
         assert keyed(client, key).status_code == 200
@@ -46,7 +46,7 @@ def test_another_body_under_the_key_is_refused(service: Service) -> None:
     assert (refused.status_code, problem(refused)["code"]) == (422, "idempotency-key-reused")
 
 
-def test_a_key_is_its_callers(service: Service) -> None:
+def test_a_key_is_scoped_to_its_caller(service: Service) -> None:
     key, guids = new_key(), set()
     for auth in (ALICE, BOB, None):
         with service.client(auth) as client:
@@ -64,32 +64,32 @@ def test_a_refusal_is_replayed(service: Service) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
-def test_a_bad_key_is_refused(service: Service, key: str) -> None:
+def test_a_malformed_key_is_refused(service: Service, key: str) -> None:
     with service.client() as client:
-        answer = keyed(client, key)
-    assert answer.status_code == 422
-    assert problem(answer)["errors"][0]["loc"] == ["Idempotency-Key"]
+        response = keyed(client, key)
+    assert response.status_code == 422
+    assert problem(response)["errors"][0]["loc"] == ["Idempotency-Key"]
 
 
 def test_two_keys_are_refused(service: Service) -> None:
     with service.client() as client:
         headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-        answer = client.post("/image", json={"prompt": "a duck"}, headers=headers)
-    assert (answer.status_code, problem(answer)["errors"][0]["msg"]) == (422, "must be given once only")
+        response = client.post("/image", json={"prompt": "a duck"}, headers=headers)
+    assert (response.status_code, problem(response)["errors"][0]["msg"]) == (422, "must be given once only")
 
 
 @pytest.mark.parametrize("preference", ["respond-async", "wait=10, Respond-Async", "respond-async; x=1"])
-def test_a_client_that_does_not_wait_is_told_where_to_ask(service: Service, preference: str) -> None:
+def test_a_client_that_does_not_wait_gets_the_address_to_poll(service: Service, preference: str) -> None:
     key = new_key()
     with service.client() as client:
         headers = {"Prefer": preference, "Idempotency-Key": key}
-        answer = client.post("/image", json={"prompt": "a duck", "size": "2048x2048"}, headers=headers)
-        assert answer.status_code == 202
-        assert answer.headers["preference-applied"] == "respond-async"
-        assert int(answer.headers["retry-after"]) >= 1
-        detail = answer.json()
+        response = client.post("/image", json={"prompt": "a duck", "size": "2048x2048"}, headers=headers)
+        assert response.status_code == 202
+        assert response.headers["preference-applied"] == "respond-async"
+        assert int(response.headers["retry-after"]) >= 1
+        detail = response.json()
         assert (detail["status"], detail["size_bytes"]) == ("generating", None)
-        location, deadline = answer.headers["location"], Deadline("the image was ready")
+        location, deadline = response.headers["location"], Deadline("the image was ready")
         while client.get(location).json()["status"] == "generating":
             deadline.wait()
         ready = client.get(location).json()
@@ -102,6 +102,6 @@ def test_a_client_that_does_not_wait_is_told_where_to_ask(service: Service, pref
 
 def test_other_preferences_are_ignored(service: Service) -> None:
     with service.client() as client:
-        answer = client.post("/image", json={"prompt": "a duck", "size": "32x32"}, headers={"Prefer": "wait=1"})
-    assert answer.status_code == 200
-    assert "preference-applied" not in answer.headers
+        response = client.post("/image", json={"prompt": "a duck", "size": "32x32"}, headers={"Prefer": "wait=1"})
+    assert response.status_code == 200
+    assert "preference-applied" not in response.headers

@@ -18,11 +18,10 @@ ALICE, BOB = ("alice", "secret of alice"), ("bob", "secret of bob")
 EXAMPLES = 15
 ROOT = Path(__file__).parents[3]
 
-# A cursor is made by the service, and no schema can say which ones it made: a real one is given. That a prompt
-# holds no NUL a schema could say, but generating prompts of 32,000 characters from such a pattern takes minutes.
-# What Unicode categories mean a schema cannot say at all. So the phases that can make the same requests whenever
-# they run draw on all of Unicode, and the one that goes on from random GUIDs and times, and so never repeats
-# itself, on ASCII, where the schema says all there is to say.
+# No schema can describe which cursors the service has made, so a real one is given. A pattern could exclude NUL from
+# prompts, but generating 32,000 characters from it takes minutes. A schema cannot express Unicode categories. So the
+# deterministic phases use all of Unicode, and the stateful phase, which continues from random GUIDs and times and never
+# repeats itself, uses ASCII, where the schema is complete.
 CONFIG = """
 continue-on-failure = true
 hooks = "tests.integration.http.schemathesis_hooks"
@@ -44,14 +43,14 @@ responses = false
 [phases.stateful.generation]
 codec = "ascii"
 """
-# A string in base64 need not be a picture, and which GUIDs there are no schema knows.
+# A base64 string need not be a picture, and no schema knows which GUIDs exist.
 EDITING = """
 [[operations]]
 include-operation-id = "edit_images"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "401", "404", "409", "429", "5xx"]
 """
-# That only who is logged in may make a private image depends on the caller, which a schema cannot express.
+# Only a user who is logged in may create a private image; a schema cannot express what depends on the caller.
 CREATING_ANONYMOUSLY = """
 [[operations]]
 include-operation-id = "create_image"
@@ -67,7 +66,7 @@ expected-statuses = ["2xx", "400", "401", "409", "429", "5xx"]
 
 @pytest.fixture(scope="module")
 def open_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a quick generator, where anonymous callers may write, and some images of alice's."""
+    """Start a service with a fast upstream, where anonymous callers may write, and some images of alice."""
     settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test-0123456789", "PIXYPROXY_ANONYMOUS": "write"}
     with (
         FakeUpstream(default="fast size=1000") as upstream,
@@ -104,7 +103,7 @@ def run(service: Service, folder: Path, *options: str, user: tuple[str, str] | N
 
 
 def successes(log: str) -> set[tuple[str, int]]:
-    """Which functions answered with which status."""
+    """Return pairs of handler and status from the log."""
     ends = re.findall(r"\[(\w+):\d+\] REQUEST END .* (\d{3}) \d+B [\d.]+ms", log)
     return {(name, int(status)) for name, status in ends}
 
@@ -115,7 +114,7 @@ def image_of_alice(service: Service) -> str:
         return guid
 
 
-# What was never reached has not been compared with its documentation.
+# The run must reach these, or their documentation is not checked.
 EVERYBODY = {("create_image", 200), ("create_image", 400), ("create_image", 415), ("create_image", 422),
              ("generate_images", 200), ("generate_images", 400), ("list_models", 200), ("get_thumbnail", 200),
              ("get_image", 200), ("get_content", 200), ("list_images", 200), ("list_images", 422)}  # fmt: skip
@@ -125,7 +124,7 @@ ANONYMOUS = {("update_image", 401), ("delete_image", 401), ("get_me", 401)}
 OTHER = {("update_image", 400), ("update_image", 403), ("delete_image", 403), ("get_me", 200)}
 
 
-def test_nothing_undocumented_is_answered_to_an_author(open_service: Service, tmp_path: Path) -> None:
+def test_responses_to_an_author_are_documented(open_service: Service, tmp_path: Path) -> None:
     before = len(open_service.log)
     run(open_service, tmp_path, user=ALICE)
     seen = successes(open_service.log[before:])
@@ -134,11 +133,11 @@ def test_nothing_undocumented_is_answered_to_an_author(open_service: Service, tm
 
 
 @pytest.mark.parametrize(("user", "reached"), [(None, ANONYMOUS), (BOB, OTHER)], ids=["anonymous", "other"])
-def test_nothing_undocumented_is_answered_about_the_image_of_another(
+def test_responses_about_the_image_of_another_are_documented(
     user: tuple[str, str] | None, reached: set[tuple[str, int]], open_service: Service, tmp_path: Path
 ) -> None:
     before = len(open_service.log)
-    # A stateful run would make images of its own: bob's, or what is nobody's to change.
+    # The stateful phase would create images of its own: bob's, or anonymous ones.
     guid = image_of_alice(open_service)
     run(open_service, tmp_path, "--phases", "examples,coverage,fuzzing", user=user, guid=guid)
     seen = successes(open_service.log[before:])
@@ -146,7 +145,7 @@ def test_nothing_undocumented_is_answered_about_the_image_of_another(
     assert not {(name, status) for name, status in seen if status >= 500}
 
 
-# --- what the document says of itself -------------------------------------------------------------------------
+# --- the document itself --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +167,7 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def properties(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a schema, and of those that it is put together from."""
+    """Return the fields of a schema, with those of the schemas that it combines."""
     schema = resolved(document, schema)
     found = dict(schema.get("properties", {}))
     for part in schema.get("allOf", ()):
@@ -201,7 +200,7 @@ def test_every_route_and_status_is_documented(document: dict[str, Any]) -> None:
     assert found == {}
 
 
-def test_everything_has_words_and_examples(document: dict[str, Any]) -> None:
+def test_everything_has_a_description_and_examples(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         assert operation["summary"]
         assert operation["tags"]
@@ -226,7 +225,7 @@ def test_everything_has_words_and_examples(document: dict[str, Any]) -> None:
                     assert media_type == ("application/json" if "/v1/" in path else "application/problem+json")
 
 
-def test_nothing_in_the_document_is_the_frameworks_own(document: dict[str, Any]) -> None:
+def test_the_document_has_no_defaults_of_the_framework(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     assert "HTTPValidationError" not in json.dumps(document)
     schemes = document["components"]["securitySchemes"]
@@ -242,12 +241,12 @@ def test_nothing_in_the_document_is_the_frameworks_own(document: dict[str, Any])
 def test_the_examples_can_be_used_as_they_are(document: dict[str, Any], open_service: Service) -> None:
     fields = document["components"]["schemas"]["CreateImage"]["properties"]
     with open_service.client(ALICE) as client:
-        # Which images are stored here no example knows.
+        # No example knows which images are stored.
         body = {name: field["examples"][0] for name, field in fields.items() if name != "edit_of"}
-        answer = client.post("/image", json=body)
-        assert answer.status_code == 200, answer.text
+        response = client.post("/image", json=body)
+        assert response.status_code == 200, response.text
         example = document["components"]["schemas"]["ImageDetail"]["examples"][0]
-        assert set(answer.json()) == set(example)
+        assert set(response.json()) == set(example)
         shown = document["components"]["schemas"]["Problem"]["properties"]
         refused = problem(client.post("/image", json={}))
         assert refused["type"] == shown["type"]["examples"][0]

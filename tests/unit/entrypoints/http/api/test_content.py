@@ -1,4 +1,4 @@
-"""Delivering bytes: headers, conditions, ranges, and a store that fails on the way."""
+"""Delivery of content: headers, conditions, ranges, and a store that fails midway."""
 
 import hashlib
 import re
@@ -42,7 +42,7 @@ async def test_the_whole_image_with_all_its_headers(app: HttpApp) -> None:
     assert re.fullmatch(r"Sat, 21 Nov 2026 10:00:\d\d GMT", headers["last-modified"])
 
 
-async def test_a_private_image_is_kept_by_no_cache(app: HttpApp) -> None:
+async def test_no_cache_keeps_a_private_image(app: HttpApp) -> None:
     detail = await app.create(visibility="private")
     for headers in ({}, {"If-None-Match": ETAG}, {"Range": "bytes=0-1"}):
         response = await app.client.get(detail["content_url"], headers=headers, auth=basic(ALICE))
@@ -59,11 +59,11 @@ async def test_a_drawing_cannot_act_as_a_page_of_the_service(app: HttpApp) -> No
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-async def test_what_the_client_has_is_not_read(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_image_that_the_client_has_is_not_read(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     detail = await app.create()
 
     async def read(*_: object, **__: object) -> BlobReader:
-        raise AssertionError("the store was asked")
+        raise AssertionError("the store was read")
 
     monkeypatch.setattr(app.blobs, "read", read)
     response = await app.client.get(detail["content_url"], headers={"If-None-Match": f'"x", W/{ETAG}'})
@@ -76,7 +76,7 @@ async def test_what_the_client_has_is_not_read(app: HttpApp, monkeypatch: pytest
     assert response.status_code == 304
 
 
-async def test_conditions_in_several_lines_are_one_list(app: HttpApp) -> None:
+async def test_repeated_condition_headers_are_one_list(app: HttpApp) -> None:
     detail = await app.create()
     headers = [(b"if-none-match", b'"x"'), (b"if-none-match", ETAG.encode())]
     response = await app.raw("GET", detail["content_url"], headers=headers)
@@ -116,7 +116,7 @@ async def test_a_failed_precondition_is_a_problem(app: HttpApp) -> None:
     assert (response.status_code, response.json()["code"]) == (412, "precondition-failed")
 
 
-async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_location_is_sent_instead_of_the_bytes_behind_nginx(monkeypatch: pytest.MonkeyPatch) -> None:
     async with http_app(PIXYPROXY_ACCEL_PREFIX="/_images/") as app:
         detail = await app.create()
         location = f"ab/cd/{detail['guid']}.bin"
@@ -161,14 +161,14 @@ async def test_what_nginx_is_to_send_is_named_and_not_sent(monkeypatch: pytest.M
         async def named_too(guid: str, *, size: int) -> str:
             return f"ab/cd/{guid}.bin"
 
-        # What its author sees is for nobody else.
+        # The response to the author of a private image is not for shared caches.
         monkeypatch.setattr(app.blobs, "location", named_too)
         response = await app.client.get(private["content_url"], auth=basic(ALICE))
         assert (response.status_code, "x-accel-redirect" in response.headers) == (200, True)
         assert "x-accel-expires" not in response.headers
 
 
-async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_nginx_would_not_find_is_a_server_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async with http_app(PIXYPROXY_ACCEL_PREFIX="/_images") as app:
         detail = await app.create()
 
@@ -181,7 +181,7 @@ async def test_what_nginx_would_not_find_is_a_fault_of_the_service(monkeypatch: 
         assert "x-accel-redirect" not in response.headers
 
 
-async def test_access_goes_before_conditions_and_ranges(app: HttpApp) -> None:
+async def test_access_is_checked_before_conditions_and_ranges(app: HttpApp) -> None:
     detail = await app.create(visibility="private")
     for headers in ({"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=0-0"}, {"Range": "bytes=99999-"}):
         response = await app.client.get(detail["content_url"], headers=headers)
@@ -196,7 +196,7 @@ async def test_an_image_without_bytes_is_not_ready(app: HttpApp) -> None:
     assert int(response.headers["retry-after"]) > 0
 
 
-async def test_bytes_that_are_gone_or_changed_are_a_fault_of_the_service(app: HttpApp) -> None:
+async def test_missing_or_changed_bytes_are_a_server_error(app: HttpApp) -> None:
     detail = await app.create()
     await app.blobs.put(detail["guid"], b"other", {})
     response = await app.client.get(detail["content_url"])
@@ -241,7 +241,7 @@ async def read_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch, good: in
     return readers
 
 
-async def test_a_large_image_goes_out_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_image_is_sent_in_pieces(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PNG + bytes(range(100))
     app.generator.outcome = GeneratedImage(data)
     detail = await app.create()
@@ -255,7 +255,9 @@ async def test_a_large_image_goes_out_in_pieces(app: HttpApp, monkeypatch: pytes
     assert [reader.closed for reader in readers] == [1, 1, 1]
 
 
-async def test_a_stream_that_breaks_off_is_left_short(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_cannot_be_read_to_its_end_is_cut_short(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detail = await app.create()
     readers = await read_in_pieces(app, monkeypatch, good=2)
     with log_lines() as lines:
@@ -275,9 +277,9 @@ async def test_a_first_piece_that_cannot_be_read_is_an_error_response(
 ) -> None:
     detail = await app.create()
     readers = await read_in_pieces(app, monkeypatch, good=0)
-    answer = await app.client.get(detail["content_url"])
-    assert (answer.status_code, answer.json()["code"]) == (503, "blob-store-unavailable")
-    assert {"etag", "content-disposition"}.isdisjoint(answer.headers)
+    response = await app.client.get(detail["content_url"])
+    assert (response.status_code, response.json()["code"]) == (503, "blob-store-unavailable")
+    assert {"etag", "content-disposition"}.isdisjoint(response.headers)
     assert readers[0].closed == 1
 
 
@@ -302,7 +304,7 @@ def test_the_file_name_in_any_script(filename: str, expected: str) -> None:
 
 @settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.text(max_size=80).filter(lambda name: filename_problem(name) is None))
-def test_a_file_name_arrives_and_cannot_break_out(filename: str) -> None:
+def test_a_file_name_round_trips_and_stays_in_its_header(filename: str) -> None:
     value = content_disposition(filename)
     assert value.isascii()
     assert value.isprintable()

@@ -1,4 +1,4 @@
-"""Reading requests: query strings, JSON bodies, slashes and methods."""
+"""Parsing of requests: query strings, JSON bodies, slashes and methods."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ async def app() -> AsyncIterator[HttpApp]:
         yield opened
 
 
-async def nothing_was_made(app: HttpApp) -> bool:
+async def nothing_was_generated(app: HttpApp) -> bool:
     for status in ("ready", "failed", "generating", "unknown"):
         for auth in (None, ALICE):
             if (await app.client.get(f"/image?status={status}", auth=basic(auth))).json() != []:
@@ -80,7 +80,7 @@ async def test_an_unknown_or_malformed_parameter_is_named(query: str, loc: str, 
     assert loc in {str(error["loc"][0]) for error in json.loads(response.body)["errors"]}
 
 
-async def test_bytes_in_a_query_string_that_are_no_text_are_refused(app: HttpApp) -> None:
+async def test_a_query_string_that_is_not_utf8_is_refused(app: HttpApp) -> None:
     response = await app.raw("GET", "/image", query=b"prompt=\xff")
     assert (response.status, json.loads(response.body)["errors"][0]["loc"]) == (422, ["query"])
 
@@ -88,7 +88,7 @@ async def test_bytes_in_a_query_string_that_are_no_text_are_refused(app: HttpApp
 @pytest.mark.parametrize(
     "query", ["", "?", "?limit=1", "?limit=0200", "?tag=a&tag=b", "?prompt=%2B+x", "?filename=%00"]
 )
-async def test_a_good_query_string_is_taken(query: str, app: HttpApp) -> None:
+async def test_a_valid_query_string_is_accepted(query: str, app: HttpApp) -> None:
     response = await app.client.get(f"/image{query}")
     assert (response.status_code, response.json()) == (200, [])
     assert "link" not in response.headers
@@ -108,7 +108,7 @@ async def test_the_next_page_keeps_the_filters(app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize("base", ["https://img.example", "https://img.example:8443/pictures"])
-async def test_addresses_are_those_of_the_public_url(base: str) -> None:
+async def test_addresses_begin_with_the_public_url(base: str) -> None:
     async with http_app(PIXYPROXY_PUBLIC_URL=base + "/") as app:
         for _ in range(2):
             response = await app.client.post("/image", json={"prompt": "x"})
@@ -150,19 +150,19 @@ async def test_addresses_are_those_of_the_public_url(base: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_a_body_that_is_no_json(method: str, body: bytes, part: str, app: HttpApp) -> None:
+async def test_a_body_that_is_not_json_is_refused(method: str, body: bytes, part: str, app: HttpApp) -> None:
     path = "/image" if method == "POST" else f"/image/{MISSING}"
     response = await app.client.request(method, path, content=body, headers=JSON, auth=basic(ALICE))
     assert (response.status_code, response.json()["code"]) == (400, "malformed-request")
     assert part in response.json()["detail"]
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"5", b'"prompt"', b"1e999", b"true"])
-async def test_json_that_is_no_object_is_invalid(body: bytes, app: HttpApp) -> None:
+async def test_json_that_is_not_an_object_is_invalid(body: bytes, app: HttpApp) -> None:
     response = await app.client.post("/image", content=body, headers=JSON)
     assert (response.status_code, response.json()["detail"]) == (422, "The body must be a JSON object.")
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
 @pytest.mark.parametrize(
@@ -170,19 +170,19 @@ async def test_json_that_is_no_object_is_invalid(body: bytes, app: HttpApp) -> N
     [None, b"", b"text/plain", b"text/json", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x",
      b"application/jsonp", b"application", b"json", b"application/xml, application/json", b"\xff", b"text/x+json"],
 )  # fmt: skip
-async def test_a_body_that_is_not_declared_as_json(value: bytes | None, app: HttpApp) -> None:
+async def test_a_body_that_is_not_declared_as_json_is_refused(value: bytes | None, app: HttpApp) -> None:
     headers = [] if value is None else [(b"content-type", value)]
     body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
     response = await app.raw("POST", "/image", headers=headers, messages=body)
     assert (response.status, json.loads(response.body)["code"]) == (415, "unsupported-media-type")
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
 @pytest.mark.parametrize(
     "value",
     ["application/json", "Application/JSON;charset=utf-8", "application/json ; x=y", "application/merge-patch+json"],
 )
-async def test_a_body_that_is_declared_as_json(value: str, app: HttpApp) -> None:
+async def test_a_body_that_is_declared_as_json_is_read(value: str, app: HttpApp) -> None:
     response = await app.client.post("/image", content=b' {"prompt": "x"}\n', headers={"Content-Type": value})
     assert response.status_code == 200
 
@@ -196,7 +196,7 @@ async def test_a_body_of_exactly_one_mebibyte_is_read(app: HttpApp) -> None:
     assert (await app.client.post("/image", content=_padded(MIB), headers=JSON)).status_code == 200
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_read(app: HttpApp) -> None:
+async def test_a_body_that_is_declared_too_large_is_not_read(app: HttpApp) -> None:
     for declared in (b"%d" % (MIB + 1), b"9" * 6000):
         headers = [(b"content-type", b"application/json"), (b"content-length", declared)]
         response = await app.raw("POST", "/image", headers=headers, messages=[])
@@ -213,17 +213,17 @@ async def test_a_body_is_counted_whatever_length_it_declares(length: bytes | Non
     ]
     response = await app.raw("POST", "/image", headers=headers, messages=pieces)
     assert (response.status, json.loads(response.body)["code"]) == (413, "body-too-large")
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
-async def test_a_client_that_hangs_up_while_it_sends_is_nobodys_fault(app: HttpApp) -> None:
+async def test_a_client_that_hangs_up_while_sending_is_no_error(app: HttpApp) -> None:
     body = [{"type": "http.request", "body": b'{"prompt"', "more_body": True}]
     with log_lines() as lines:
         response = await app.raw("POST", "/image", headers=[(b"content-type", b"application/json")], messages=body)
     assert response.status is None
     assert len(lines) == 2
     assert "REQUEST END POST /image 499 0B" in lines[1]
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
 @pytest.mark.parametrize(
@@ -268,11 +268,13 @@ async def test_a_client_that_hangs_up_while_it_sends_is_nobodys_fault(app: HttpA
         ({"prompt": "x", "\ud800": 2}, []),
     ],
 )
-async def test_bad_input_is_named_and_nothing_is_made(fields: dict[str, Any], loc: list[Any], app: HttpApp) -> None:
+async def test_invalid_input_is_named_and_nothing_is_generated(
+    fields: dict[str, Any], loc: list[Any], app: HttpApp
+) -> None:
     response = await app.client.post("/image", content=json.dumps(fields), headers=JSON)
     assert (response.status_code, response.json()["code"]) == (422, "validation-failed")
     assert loc in [error["loc"] for error in response.json()["errors"]]
-    assert await nothing_was_made(app)
+    assert await nothing_was_generated(app)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ async def test_head_is_get_without_the_body(app: HttpApp) -> None:
                 assert given == expected, path
 
 
-async def test_the_guid_of_a_path_is_blind_to_case_and_strict_otherwise(app: HttpApp) -> None:
+async def test_the_guid_of_a_path_is_case_insensitive_and_strict_otherwise(app: HttpApp) -> None:
     guid = (await app.create())["guid"]
     assert (await app.client.get(f"/image/{guid.upper()}")).json()["guid"] == guid
     for wrong in (
@@ -336,7 +338,7 @@ async def test_the_guid_of_a_path_is_blind_to_case_and_strict_otherwise(app: Htt
             assert (await app.client.get(f"/image/{wrong}{tail}")).status_code == 404, wrong
 
 
-async def test_cross_origin_calls_are_for_the_origins_named() -> None:
+async def test_cross_origin_calls_are_allowed_for_the_configured_origins() -> None:
     async with http_app(PIXYPROXY_CORS_ORIGINS="https://a.example") as app:
         response = await app.client.get("/image", headers={"Origin": "https://a.example"})
         assert response.headers["access-control-allow-origin"] == "https://a.example"

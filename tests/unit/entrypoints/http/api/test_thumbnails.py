@@ -1,4 +1,4 @@
-"""Thumbnails over HTTP: formats, headers, conditions, refusals."""
+"""Thumbnails over HTTP: formats, headers, conditions, errors."""
 
 import asyncio
 import io
@@ -50,7 +50,7 @@ async def test_a_thumbnail_with_all_its_headers(app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(128, (128, 96)), (512, (512, 384)), (1024, (640, 480))])
-async def test_the_sizes(app: HttpApp, size: int, expected: tuple[int, int]) -> None:
+async def test_a_thumbnail_has_the_requested_size(app: HttpApp, size: int, expected: tuple[int, int]) -> None:
     detail = await app.create()
     response = await app.client.get(detail["thumbnail_url"], params={"size": size})
     assert Image.open(io.BytesIO(response.content)).size == expected
@@ -60,14 +60,14 @@ async def test_the_sizes(app: HttpApp, size: int, expected: tuple[int, int]) -> 
 @pytest.mark.parametrize(
     "query", ["size=0", "size=300", "size=", "size=256.0", "size=%C3", "size=128&size=256", "width=3", "size=ten"]
 )
-async def test_another_size_or_parameter_is_refused(app: HttpApp, query: str) -> None:
+async def test_unknown_sizes_and_parameters_are_refused(app: HttpApp, query: str) -> None:
     detail = await app.create()
     response = await app.client.get(f"{detail['thumbnail_url']}?{query}")
     assert (response.status_code, response.json()["code"]) == (422, "validation-failed")
     assert response.json()["errors"][0]["loc"][0] in {"size", "width", "query"}
 
 
-async def test_jpeg_where_webp_is_excluded(app: HttpApp) -> None:
+async def test_the_format_is_jpeg_if_webp_is_excluded(app: HttpApp) -> None:
     detail = await app.create(filename="duck.png")
     response = await app.client.get(detail["thumbnail_url"], headers={"Accept": "image/png, image/jpeg"})
     assert response.headers["content-type"] == "image/jpeg"
@@ -101,17 +101,19 @@ async def test_jpeg_where_webp_is_excluded(app: HttpApp) -> None:
         (["text/webp, webp, ;;,"], False),
     ],
 )
-def test_what_a_client_accepts(accept: list[str], expected: bool) -> None:
+def test_accept_selects_media_types(accept: list[str], expected: bool) -> None:
     headers = [(b"accept", value.encode()) for value in accept]
     assert accepts(Request({"type": "http", "headers": headers}), "image/webp") is expected
 
 
-async def test_what_the_client_has_is_neither_read_nor_made(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thumbnail_that_the_client_has_is_neither_read_nor_made(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detail = await app.create()
     etag = f'"{detail["sha256"][:32]}-256.webp"'
 
     async def refuse(*_: object, **__: object) -> Any:
-        raise AssertionError("the store or the scaler was asked")
+        raise AssertionError("the store or the scaler was used")
 
     monkeypatch.setattr(app.blobs, "read", refuse)
     for name in ("get", "put"):
@@ -128,7 +130,7 @@ async def test_what_the_client_has_is_neither_read_nor_made(app: HttpApp, monkey
     assert response.status_code == 412
 
 
-async def test_the_tag_of_another_size_or_format_is_not_what_the_client_has(app: HttpApp) -> None:
+async def test_each_size_and_format_has_its_own_entity_tag(app: HttpApp) -> None:
     detail = await app.create()
     etag = f'"{detail["sha256"][:32]}-256.webp"'
     for url, accept in (("?size=128", "*/*"), ("", "image/jpeg")):
@@ -136,7 +138,7 @@ async def test_the_tag_of_another_size_or_format_is_not_what_the_client_has(app:
         assert (await app.client.get(detail["thumbnail_url"] + url, headers=headers)).status_code == 200
 
 
-async def test_who_may_see_it(app: HttpApp) -> None:
+async def test_a_private_thumbnail_is_for_its_author(app: HttpApp) -> None:
     detail = await app.create(visibility="private")
     etag = f'"{detail["sha256"][:32]}-256.webp"'
     own = await app.client.get(detail["thumbnail_url"], auth=basic(ALICE))
@@ -149,7 +151,7 @@ async def test_who_may_see_it(app: HttpApp) -> None:
     assert (await app.client.get("/image/nonsense/thumbnail")).status_code == 404
 
 
-async def test_a_signed_address_opens_it(app: HttpApp) -> None:
+async def test_a_signed_address_grants_access(app: HttpApp) -> None:
     detail = await app.create(visibility="private")
     signed = dict(parse_qsl(app.container.signed_urls().query_for(detail["guid"])))
     response = await app.client.get(detail["thumbnail_url"], params=signed | {"size": "128"})
@@ -158,7 +160,7 @@ async def test_a_signed_address_opens_it(app: HttpApp) -> None:
         assert (await app.client.get(detail["thumbnail_url"], params=wrong)).status_code == 404
 
 
-async def test_there_is_none_of_a_drawing_or_of_a_damaged_picture(app: HttpApp) -> None:
+async def test_a_drawing_or_a_damaged_picture_has_no_thumbnail(app: HttpApp) -> None:
     for data in (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', png()[:60]):
         app.generator.outcome = GeneratedImage(data)
         detail = await app.create()
@@ -167,7 +169,7 @@ async def test_there_is_none_of_a_drawing_or_of_a_damaged_picture(app: HttpApp) 
         assert (await app.client.get(detail["content_url"])).status_code == 200
 
 
-async def test_there_is_none_before_the_image_is_ready(app: HttpApp) -> None:
+async def test_an_image_has_no_thumbnail_until_it_is_ready(app: HttpApp) -> None:
     app.generator.gate = asyncio.Event()
     begun = await app.client.post("/image", json={"prompt": "x"}, headers={"Prefer": "respond-async"})
     url = begun.json()["thumbnail_url"]
@@ -178,7 +180,7 @@ async def test_there_is_none_before_the_image_is_ready(app: HttpApp) -> None:
     assert (await app.client.get(f"{url}/")).status_code == 200
 
 
-async def test_it_is_made_once_and_brings_the_placeholder(app: HttpApp) -> None:
+async def test_a_thumbnail_is_made_once_and_with_the_placeholder(app: HttpApp) -> None:
     detail = await app.create()
     with log_lines() as lines:
         for _ in range(3):
@@ -189,7 +191,7 @@ async def test_it_is_made_once_and_brings_the_placeholder(app: HttpApp) -> None:
     assert found["updated_at"] == detail["updated_at"]
 
 
-async def test_it_is_documented(app: HttpApp) -> None:
+async def test_the_thumbnail_route_is_documented(app: HttpApp) -> None:
     document = (await app.client.get("/openapi.json")).json()
     route = document["paths"]["/image/{guid}/thumbnail"]["get"]
     assert [(one["name"], one["in"]) for one in route["parameters"]] == [

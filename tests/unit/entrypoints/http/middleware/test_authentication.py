@@ -1,4 +1,4 @@
-"""Who is calling (RFC 7617, RFC 6750), and what who may do."""
+"""Authentication (RFC 7617, RFC 6750) and the access policy."""
 
 import base64
 import json
@@ -90,7 +90,7 @@ async def test_wrong_and_malformed_credentials_are_refused_everywhere(value: byt
         assert b"authentication-required" in response.body
 
 
-async def test_two_headers_are_one_too_many(app: HttpApp) -> None:
+async def test_two_authorization_headers_are_refused(app: HttpApp) -> None:
     good = (b"authorization", b"Basic " + encoded("alice:" + ALICE[1]))
     assert (await app.raw("GET", "/user/me", headers=[good])).status == 200
     assert (await app.raw("GET", "/user/me", headers=[good, good])).status == 401
@@ -100,7 +100,7 @@ def bearer(token: str, scheme: str = "Bearer ") -> list[tuple[bytes, bytes]]:
     return [(b"authorization", (scheme + token).encode())]
 
 
-async def test_an_api_key_is_its_user_on_every_route(app: HttpApp) -> None:
+async def test_an_api_key_authenticates_its_user_on_every_route(app: HttpApp) -> None:
     token, _ = await app.container.key_service().add("alice")
     for method, path in ROUTES:
         assert (await app.raw(method, path, headers=bearer(token))).status != 401, (method, path)
@@ -110,7 +110,7 @@ async def test_an_api_key_is_its_user_on_every_route(app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", " Bearer   "])
-async def test_the_scheme_of_a_key_is_blind_to_case(scheme: str, app: HttpApp) -> None:
+async def test_the_bearer_scheme_is_case_insensitive(scheme: str, app: HttpApp) -> None:
     token, _ = await app.container.key_service().add("bob")
     assert (await app.raw("GET", "/user/me", headers=bearer(token, scheme))).status == 200
     for damaged in (token + " x", token.upper(), token[4:], "sk-" + token[4:]):
@@ -129,7 +129,7 @@ async def test_an_api_key_acts_for_its_user(app: HttpApp) -> None:
     assert (await app.client.delete(path, headers=alice)).status_code == 204
 
 
-async def test_a_key_that_is_revoked_expired_or_of_nobody_is_refused_at_once(app: HttpApp) -> None:
+async def test_a_revoked_expired_or_orphaned_key_is_refused_at_once(app: HttpApp) -> None:
     keys = app.container.key_service()
     revoked, key = await keys.add("alice")
     expired, _ = await keys.add("alice", expires_at=app.container.clock().now() + timedelta(hours=1))
@@ -149,7 +149,7 @@ async def test_a_key_that_is_revoked_expired_or_of_nobody_is_refused_at_once(app
     assert len(bodies) == 1
 
 
-async def test_what_was_sent_wrongly_is_told_what_to_send(app: HttpApp) -> None:
+async def test_malformed_credentials_are_answered_with_the_right_form(app: HttpApp) -> None:
     response = await app.raw("GET", "/healthz", headers=[(b"authorization", b"Digest x")])
     assert json.loads(response.body)["detail"] == (
         "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
@@ -157,7 +157,7 @@ async def test_what_was_sent_wrongly_is_told_what_to_send(app: HttpApp) -> None:
     )
 
 
-async def test_a_key_shows_nowhere(app: HttpApp) -> None:
+async def test_a_key_appears_in_no_response_and_no_log_line(app: HttpApp) -> None:
     keys = app.container.key_service()
     with log_lines() as lines:
         token, key = await keys.add("alice")
@@ -174,7 +174,7 @@ async def test_a_key_shows_nowhere(app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize("scheme", [b"Basic ", b"basic ", b"BASIC ", b" Basic   "])
-async def test_the_scheme_is_blind_to_case(scheme: bytes, app: HttpApp) -> None:
+async def test_the_basic_scheme_is_case_insensitive(scheme: bytes, app: HttpApp) -> None:
     response = await app.raw("GET", "/user/me", headers=[(b"authorization", scheme + encoded("bob:" + BOB[1]))])
     assert (response.status, response.body) == (200, b'{"username":"bob","class_key":null}')
 
@@ -189,7 +189,7 @@ async def test_a_name_and_password_are_the_same_in_either_unicode_form(app: Http
     assert (await app.client.get("/user/me", auth=basic(("alice", decomposed)))).status_code == 200
 
 
-async def test_who_is_not_logged_in_is_nobody(app: HttpApp) -> None:
+async def test_the_current_user_needs_a_login(app: HttpApp) -> None:
     response = await app.client.get("/user/me")
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Basic realm="pixyproxy", charset="UTF-8"'
@@ -202,7 +202,7 @@ async def test_a_removed_user_is_refused_at_once(app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize(("anonymous", "read", "write"), [("none", 401, 401), ("read", 200, 401), ("write", 200, 200)])
-async def test_what_an_anonymous_caller_may_do(anonymous: str, read: int, write: int) -> None:
+async def test_the_rights_of_anonymous_callers_on_the_routes(anonymous: str, read: int, write: int) -> None:
     async with http_app(PIXYPROXY_ANONYMOUS=anonymous) as app:
         detail = await app.create()
         for method in ("GET", "HEAD"):
@@ -223,7 +223,7 @@ def _request(user: User | None) -> Request:
 
 
 @pytest.mark.parametrize("anonymous", ["none", "read", "write"])
-def test_who_is_logged_in_may_do_it_all(anonymous: str) -> None:
+def test_a_user_who_is_logged_in_may_read_and_write(anonymous: str) -> None:
     policy = AccessPolicy(anonymous)  # type: ignore[arg-type]
     request = _request(User("alice"))
     assert (
@@ -235,7 +235,7 @@ def test_who_is_logged_in_may_do_it_all(anonymous: str) -> None:
 
 
 @pytest.mark.parametrize(("anonymous", "allowed"), [("none", ""), ("read", "r"), ("write", "rw")])
-def test_the_rule_for_anonymous_callers(anonymous: str, allowed: str) -> None:
+def test_the_rights_of_anonymous_callers(anonymous: str, allowed: str) -> None:
     policy, request = AccessPolicy(anonymous), _request(None)  # type: ignore[arg-type]
     for letter, ask in (("r", policy.require_reader), ("w", policy.require_writer)):
         if letter in allowed:

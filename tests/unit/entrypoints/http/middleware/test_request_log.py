@@ -1,4 +1,4 @@
-"""The request log: two lines for every request, whatever becomes of it."""
+"""The request log: two lines for every request."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ async def app() -> AsyncIterator[HttpApp]:
 
 
 def pair(lines: list[str]) -> tuple[re.Match[str], re.Match[str]]:
-    """The two lines of the one request that was logged, after comparing what they have in common."""
+    """Return the two lines of the only logged request, after comparing their common parts."""
     [start] = [found for line in lines if (found := START.fullmatch(line))]
     [end] = [found for line in lines if (found := END.fullmatch(line))]
     assert sum("REQUEST" in line for line in lines) == 2
@@ -137,13 +137,13 @@ async def test_a_path_cannot_break_or_forge_a_line(path: str, app: HttpApp) -> N
     assert start["what"].isprintable()
 
 
-async def test_a_method_is_text_from_outside_too(app: HttpApp) -> None:
+async def test_a_method_cannot_break_a_line(app: HttpApp) -> None:
     with log_lines() as lines:
         await app.raw("GET\nforged", "/")
     assert len(lines) == 2
 
 
-async def test_what_is_private_never_reaches_the_log(app: HttpApp) -> None:
+async def test_prompts_and_credentials_never_reach_the_log(app: HttpApp) -> None:
     prompt, query = "velvet-prompt-words", "velvet-query-words"
     password = ALICE[1]
     token = basic(ALICE)._auth_header if basic(ALICE) else ""  # type: ignore[union-attr]
@@ -181,7 +181,7 @@ async def test_other_lines_carry_the_id_of_their_request(app: HttpApp) -> None:
         assert other.endswith("generating")
 
 
-async def test_requests_side_by_side_keep_their_lines_apart(app: HttpApp) -> None:
+async def test_concurrent_requests_have_their_own_lines(app: HttpApp) -> None:
     with log_lines() as lines:
         responses = await asyncio.gather(*(app.client.get(f"/nowhere/{i}") for i in range(50)))
     ids = [response.headers["x-request-id"] for response in responses]
@@ -191,7 +191,7 @@ async def test_requests_side_by_side_keep_their_lines_apart(app: HttpApp) -> Non
         assert sum(f" /nowhere/{i}" in line for line in lines if f" {id_} " in line) == 2
 
 
-def test_ids_are_unique_and_dated_now_whatever_the_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_unique_and_hold_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = RequestIds()
     before = datetime.now(UTC)
     made = [ids.next() for _ in range(10_000)]

@@ -1,4 +1,4 @@
-"""Edits of OpenAI's images API and of the native one, in this process."""
+"""Edits of pictures by OpenAI's images API and by the native one."""
 
 import asyncio
 import base64
@@ -24,15 +24,15 @@ OTHER = PNG + b" of a cat"
 @pytest.fixture
 async def app() -> AsyncIterator[HttpApp]:
     async with http_app() as app:
-        keep_inputs(app)
+        record_sources(app)
         yield app
 
 
 SEEN: list[tuple[list[bytes], dict[str, bytes]]] = []
 
 
-def keep_inputs(app: HttpApp) -> None:
-    """Have the generator read what it is given, as one that sends it does."""
+def record_sources(app: HttpApp) -> None:
+    """Make the generator read the files that it is given, and record them in SEEN."""
     SEEN.clear()
 
     def read(image: EditSource) -> bytes:
@@ -41,12 +41,12 @@ def keep_inputs(app: HttpApp) -> None:
         assert (len(data), hashlib.sha256(data).hexdigest()) == (image.size_bytes, image.sha256)
         return data
 
-    def look() -> None:
+    def read_all() -> None:
         request = app.generator.requests[-1]
         attachments = {name: read(image) for name, image in request.attachments.items()}
         SEEN.append(([read(image) for image in request.images], attachments))
 
-    app.generator.on_call = look
+    app.generator.on_call = read_all
 
 
 def data_url(data: bytes, media_type: str = "image/png") -> str:
@@ -82,12 +82,12 @@ async def test_files_are_edited(app: HttpApp) -> None:
     assert closed(app)
 
 
-async def test_a_single_file_under_its_plain_name_is_edited(app: HttpApp) -> None:
+async def test_a_single_file_named_image_is_edited(app: HttpApp) -> None:
     assert (await edit(app, files={"image": OTHER}, data={"prompt": "x"})).status_code == 200
     assert SEEN == [([OTHER], {})]
 
 
-async def test_stored_and_inlined_pictures_are_edited_and_the_stored_ones_found_again(app: HttpApp) -> None:
+async def test_stored_and_inline_pictures_are_edited_and_the_stored_ones_are_recorded_as_sources(app: HttpApp) -> None:
     app.generator.outcome = GeneratedImage(OTHER)
     parent = await app.create()
     app.generator.outcome = GeneratedImage(PNG)
@@ -122,13 +122,13 @@ async def test_the_native_route_edits_stored_images(app: HttpApp, several: bool)
 
 
 @pytest.mark.parametrize("edit_of", ["x", [], ["x"], 5, [MISSING] * 17])
-async def test_the_native_route_says_what_edit_of_should_be(app: HttpApp, edit_of: object) -> None:
+async def test_the_native_route_validates_edit_of(app: HttpApp, edit_of: object) -> None:
     response = await app.client.post("/image", json={"prompt": "x", "edit_of": edit_of})
     assert response.status_code == 422
     assert response.json()["errors"][0]["loc"][0] == "edit_of"
 
 
-async def test_what_the_caller_may_not_see_cannot_be_edited(app: HttpApp) -> None:
+async def test_an_image_that_the_caller_may_not_see_cannot_be_edited(app: HttpApp) -> None:
     private = await app.create(visibility="private")
     body = {"prompt": "x", "images": [{"file_id": private["guid"]}]}
     assert (await edit(app, json=body)).status_code == 200
@@ -179,7 +179,7 @@ async def test_a_generator_that_cannot_edit_says_so(app: HttpApp) -> None:
         ([{"image_url": data_url(PNG)}] * 17, "at most 16"),
     ],
 )
-async def test_what_is_wrong_with_the_pictures_is_said(app: HttpApp, images: object, words: str) -> None:
+async def test_invalid_pictures_are_named(app: HttpApp, images: object, words: str) -> None:
     response = await edit(app, json={"prompt": "x", "images": images})
     assert (response.status_code, words in message_of(response)) == (400, True), response.text
     assert app.generator.requests == []
@@ -206,12 +206,12 @@ async def test_a_body_that_cannot_be_read_is_refused(app: HttpApp, body: bytes, 
     assert (response.status_code, response.json()["error"]["type"]) == (status, "invalid_request_error")
 
 
-async def test_a_field_given_twice_is_refused(app: HttpApp) -> None:
+async def test_a_repeated_field_is_refused(app: HttpApp) -> None:
     response = await edit(app, files={"image": PNG}, data={"prompt": ["x", "y"]})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt")
 
 
-async def test_what_is_too_large_is_refused(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_body_or_picture_is_refused(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "MAX_SOURCE_BYTES", len(PNG))
     single = await edit(app, files={"image": OTHER}, data={"prompt": "x"})
     assert (single.status_code, "must be at most" in message_of(single)) == (400, True)
@@ -228,7 +228,7 @@ async def test_what_is_too_large_is_refused(app: HttpApp, monkeypatch: pytest.Mo
     assert len(app.generator.requests) == 1
 
 
-async def test_the_pictures_are_a_part_of_what_a_key_stands_for(app: HttpApp) -> None:
+async def test_the_pictures_are_part_of_the_fingerprint(app: HttpApp) -> None:
     async def keyed(data: bytes) -> httpx.Response:
         return await edit(
             app, files={"image": io.BytesIO(data)}, data={"prompt": "x"}, headers={"Idempotency-Key": "k"}
@@ -240,26 +240,26 @@ async def test_the_pictures_are_a_part_of_what_a_key_stands_for(app: HttpApp) ->
     assert len(app.generator.requests) == 1
 
 
-async def test_an_edit_is_streamed_under_names_of_its_own(app: HttpApp) -> None:
+async def test_the_events_of_an_edit_have_their_own_names(app: HttpApp) -> None:
     response = await edit(app, files={"image": PNG}, data={"prompt": "x", "stream": "true"})
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.startswith("event: image_edit.completed\n")
     assert json.loads(response.text.split("\n")[1].removeprefix("data: "))["type"] == "image_edit.completed"
 
 
-async def test_a_private_edit_is_for_its_author(app: HttpApp) -> None:
+async def test_a_private_edit_belongs_to_its_author(app: HttpApp) -> None:
     response = await edit(app, files={"image": PNG}, data={"prompt": "x", "visibility": "private"})
     image = await app.container.image_repository().get(response.json()["data"][0]["guid"])
     assert (image.request.visibility, image.request.author) == (Visibility.PRIVATE, "alice")
 
 
-async def test_a_further_picture_given_twice_is_refused(app: HttpApp) -> None:
+async def test_a_repeated_attachment_is_refused(app: HttpApp) -> None:
     files = [("image", PNG), ("mask", PNG), ("mask", PNG)]
     response = await edit(app, files=files, data={"prompt": "x"})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "mask")
 
 
-async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(app: HttpApp) -> None:
+async def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(app: HttpApp) -> None:
     response = await edit(app, json={"prompt": "x", "images": [{}] * 60_000})
     assert (response.status_code, "values" in message_of(response)) == (413, True)
     many = {f"picture{number}": {"file_id": MISSING} for number in range(17)}
@@ -267,7 +267,7 @@ async def test_a_body_of_very_many_values_is_refused_before_it_takes_memory(app:
     assert (response.status_code, "further pictures" in message_of(response)) == (400, True)
 
 
-async def test_a_call_that_is_cancelled_as_it_begins_leaves_the_inputs_open(
+async def test_a_call_that_is_cancelled_at_its_start_leaves_the_edit_sources_open(
     app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, images = app.container.image_service(), app.container.image_repository()

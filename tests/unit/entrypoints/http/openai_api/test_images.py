@@ -1,4 +1,4 @@
-"""OpenAI's images API, in this process: generations, their forms, their errors and the retries of its SDK."""
+"""Generations of OpenAI's images API: responses, errors and retries of its SDK."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ async def generate(app: HttpApp, *, headers: dict[str, str] | None = None, **bod
     return await app.client.post(GENERATIONS, json={"prompt": "a duck"} | body, auth=basic(ALICE), headers=headers)
 
 
-def recreate_error(response: httpx.Response) -> dict[str, Any]:
+def error_of(response: httpx.Response) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-request-id"]
     body = response.json()
@@ -41,7 +41,7 @@ def recreate_error(response: httpx.Response) -> dict[str, Any]:
     return error
 
 
-async def test_a_picture_comes_in_base64_and_is_remembered(app: HttpApp) -> None:
+async def test_a_picture_is_returned_in_base64_and_recorded(app: HttpApp) -> None:
     response = await generate(app, model="wanted", size="640x480", tags=["Duck"])
     assert response.status_code == 200
     body = response.json()
@@ -56,7 +56,7 @@ async def test_a_picture_comes_in_base64_and_is_remembered(app: HttpApp) -> None
     assert (request.model, request.options, request.n) == ("wanted", {"size": "640x480"}, 1)
 
 
-async def test_the_bytes_just_made_are_not_read_again(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_generated_bytes_are_not_read_from_the_store(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise errors.BlobMissingError("gone")
 
@@ -66,10 +66,10 @@ async def test_the_bytes_just_made_are_not_read_again(app: HttpApp, monkeypatch:
     assert base64.b64decode(response.json()["data"][0]["b64_json"]) == PNG
     replay = await generate(app, headers=key)
     assert replay.status_code == 500
-    assert recreate_error(replay)["guid"] == response.json()["data"][0]["guid"]
+    assert error_of(replay)["guid"] == response.json()["data"][0]["guid"]
 
 
-async def test_what_is_not_known_is_passed_on_and_recorded(app: HttpApp) -> None:
+async def test_unknown_parameters_are_passed_on_and_recorded(app: HttpApp) -> None:
     options = {"moderation": "low", "svg": {"model": "x", "reasoning": {"effort": "low"}}, "tomorrow": [1, None]}
     response = await generate(app, **options, size=None, user="someone@example.org", safety_identifier="s-1")
     detail = (await app.client.get(f"/image/{response.json()['data'][0]['guid']}")).json()
@@ -81,7 +81,7 @@ async def test_what_is_not_known_is_passed_on_and_recorded(app: HttpApp) -> None
     }
 
 
-async def test_several_pictures_are_records_of_their_own_and_share_the_usage(app: HttpApp) -> None:
+async def test_several_pictures_have_their_own_records_and_share_the_usage(app: HttpApp) -> None:
     pictures = [PNG + bytes([number]) for number in range(3)]
     shares = [{"total_tokens": share} for share in (4, 3, 3)]
     app.generator.outcome = tuple(
@@ -105,7 +105,7 @@ async def test_a_number_of_pictures_may_have_a_zero_fraction(app: HttpApp) -> No
     assert (await generate(app, n=1.5)).status_code == 400
 
 
-async def test_fewer_pictures_than_asked_for_are_handed_out_and_the_rest_has_failed(app: HttpApp) -> None:
+async def test_fewer_pictures_than_requested_are_returned_and_the_others_fail(app: HttpApp) -> None:
     app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(b"no picture"))
     body = (await generate(app, n=3)).json()
     assert len(body["data"]) == 1
@@ -114,20 +114,20 @@ async def test_fewer_pictures_than_asked_for_are_handed_out_and_the_rest_has_fai
     assert [data for _, data, _ in app.blobs.aside] == [b"no picture"]
 
 
-async def test_more_pictures_than_asked_for_are_kept(app: HttpApp) -> None:
+async def test_surplus_pictures_are_rescued(app: HttpApp) -> None:
     app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(PNG + b"2"))
     assert len((await generate(app)).json()["data"]) == 1
     assert [data for _, data, _ in app.blobs.aside] == [PNG + b"2"]
 
 
-async def test_an_address_is_of_this_service_and_for_good(app: HttpApp) -> None:
+async def test_the_address_of_a_public_picture_is_permanent(app: HttpApp) -> None:
     [entry] = (await generate(app, response_format="url")).json()["data"]
     assert "b64_json" not in entry
     assert entry["url"] == f"http://test.example/image/{entry['guid']}/content"
     assert (await app.client.get(entry["url"])).content == PNG
 
 
-async def test_the_address_of_a_private_picture_is_signed_and_ends(app: HttpApp) -> None:
+async def test_the_address_of_a_private_picture_is_signed_and_expires(app: HttpApp) -> None:
     [entry] = (await generate(app, response_format="url", visibility="private")).json()["data"]
     url = httpx.URL(entry["url"])
     assert (await app.client.get(url)).content == PNG
@@ -148,7 +148,7 @@ async def test_the_address_of_a_private_picture_is_signed_and_ends(app: HttpApp)
     assert (await app.client.get(url, auth=basic(ALICE))).status_code == 200
 
 
-async def test_where_nobody_sees_anything_without_a_login_every_address_is_signed() -> None:
+async def test_every_address_is_signed_if_anonymous_callers_may_not_read() -> None:
     async with http_app(PIXYPROXY_ANONYMOUS="none") as app:
         [entry] = (await generate(app, response_format="url")).json()["data"]
         assert (await app.client.get(entry["url"])).content == PNG
@@ -168,12 +168,12 @@ async def test_where_nobody_sees_anything_without_a_login_every_address_is_signe
         ({"visibility": "secret"}, "visibility", "public"),
     ],
 )
-async def test_what_is_wrong_is_said_in_openais_form(
+async def test_invalid_input_is_described_in_openais_envelope(
     app: HttpApp, body: dict[str, Any], param: str, words: str
 ) -> None:
     response = await generate(app, **body)
     assert response.status_code == 400
-    error = recreate_error(response)
+    error = error_of(response)
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, "invalid_value")
     assert words in error["message"]
     assert app.generator.requests == []
@@ -186,7 +186,7 @@ async def test_what_is_wrong_is_said_in_openais_form(
 async def test_a_body_that_is_no_object_is_refused(app: HttpApp, raw: bytes, content_type: str, status: int) -> None:
     response = await app.client.post(GENERATIONS, content=raw, headers={"Content-Type": content_type})
     assert response.status_code == status
-    assert recreate_error(response)["type"] == "invalid_request_error"
+    assert error_of(response)["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ async def test_a_body_that_is_no_object_is_refused(app: HttpApp, raw: bytes, con
         (errors.GeneratorResponseError("no", raw=b"x"), 502, "server_error", "generator-answer", "false", None),
     ],
 )  # fmt: skip
-async def test_what_went_wrong_upstream_is_told_and_whether_to_try_again(
+async def test_upstream_errors_have_their_status_and_retry_headers(
     app: HttpApp,
     error: errors.GeneratorError,
     status: int,
@@ -216,14 +216,14 @@ async def test_what_went_wrong_upstream_is_told_and_whether_to_try_again(
     app.generator.outcome = error
     response = await generate(app)
     assert response.status_code == status
-    told = recreate_error(response)
-    assert (told["type"], told["code"], told["message"]) == (kind, code, "no")
+    error = error_of(response)
+    assert (error["type"], error["code"], error["message"]) == (kind, code, "no")
     assert response.headers.get("x-should-retry") == should_retry
     assert response.headers.get("retry-after") == retry_after
 
 
 @pytest.mark.parametrize(("code", "status"), [("moderation_blocked", 400), ("model_not_found", 404)])
-async def test_the_generators_own_document_is_passed_on_as_it_is(app: HttpApp, code: str, status: int) -> None:
+async def test_the_generators_own_error_document_is_passed_on(app: HttpApp, code: str, status: int) -> None:
     document = {"error": {"message": "words", "type": "t", "param": None, "code": code, "more": {"a": 1}}}
     refusal = errors.GeneratorRequestError("words")
     refusal.document = document
@@ -232,32 +232,32 @@ async def test_the_generators_own_document_is_passed_on_as_it_is(app: HttpApp, c
     assert (response.status_code, response.json()) == (status, document)
 
 
-async def test_a_paid_picture_that_cannot_be_stored_is_not_asked_for_again(app: HttpApp) -> None:
+async def test_a_paid_picture_that_cannot_be_stored_must_not_be_retried(app: HttpApp) -> None:
     app.blobs.failures["put"] = errors.BlobStoreFullError("No space is left.")
     response = await generate(app)
     assert (response.status_code, response.headers["x-should-retry"]) == (507, "false")
-    assert recreate_error(response)["guid"]
+    assert error_of(response)["guid"]
     app.blobs.failures = {"check_writable": errors.BlobStoreError("away")}
     before = await generate(app)
     assert (before.status_code, before.headers["retry-after"]) == (503, "5")
     assert "x-should-retry" not in before.headers
 
 
-async def test_an_unexpected_fault_is_not_told(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error_is_not_described(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a secret of the service")
 
     monkeypatch.setattr(app.container.image_service(), "generate", fail)
     response = await generate(app)
-    assert (response.status_code, recreate_error(response)["type"]) == (500, "server_error")
+    assert (response.status_code, error_of(response)["type"]) == (500, "server_error")
     assert "secret" not in response.text
 
 
 @pytest.mark.parametrize("authorization", ["Bearer sk-wrong", "Basic Zm9vOmJhcg==", "Digest x", "Bearer"])
-async def test_a_wrong_key_is_refused_in_openais_words(app: HttpApp, authorization: str) -> None:
+async def test_a_wrong_key_is_refused_with_openais_message(app: HttpApp, authorization: str) -> None:
     response = await app.client.post(GENERATIONS, json={"prompt": "x"}, headers={"Authorization": authorization})
     assert response.status_code == 401
-    error = recreate_error(response)
+    error = error_of(response)
     assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
     assert "sk-wrong" not in response.text
     assert "Basic" in response.headers["www-authenticate"]
@@ -267,7 +267,7 @@ async def test_a_wrong_key_is_refused_in_openais_words(app: HttpApp, authorizati
 async def test_nobody_spends_money_without_a_login() -> None:
     async with http_app(PIXYPROXY_ANONYMOUS="read") as app:
         response = await app.client.post(GENERATIONS, json={"prompt": "x"})
-        assert (response.status_code, recreate_error(response)["code"]) == (401, "invalid_api_key")
+        assert (response.status_code, error_of(response)["code"]) == (401, "invalid_api_key")
         assert (await app.client.get("/v1/models")).status_code == 200
 
 
@@ -280,29 +280,29 @@ async def test_nobody_spends_money_without_a_login() -> None:
         ("GET", "/v1/images/generations", 405, "Not allowed to GET on /v1/images/generations: use POST."),
     ],
 )
-async def test_other_paths_are_refused_in_openais_words(
+async def test_other_paths_are_refused_with_openais_message(
     app: HttpApp, method: str, path: str, status: int, message: str
 ) -> None:
     response = await app.client.request(method, path)
-    assert (response.status_code, recreate_error(response)["message"]) == (status, message)
+    assert (response.status_code, error_of(response)["message"]) == (status, message)
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-async def test_an_idempotency_key_replays_all_pictures_in_whatever_form(app: HttpApp) -> None:
+async def test_an_idempotency_key_replays_all_pictures_in_either_form(app: HttpApp) -> None:
     first = await generate(app, headers={"Idempotency-Key": "k"}, n=2)
     second = await generate(app, headers={"Idempotency-Key": "k"}, n=2, response_format="url")
     assert [entry["guid"] for entry in first.json()["data"]] == [entry["guid"] for entry in second.json()["data"]]
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
     other = await generate(app, headers={"Idempotency-Key": "k"}, n=3)
-    assert (other.status_code, recreate_error(other)["code"]) == (422, "idempotency-key-reused")
+    assert (other.status_code, error_of(other)["code"]) == (422, "idempotency-key-reused")
     assert len(app.generator.requests) == 1
 
 
 RETRY = {"X-Stainless-Retry-Count": "1"}
 
 
-async def test_a_retry_of_the_sdk_gets_what_the_first_try_made(app: HttpApp) -> None:
+async def test_a_retry_of_the_sdk_gets_the_first_picture(app: HttpApp) -> None:
     first = await generate(app, headers={"X-Stainless-Retry-Count": "0"})
     again = await generate(app, headers=RETRY)
     assert again.json()["data"][0]["guid"] == first.json()["data"][0]["guid"]
@@ -311,7 +311,7 @@ async def test_a_retry_of_the_sdk_gets_what_the_first_try_made(app: HttpApp) -> 
 
 
 @pytest.mark.parametrize("count", ["0", "", "-1", "x", "²"])
-async def test_the_same_request_without_a_retry_is_another_picture(app: HttpApp, count: str) -> None:
+async def test_an_equal_request_that_is_no_retry_generates_another_picture(app: HttpApp, count: str) -> None:
     await generate(app)
     await app.client.post(
         GENERATIONS,
@@ -322,7 +322,7 @@ async def test_the_same_request_without_a_retry_is_another_picture(app: HttpApp,
     assert len(app.generator.requests) == 2
 
 
-async def test_a_retry_of_another_caller_or_another_body_or_much_later_is_another_picture(app: HttpApp) -> None:
+async def test_a_retry_by_another_caller_with_another_body_or_too_late_generates_another_picture(app: HttpApp) -> None:
     await generate(app)
     await app.client.post(GENERATIONS, json={"prompt": "a duck"}, auth=basic(BOB), headers=RETRY)
     await generate(app, headers=RETRY, size="1x1")
@@ -336,23 +336,25 @@ async def test_a_retry_of_another_caller_or_another_body_or_much_later_is_anothe
     ("error", "calls"),
     [(errors.GeneratorUnavailableError("away"), 2), (errors.GeneratorTimeoutError("slow"), 1)],
 )
-async def test_a_retry_pays_only_where_nothing_was_paid(app: HttpApp, error: errors.GeneratorError, calls: int) -> None:
+async def test_a_retry_calls_the_upstream_only_if_nothing_was_paid(
+    app: HttpApp, error: errors.GeneratorError, calls: int
+) -> None:
     app.generator.outcome = error
     await generate(app)
     await generate(app, headers=RETRY)
     assert len(app.generator.requests) == calls
 
 
-async def test_a_picture_whose_bytes_cannot_be_read_is_not_asked_for_again(app: HttpApp) -> None:
+async def test_a_paid_picture_that_cannot_be_read_must_not_be_retried(app: HttpApp) -> None:
     [entry] = (await generate(app, headers={"Idempotency-Key": "k"})).json()["data"]
     await app.blobs.delete(entry["guid"])
     response = await generate(app, headers={"Idempotency-Key": "k"})
     assert (response.status_code, response.headers["x-should-retry"]) == (500, "false")
-    assert recreate_error(response)["guid"] == entry["guid"]
+    assert error_of(response)["guid"] == entry["guid"]
     assert (await app.container.image_repository().get(entry["guid"])).status is Status.READY
 
 
-async def test_models_are_listed_and_looked_up(app: HttpApp) -> None:
+async def test_models_are_listed_and_retrieved(app: HttpApp) -> None:
     listed = (await app.client.get("/v1/models")).json()
     assert listed == {
         "object": "list",
@@ -360,8 +362,8 @@ async def test_models_are_listed_and_looked_up(app: HttpApp) -> None:
     }
     assert (await app.client.get("/v1/models/scripted-1/")).json() == listed["data"][0]
     missing = await app.client.get("/v1/models/org/none")
-    assert (missing.status_code, recreate_error(missing)["code"]) == (404, "model_not_found")
-    assert json.dumps("org/none")[1:-1] in recreate_error(missing)["message"]
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "model_not_found")
+    assert json.dumps("org/none")[1:-1] in error_of(missing)["message"]
 
 
 @pytest.mark.parametrize(
@@ -369,14 +371,14 @@ async def test_models_are_listed_and_looked_up(app: HttpApp) -> None:
     [r'"\ud800"', '{"a": ["\\udfff"]}', "1e999", '{"a": -1e999}', f'"{"x" * 70_000}"'],
     ids=lambda option: option[:12],
 )
-async def test_what_cannot_be_written_as_json_is_not_passed_on(app: HttpApp, option: str) -> None:
+async def test_options_that_json_cannot_hold_are_refused(app: HttpApp, option: str) -> None:
     body = f'{{"prompt": "a duck", "tomorrow": {option}}}'
     response = await app.client.post(GENERATIONS, content=body, headers={"Content-Type": "application/json"})
-    assert (response.status_code, recreate_error(response)["param"]) == (400, "tomorrow")
+    assert (response.status_code, error_of(response)["param"]) == (400, "tomorrow")
     assert app.generator.requests == []
 
 
-async def test_an_accident_with_one_picture_does_not_cost_the_others(
+async def test_an_error_with_one_picture_does_not_lose_the_others(
     app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.generator.outcome = (GeneratedImage(PNG + b"1"), GeneratedImage(PNG + b"2"))
@@ -395,7 +397,7 @@ async def test_an_accident_with_one_picture_does_not_cost_the_others(
     assert lost["error"]["code"] == "generation-interrupted"
 
 
-async def test_a_repeat_of_what_could_not_be_stored_says_that_it_was_paid_for(app: HttpApp) -> None:
+async def test_a_replay_of_a_picture_that_could_not_be_stored_must_not_be_retried(app: HttpApp) -> None:
     app.blobs.failures["put"] = errors.BlobStoreError("away")
     for _ in range(2):
         response = await generate(app, headers={"Idempotency-Key": "k"})

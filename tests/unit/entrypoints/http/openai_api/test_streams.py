@@ -1,4 +1,4 @@
-"""Streams of OpenAI's images API, in this process: events, comments, errors before and after the first byte."""
+"""Event streams of OpenAI's images API: events, comments, errors before and after the first byte."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import HttpApp, http_app
 
-IMPATIENT = StreamTimeouts(first_event_s=0.02, keep_alive_s=0.02)
+SHORT_TIMEOUTS = StreamTimeouts(first_event_s=0.02, keep_alive_s=0.02)
 PARTIALS = (PartialImage(b"early", 0, {"quality": "low"}), PartialImage(b"later" * 30_000, 1))
 
 
@@ -26,14 +26,14 @@ async def app() -> AsyncIterator[HttpApp]:
 
 
 @pytest.fixture
-async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpApp]:
-    monkeypatch.setattr("pixyproxy.entrypoints.http.app.StreamTimeouts", lambda: IMPATIENT)
+async def hasty_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpApp]:
+    monkeypatch.setattr("pixyproxy.entrypoints.http.app.StreamTimeouts", lambda: SHORT_TIMEOUTS)
     async with http_app() as app:
         yield app
 
 
 class Client:
-    """A client below any library: it sees each piece as it is sent, and leaves when it likes."""
+    """A client without a library: it receives each piece as it is sent, and can hang up at any time."""
 
     def __init__(self, app: HttpApp, **body: Any) -> None:
         self.pieces: list[bytes] = []
@@ -41,7 +41,7 @@ class Client:
         self.headers: dict[bytes, bytes] = {}
         self.complete = False
         self.left = asyncio.Event()
-        self._asked = False
+        self._sent = False
         self._body = json.dumps({"prompt": "a duck", "stream": True} | body).encode()
         scope = {
             "type": "http",
@@ -57,8 +57,8 @@ class Client:
         self.task = asyncio.create_task(app.asgi(scope, self._receive, self._send))  # type: ignore[arg-type]
 
     async def _receive(self) -> Mapping[str, Any]:
-        if not self._asked:
-            self._asked = True
+        if not self._sent:
+            self._sent = True
             return {"type": "http.request", "body": self._body}
         await self.left.wait()
         return {"type": "http.disconnect"}
@@ -79,7 +79,7 @@ class Client:
         return found
 
 
-async def test_early_views_and_then_the_picture(app: HttpApp) -> None:
+async def test_partial_pictures_precede_the_final_picture(app: HttpApp) -> None:
     usage = {"total_tokens": 5}
     app.generator.partials = PARTIALS
     app.generator.outcome = GeneratedImage(PNG, usage=usage, reported={"background": "opaque"})
@@ -107,7 +107,7 @@ async def test_early_views_and_then_the_picture(app: HttpApp) -> None:
     assert detail["parameters"] == {"partial_images": 2, "quality": "medium", "output_format": "webp"}
 
 
-async def test_a_generator_without_early_views_answers_with_the_picture_alone(app: HttpApp) -> None:
+async def test_a_generator_without_partial_pictures_sends_the_final_picture_only(app: HttpApp) -> None:
     app.generator.outcome = GeneratedImage(PNG)
     client = Client(app, partial_images=3)
     await client.task
@@ -116,13 +116,13 @@ async def test_a_generator_without_early_views_answers_with_the_picture_alone(ap
     assert final["usage"]["total_tokens"] == 0
 
 
-async def test_several_pictures_are_several_events(app: HttpApp) -> None:
+async def test_each_picture_has_an_event(app: HttpApp) -> None:
     client = Client(app, n=2)
     await client.task
     assert [name for name, _ in client.events()] == ["image_generation.completed"] * 2
 
 
-async def test_early_views_leave_as_they_come(app: HttpApp) -> None:
+async def test_partial_pictures_are_sent_as_they_arrive(app: HttpApp) -> None:
     app.generator.partials = PARTIALS[:1]
     app.generator.gate = asyncio.Event()
     client = Client(app)
@@ -142,7 +142,7 @@ async def test_early_views_leave_as_they_come(app: HttpApp) -> None:
         (errors.GeneratorTimeoutError("no"), 504),
     ],
 )
-async def test_an_error_before_the_first_event_is_an_answer_of_its_own(
+async def test_an_error_before_the_first_event_is_an_error_response(
     app: HttpApp, error: errors.GeneratorError, status: int
 ) -> None:
     app.generator.outcome = error
@@ -163,19 +163,19 @@ async def test_an_error_after_the_first_event_is_an_event(app: HttpApp) -> None:
     assert (data["error"]["code"], data["error"]["message"]) == ("moderation_blocked", "no")
 
 
-async def test_comments_keep_the_connection_alive_while_there_is_nothing_to_tell(impatient: HttpApp) -> None:
-    impatient.generator.gate = asyncio.Event()
-    client = Client(impatient)
+async def test_comments_keep_the_connection_alive_between_events(hasty_app: HttpApp) -> None:
+    hasty_app.generator.gate = asyncio.Event()
+    client = Client(hasty_app)
     while client.pieces.count(event_stream.KEEP_ALIVE) < 2:
         await asyncio.sleep(0.01)
     assert client.status == 200
-    impatient.generator.gate.set()
+    hasty_app.generator.gate.set()
     await client.task
     assert [name for name, _ in client.events()] == ["image_generation.completed"]
 
 
-async def test_an_unexpected_fault_after_the_first_event_is_not_told(
-    impatient: HttpApp, monkeypatch: pytest.MonkeyPatch
+async def test_an_unexpected_error_after_the_first_event_is_not_described(
+    hasty_app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = asyncio.Event()
 
@@ -183,8 +183,8 @@ async def test_an_unexpected_fault_after_the_first_event_is_not_told(
         await gate.wait()
         raise RuntimeError("a secret of the service")
 
-    monkeypatch.setattr(impatient.container.image_service(), "generate", fail)
-    client = Client(impatient)
+    monkeypatch.setattr(hasty_app.container.image_service(), "generate", fail)
+    client = Client(hasty_app)
     while not client.pieces:
         await asyncio.sleep(0.01)
     gate.set()
@@ -194,21 +194,21 @@ async def test_an_unexpected_fault_after_the_first_event_is_not_told(
     assert b"secret" not in b"".join(client.pieces)
 
 
-async def test_the_picture_is_stored_though_the_client_has_left(impatient: HttpApp) -> None:
-    impatient.generator.gate = asyncio.Event()
-    client = Client(impatient)
+async def test_the_picture_is_stored_after_the_client_hung_up(hasty_app: HttpApp) -> None:
+    hasty_app.generator.gate = asyncio.Event()
+    client = Client(hasty_app)
     while not client.pieces:
         await asyncio.sleep(0.01)
     client.left.set()
     await client.task
     assert not client.complete
-    impatient.generator.gate.set()
-    while not (found := (await impatient.client.get("/image")).json()):
+    hasty_app.generator.gate.set()
+    while not (found := (await hasty_app.client.get("/image")).json()):
         await asyncio.sleep(0.01)
-    assert (await impatient.client.get(found[0]["content_url"])).content == PNG
+    assert (await hasty_app.client.get(found[0]["content_url"])).content == PNG
 
 
-async def test_a_repeat_is_told_the_picture_alone(app: HttpApp) -> None:
+async def test_a_replay_streams_the_final_picture_only(app: HttpApp) -> None:
     app.generator.partials = PARTIALS
     body = {"json": {"prompt": "a duck", "stream": True}, "headers": {"Idempotency-Key": "k"}}
     first = await app.client.post("/v1/images/generations", **body)

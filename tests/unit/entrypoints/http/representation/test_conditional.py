@@ -1,4 +1,4 @@
-"""Conditions and ranges (RFC 9110, sections 13 and 14)."""
+"""Conditional and range requests (RFC 9110, sections 13 and 14)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -81,7 +81,7 @@ def test_if_match_compares_strongly(field: str, status: int | None) -> None:
         ("Sat, 32 Nov 2026 10:00:00 GMT", None, None),
     ],
 )
-def test_dates_count_in_whole_seconds_and_no_date_is_no_condition(
+def test_dates_compare_in_whole_seconds_and_malformed_ones_are_ignored(
     field: str, unmodified: int | None, modified: int | None
 ) -> None:
     assert failed_precondition({"if-unmodified-since": field}, HAVE) == unmodified
@@ -125,7 +125,7 @@ def test_one_range_is_served(field: str, expected: tuple[int, int]) -> None:
     ["bytes=0-1,5-6", "bytes=0-1, bytes=5-6", "bytes=5-4", "bytes=-", "bytes=", "bytes", "", "items=0-1", "bytes=a-b",
      "bytes=1", "bytes=+1-2", "bytes=1-2-3", "bytes=٣-٤", "=0-1"],
 )  # fmt: skip
-def test_what_is_not_one_range_of_bytes_means_the_whole(field: str) -> None:
+def test_anything_but_one_range_of_bytes_means_the_whole(field: str) -> None:
     assert requested_range({"range": field}, HAVE) is None
 
 
@@ -139,7 +139,7 @@ def test_a_range_without_a_byte_cannot_be_satisfied(field: str) -> None:
     ("condition", "applies"),
     [('"abc"', True), (THEN, True), ('W/"abc"', False), ('"x"', False), (BEFORE, False), (AFTER, False), ("", False)],
 )
-def test_if_range_wants_exactly_what_is_there(condition: str, applies: bool) -> None:
+def test_if_range_needs_the_exact_validator(condition: str, applies: bool) -> None:
     found = requested_range({"range": "bytes=0-0", "if-range": condition}, HAVE)
     assert found == ((0, 1) if applies else None)
 
@@ -164,7 +164,7 @@ quietly = settings(deadline=None, database=None, derandomize=True, suppress_heal
         FIELD,
     )
 )
-def test_no_header_field_is_too_strange(headers: dict[str, str]) -> None:
+def test_no_header_field_raises_an_unexpected_error(headers: dict[str, str]) -> None:
     assert failed_precondition(headers, HAVE) in {None, 304, 412}
     try:
         found = requested_range(headers, HAVE)
@@ -175,7 +175,7 @@ def test_no_header_field_is_too_strange(headers: dict[str, str]) -> None:
 
 @quietly
 @given(st.datetimes(min_value=datetime(1971, 1, 1), timezones=st.just(UTC)))
-def test_its_own_date_is_not_modified(date: datetime) -> None:
+def test_a_representation_is_not_modified_since_its_own_date(date: datetime) -> None:
     have = Representation('"x"', date, 1)
     assert failed_precondition({"if-modified-since": have.http_date}, have) == 304
     later = format_datetime(min(date, datetime.max.replace(tzinfo=UTC) - timedelta(1)) + timedelta(1), usegmt=True)

@@ -1,4 +1,4 @@
-"""Errors: one table, one handler, one form."""
+"""Error responses: their statuses, headers and problem documents."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,30 +21,30 @@ def _descendants(kind: type[errors.PixyProxyException]) -> Iterator[type[errors.
         yield from _descendants(child)
 
 
-def _is_the_cores(kind: type[errors.PixyProxyException]) -> bool:
-    # Settings are read before anything is served, and what an adapter derives is answered as what it derives from.
+def _is_core_error(kind: type[errors.PixyProxyException]) -> bool:
+    # Errors of settings never reach a request, and an error class of an adapter has the status of its base.
     return kind.__module__ == "pixyproxy.domain.errors"
 
 
-def test_what_an_adapter_derives_is_answered_as_what_it_derives_from() -> None:
-    class BrokenPipeToTheDatabaseError(errors.DBConnectionError):
-        """What an adapter might call it."""
+def test_an_error_class_of_an_adapter_has_the_status_of_its_base() -> None:
+    class AdapterError(errors.DBConnectionError):
+        """An error class of an adapter."""
 
-    assert status_of(BrokenPipeToTheDatabaseError("x")) == 503
+    assert status_of(AdapterError("x")) == 503
 
 
 def test_every_error_of_the_core_has_its_status() -> None:
-    assert set(STATUS_OF) == set(filter(_is_the_cores, _descendants(errors.PixyProxyException)))
+    assert set(STATUS_OF) == set(filter(_is_core_error, _descendants(errors.PixyProxyException)))
 
 
 def _raised(kind: type[errors.PixyProxyException]) -> errors.PixyProxyException:
-    error = kind("words of the error")
+    error = kind("message of the error")
     error.guid = MISSING
     return error
 
 
 @pytest.mark.parametrize("kind", sorted(STATUS_OF, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
-async def test_an_error_becomes_its_problem(
+async def test_each_error_has_its_problem_document(
     kind: type[errors.PixyProxyException], app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
@@ -57,7 +57,7 @@ async def test_an_error_becomes_its_problem(
         "type": f"urn:pixyproxy:problem:{kind.code}",
         "title": body["title"],
         "status": STATUS_OF[kind],
-        "detail": "words of the error",
+        "detail": "message of the error",
         "instance": "/image",
         "code": kind.code,
         "request_id": response.headers["x-request-id"],
@@ -76,7 +76,7 @@ async def test_an_error_becomes_its_problem(
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (0.2, "1"), (7.2, "8"), (3600.0, "3600")])
-async def test_the_delay_is_in_whole_seconds(
+async def test_retry_after_is_in_whole_seconds(
     seconds: float, header: str, app: HttpApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.generator.outcome = errors.GeneratorRateLimitedError("slow down", retry_after_s=seconds)
@@ -98,7 +98,7 @@ async def test_a_refused_prompt_keeps_the_reason_and_the_guid(app: HttpApp) -> N
     assert failed["error"] == {"code": "prompt-rejected", "message": "The safety system says no."}
 
 
-async def test_invalid_input_is_told_field_by_field(app: HttpApp) -> None:
+async def test_invalid_input_is_described_by_field(app: HttpApp) -> None:
     response = await app.client.post("/image", json={"prompt": " ", "tags": [5], "x": 1})
     body = response.json()
     assert (response.status_code, body["code"], body["title"]) == (422, "validation-failed", "Unprocessable Content")
@@ -106,9 +106,7 @@ async def test_invalid_input_is_told_field_by_field(app: HttpApp) -> None:
     assert all(error["msg"] for error in body["errors"])
 
 
-async def test_an_unexpected_error_tells_nothing_and_logs_everything(
-    app: HttpApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unexpected_error_is_logged_and_not_described(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("SELECT secret FROM /srv/path")
 
@@ -124,7 +122,7 @@ async def test_an_unexpected_error_tells_nothing_and_logs_everything(
     assert next(line for line in lines if "REQUEST END" in line).split()[-3] == "500"
 
 
-async def test_the_fault_of_the_service_is_logged_and_a_mistake_of_the_caller_is_not(app: HttpApp) -> None:
+async def test_server_errors_are_logged_and_client_errors_are_not(app: HttpApp) -> None:
     app.generator.outcome = errors.GeneratorCredentialsError("The generator refuses the credentials.")
     with log_lines() as lines:
         await app.client.post("/image", json={"prompt": "x"})
@@ -143,7 +141,7 @@ async def test_an_unknown_path_is_a_problem(path: str, app: HttpApp) -> None:
 
 
 @pytest.mark.parametrize("path", ["//image", "", "*", "image", "/image\x00"])
-async def test_a_path_that_no_client_would_send_is_unknown(path: str, app: HttpApp) -> None:
+async def test_a_malformed_path_is_unknown(path: str, app: HttpApp) -> None:
     assert (await app.raw("GET", path)).status == 404
 
 
@@ -163,7 +161,9 @@ async def test_a_path_that_no_client_would_send_is_unknown(path: str, app: HttpA
         ("BREW", "/image", "GET, HEAD, POST"),
     ],
 )
-async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allow: str, app: HttpApp) -> None:
+async def test_a_wrong_method_is_answered_with_the_allowed_ones(
+    method: str, path: str, allow: str, app: HttpApp
+) -> None:
     response = await app.client.request(method, path)
     assert (response.status_code, response.json()["code"], response.headers["allow"]) == (
         405,
@@ -181,19 +181,19 @@ async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, all
         ("/a%2Fb", "/a/b"),
     ],
 )
-async def test_the_instance_is_a_reference(path: str, instance: str, app: HttpApp) -> None:
+async def test_the_instance_is_a_uri_reference(path: str, instance: str, app: HttpApp) -> None:
     assert (await app.client.get(path)).json()["instance"] == instance
 
 
 @pytest.mark.parametrize("host", [b"", b"a b", b"evil/path?", b"\xff", b"[", b"x:99999"])
-async def test_a_strange_host_does_no_harm(host: bytes, app: HttpApp) -> None:
+async def test_a_malformed_host_is_harmless(host: bytes, app: HttpApp) -> None:
     response = await app.raw("GET", "/nowhere", headers=[(b"host", host)])
     assert response.status == 404
     response = await app.raw("POST", "/healthz", headers=[(b"host", host)])
     assert (response.status, response.header("allow")) == (405, "GET, HEAD")
 
 
-async def test_a_query_string_that_is_no_text_does_no_harm(app: HttpApp) -> None:
+async def test_a_query_string_that_is_not_text_is_harmless(app: HttpApp) -> None:
     assert (await app.raw("GET", "/nowhere", query=b"\xff")).status == 404
     json = [(b"content-type", b"application/json")]
     body = [{"type": "http.request", "body": b'{"prompt": "x"}'}]
