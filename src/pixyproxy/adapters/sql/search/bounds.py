@@ -11,7 +11,7 @@ class Bounds(NamedTuple):
     seconds: float = 0.5
     """Time after which the page ends too: rows may be on a slow disk, and prompts may have thousands of words."""
     batch: int = 100
-    """Images in the first batch; each further batch is four times as large."""
+    """Images in the first batch; a further one holds as many as should fill the page, and at least these."""
     prefixes: int = 4
     """Prefix terms of a query that get a posting list, the longest first; others are only checked."""
     probe_rows: int = 1000

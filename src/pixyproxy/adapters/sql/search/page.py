@@ -46,7 +46,7 @@ def _page(images: list[Image], limit: int, cursor_id: int | None) -> Page:
 
 
 class _PageReader:
-    """Reads batches until the page is full, the posting list ends, or the bounds are met."""
+    """Reads batches until the page is full, there are no more matches, or the bounds are met."""
 
     def __init__(self, session: Session, query: ImageQuery, planner: Planner, bounds: Bounds) -> None:
         self._session = session
@@ -59,7 +59,7 @@ class _PageReader:
         self._stopped_at: int | None = None
 
     def read(self, ids: IdRange) -> bool:
-        """Add the matches among these ids; return whether all of them are done and the page has room for more."""
+        """Add the matches among these ids; return whether all ids were read and the page still has room."""
         size = self._bounds.batch
         while True:
             plan = self._planner.plan(ids, min(size, self._left))
