@@ -111,3 +111,18 @@ async def test_surplus_pictures_are_rescued(harness: ServiceHarness) -> None:
     assert made.image.status is Status.READY
     [(guid, data, described)] = harness.blobs.aside
     assert (guid, data, described["prompt"]) == (made.image.guid, surplus, "duck")
+
+
+async def test_a_picture_is_rescued_when_a_fault_keeps_it_from_being_stored(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stumble(inspector: core.MagicInspector, data: bytes) -> NoReturn:
+        raise Fault
+
+    monkeypatch.setattr(core.MagicInspector, "inspect", stumble)
+    with pytest.raises(errors.GenerationInterruptedError) as raised:
+        await harness.service.create("alice", {"prompt": "duck"})
+    image = await only_image(harness)
+    assert (image.status, image.guid) == (Status.UNKNOWN, raised.value.guid)
+    [(guid, data, described)] = harness.blobs.aside
+    assert (guid, data, described["prompt"]) == (image.guid, core.PNG, "duck")
