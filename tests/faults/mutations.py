@@ -89,7 +89,7 @@ TESTS = {
     "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
     "application/generation/recorder.py": SERVING,
-    "application/images/image_service.py": SERVING,
+    "application/images/image_service.py": [*SERVING, f"{UNIT}/application/images/test_thumbnails.py"],
     "application/maintenance/reconciler.py": SERVING[::-1],
 }
 """The files that hold steps, and the tests that must notice a missing step, the most likely first."""
