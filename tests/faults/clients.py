@@ -1,4 +1,4 @@
-"""A client that does all there is to do, again and again, and notes what it is told; it expects to be cut off."""
+"""Clients that use every route at random and record the responses; they expect that connections break."""
 
 import asyncio
 import hashlib
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from tests.faults.witness import Wish, Witness
+from tests.faults.history import History, PictureRequest
 
 USERS = ("alice", "bob")
 PASSWORD = "secret"
@@ -19,35 +19,35 @@ FINAL = {
     (502, "generator-connection-lost"),
     (502, "generation-interrupted"),
 }
-"""Failures that a key keeps: the same answer is told again."""
+"""Failures that an idempotency key keeps: a repeat gets the same response."""
 PASSING = {
     (429, "generator-rate-limited"),
     (502, "generator-unavailable"),
     (409, "idempotency-key-taken"),
 }
-"""Failures before anything was paid, after which a repeat may fare better."""
+"""Failures before anything was paid, after which a repeat may succeed."""
 
 Action = Callable[[httpx.AsyncClient], Awaitable[None]]
 
 
 class Client:
-    """One of several; with a name it logs in and deletes, without one it is anonymous."""
+    """One of several clients; with a user it logs in and may delete, without one it is anonymous."""
 
-    def __init__(self, number: int, witness: Witness, chance: random.Random) -> None:
+    def __init__(self, number: int, history: History, chance: random.Random) -> None:
         self._number = number
         self._user = USERS[number // 2 % len(USERS)] if number % 2 == 0 else None
-        self._witness = witness
+        self._history = history
         self._chance = chance
-        self._wishes = 0
-        self._in_doubt: list[Wish] = []
-        """Asked for with a key, and not answered or answered with a passing failure."""
-        self._answered: list[Wish] = []
+        self._requests = 0
+        self._in_doubt: list[PictureRequest] = []
+        """Requests with a key that have no final response yet."""
+        self._answered: list[PictureRequest] = []
         self._own: list[str] = []
         self._actions: dict[Action, int] = {
-            self._wish: 30,
-            self._wish_without_key: 8,
-            self._wish_asynchronously: 12,
-            self._wish_twice_at_once: 5,
+            self._request: 30,
+            self._request_without_key: 8,
+            self._request_asynchronously: 12,
+            self._request_twice_at_once: 5,
             self._repeat_in_doubt: 15,
             self._repeat_answered: 6,
             self._look_again: 10,
@@ -56,7 +56,7 @@ class Client:
             self._actions |= {self._delete: 14, self._delete_at_once: 2, self._change_tags: 6}
 
     async def run(self, url: str, stop: asyncio.Event) -> None:
-        """Act until told to stop; a service that dies meanwhile is no news."""
+        """Act until `stop` is set; a service that dies meanwhile is expected."""
         auth = None if self._user is None else httpx.BasicAuth(self._user, PASSWORD)
         async with httpx.AsyncClient(
             base_url=url, auth=auth, timeout=PATIENCE_S, trust_env=False, verify=False
@@ -66,111 +66,113 @@ class Client:
                 try:
                     await action(http)
                 except httpx.TimeoutException:
-                    self._witness.blame(f"no answer within {PATIENCE_S:g} s")
+                    self._history.report(f"no answer within {PATIENCE_S:g} s")
                 except httpx.TransportError:
-                    self._witness.counts["broken connections"] += 1
+                    self._history.counts["broken connections"] += 1
                     await asyncio.sleep(0.01)
 
-    # --- wishes ---------------------------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------------------
 
-    def _new_wish(self, *, keyed: bool = True) -> Wish:
-        self._wishes += 1
-        name = f"client-{self._number}-wish-{self._wishes}"
-        wish = Wish(f"a picture for {name}", name if keyed else None)
+    def _new_request(self, *, keyed: bool = True) -> PictureRequest:
+        self._requests += 1
+        name = f"client-{self._number}-request-{self._requests}"
+        request = PictureRequest(f"a picture for {name}", name if keyed else None)
         if keyed:
-            self._in_doubt.append(wish)
-        return wish
+            self._in_doubt.append(request)
+        return request
 
-    async def _wish(self, http: httpx.AsyncClient) -> None:
-        await self._create(http, self._new_wish())
+    async def _request(self, http: httpx.AsyncClient) -> None:
+        await self._create(http, self._new_request())
 
-    async def _wish_without_key(self, http: httpx.AsyncClient) -> None:
-        await self._create(http, self._new_wish(keyed=False))
+    async def _request_without_key(self, http: httpx.AsyncClient) -> None:
+        await self._create(http, self._new_request(keyed=False))
 
-    async def _wish_asynchronously(self, http: httpx.AsyncClient) -> None:
-        wish = self._new_wish(keyed=self._chance.random() < 0.7)
-        guid = await self._create(http, wish, respond_async=True)
+    async def _request_asynchronously(self, http: httpx.AsyncClient) -> None:
+        request = self._new_request(keyed=self._chance.random() < 0.7)
+        guid = await self._create(http, request, respond_async=True)
         while guid is not None:
             await asyncio.sleep(0.03)
             answer = await http.get(f"/image/{guid}")
             if answer.status_code != 200:
-                if guid not in self._witness.deleting:
-                    self._witness.blame(f"accepted image {guid} answers {answer.status_code}")
+                if guid not in self._history.deleting:
+                    self._history.report(f"accepted image {guid} answers {answer.status_code}")
                 return
             if answer.json()["status"] == "ready":
-                await self._accept(http, wish, answer.json())
+                await self._accept(http, request, answer.json())
             if answer.json()["status"] != "generating":
                 return
 
-    async def _wish_twice_at_once(self, http: httpx.AsyncClient) -> None:
-        wish = self._new_wish()
-        outcomes = await asyncio.gather(*(self._create(http, wish) for _ in range(2)), return_exceptions=True)
+    async def _request_twice_at_once(self, http: httpx.AsyncClient) -> None:
+        request = self._new_request()
+        outcomes = await asyncio.gather(*(self._create(http, request) for _ in range(2)), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
     async def _repeat_in_doubt(self, http: httpx.AsyncClient) -> None:
         if self._in_doubt:
-            self._witness.counts["repeats"] += 1
+            self._history.counts["repeats"] += 1
             await self._create(http, self._chance.choice(self._in_doubt), respond_async=self._chance.random() < 0.2)
 
     async def _repeat_answered(self, http: httpx.AsyncClient) -> None:
         if self._answered:
-            wish = self._chance.choice(self._answered)
-            if wish.guid not in self._witness.deleting:
-                self._witness.counts["repeats"] += 1
-                await self._create(http, wish)
+            request = self._chance.choice(self._answered)
+            if request.guid not in self._history.deleting:
+                self._history.counts["repeats"] += 1
+                await self._create(http, request)
 
-    async def _create(self, http: httpx.AsyncClient, wish: Wish, *, respond_async: bool = False) -> str | None:
-        """Ask for a picture; returns the GUID of one that is still being made."""
-        headers = {} if wish.key is None else {"Idempotency-Key": wish.key}
+    async def _create(
+        self, http: httpx.AsyncClient, request: PictureRequest, *, respond_async: bool = False
+    ) -> str | None:
+        """Request a picture, and return the GUID of one that is still generating."""
+        headers = {} if request.key is None else {"Idempotency-Key": request.key}
         if respond_async:
             headers["Prefer"] = "respond-async"
-        self._witness.asked.add(wish.prompt)
-        answer = await http.post("/image", json=wish.body, headers=headers)
+        self._history.asked.add(request.prompt)
+        answer = await http.post("/image", json=request.body, headers=headers)
         body = answer.json()
         if answer.status_code == 202 and respond_async:
-            self._witness.begun[body["guid"]] = wish.prompt
-            if wish.guid is not None or wish.error is not None:
-                self._witness.blame(f"{wish.prompt}: generating again after {wish.guid or wish.error}")
-            if self._user is not None and wish.key is None:
+            self._history.begun[body["guid"]] = request.prompt
+            if request.guid is not None or request.error is not None:
+                self._history.report(f"{request.prompt}: generating again after {request.guid or request.error}")
+            if self._user is not None and request.key is None:
                 self._own.append(body["guid"])
             return str(body["guid"])
         if answer.status_code == 200:
-            await self._accept(http, wish, body)
+            await self._accept(http, request, body)
         else:
-            self._refused(wish, answer.status_code, body)
+            self._refused(request, answer.status_code, body)
         return None
 
-    async def _accept(self, http: httpx.AsyncClient, wish: Wish, image: dict[str, object]) -> None:
+    async def _accept(self, http: httpx.AsyncClient, request: PictureRequest, image: dict[str, object]) -> None:
         guid, sha256 = str(image["guid"]), str(image["sha256"])
-        if image["status"] != "ready" or image["prompt"] != wish.prompt:
-            self._witness.blame(f"{wish.prompt}: answered with {image}")
+        if image["status"] != "ready" or image["prompt"] != request.prompt:
+            self._history.report(f"{request.prompt}: answered with {image}")
             return
-        self._witness.saw_ready(wish, guid, sha256)
-        self._settle(wish)
+        self._history.record_ready(request, guid, sha256)
+        self._settle(request)
         if guid not in self._own:
             self._own.append(guid)
         await self._fetch(http, guid)
 
-    def _refused(self, wish: Wish, status: int, problem: dict[str, object]) -> None:
+    def _refused(self, request: PictureRequest, status: int, problem: dict[str, object]) -> None:
         code = str(problem["code"])
         if isinstance(guid := problem.get("guid"), str):
-            self._witness.begun[guid] = wish.prompt
+            self._history.begun[guid] = request.prompt
         if (status, code) not in FINAL | PASSING:
-            self._witness.blame(f"{wish.prompt}: answered {status} {problem}")
-        elif wish.guid is not None:
-            self._witness.blame(f"{wish.prompt}: answered {status} {code} after image {wish.guid}")
-        elif wish.error not in (None, code):
-            self._witness.blame(f"{wish.prompt}: answered {status} {code} after {wish.error}")
+            self._history.report(f"{request.prompt}: answered {status} {problem}")
+        elif request.guid is not None:
+            self._history.report(f"{request.prompt}: answered {status} {code} after image {request.guid}")
+        elif request.error not in (None, code):
+            self._history.report(f"{request.prompt}: answered {status} {code} after {request.error}")
         elif (status, code) in FINAL:
-            wish.error = code
-            self._settle(wish)
+            request.error = code
+            self._settle(request)
 
-    def _settle(self, wish: Wish) -> None:
-        if wish in self._in_doubt:
-            self._in_doubt.remove(wish)
-            self._answered.append(wish)
+    def _settle(self, request: PictureRequest) -> None:
+        if request in self._in_doubt:
+            self._in_doubt.remove(request)
+            self._answered.append(request)
 
     # --- images ---------------------------------------------------------------------------------------------------
 
@@ -180,44 +182,44 @@ class Client:
 
     async def _fetch(self, http: httpx.AsyncClient, guid: str) -> None:
         answer = await http.get(f"/image/{guid}/content")
-        known = self._witness.ready.get(guid)
-        if guid in self._witness.deleting or known is None:
+        known = self._history.ready.get(guid)
+        if guid in self._history.deleting or known is None:
             return
         if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != known.sha256:
-            self._witness.blame(
+            self._history.report(
                 f"image {guid} was acknowledged and now answers {answer.status_code}: {answer.text[:300]}"
             )
-        self._witness.counts["bytes verified by clients"] += len(answer.content)
+        self._history.counts["bytes verified by clients"] += len(answer.content)
 
     async def _delete(self, http: httpx.AsyncClient) -> None:
         if self._own:
             await self._remove(http, self._chance.choice(self._own))
 
     async def _delete_at_once(self, http: httpx.AsyncClient) -> None:
-        """Delete what is still being made."""
-        guid = await self._create(http, self._new_wish(keyed=False), respond_async=True)
+        """Delete an image that is still generating."""
+        guid = await self._create(http, self._new_request(keyed=False), respond_async=True)
         if guid is not None:
             await self._remove(http, guid)
 
     async def _remove(self, http: httpx.AsyncClient, guid: str) -> None:
-        before = guid in self._witness.deleting
-        self._witness.deleting.add(guid)
+        before = guid in self._history.deleting
+        self._history.deleting.add(guid)
         answer = await http.delete(f"/image/{guid}")
         if answer.status_code == 204 or (answer.status_code == 404 and before):
-            self._witness.deleted.add(guid)
+            self._history.deleted.add(guid)
             self._own.remove(guid)
         else:
-            self._witness.blame(f"deleting image {guid} answers {answer.status_code}")
+            self._history.report(f"deleting image {guid} answers {answer.status_code}")
 
     async def _change_tags(self, http: httpx.AsyncClient) -> None:
         if not self._own:
             return
         guid = self._chance.choice(self._own)
         tags = [f"tag-{self._chance.randrange(1000)}"]
-        self._witness.tags.pop(guid, None)  # until it is answered, either is right
+        self._history.tags.pop(guid, None)  # until the response, old and new tags are both right
         answer = await http.patch(f"/image/{guid}", json={"tags": tags})
-        still_generating = answer.status_code == 409 and guid not in self._witness.ready
+        still_generating = answer.status_code == 409 and guid not in self._history.ready
         if answer.status_code == 200:
-            self._witness.tags[guid] = tags
-        elif guid not in self._witness.deleting and not still_generating:
-            self._witness.blame(f"changing image {guid} answers {answer.status_code}")
+            self._history.tags[guid] = tags
+        elif guid not in self._history.deleting and not still_generating:
+            self._history.report(f"changing image {guid} answers {answer.status_code}")

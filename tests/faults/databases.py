@@ -1,4 +1,4 @@
-"""A database to break things on: the settings of a service that uses it, and a way to read it past that service."""
+"""Databases for fault tests: the settings of a service that uses one, and a way to query it directly."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ NAMES = ("sqlite", "mysql")
 
 
 class Database(Protocol):
-    """What both kinds have in common."""
+    """A database of a service."""
 
     values: dict[str, str]
-    """The settings of a pixyproxy process that is to use it."""
+    """The settings of a pixyproxy process that uses it."""
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement on a connection of its own and return its rows."""
@@ -31,7 +31,7 @@ class MySQLDatabase:
 
 
 class SQLiteDatabase:
-    """The file where a service that keeps everything below `folder` has its tables."""
+    """The SQLite file of a service that keeps everything below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "data" / "pixyproxy.sqlite3"
@@ -44,7 +44,7 @@ class SQLiteDatabase:
 
 @contextmanager
 def database(name: str, folder: Path) -> Iterator[Database]:
-    """A database of this kind for a service in this folder; skips or fails the test where no MySQL server answers."""
+    """Yield a database for a service in this folder; skip or fail the test where no MySQL server answers."""
     if name == "sqlite":
         yield SQLiteDatabase(folder)
     else:

@@ -1,7 +1,7 @@
-"""`pixyproxy serve` as a process that starts quickly, since a run of many crashes starts it very often.
+"""`pixyproxy serve` as a process that starts quickly, because a run of crashes starts it very often.
 
-Each is forked from a server process in which the modules are imported already; from there on it runs the command
-as the shell would start it, on an event loop, connections and files of its own.
+Each process is forked from a server in which the modules are imported already, and then runs the command as from a
+shell, with its own event loop, connections and files.
 """
 
 import multiprocessing
@@ -35,7 +35,7 @@ def _serve(folder: str, environment: dict[str, str]) -> None:
 
 
 class ForkedService:
-    """The process; `url` is where it answers, `log_path` holds all that it and those before it said."""
+    """The process; `log_path` holds the log of this process and those before it."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.log_path = folder / "log"
@@ -45,14 +45,14 @@ class ForkedService:
         self._process: ForkServerProcess | None = None
 
     def fork(self) -> None:
-        """Begin to start; returns at once."""
+        """Start the process and return at once."""
         self.log_path.touch()
         self._said = self.log_path.stat().st_size
         self._process = _context.Process(target=_serve, args=(str(self._folder), self._environment), daemon=True)
         self._process.start()
 
     def await_start(self) -> None:
-        """Wait until it listens, and know then where."""
+        """Wait until it listens, and set `url`."""
         assert self._process is not None
         end = time.monotonic() + PATIENCE_S
         with self.log_path.open("rb") as log:
@@ -67,7 +67,7 @@ class ForkedService:
                 time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it as a crash would, and wait for that."""
+        """Kill the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             self._process.join(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""All that a run of crashes needs: upstream, database, folder, service, clients, and their agreement at the end."""
+"""The parts of a run of crashes: upstream, database, folder, service, clients, and the audit at the end."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ import argon2
 from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.containers import Container, build_container
 from pixyproxy.settings import Settings
+from tests.faults.audit import Audit
 from tests.faults.clients import PASSWORD, USERS, Client
 from tests.faults.databases import Database, database
 from tests.faults.forked_service import ForkedService
-from tests.faults.inspection import Inspection
+from tests.faults.history import History
 from tests.faults.ledger import Ledger, RandomUpstream
-from tests.faults.witness import Witness
 from tests.fixtures.service import environment, pixyproxy
 
 CLIENTS = 8
@@ -27,11 +27,11 @@ LEASE_S = 0.6
 
 
 class Disagreement(AssertionError):
-    """Something was lost, altered, paid twice or left lying about."""
+    """Raised when something was lost, altered, paid for twice or left over."""
 
 
 class Harness:
-    """One run: everything accumulates in one database and one folder."""
+    """One run of many crashes on one database and one folder."""
 
     def __init__(self, folder: Path, kind: Database, upstream: RandomUpstream, seed: int) -> None:
         self.folder = folder
@@ -43,21 +43,21 @@ class Harness:
             "PIXYPROXY_ANONYMOUS": "write",
             "OPENAI_API_KEY": "sk-of-the-fake",
             "OPENAI_BASE_URL": upstream.base_url,
-            # The last resort of the store is a folder for temporary files, and it must not be that of others.
+            # The store rescues pictures into the folder for temporary files: this run needs its own.
             "TMPDIR": str(folder / "tmp"),
         }
-        self.witness = Witness()
+        self.history = History()
         self.ledger = Ledger(upstream)
-        self.inspection = Inspection(folder / "images", kind, self.ledger, self.witness)
+        self.audit = Audit(folder / "images", kind, self.ledger, self.history)
         self.service = ForkedService(folder, environment(folder, **self.values))
         self.reconciled: Counter[Action] = Counter()
         self._database = kind
         self._upstream = upstream
         self._log_read = 0
-        self._clients = [Client(number, self.witness, random.Random(self.chance.random())) for number in range(CLIENTS)]
+        self._clients = [Client(number, self.history, random.Random(self.chance.random())) for number in range(CLIENTS)]
 
     def prepare(self) -> None:
-        """Make tables and users; their passwords are hashed so that a login costs next to nothing."""
+        """Make tables and users, with password hashes that are cheap to verify."""
         done = pixyproxy(self.folder, "migrate", **self.values)
         assert done.returncode == 0, done.stderr
         quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -65,7 +65,7 @@ class Harness:
             self._database.query(f"INSERT INTO roster (`user`, `password`) VALUES ('{name}', '{quick.hash(PASSWORD)}')")
 
     def container(self) -> Container:
-        """The parts of a second process that works on the same database and folder."""
+        """Return the container of a second process on the same database and folder."""
         names = {str(field.validation_alias) for field in Settings.model_fields.values()}
         given = {name: value for name, value in environment(self.folder, **self.values).items() if name in names}
         container = build_container(Settings(_env_file=None, **given))  # type: ignore[arg-type, call-arg]
@@ -75,7 +75,7 @@ class Harness:
         return container
 
     async def traffic(self, after_s: float) -> None:
-        """Let all clients act until the service is killed, so long after a generation reached the upstream."""
+        """Let all clients act, and kill the service `after_s` seconds after a generation reached the upstream."""
         stop, before = asyncio.Event(), len(self._upstream.requests)
         running = [asyncio.create_task(client.run(self.service.url, stop)) for client in self._clients]
         try:
@@ -91,26 +91,26 @@ class Harness:
             await asyncio.gather(*running)
 
     async def reconcile(self, container: Container) -> None:
-        """Reconcile until nothing is found and no row is unsettled."""
+        """Reconcile until nothing is found and no row is generating."""
         for _ in range(50):
             findings = [finding async for finding in _looked_through(container)]
             self.reconciled.update(finding.action for finding in findings)
             if any(finding.action is Action.REPORT for finding in findings):
                 raise Disagreement(f"the reconciler reports {findings}")
-            if not findings and not await asyncio.to_thread(self.inspection.generating):
+            if not findings and not await asyncio.to_thread(self.audit.generating):
                 return
             await asyncio.sleep(0.1)
         raise Disagreement(f"reconciling finds something again and again: {findings}")
 
     def reconcile_by_command(self) -> None:
-        """The same by the command line, once."""
+        """Reconcile once by the command line."""
         done = pixyproxy(self.folder, "reconcile", "--apply", **self.values)
         if done.returncode != 0:
             raise Disagreement(f"reconcile: exit status {done.returncode}: {done.stdout} {done.stderr}")
 
     def inspect(self, *, anew: bool = False) -> None:
-        """Raise Disagreement unless all accounts agree and the service never met anything unexpected."""
-        problems = self.inspection.problems(anew=anew)
+        """Raise Disagreement if the audit finds a problem or the service logged a traceback."""
+        problems = self.audit.problems(anew=anew)
         with self.service.log_path.open("rb") as log:
             log.seek(self._log_read)
             said = log.read()
@@ -121,7 +121,7 @@ class Harness:
             raise Disagreement("\n".join([f"{len(problems)} problems", *problems[:20], f"see {self.folder}"]))
 
     def check_at_the_end(self) -> None:
-        """What an operator would ask, and every byte once more."""
+        """Run the commands an operator would run, and audit with all hashes computed again."""
         for arguments, words in ((("reconcile",), "nothing to reconcile"), (("check", "--deep"), " 0 damaged")):
             done: subprocess.CompletedProcess[str] = pixyproxy(self.folder, *arguments, **self.values)
             if done.returncode != 0 or words not in done.stdout:
@@ -138,7 +138,7 @@ async def _looked_through(container: Container) -> AsyncIterator[Finding]:
 
 @contextmanager
 def harness(folder: Path, database_name: str, seed: int) -> Iterator[Harness]:
-    """A prepared harness; at the end its service is killed and its database dropped."""
+    """Yield a prepared harness; at the end, kill its service and drop its database."""
     (folder / "tmp").mkdir(parents=True)
     chance = random.Random(seed)
     with database(database_name, folder) as kind, RandomUpstream(chance) as upstream:

@@ -1,4 +1,4 @@
-"""A fake upstream that answers well and badly at random, and its ledger sorted by prompt."""
+"""A fake upstream that succeeds and fails at random, and its ledger of charges by prompt."""
 
 import random
 from collections import Counter
@@ -30,11 +30,11 @@ _ANSWERS: dict[str, float] = {
     "short-length": 2,
     "not-a-picture": 2,
 }
-"""How often each answer is given, relative to the others."""
+"""The weight of each behaviour."""
 
 
 class RandomUpstream(FakeUpstream):
-    """Meets each generation with something else; half of the good answers take some time."""
+    """Answers each generation with a random behaviour; half of the good responses take some time."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class RandomUpstream(FakeUpstream):
 
 
 class Ledger:
-    """What of the requests to an upstream cost money, by prompt; `update` reads on where it stopped."""
+    """The charges of an upstream by prompt; `update` continues where it stopped."""
 
     def __init__(self, upstream: FakeUpstream) -> None:
         self._upstream = upstream
@@ -58,13 +58,13 @@ class Ledger:
         self.calls = 0
         self.charges: Counter[str] = Counter()
         self.pictures: set[str] = set()
-        """Prompts whose charge was for a picture and not for nonsense or a broken connection."""
+        """Prompts that were charged for a picture, not for nonsense or a broken connection."""
 
     def update(self) -> None:
         while self._read < len(self._upstream.requests):
             record = self._upstream.requests[self._read]
             if not record.behaviour:
-                return  # it came this moment: what becomes of it is not decided yet
+                return  # it has just arrived: its behaviour is not chosen yet
             self._read += 1
             if record.path == GENERATIONS:
                 self.calls += 1

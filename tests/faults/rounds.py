@@ -1,4 +1,4 @@
-"""Round after round: traffic, SIGKILL at a random moment, restart, reconcile, compare all accounts."""
+"""Rounds of traffic, SIGKILL at a random moment, restart, reconciliation and audit."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from tests.faults.harness import LEASE_S, Harness, harness
 LATEST_KILL_S = 1.5
 EARLIEST_KILL_S = 0.05
 COMMAND_EVERY = 20
-"""Every so many rounds the command line reconciles; its start would take most of the time of every round."""
+"""Rounds between reconciliations by the command line, whose start takes longer than a round."""
 
 
 @dataclass
 class Figures:
-    """What a run came to."""
+    """The figures of a run."""
 
     rounds: int = 0
     kills: int = 0
@@ -53,7 +53,11 @@ class Figures:
 def run(
     folder: Path, database_name: str, rounds: int, seed: int, on_round: Callable[[Figures], None] = lambda _: None
 ) -> Figures:
-    """Run that many rounds; raises Disagreement as soon as one ends otherwise than promised."""
+    """Run the rounds and return their figures.
+
+    Raises:
+        Disagreement: A round ended with a broken promise.
+    """
     with harness(folder, database_name, seed) as made:
         return asyncio.run(_run(made, rounds, on_round))
 
@@ -69,12 +73,12 @@ async def _run(made: Harness, rounds: int, on_round: Callable[[Figures], None]) 
             figures.kills += 1
             made.service.fork()
             if made.chance.random() < 0.15:
-                # Once more, while it starts or sets right what the first kill left behind.
+                # Kill it again while it starts or repairs what the first kill left behind.
                 await asyncio.sleep(made.chance.uniform(0, 0.8))
                 await asyncio.to_thread(made.service.kill)
                 figures.kills += 1
                 made.service.fork()
-            # Until then leases run, and files are young enough to be still in the making.
+            # Leases run until then, and files are too young to be cleaned up.
             await asyncio.sleep(max(0.0, killed_at + LEASE_S + 0.02 - time.monotonic()))
             if number % COMMAND_EVERY == 0:
                 await asyncio.to_thread(made.reconcile_by_command)
@@ -92,9 +96,9 @@ def _count(figures: Figures, made: Harness, number: int, began: float) -> None:
     figures.rounds = number
     figures.calls = made.ledger.calls
     figures.charges = made.ledger.charges.total()
-    figures.acknowledged = len(made.witness.ready)
-    figures.deleted = len(made.witness.deleted)
-    figures.rows = dict(made.inspection.statuses)
+    figures.acknowledged = len(made.history.ready)
+    figures.deleted = len(made.history.deleted)
+    figures.rows = dict(made.audit.statuses)
     figures.reconciled = {str(action): count for action, count in made.reconciled.items()}
-    figures.others = dict(made.witness.counts)
+    figures.others = dict(made.history.counts)
     figures.seconds = time.monotonic() - began

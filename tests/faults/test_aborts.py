@@ -1,4 +1,4 @@
-"""Clients that hang up at some moment of their request: what was begun is finished, stored and paid for once."""
+"""Clients that hang up during a request: a generation that has begun is finished, stored and charged once."""
 
 import json
 import socket
@@ -11,38 +11,38 @@ from pathlib import Path
 import pytest
 
 from tests.faults.databases import NAMES
-from tests.faults.world import World, content_hash, create, wait_until, world
+from tests.faults.deployment import Deployment, content_hash, create, new_deployment, wait_until
 from tests.fixtures.service import Service, lasting
 
 MOMENTS = 20
 GENERATION_S = 0.5
 STEP_S = 0.04
-"""The last clients leave when their picture is being stored or has been answered."""
+"""Seconds between two clients that leave; the last ones leave while their picture is stored or later."""
 
 
 @pytest.fixture(params=NAMES)
-def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, request.param) as made:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    with new_deployment(tmp_path, request.param) as made:
         made.upstream.defaults["/v1/images/generations"] = f"ok delay={GENERATION_S}"
         yield made
 
 
-def test_whoever_hangs_up_at_any_moment_finds_the_picture_later(here: World) -> None:
-    with here.service() as service:
+def test_a_client_that_hangs_up_at_any_moment_finds_the_picture_later(deployment: Deployment) -> None:
+    with deployment.service() as service:
 
         def leave(number: int) -> None:
             prompt = f"abort-{number}"
             with _connection(service) as client:
                 client.sendall(_request(prompt, key=prompt if number % 2 else None))
-                wait_until(lambda: prompt in _asked(here), f"{prompt} reached the upstream")
+                wait_until(lambda: prompt in _asked(deployment), f"{prompt} reached the upstream")
                 time.sleep(number * STEP_S)
                 if number % 4 < 2:
                     _reset(client)
 
         _all_at_once(leave, MOMENTS)
         prompts = [f"abort-{number}" for number in range(MOMENTS)]
-        wait_until(lambda: here.statuses() == {key: ["ready"] for key in prompts}, "all are ready")
-        assert here.charges() == dict.fromkeys(prompts, 1)
+        wait_until(lambda: deployment.statuses() == {key: ["ready"] for key in prompts}, "all are ready")
+        assert deployment.charges() == dict.fromkeys(prompts, 1)
         with service.client() as client:
             stored = {image["prompt"]: image for image in client.get("/image?limit=200").json()}
             for number, prompt in enumerate(prompts):
@@ -52,10 +52,10 @@ def test_whoever_hangs_up_at_any_moment_finds_the_picture_later(here: World) -> 
                     assert answer.status_code == 200
                     assert answer.headers["Idempotent-Replayed"] == "true"
                     assert lasting(answer.json()) == lasting(stored[prompt])
-        assert here.charges() == dict.fromkeys(prompts, 1)
+        assert deployment.charges() == dict.fromkeys(prompts, 1)
 
 
-def test_whoever_hangs_up_before_the_request_is_read_begins_nothing_or_all_of_it(here: World) -> None:
+def test_a_client_that_hangs_up_early_begins_nothing_or_all_of_it(deployment: Deployment) -> None:
     """A server may or may not come to know of a request whose sender has left; it never does half of it."""
     parts: list[Callable[[bytes], bytes]] = [
         lambda request: request,
@@ -64,7 +64,7 @@ def test_whoever_hangs_up_before_the_request_is_read_begins_nothing_or_all_of_it
         lambda request: request[:30],
         lambda request: b"",
     ]
-    with here.service() as service:
+    with deployment.service() as service:
 
         def leave(number: int) -> None:
             with _connection(service) as client:
@@ -75,15 +75,15 @@ def test_whoever_hangs_up_before_the_request_is_read_begins_nothing_or_all_of_it
         _all_at_once(leave, 2 * len(parts))
         with service.client() as client:
             assert create(client, "somebody who stays").status_code == 200
-        wait_until(lambda: "generating" not in str(here.statuses()), "everything has come to its end")
-        assert here.charges() == dict.fromkeys(here.statuses(), 1)
-        assert all(statuses == ["ready"] for statuses in here.statuses().values())
-        assert set(here.statuses()) <= {"early 0", "early 1", "somebody who stays"}
+        wait_until(lambda: "generating" not in str(deployment.statuses()), "everything has come to its end")
+        assert deployment.charges() == dict.fromkeys(deployment.statuses(), 1)
+        assert all(statuses == ["ready"] for statuses in deployment.statuses().values())
+        assert set(deployment.statuses()) <= {"early 0", "early 1", "somebody who stays"}
 
 
-def test_an_abandoned_poll_or_download_harms_nothing(here: World) -> None:
-    here.upstream.defaults["/v1/images/generations"] = "ok size=4000000"
-    with here.service() as service, service.client() as client:
+def test_an_abandoned_poll_or_download_harms_nothing(deployment: Deployment) -> None:
+    deployment.upstream.defaults["/v1/images/generations"] = "ok size=4000000"
+    with deployment.service() as service, service.client() as client:
         image = create(client, "a large one").json()
         for pause_s in (0, 0.001, 0.005, 0.02):
             with _connection(service) as leaving:
@@ -94,8 +94,8 @@ def test_an_abandoned_poll_or_download_harms_nothing(here: World) -> None:
         assert client.get("/readyz").status_code == 200
 
 
-def _asked(here: World) -> set[str]:
-    return {record.json["prompt"] for record in here.upstream.generations}
+def _asked(deployment: Deployment) -> set[str]:
+    return {record.json["prompt"] for record in deployment.upstream.generations}
 
 
 def _request(prompt: str, key: str | None) -> bytes:

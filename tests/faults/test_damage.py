@@ -1,4 +1,4 @@
-"""A thousand damaged files: each is named by `check --deep`, none is ever delivered as if it were whole.
+"""A thousand damaged files: `check --deep` names each, and none is delivered as whole.
 
 The service has delivered all of them before, and has not hashed the same bytes again: it has to notice the change.
 """
@@ -30,7 +30,7 @@ from tests.fixtures.sql.mysql_servers import in_thread
 DAMAGED = 1000
 WHOLE = 40
 LARGE = 24
-"""So many of the damaged, two of each kind at least, are so large that they are delivered in pieces."""
+"""Damaged files that are delivered in pieces, at least two of each kind of damage."""
 SMALL_BYTES, LARGE_BYTES = 3_000, 2_600_000
 
 Damage = Callable[[Path, Path, random.Random], None]
@@ -70,7 +70,7 @@ KINDS: list[Damage] = [flip_a_bit, cut_off, grow, empty, remove, take_those_of_a
 
 
 class Unflushed(SystemCalls):
-    """Nothing is going to crash here, and flushing thousands of files takes most of a minute."""
+    """Nothing is going to crash deployment, and flushing thousands of files takes most of a minute."""
 
     def fsync(self, fd: int) -> None:
         pass

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.faults.databases import MySQLDatabase
-from tests.faults.world import PATIENCE_S, World, content_hash, create, wait_until, world_of
+from tests.faults.deployment import PATIENCE_S, Deployment, content_hash, create, deployment_of, wait_until
 from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
@@ -23,7 +23,7 @@ AT_WORK_S = 1.0
 RECOVERY_S = 10.0
 """The promise is 5 s; the rest is for a machine that is busy with other things."""
 ON_THE_WAY_S = 1.0
-"""How long after the crash a call may still leave for the upstream whose row was committed before it."""
+"""Seconds after the crash in which a call may start whose row was committed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def test_the_service_recovers_from_crashes_of_the_database_within_seconds(
     mariadb: PrivateMariaDB, tmp_path: Path, count: int
 ) -> None:
     with fresh_database(mariadb.settings) as settings, FakeUpstream(default="ok delay=0.3") as upstream:
-        here = world_of(tmp_path, upstream, MySQLDatabase(settings))
-        with here.service() as service:
+        deployment = deployment_of(tmp_path, upstream, MySQLDatabase(settings))
+        with deployment.service() as service:
             load, stop = Load(), threading.Event()
             clients = threading.Thread(target=lambda: asyncio.run(_all(load, service.url, stop)))
             clients.start()
@@ -106,8 +106,8 @@ def test_the_service_recovers_from_crashes_of_the_database_within_seconds(
             print("seconds from the opening of the port to the first picture:", [round(one, 2) for one in recoveries])
             assert max(recoveries) < RECOVERY_S
             assert load.unexpected == []
-            wait_until(lambda: "generating" not in str(here.statuses()), "everything in flight is settled")
-            _accounts_agree(here, load, outages)
+            wait_until(lambda: "generating" not in str(deployment.statuses()), "everything in flight is settled")
+            _accounts_agree(deployment, load, outages)
             with service.client() as client:
                 for key, guid in load.guids_by_key.items():
                     assert create(client, key, key).json()["guid"] == guid
@@ -150,8 +150,8 @@ def _await_port(port: int, opened: list[tuple[float, float]]) -> None:
         time.sleep(0.005)
 
 
-def _accounts_agree(here: World, load: Load, outages: list[Outage]) -> None:
-    charges, statuses = here.charges(), here.statuses()
+def _accounts_agree(deployment: Deployment, load: Load, outages: list[Outage]) -> None:
+    charges, statuses = deployment.charges(), deployment.statuses()
     assert set(charges.values()) == {1}
     for prompt in charges:
         # Whatever was begun and not paid because the database was lost before may stand there as failed.
@@ -160,7 +160,7 @@ def _accounts_agree(here: World, load: Load, outages: list[Outage]) -> None:
     assert set(load.guids_by_key) | set(load.guids) == set(charges)
     during = [
         record
-        for record in here.upstream.charges
+        for record in deployment.upstream.charges
         if any(outage.began + ON_THE_WAY_S < record.at < outage.refused for outage in outages)
     ]
     assert during == []

@@ -1,4 +1,4 @@
-"""A service that is told to stop: it begins nothing, finishes what is in flight, and never waits for ever."""
+"""Draining: a service that stops begins nothing, finishes what is in flight, and does not wait for ever."""
 
 import signal
 import threading
@@ -11,23 +11,23 @@ import httpx
 import pytest
 
 from tests.faults.databases import NAMES
-from tests.faults.world import World, content_hash, create, wait_until, world
+from tests.faults.deployment import Deployment, content_hash, create, new_deployment, wait_until
 from tests.fixtures.service import lasting, pixyproxy, problem
 
 IN_FLIGHT = 4
 
 
 @pytest.fixture(params=NAMES)
-def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, request.param) as made:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    with new_deployment(tmp_path, request.param) as made:
         yield made
 
 
-def test_told_to_stop_it_answers_what_is_in_flight_and_begins_nothing(here: World) -> None:
-    here.upstream.defaults["/v1/images/generations"] = "ok delay=4"
-    with here.service() as service, ThreadPoolExecutor(IN_FLIGHT) as pool, service.client() as client:
+def test_a_draining_service_finishes_generations_and_begins_none(deployment: Deployment) -> None:
+    deployment.upstream.defaults["/v1/images/generations"] = "ok delay=4"
+    with deployment.service() as service, ThreadPoolExecutor(IN_FLIGHT) as pool, service.client() as client:
         asked = [pool.submit(create, client, f"in flight {number}") for number in range(IN_FLIGHT)]
-        here.wait_for_generations(IN_FLIGHT)
+        deployment.wait_for_generations(IN_FLIGHT)
         service.signal(signal.SIGTERM)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
         ready = client.get("/readyz")
@@ -42,62 +42,62 @@ def test_told_to_stop_it_answers_what_is_in_flight_and_begins_nothing(here: Worl
         assert [answer.status_code for answer in answers] == [200] * IN_FLIGHT
         assert service.wait() == 0
     prompts = [f"in flight {number}" for number in range(IN_FLIGHT)]
-    assert here.charges() == dict.fromkeys(prompts, 1)
-    assert here.statuses() == {key: ["ready"] for key in prompts}
-    with here.service() as again, again.client() as client:
+    assert deployment.charges() == dict.fromkeys(prompts, 1)
+    assert deployment.statuses() == {key: ["ready"] for key in prompts}
+    with deployment.service() as again, again.client() as client:
         for answer in answers:
             image = answer.json()
             assert lasting(client.get(f"/image/{image['guid']}").json()) == lasting(image)
             assert content_hash(client, image) == image["sha256"]
 
 
-def test_a_repeat_joins_its_generation_while_the_service_stops(here: World) -> None:
-    here.upstream.defaults["/v1/images/generations"] = "ok delay=3"
-    with here.service() as service, ThreadPoolExecutor(2) as pool, service.client() as client:
+def test_a_repeat_joins_its_generation_while_the_service_drains(deployment: Deployment) -> None:
+    deployment.upstream.defaults["/v1/images/generations"] = "ok delay=3"
+    with deployment.service() as service, ThreadPoolExecutor(2) as pool, service.client() as client:
         first = pool.submit(create, client, "the same", "the-same")
-        here.wait_for_generations(1)
+        deployment.wait_for_generations(1)
         service.signal(signal.SIGTERM)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
         second = pool.submit(create, client, "the same", "the-same")
         assert (first.result().status_code, second.result().status_code) == (200, 200)
         assert lasting(first.result().json()) == lasting(second.result().json())
         assert service.wait() == 0
-    assert here.charges() == {"the same": 1}
+    assert deployment.charges() == {"the same": 1}
 
 
-def test_at_the_deadline_it_ends_all_the_same_and_the_rows_are_settled_later(here: World) -> None:
-    here.upstream.script("hang", "hang")
+def test_draining_ends_at_its_deadline_and_the_rows_are_settled_later(deployment: Deployment) -> None:
+    deployment.upstream.script("hang", "hang")
 
     def ask(client: httpx.Client, number: int) -> None:
         with suppress(httpx.TransportError):  # whether there is an answer is a matter of moments
             create(client, f"hanging {number}", f"hanging-{number}")
 
-    with here.service(PIXYPROXY_DRAIN_S="0.5") as service, service.client() as client:
+    with deployment.service(PIXYPROXY_DRAIN_S="0.5") as service, service.client() as client:
         threads = [threading.Thread(target=ask, args=(client, number)) for number in range(2)]
         for thread in threads:
             thread.start()
-        here.wait_for_generations(2)
+        deployment.wait_for_generations(2)
         service.signal(signal.SIGTERM)
         assert service.wait() == 0
         for thread in threads:
             thread.join()
-    wait_until(lambda: all(record.ended for record in here.upstream.generations), "the upstream is left alone")
+    wait_until(lambda: all(record.ended for record in deployment.upstream.generations), "the upstream is left alone")
     prompts = ["hanging 0", "hanging 1"]
     expected = {key: ["unknown"] for key in prompts}
 
     def reconciled() -> bool:
-        done = pixyproxy(here.folder, "reconcile", "--apply", **here.values)
+        done = pixyproxy(deployment.folder, "reconcile", "--apply", **deployment.values)
         assert done.returncode == 0, done.stderr
-        return here.statuses() == expected
+        return deployment.statuses() == expected
 
     wait_until(reconciled, "the leases have ended")
-    assert pixyproxy(here.folder, "reconcile", **here.values).stdout == "nothing to reconcile\n"
+    assert pixyproxy(deployment.folder, "reconcile", **deployment.values).stdout == "nothing to reconcile\n"
     # The server notes the requests it broke off with tracebacks, which the next one is not to be judged by.
-    (here.folder / "log").rename(here.folder / "log of the first")
-    with here.service() as again, again.client() as client:
+    (deployment.folder / "log").rename(deployment.folder / "log of the first")
+    with deployment.service() as again, again.client() as client:
         answer = create(client, "hanging 0", "hanging-0")
         assert answer.status_code == 502
         # The one where the process itself came to write down that it broke off, the other where it did not.
         assert problem(answer)["code"] in {"generator-connection-lost", "generation-interrupted"}
         assert answer.headers["Idempotent-Replayed"] == "true"
-    assert here.charges() == dict.fromkeys(prompts, 1)
+    assert deployment.charges() == dict.fromkeys(prompts, 1)

@@ -1,4 +1,4 @@
-"""A generation that outlives an outage of the database is not taken for interrupted by its own process."""
+"""A process does not take its own generation for interrupted after an outage of the database."""
 
 import asyncio
 from datetime import datetime
@@ -23,7 +23,7 @@ class SlowRenewal(SQLMaintenanceRepository):
         return await super().renew_leases(owner, until)
 
 
-async def test_leases_that_ended_meanwhile_are_renewed_before_anything_is_settled(tmp_path: Path) -> None:
+async def test_expired_leases_are_renewed_before_anything_is_settled(tmp_path: Path) -> None:
     service = Service(tmp_path, PIXYPROXY_LEASE_S=str(LEASE_S))
     container = build_container(service.settings())
     generator = ScriptedGenerator()

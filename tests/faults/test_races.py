@@ -1,4 +1,4 @@
-"""Eight connections to two processes ask for the same at once: one picture, one charge."""
+"""Eight connections to two processes send the same request at once: one picture, one charge."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.faults.databases import NAMES
-from tests.faults.world import world
+from tests.faults.deployment import new_deployment
 from tests.fixtures.service import PATIENCE_S, lasting
 
 CONNECTIONS = 8
@@ -21,18 +21,18 @@ AT_ONCE = 5
 async def test_a_key_sent_on_eight_connections_to_two_processes_is_charged_once(
     name: str, races: int, tmp_path: Path
 ) -> None:
-    with world(tmp_path, name) as here:
-        here.upstream.defaults["/v1/images/generations"] = "ok delay=0.02"
-        with here.service() as one, here.service() as other:
+    with new_deployment(tmp_path, name) as deployment:
+        deployment.upstream.defaults["/v1/images/generations"] = "ok delay=0.02"
+        with deployment.service() as one, deployment.service() as other:
             waiting = iter(range(races))
             outcomes = await asyncio.gather(*(_race([one.url, other.url], waiting) for _ in range(AT_ONCE)))
         guids = [guid for found in outcomes for guid in found]
         assert len(guids) == len(set(guids)) == races
-        charges = here.charges()
+        charges = deployment.charges()
         assert len(charges) == charges.total() == races
-        assert len(here.upstream.generations) == races
-        assert all(statuses == ["ready"] for statuses in here.statuses().values())
-        assert len(here.statuses()) == races
+        assert len(deployment.upstream.generations) == races
+        assert all(statuses == ["ready"] for statuses in deployment.statuses().values())
+        assert len(deployment.statuses()) == races
 
 
 async def _race(urls: list[str], numbers: Iterator[int]) -> list[str]:

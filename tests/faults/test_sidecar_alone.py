@@ -1,4 +1,4 @@
-"""A process that ends between putting a sidecar and its bytes in place leaves nothing that stays there for ever."""
+"""A sidecar without bytes, left by a process that died in between, goes to quarantine."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, the images are those that a plain dictionary would hold."""
+"""A state machine: after any sequence of operations, the images are those of a plain dictionary."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Faults of the upstream through the whole service: the right status, at most one charge, and a key that remembers.
+"""Faults of the upstream through the whole service: the right status, at most one charge, and the right replay.
 
 What may have been paid for, or would be answered alike again, is replayed; what failed before anything was
 paid gives its key back, and the repeat gets a picture.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.world import World, content_hash, create, wait_until, world
+from tests.faults.deployment import Deployment, content_hash, create, new_deployment, wait_until
 from tests.fixtures.openai.upstream import GENERATIONS
 from tests.fixtures.service import Service, problem
 
@@ -57,7 +57,7 @@ REPLAYED: dict[str, tuple[int, str, str]] = {
     "zip-bomb": NONSENSE,
     "url to=http://127.0.0.1:9/gone.png": NONSENSE,
 }
-"""Behaviour of the upstream to status, code and status of the row; the key is kept."""
+"""From behaviour of the upstream to status, code and status of the row; the key is kept."""
 
 TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
     "401": CREDENTIALS,
@@ -76,21 +76,24 @@ TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
     "error-cut": UNAVAILABLE,
     "redirect": UNAVAILABLE,
 }
-"""The same; the key is given back."""
+"""The same for faults that free the key."""
 
 FAULTS = REPLAYED | TRIED_AGAIN
 
 
 class Running(NamedTuple):
-    here: World
+    deployment: Deployment
     service: Service
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder: Path = tmp_path_factory.mktemp("upstream")
-    with world(folder, "sqlite", PIXYPROXY_GENERATION_TIMEOUT_S="2") as here, here.service() as service:
-        yield Running(here, service)
+    with (
+        new_deployment(folder, "sqlite", PIXYPROXY_GENERATION_TIMEOUT_S="2") as deployment,
+        deployment.service() as service,
+    ):
+        yield Running(deployment, service)
 
 
 def test_there_are_at_least_forty() -> None:
@@ -98,22 +101,22 @@ def test_there_are_at_least_forty() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_has_its_status_and_is_never_paid_for_twice(running: Running, fault: str) -> None:
+def test_a_fault_has_its_status_and_is_charged_once_at_most(running: Running, fault: str) -> None:
     status, code, recorded = FAULTS[fault]
     prompt = f"meets {fault.split()[0]}"
-    here = running.here
+    deployment = running.deployment
     with running.service.client() as client:
-        here.upstream.script(fault)
+        deployment.upstream.script(fault)
         first = create(client, prompt, "key-" + fault.split()[0])
         assert (first.status_code, problem(first)["code"]) == (status, code), first.text
         assert "Idempotent-Replayed" not in first.headers
         guid = problem(first)["guid"]
-        assert here.statuses()[prompt] == [recorded]
+        assert deployment.statuses()[prompt] == [recorded]
         row = client.get(f"/image/{guid}").json()
         assert (row["status"], row["error"]["code"]) == (recorded, code)
         assert client.get(f"/image/{guid}/content").status_code == 409
         again = create(client, prompt, "key-" + fault.split()[0])
-        asked = [record for record in here.upstream.generations if record.json["prompt"] == prompt]
+        asked = [record for record in deployment.upstream.generations if record.json["prompt"] == prompt]
         if fault in REPLAYED:
             assert again.headers["Idempotent-Replayed"] == "true"
             told, anew = problem(first), problem(again)
@@ -122,35 +125,35 @@ def test_a_fault_has_its_status_and_is_never_paid_for_twice(running: Running, fa
         else:
             assert again.status_code == 200, again.text
             assert content_hash(client, again.json()) == again.json()["sha256"]
-            assert here.statuses()[prompt] == [recorded, "ready"]
+            assert deployment.statuses()[prompt] == [recorded, "ready"]
             assert len(asked) == 2
-        assert here.charges()[prompt] <= 1
+        assert deployment.charges()[prompt] <= 1
         another = client.post(
             "/image", json={"prompt": "other"}, headers={"Idempotency-Key": "key-" + fault.split()[0]}
         )
         assert (another.status_code, problem(another)["code"]) == (422, "idempotency-key-reused")
 
 
-def test_an_upstream_that_cannot_be_reached_gives_the_key_back(running: Running) -> None:
-    running.here.upstream.stop()
+def test_an_unreachable_upstream_frees_the_key(running: Running) -> None:
+    running.deployment.upstream.stop()
     with running.service.client() as client:
         try:
             refused = create(client, "out of reach", "out-of-reach")
             assert (refused.status_code, problem(refused)["code"]) == (502, "generator-unavailable")
         finally:
-            running.here.upstream.start()
+            running.deployment.upstream.start()
         again = create(client, "out of reach", "out-of-reach")
         assert again.status_code == 200
-    assert running.here.charges()["out of reach"] == 1
-    assert running.here.statuses()["out of reach"] == ["failed", "ready"]
+    assert running.deployment.charges()["out of reach"] == 1
+    assert running.deployment.statuses()["out of reach"] == ["failed", "ready"]
 
 
 @pytest.mark.parametrize("fault", ["reset-mid-body", "moderation", "hang", "not-a-picture"])
-def test_an_asynchronous_request_meets_the_same_fate(running: Running, fault: str) -> None:
+def test_an_asynchronous_request_has_the_same_outcome(running: Running, fault: str) -> None:
     _, code, recorded = FAULTS[fault]
     prompt = f"asynchronously {fault}"
     with running.service.client() as client:
-        running.here.upstream.script(fault)
+        running.deployment.upstream.script(fault)
         begun = create(client, prompt, f"async-{fault}", Prefer="respond-async")
         assert begun.status_code == 202
         where = begun.headers["Location"]
@@ -158,21 +161,21 @@ def test_an_asynchronous_request_meets_the_same_fate(running: Running, fault: st
         assert (client.get(where).json()["status"], client.get(where).json()["error"]["code"]) == (recorded, code)
         again = create(client, prompt, f"async-{fault}")
         assert (problem(again)["code"], again.headers["Idempotent-Replayed"]) == (code, "true")
-    assert running.here.charges()[prompt] <= 1
+    assert running.deployment.charges()[prompt] <= 1
 
 
-def test_what_was_paid_for_and_is_no_picture_is_kept(running: Running) -> None:
+def test_bytes_that_are_no_picture_are_kept(running: Running) -> None:
     with running.service.client() as client:
-        running.here.upstream.script("not-a-picture")
+        running.deployment.upstream.script("not-a-picture")
         guid = problem(create(client, "no picture"))["guid"]
-    kept = running.here.folder / "images" / "aside"
+    kept = running.deployment.folder / "images" / "aside"
     assert [path.read_bytes() for path in kept.glob(f"{guid}.*.bin")] == [b"these bytes are no picture"]
 
 
 def test_nothing_is_left_over(running: Running) -> None:
     """Runs last: no script unused, no row unsettled, no charge without a row."""
-    here = running.here
-    assert not here.upstream._scripts[GENERATIONS]
-    assert "generating" not in str(here.statuses())
-    assert all(count == 1 for count in here.charges().values())
-    assert set(here.charges()) <= set(here.statuses())
+    deployment = running.deployment
+    assert not deployment.upstream._scripts[GENERATIONS]
+    assert "generating" not in str(deployment.statuses())
+    assert all(count == 1 for count in deployment.charges().values())
+    assert set(deployment.charges()) <= set(deployment.statuses())

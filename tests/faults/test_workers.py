@@ -15,7 +15,7 @@ import pytest
 
 from pixyproxy.entrypoints.http.supervisor import PING_TIMEOUT_S
 from tests.faults.databases import NAMES
-from tests.faults.world import World, create, wait_until, world
+from tests.faults.deployment import Deployment, create, new_deployment, wait_until
 from tests.fixtures.service import Service, problem
 
 WORKERS = 2
@@ -23,14 +23,14 @@ GENERATIONS = "/v1/images/generations"
 
 
 @pytest.fixture
-def sqlite_world(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, "sqlite", PIXYPROXY_WORKERS=str(WORKERS)) as made:
+def sqlite_world(tmp_path: Path) -> Iterator[Deployment]:
+    with new_deployment(tmp_path, "sqlite", PIXYPROXY_WORKERS=str(WORKERS)) as made:
         yield made
 
 
 @pytest.fixture(params=NAMES)
-def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, request.param, PIXYPROXY_WORKERS=str(WORKERS)) as made:
+def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    with new_deployment(tmp_path, request.param, PIXYPROXY_WORKERS=str(WORKERS)) as made:
         yield made
 
 
@@ -58,7 +58,7 @@ def client_of(service: Service, pid: int) -> Iterator[httpx.Client]:
     raise AssertionError(f"worker {pid} accepts no connection")
 
 
-def test_both_workers_serve_under_names_of_their_own(any_world: World) -> None:
+def test_both_workers_serve_under_names_of_their_own(any_world: Deployment) -> None:
     with any_world.service() as service:
         assert "workers     2\n" in service.announced
         assert service.announced.count("address") == 1
@@ -78,7 +78,7 @@ def test_both_workers_serve_under_names_of_their_own(any_world: World) -> None:
             assert {image["prompt"] for image in client.get("/image").json()} == {f"from {pid}" for pid in pids}
 
 
-def test_two_workers_pay_once_for_an_idempotency_key(any_world: World) -> None:
+def test_two_workers_pay_once_for_an_idempotency_key(any_world: Deployment) -> None:
     any_world.upstream.defaults[GENERATIONS] = "ok delay=1"
     with any_world.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
         clients = [stack.enter_context(client_of(service, pid)) for pid in wait_for_workers(service)]
@@ -89,14 +89,14 @@ def test_two_workers_pay_once_for_an_idempotency_key(any_world: World) -> None:
     assert any_world.charges() == {"the same": 1}
 
 
-def check_draining(here: World, stop: Callable[[Service], None]) -> None:
+def check_draining(deployment: Deployment, stop: Callable[[Service], None]) -> None:
     """Stop a service while each worker has a generation in flight, and see that all are stored and answered."""
-    here.upstream.defaults[GENERATIONS] = "ok delay=3"
-    with here.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
+    deployment.upstream.defaults[GENERATIONS] = "ok delay=3"
+    with deployment.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
         probe = stack.enter_context(service.client())
         clients = [stack.enter_context(client_of(service, pid)) for pid in wait_for_workers(service)]
         futures = [pool.submit(create, client, f"in flight {n}") for n, client in enumerate(clients)]
-        here.wait_for_generations(WORKERS)
+        deployment.wait_for_generations(WORKERS)
         stop(service)
         wait_until(lambda: probe.get("/readyz").status_code == 503, "a worker is not ready")
         refused = create(probe, "too late")
@@ -106,11 +106,11 @@ def check_draining(here: World, stop: Callable[[Service], None]) -> None:
         assert service.log.count("draining: no generation") == WORKERS
         assert "Traceback" not in service.log
     prompts = [f"in flight {n}" for n in range(WORKERS)]
-    assert here.charges() == dict.fromkeys(prompts, 1)
-    assert here.statuses() == {prompt: ["ready"] for prompt in prompts}
+    assert deployment.charges() == dict.fromkeys(prompts, 1)
+    assert deployment.statuses() == {prompt: ["ready"] for prompt in prompts}
 
 
-def test_sigterm_drains_all_workers_on_each_database(any_world: World) -> None:
+def test_sigterm_drains_all_workers_on_each_database(any_world: Deployment) -> None:
     check_draining(any_world, lambda service: service.signal(signal.SIGTERM))
 
 
@@ -121,11 +121,11 @@ def test_sigterm_drains_all_workers_on_each_database(any_world: World) -> None:
         *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)),
     ],
 )
-def test_a_signal_to_the_process_group_counts_once(sqlite_world: World, number: int) -> None:
+def test_a_signal_to_the_process_group_counts_once(sqlite_world: Deployment, number: int) -> None:
     check_draining(sqlite_world, lambda service: service.signal_group(number))
 
 
-def test_a_signal_that_a_parent_passes_on_counts_once(sqlite_world: World) -> None:
+def test_a_signal_that_a_parent_passes_on_counts_once(sqlite_world: Deployment) -> None:
     def stop(service: Service) -> None:
         service.signal_group(signal.SIGTERM)
         time.sleep(0.05)
@@ -136,15 +136,15 @@ def test_a_signal_that_a_parent_passes_on_counts_once(sqlite_world: World) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
 def test_a_single_process_drains_at_other_signals_too(tmp_path: Path, number: int) -> None:
-    with world(tmp_path, "sqlite") as here:
-        here.upstream.defaults[GENERATIONS] = "ok delay=2"
-        with here.service() as service, service.client() as client, ThreadPoolExecutor(1) as pool:
+    with new_deployment(tmp_path, "sqlite") as deployment:
+        deployment.upstream.defaults[GENERATIONS] = "ok delay=2"
+        with deployment.service() as service, service.client() as client, ThreadPoolExecutor(1) as pool:
             future = pool.submit(create, client, "in flight")
-            here.wait_for_generations(1)
+            deployment.wait_for_generations(1)
             service.signal(number)
             assert future.result().status_code == 200
             assert service.wait() == 0
-        assert here.statuses() == {"in flight": ["ready"]}
+        assert deployment.statuses() == {"in flight": ["ready"]}
 
 
 @pytest.mark.parametrize("workers", [1, WORKERS])
@@ -153,14 +153,14 @@ def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) 
         with suppress(httpx.TransportError):
             create(client, "hanging")
 
-    with world(tmp_path, "sqlite", PIXYPROXY_WORKERS=str(workers)) as here:
-        here.upstream.script("hang")
+    with new_deployment(tmp_path, "sqlite", PIXYPROXY_WORKERS=str(workers)) as deployment:
+        deployment.upstream.script("hang")
         with ThreadPoolExecutor(1) as pool:
-            service = here.service()
+            service = deployment.service()
             service.start()
             with service.client() as client, service.client() as probe:
                 pool.submit(ask, client)
-                here.wait_for_generations(1)
+                deployment.wait_for_generations(1)
                 service.signal(signal.SIGTERM)
                 wait_until(lambda: "draining: no generation" in service.log, "the service drains")
                 time.sleep(1)
@@ -170,10 +170,10 @@ def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) 
                 assert service.wait() == 0
                 # At once, and not at the end of the 330 s that generations have to end.
                 assert time.monotonic() - start < 20
-        assert here.charges() == {"hanging": 1} or here.charges() == {}
+        assert deployment.charges() == {"hanging": 1} or deployment.charges() == {}
 
 
-def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_world: World) -> None:
+def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_world: Deployment) -> None:
     any_world.upstream.script("hang")
     with any_world.service() as service, ThreadPoolExecutor(1) as pool:
         victim, survivor = wait_for_workers(service)
@@ -195,7 +195,7 @@ def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_worl
     assert any_world.charges().keys() <= {"interrupted", "afterwards", "by the replacement"}
 
 
-def test_workers_without_their_supervisor_drain_and_end(sqlite_world: World) -> None:
+def test_workers_without_their_supervisor_drain_and_end(sqlite_world: Deployment) -> None:
     sqlite_world.upstream.defaults[GENERATIONS] = "ok delay=3"
     service = sqlite_world.service()
     service.start()

@@ -1,4 +1,4 @@
-"""One small world: a database, a folder of images, a ledger of charges, and what its client was told."""
+"""A sandbox for crashes: a database, a folder of images, a ledger of charges, and the responses to its client."""
 
 import hashlib
 import itertools
@@ -23,7 +23,7 @@ from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, Gener
 from pixyproxy.plugins import BlobStorage
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
 from pixyproxy.settings import load_settings
-from tests.faults.points.steps import SteppedCalls, Steps, watch_commits
+from tests.faults.crash_points.steps import SteppedCalls, Steps, watch_commits
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
@@ -32,7 +32,7 @@ SUBJECT, BYSTANDER = "the subject", "a bystander"
 
 
 class LedgerGenerator(ImageGenerator):
-    """An upstream that writes down every charge before it answers."""
+    """A generator that writes each charge to a ledger before it returns."""
 
     def __init__(self, ledger: Path, steps: Steps) -> None:
         self._ledger = ledger
@@ -79,8 +79,8 @@ class Row:
     error_code: str | None
 
 
-class World:
-    """All that outlives a process; `mysql` None stands for a database in an SQLite file."""
+class Sandbox:
+    """Everything that outlives a process; without `mysql` the database is an SQLite file."""
 
     def __init__(self, folder: Path, mysql: MySQLSettings | None) -> None:
         self.folder = folder
@@ -88,14 +88,14 @@ class World:
         self.images = folder / "images"
         self.rescue = folder / "data" / "rescue"
         self.ledger = folder / "ledger"
-        self._told = folder / "told"
+        self._responses = folder / "responses"
         self._processes = folder / "processes"
 
     def begin(self, template: Path | None) -> None:
-        """An empty world; `template` is an SQLite file whose tables are there already."""
+        """Make an empty sandbox; `template` is an SQLite file with empty tables."""
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(parents=True)
-        for file in (self.ledger, self._told, self._processes):
+        for file in (self.ledger, self._responses, self._processes):
             file.touch()
         if self.mysql is not None:
             self.mysql.query("DELETE FROM images")
@@ -103,7 +103,7 @@ class World:
             shutil.copy(template, self.folder / "data" / "pixyproxy.sqlite3")
 
     def enter(self) -> None:
-        """Make this process one of this world: its settings are in the environment.
+        """Run this process in the sandbox, with its settings in the environment.
 
         GUIDs are numbered, each in folders of its own, so that every run takes the same steps.
         """
@@ -127,7 +127,7 @@ class World:
 
     @asynccontextmanager
     async def service(self, steps: Steps) -> AsyncIterator[Container]:
-        """The real container, opened: only the generator and the hasher are stand-ins, and steps are watched."""
+        """Yield the real container, opened: only generator and hasher are fakes, and steps are observed."""
         container = build_container(load_settings())
         container.generator.override(LedgerGenerator(self.ledger, steps))
         settings, calls = container.settings(), SteppedCalls(steps)
@@ -143,23 +143,23 @@ class World:
         async with opened(container):
             yield container
 
-    # What the client knows
+    # Responses to the client
 
-    def tell(self, **fact: Any) -> None:
-        """The client was told this."""
-        append(self._told, json.dumps(fact))
+    def record(self, **fact: Any) -> None:
+        """Record a response to the client."""
+        append(self._responses, json.dumps(fact))
 
-    def told(self) -> list[dict[str, Any]]:
-        """All that the client was told, in order."""
-        return [json.loads(line) for line in self._told.read_text().splitlines()]
+    def responses(self) -> list[dict[str, Any]]:
+        """Return all responses to the client, in order."""
+        return [json.loads(line) for line in self._responses.read_text().splitlines()]
 
-    # What an observer sees, past all of the service's own code
+    # Observations without the code of the service
 
     def charges(self, prompt: str) -> int:
         return self.ledger.read_text().splitlines().count(prompt)
 
     def rows(self) -> dict[str, Row]:
-        """All rows by GUID."""
+        """Return all rows by GUID."""
         sql = "SELECT guid, status, prompt, filename, size_bytes, sha256, error_code FROM images"
         if self.mysql is not None:
             found = self.mysql.query(sql)
@@ -169,7 +169,7 @@ class World:
         return {row[0]: Row(*row) for row in found}
 
     def files(self) -> dict[str, bytes]:
-        """Every file that is not in quarantine: in the store, and wherever bytes may be kept aside."""
+        """Return all files that are not in quarantine, in the store and in the rescue folders."""
         found = {}
         for place in (self.images, self.rescue, self.folder / "tmp"):
             for path in place.rglob("*"):
@@ -179,7 +179,7 @@ class World:
         return found
 
     def quarantined(self) -> set[bytes]:
-        """The contents of everything in quarantine."""
+        """Return the contents of all files in quarantine."""
         return {path.read_bytes() for path in (self.images / "quarantine").glob("*")}
 
 

@@ -1,4 +1,4 @@
-"""Runs a scenario once for every point at which it can break, each time in a process of its own; see `python -m … -h`.
+"""Run a scenario once for each point at which it can break, in a process each; see `python -m … -h`.
 
 The process that forks holds no thread, connection or event loop, so that each child is as fresh as a new process and
 costs a few milliseconds instead of a second.
@@ -26,10 +26,10 @@ import typer
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.cli.reconcile import reconcile
-from tests.faults.points.judge import violations
-from tests.faults.points.scenarios import SCENARIOS, make, run
-from tests.faults.points.steps import AFTER, BEFORE, Fault, Step, Steps, failing_at, killed_at, no_fault
-from tests.faults.points.world import LEASE_S, SUBJECT, World
+from tests.faults.crash_points.invariants import violations
+from tests.faults.crash_points.sandbox import LEASE_S, SUBJECT, Sandbox
+from tests.faults.crash_points.scenarios import SCENARIOS, make, run
+from tests.faults.crash_points.steps import AFTER, BEFORE, Fault, Step, Steps, failing_at, killed_at, no_fault
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
@@ -48,12 +48,12 @@ class Point:
         self.killed = killed
 
     def completed(self, steps: list[Step]) -> list[str]:
-        """The names of the steps that were taken when it broke."""
+        """Return the names of the steps that were completed when it broke."""
         return [step.name for step in steps[: self.step.number + (self.when == AFTER)]]
 
 
 def kills(steps: list[Step], *, each_way: bool) -> Iterator[Point]:
-    """The process killed right before each step, and right after each, or if not `each_way` after the last."""
+    """Yield a kill before and after each step; unless `each_way`, after the last step only."""
     for step in steps:
         after = not step.fails and (each_way or step is steps[-1])
         for when in (BEFORE, AFTER) if after else (BEFORE,):
@@ -62,7 +62,7 @@ def kills(steps: list[Step], *, each_way: bool) -> Iterator[Point]:
 
 
 def errors(steps: list[Step], *, each_way: bool) -> Iterator[Point]:
-    """Each step failing once, from then on, or after it has happened; if not `each_way` once, with one error."""
+    """Yield an error at each step: once, lasting, and after the step; unless `each_way`, once with one errno."""
     for step in steps:
         if step.name == "charge":
             continue
@@ -89,61 +89,61 @@ class Runner:
         self._template: Path | None = None
 
     def count(self) -> list[Step]:
-        """The steps when nothing breaks, after a look that nothing is wrong then."""
+        """Return the steps of a run without faults, after checking its result."""
         if self._mysql is None:
             self._template = self._root / "template.sqlite3"
             self._in_child(lambda: asyncio.run(migrate(self._template)))
-        world = self._world("count")
+        sandbox = self._sandbox("count")
 
         def act() -> Any:
             steps = Steps()
-            asyncio.run(run(world, SCENARIOS[self._scenario](), steps, lambda: steps.arm(no_fault)))
+            asyncio.run(run(sandbox, SCENARIOS[self._scenario](), steps, lambda: steps.arm(no_fault)))
             return [[step.name, str(step.path or ""), step not in steps.ended] for step in steps.taken]
 
-        taken = self._in_child(act, world)
+        taken = self._in_child(act, sandbox)
         steps = [Step(n, name, Path(path) if path else None, fails) for n, (name, path, fails) in enumerate(taken)]
-        wrong = self._in_child(lambda: self._afterwards(world, [step.name for step in steps]), world)
+        wrong = self._in_child(lambda: self._afterwards(sandbox, [step.name for step in steps]), sandbox)
         if wrong:
             raise SystemExit(f"wrong although nothing broke: {wrong}")
         return steps
 
     def broken_at(self, point: Point, steps: list[Step]) -> list[str]:
-        """What is wrong after the scenario broke at this point and everything was put in order again."""
-        world = self._world("point")
+        """Return what is wrong after a break at this point and a reconciliation."""
+        sandbox = self._sandbox("point")
 
         def act() -> Any:
             own = Steps()
-            arm = lambda: own.arm(point.fault(world.images))  # noqa: E731 - a name for it says nothing more
-            asyncio.run(run(world, SCENARIOS[self._scenario](), own, arm))
+            arm = lambda: own.arm(point.fault(sandbox.images))  # noqa: E731 - a name for it says nothing more
+            asyncio.run(run(sandbox, SCENARIOS[self._scenario](), own, arm))
 
-        if self._in_child(act, world, killed=point.killed) == "survived":
+        if self._in_child(act, sandbox, killed=point.killed) == "survived":
             return ["the process lived on where it was to be killed"]
         completed = point.completed(steps)
-        return self._in_child(lambda: self._afterwards(world, completed, point), world)
+        return self._in_child(lambda: self._afterwards(sandbox, completed, point), sandbox)
 
-    def _afterwards(self, world: World, completed: list[str], point: Point | None = None) -> list[str]:
-        """Put the world in order as an operator does, and look; then the client repeats its request."""
+    def _afterwards(self, sandbox: Sandbox, completed: list[str], point: Point | None = None) -> list[str]:
+        """Reconcile as an operator does and check the invariants; then repeat the request and check again."""
         time.sleep(LEASE_S * 1.5)
         wrong = []
         _reconcile()
         again = _reconcile()
         if again != NOTHING:
             wrong.append(f"a second reconciliation found: {again}")
-        wrong += violations(world) + _expected(world, self._scenario, completed, point)
+        wrong += violations(sandbox) + _expected(sandbox, self._scenario, completed, point)
         if self._scenario != "delete":
-            asyncio.run(_repeat(world))
-            wrong += [f"after a repeat: {what}" for what in violations(world)]
+            asyncio.run(_repeat(sandbox))
+            wrong += [f"after a repeat: {what}" for what in violations(sandbox)]
         return wrong
 
-    def _world(self, name: str) -> World:
+    def _sandbox(self, name: str) -> Sandbox:
         folder = self._root / name
         shutil.rmtree(folder, ignore_errors=True)
-        world = World(folder, self._mysql)
-        world.begin(self._template)
-        return world
+        sandbox = Sandbox(folder, self._mysql)
+        sandbox.begin(self._template)
+        return sandbox
 
-    def _in_child(self, work: Callable[[], Any], world: World | None = None, *, killed: bool = False) -> Any:
-        """The result of work done in a process of its own, which is one of this world."""
+    def _in_child(self, work: Callable[[], Any], sandbox: Sandbox | None = None, *, killed: bool = False) -> Any:
+        """Return the result of work in a forked process, which runs in the sandbox if there is one."""
         result, log = self._root / "result", self._root / "log"
         result.unlink(missing_ok=True)
         pid = os.fork()
@@ -152,8 +152,8 @@ class Runner:
             try:
                 fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(fd, 2)
-                if world is not None:
-                    world.enter()
+                if sandbox is not None:
+                    sandbox.enter()
                 result.write_text(json.dumps(work()))
                 status = 0
             except BaseException:
@@ -170,26 +170,26 @@ class Runner:
 
 
 def _reconcile() -> str:
-    """What `pixyproxy reconcile --apply` says."""
+    """Return the output of `pixyproxy reconcile --apply`."""
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(typer.Exit):
         reconcile(apply=True)
     return said.getvalue().strip()
 
 
-async def _repeat(world: World) -> None:
-    """The client repeats its request under the same key."""
-    async with world.service(Steps()) as container:
+async def _repeat(sandbox: Sandbox) -> None:
+    """Repeat the request under the same idempotency key."""
+    async with sandbox.service(Steps()) as container:
         try:
-            await make(world, container, SUBJECT)
+            await make(sandbox, container, SUBJECT)
         except PixyProxyException as error:
-            world.tell(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
+            sandbox.record(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
             if error.code != "generation-interrupted" or not error.replayed:
                 raise
 
 
-def _expected(world: World, scenario: str, completed: list[str], point: Point | None) -> list[str]:
-    """What is known of the outcome from how far it had come, beyond what must always hold."""
-    rows = [row for row in world.rows().values() if row.prompt == SUBJECT]
+def _expected(sandbox: Sandbox, scenario: str, completed: list[str], point: Point | None) -> list[str]:
+    """Compare the outcome with the steps that were completed, beyond the invariants."""
+    rows = [row for row in sandbox.rows().values() if row.prompt == SUBJECT]
     status = rows[0].status if rows else None
     wrong = [f"{len(rows)} rows of one request"] if len(rows) > 1 else []
     if scenario == "delete":
@@ -199,22 +199,22 @@ def _expected(world: World, scenario: str, completed: list[str], point: Point | 
         name = "after.png" if "commit update" in completed else "before.png"
         wrong += [] if [row.filename for row in rows] == [name] else [f"not called {name}: {rows}"]
     elif scenario == "reconcile":
-        wrong += [] if picture("deleted in part") in world.quarantined() else ["bytes without a row are gone"]
+        wrong += [] if picture("deleted in part") in sandbox.quarantined() else ["bytes without a row are gone"]
         wrong += [f"not adopted: {row}" for row in rows if row.status != "ready"]
     elif point is None or point.killed:
         wanted = "ready" if "rename image" in completed else "unknown" if "commit add_batches" in completed else None
         wrong += [f"{status} where {wanted} was to be expected"] if status != wanted else []
     else:
-        wrong += _expected_of_error(world, status, point, completed)
+        wrong += _expected_of_error(sandbox, status, point, completed)
     return wrong
 
 
-def _expected_of_error(world: World, status: str | None, point: Point, completed: list[str]) -> list[str]:
-    """A process that lives on loses nothing it has paid for, and says what was wrong."""
+def _expected_of_error(sandbox: Sandbox, status: str | None, point: Point, completed: list[str]) -> list[str]:
+    """Check that a surviving process keeps what it paid for and reports the right error."""
     wrong = []
-    if world.charges(SUBJECT) and status != "ready":
+    if sandbox.charges(SUBJECT) and status != "ready":
         wrong.append(f"paid for, and {status}")
-    refused = [fact for fact in world.told() if fact["event"] == "refused"]
+    refused = [fact for fact in sandbox.responses() if fact["event"] == "refused"]
     if point.step.is_commit:
         kinds = {"DBConnectionError"}
     else:
@@ -222,7 +222,7 @@ def _expected_of_error(world: World, status: str | None, point: Point, completed
     wrong += [f"refused as {fact['kind']}" for fact in refused if fact["kind"] not in kinds]
     if "charge" in completed:
         wrong += [f"refused without the guid: {fact}" for fact in refused if not fact["guid"]]
-    if not refused and not any(fact.get("prompt") == SUBJECT for fact in world.told()):
+    if not refused and not any(fact.get("prompt") == SUBJECT for fact in sandbox.responses()):
         wrong.append("neither made nor refused")
     return wrong
 

@@ -19,8 +19,8 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What a test has; `values` are the settings of its services, `folder` is where they keep everything."""
+class Deployment:
+    """An upstream, a database and a folder; `values` are the settings of the services that use them."""
 
     folder: Path
     upstream: FakeUpstream
@@ -28,7 +28,7 @@ class World:
     values: dict[str, str]
 
     def service(self, **values: str) -> Service:
-        """One more service on the same database and folder, not started yet."""
+        """Return one more service on the same database and folder, not started yet."""
         return Service(self.folder, **self.values | values)
 
     def wait_for_generations(self, count: int) -> None:
@@ -36,11 +36,11 @@ class World:
         wait_until(lambda: len(self.upstream.generations) >= count, f"{count} generations have reached the upstream")
 
     def charges(self) -> Counter[str]:
-        """How often was paid for each prompt."""
+        """Count the charges of each prompt."""
         return Counter(record.json["prompt"] for record in self.upstream.charges)
 
     def statuses(self) -> dict[str, list[str]]:
-        """The statuses of all rows of each prompt, read past the service."""
+        """Return the statuses of all rows of each prompt, read from the database."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for prompt, status in self.database.query("SELECT prompt, status FROM images ORDER BY id"):
             found[prompt].append(status)
@@ -48,14 +48,14 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, name: str, **values: str) -> Iterator[World]:
-    """A world on a database of this kind."""
+def new_deployment(folder: Path, name: str, **values: str) -> Iterator[Deployment]:
+    """Yield a deployment on a database of this kind."""
     with database(name, folder) as kind, FakeUpstream() as upstream:
-        yield world_of(folder, upstream, kind, **values)
+        yield deployment_of(folder, upstream, kind, **values)
 
 
-def world_of(folder: Path, upstream: FakeUpstream, kind: Database, **values: str) -> World:
-    """A world of these parts; its services let anybody write, and their leases run a second."""
+def deployment_of(folder: Path, upstream: FakeUpstream, kind: Database, **values: str) -> Deployment:
+    """Return a deployment of these parts; its services let anybody write, and their leases last a second."""
     (folder / "tmp").mkdir()
     settings = {
         "PIXYPROXY_GENERATOR": "openai",
@@ -63,14 +63,14 @@ def world_of(folder: Path, upstream: FakeUpstream, kind: Database, **values: str
         "PIXYPROXY_ANONYMOUS": "write",
         "OPENAI_API_KEY": "sk-of-the-fake",
         "OPENAI_BASE_URL": upstream.base_url,
-        # The last resort of the store is a folder for temporary files, and it must not be that of others.
+        # The store rescues pictures into the folder for temporary files: this deployment needs its own.
         "TMPDIR": str(folder / "tmp"),
     }
-    return World(folder, upstream, kind, kind.values | settings | values)
+    return Deployment(folder, upstream, kind, kind.values | settings | values)
 
 
 def wait_until(what: Callable[[], object], words: str) -> None:
-    """Return once something is so; fails if it does not come to be."""
+    """Wait until the condition holds, and fail if it never does."""
     end = time.monotonic() + PATIENCE_S
     while not what():
         assert time.monotonic() < end, f"waited in vain until {words}"
@@ -78,13 +78,13 @@ def wait_until(what: Callable[[], object], words: str) -> None:
 
 
 def create(client: httpx.Client, prompt: str, key: str | None = None, **headers: str) -> httpx.Response:
-    """Ask for a picture."""
+    """Request a picture."""
     given = headers if key is None else {"Idempotency-Key": key, **headers}
     return client.post("/image", json={"prompt": prompt}, headers=given)
 
 
 def content_hash(client: httpx.Client, image: dict[str, Any]) -> str:
-    """The sha256 of the bytes that an image is delivered with."""
+    """Return the sha256 of the bytes that an image is delivered with."""
     answer = client.get(image["content_url"])
     assert answer.status_code == 200, answer.text
     return hashlib.sha256(answer.content).hexdigest()

@@ -1,4 +1,4 @@
-"""What the service is doing when things break: making, changing, deleting and putting in order."""
+"""The scenarios that break: creating, changing, deleting and reconciling."""
 
 import asyncio
 import errno
@@ -12,8 +12,8 @@ from pixyproxy.containers import Container
 from pixyproxy.domain.errors import BlobStoreError, DBConnectionError, PixyProxyException
 from pixyproxy.domain.generation import ImageDraft, Lease
 from pixyproxy.domain.image import ImageRequest, Visibility, new_guid
-from tests.faults.points.steps import BEFORE, Fault, Step, Steps
-from tests.faults.points.world import BYSTANDER, LEASE_S, SUBJECT, World
+from tests.faults.crash_points.sandbox import BYSTANDER, LEASE_S, SUBJECT, Sandbox
+from tests.faults.crash_points.steps import BEFORE, Fault, Step, Steps
 
 AUTHOR = "alice"
 REQUEST = {"prompt": SUBJECT, "tags": ["before"], "filename": "before.png"}
@@ -22,101 +22,103 @@ CHANGES = {"filename": "after.png", "tags": ["after"], "visibility": "private"}
 
 
 class Scenario(ABC):
-    """Something that is prepared in peace and then done while things break."""
+    """A preparation without faults, and an action during which things break."""
 
     name: str
 
-    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
-        """What is there before; a bystander always is, and nothing may ever happen to it."""
-        await make(world, container, BYSTANDER)
+    async def prepare(self, sandbox: Sandbox, container: Container, steps: Steps) -> None:
+        """Create what exists before, always including a bystander that must not change."""
+        await make(sandbox, container, BYSTANDER)
 
     @abstractmethod
-    async def act(self, world: World, container: Container) -> None:
-        """What is done; the client is told of its success."""
+    async def act(self, sandbox: Sandbox, container: Container) -> None:
+        """Act, and record the response."""
 
 
-async def make(world: World, container: Container, prompt: str) -> str:
-    """Make an image, and tell the client of it."""
+async def make(sandbox: Sandbox, container: Container, prompt: str) -> str:
+    """Create an image and record the response."""
     data = REQUEST if prompt == SUBJECT else {"prompt": prompt}
     created = await container.image_service().create(AUTHOR, data, idempotency_key=f"key-of-{prompt}".replace(" ", "-"))
     image = created.image
-    world.tell(event="created", guid=image.guid, prompt=prompt, sha256=image.result.sha256, replayed=created.replayed)
+    sandbox.record(
+        event="created", guid=image.guid, prompt=prompt, sha256=image.result.sha256, replayed=created.replayed
+    )
     return image.guid
 
 
 class Create(Scenario):
     name = "create"
 
-    async def act(self, world: World, container: Container) -> None:
-        await make(world, container, SUBJECT)
+    async def act(self, sandbox: Sandbox, container: Container) -> None:
+        await make(sandbox, container, SUBJECT)
 
 
 class Update(Scenario):
     name = "update"
 
-    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
-        await super().prepare(world, container, steps)
-        self._guid = await make(world, container, SUBJECT)
+    async def prepare(self, sandbox: Sandbox, container: Container, steps: Steps) -> None:
+        await super().prepare(sandbox, container, steps)
+        self._guid = await make(sandbox, container, SUBJECT)
 
-    async def act(self, world: World, container: Container) -> None:
+    async def act(self, sandbox: Sandbox, container: Container) -> None:
         await container.image_service().update(AUTHOR, self._guid, CHANGES)
-        world.tell(event="updated", guid=self._guid)
+        sandbox.record(event="updated", guid=self._guid)
 
 
 class Delete(Scenario):
     name = "delete"
 
-    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
-        await super().prepare(world, container, steps)
-        self._guid = await make(world, container, SUBJECT)
+    async def prepare(self, sandbox: Sandbox, container: Container, steps: Steps) -> None:
+        await super().prepare(sandbox, container, steps)
+        self._guid = await make(sandbox, container, SUBJECT)
 
-    async def act(self, world: World, container: Container) -> None:
-        world.tell(event="deleting", guid=self._guid)
+    async def act(self, sandbox: Sandbox, container: Container) -> None:
+        sandbox.record(event="deleting", guid=self._guid)
         await container.image_service().delete(AUTHOR, self._guid)
-        world.tell(event="deleted", guid=self._guid)
+        sandbox.record(event="deleted", guid=self._guid)
 
 
 class Reconcile(Scenario):
-    """Putting in order what several accidents left behind, and being interrupted at that."""
+    """Reconciling after several accidents, and being interrupted."""
 
     name = "reconcile"
 
-    async def prepare(self, world: World, container: Container, steps: Steps) -> None:
-        await super().prepare(world, container, steps)
+    async def prepare(self, sandbox: Sandbox, container: Container, steps: Steps) -> None:
+        await super().prepare(sandbox, container, steps)
         # The picture of the subject is kept aside, those of two others are stored and not recorded.
         for prompt, broken in (
             (SUBJECT, "rename image"),
             ("stored and not recorded", "commit finish"),
             ("kept in the rescue folder", "mkdir folder"),
         ):
-            await self._accident(world, container, steps, prompt, broken)
+            await self._accident(sandbox, container, steps, prompt, broken)
         # A row without bytes, bytes without a row, and half-written files.
         await self._interrupted(container)
-        guid = await make(world, container, "deleted in part")
-        steps.arm(breaking("unlink image", world.images))
+        guid = await make(sandbox, container, "deleted in part")
+        steps.arm(breaking("unlink image", sandbox.images))
         await container.image_service().delete(AUTHOR, guid)
         steps.disarm()
-        world.tell(event="deleted", guid=guid)
-        folder = world.images / guid[:2] / guid[2:4]
+        sandbox.record(event="deleted", guid=guid)
+        folder = sandbox.images / guid[:2] / guid[2:4]
         for suffix in ("tmp", "old"):
             (folder / f".{guid}.{new_guid().replace('-', '')}.{suffix}").write_bytes(b"half")
         long_ago = (datetime.now(UTC) - timedelta(days=1)).timestamp()
-        for path in world.images.rglob("*"):
+        for path in sandbox.images.rglob("*"):
             os.utime(path, (long_ago, long_ago))
         await asyncio.sleep(LEASE_S * 1.5)  # a backup is as old as its name, which no call can change
 
-    async def act(self, world: World, container: Container) -> None:
+    async def act(self, sandbox: Sandbox, container: Container) -> None:
         reconciler = container.reconciler()
         for look in (reconciler.interrupted, reconciler.sweep):
             async for finding in look(apply=True):
-                world.tell(event="found", guid=finding.guid, action=finding.action)
+                sandbox.record(event="found", guid=finding.guid, action=finding.action)
 
-    async def _accident(self, world: World, container: Container, steps: Steps, prompt: str, broken: str) -> None:
-        steps.arm(breaking(broken, world.images))
+    async def _accident(self, sandbox: Sandbox, container: Container, steps: Steps, prompt: str, broken: str) -> None:
+        steps.arm(breaking(broken, sandbox.images))
         try:
-            await make(world, container, prompt)
+            await make(sandbox, container, prompt)
         except (BlobStoreError, DBConnectionError) as error:
-            world.tell(event="refused", guid=error.guid, prompt=prompt, code=error.code)
+            sandbox.record(event="refused", guid=error.guid, prompt=prompt, code=error.code)
         else:
             raise AssertionError(f"{broken} was never reached")
         finally:
@@ -144,7 +146,7 @@ class Reconcile(Scenario):
 
 
 def breaking(name: str, disk: Path) -> Fault:
-    """The first step of this name fails; if it makes a folder on this disk, then all that would change the disk."""
+    """Return a fault in the first step of this name; if it makes a folder, all later changes of the disk fail too."""
     broken: list[Step] = []
 
     def fault(step: Step, when: str) -> None:
@@ -164,15 +166,15 @@ def breaking(name: str, disk: Path) -> Fault:
 SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in (Create, Update, Delete, Reconcile)}
 
 
-async def run(world: World, scenario: Scenario, steps: Steps, arm: Callable[[], None]) -> None:
-    """Prepare in peace, `arm`, act, and go on as a service does whose disk and database work again."""
-    async with world.service(steps) as container:
-        await scenario.prepare(world, container, steps)
+async def run(sandbox: Sandbox, scenario: Scenario, steps: Steps, arm: Callable[[], None]) -> None:
+    """Prepare, `arm`, act, and continue as a service whose disk and database work again."""
+    async with sandbox.service(steps) as container:
+        await scenario.prepare(sandbox, container, steps)
         arm()
         try:
-            await scenario.act(world, container)
+            await scenario.act(sandbox, container)
         except PixyProxyException as error:
             steps.disarm()
-            world.tell(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
+            sandbox.record(event="refused", kind=type(error).__name__, guid=error.guid, prompt=SUBJECT, code=error.code)
         steps.disarm()
         await container.generation_runner().maintain()

@@ -1,4 +1,4 @@
-"""Whether ledger, client record, rows and files agree: all are read past the service."""
+"""Compare ledger, client history, rows and files, each read without the service."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.databases import Database
+from tests.faults.history import History
 from tests.faults.ledger import Ledger
-from tests.faults.witness import Witness
 
 _ROWS = "SELECT guid, status, prompt, sha256, size_bytes, error_code, tags FROM images ORDER BY id"
 _PAID_ERRORS = {"generator-answer", "blob-store-unavailable", "blob-store-full"}
@@ -29,7 +29,7 @@ class Row:
 
 
 class Files:
-    """What lies in the folder of images, and what of it was hashed before."""
+    """The files in the folder of images, with a cache of their hashes."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -40,7 +40,7 @@ class Files:
         self.strange: list[str] = []
 
     def read(self) -> None:
-        """List everything anew."""
+        """List all files again."""
         self.images, self.sidecars, self.aside, self.strange = {}, {}, set(), []
         for folder, folders, names in os.walk(self._root):
             below = Path(folder).relative_to(self._root)
@@ -75,19 +75,19 @@ class Files:
         return document
 
 
-class Inspection:
-    """Compares the four accounts; each `problems` says everything that is wrong at that moment."""
+class Audit:
+    """Compares the four accounts."""
 
-    def __init__(self, images_dir: Path, database: Database, ledger: Ledger, witness: Witness) -> None:
+    def __init__(self, images_dir: Path, database: Database, ledger: Ledger, history: History) -> None:
         self._files = Files(images_dir)
         self._database = database
         self._ledger = ledger
-        self._witness = witness
+        self._history = history
         self._known_sidecars: set[str] = set()
         self.statuses: Counter[str] = Counter()
 
     def problems(self, *, anew: bool = False) -> list[str]:
-        """Call it while nothing is going on; with `anew` every byte is read again, not only what is new."""
+        """Return everything that is wrong; call it while nothing runs. With `anew`, hash all files again."""
         self._ledger.update()
         rows = [Row(*values) for values in self._database.query(_ROWS)]
         self._files.read()
@@ -95,15 +95,15 @@ class Inspection:
             self._known_sidecars.clear()
         self.statuses = Counter(row.status for row in rows)
         return [
-            *self._witness.violations,
+            *self._history.violations,
             *self._of_ledger(rows),
-            *self._of_witness({row.guid: row for row in rows}),
+            *self._of_history({row.guid: row for row in rows}),
             *self._of_rows(rows, anew),
             *self._of_files({row.guid: row for row in rows}),
         ]
 
     def generating(self) -> int:
-        """How many rows are not settled."""
+        """Return the number of rows that are still generating."""
         return int(self._database.query("SELECT COUNT(*) FROM images WHERE status = 'generating'")[0][0])
 
     def _of_ledger(self, rows: list[Row]) -> list[str]:
@@ -111,34 +111,34 @@ class Inspection:
         by_prompt: defaultdict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_prompt[row.prompt].append(row)
-        gone = {self._witness.begun[guid] for guid in self._witness.deleting}
+        gone = {self._history.begun[guid] for guid in self._history.deleting}
         problems += [
             f"charged, and no row admits it: {prompt}: {by_prompt[prompt]}"
             for prompt in self._ledger.charges
             if prompt not in gone and not any(_admits_charge(row) for row in by_prompt[prompt])
         ]
         for row in rows:
-            if row.prompt not in self._witness.asked:
+            if row.prompt not in self._history.asked:
                 problems.append(f"a row that nobody asked for: {row}")
             if row.status == "ready" and row.prompt not in self._ledger.pictures:
                 problems.append(f"ready, and no picture was charged for: {row}")
         return problems
 
-    def _of_witness(self, rows: dict[str, Row]) -> list[str]:
+    def _of_history(self, rows: dict[str, Row]) -> list[str]:
         problems = []
-        for guid, seen in self._witness.ready.items():
+        for guid, seen in self._history.ready.items():
             row = rows.get(guid)
-            if guid in self._witness.deleting and row is None:
+            if guid in self._history.deleting and row is None:
                 continue
             if row is None or (row.status, row.sha256, row.prompt) != ("ready", seen.sha256, seen.prompt):
                 problems.append(f"acknowledged as {seen}, and now {row}")
-        for guid, prompt in self._witness.begun.items():
-            if guid not in rows and guid not in self._witness.deleting:
+        for guid, prompt in self._history.begun.items():
+            if guid not in rows and guid not in self._history.deleting:
                 problems.append(f"mentioned and without a row: {guid} {prompt}")
-        for guid, tags in self._witness.tags.items():
+        for guid, tags in self._history.tags.items():
             if guid in rows and json.loads(rows[guid].tags) != tags:
                 problems.append(f"tags {tags} were acknowledged: {rows[guid]}")
-        problems += [f"deleted and still there: {rows[guid]}" for guid in self._witness.deleted if guid in rows]
+        problems += [f"deleted and still there: {rows[guid]}" for guid in self._history.deleted if guid in rows]
         return problems
 
     def _of_rows(self, rows: list[Row], anew: bool) -> list[str]:
@@ -168,7 +168,7 @@ class Inspection:
                 problems.append(f"files of a row that is not ready: {rows[guid]}")
         problems += [
             f"kept aside for no reason: {guid} {rows.get(guid)}"
-            for guid in self._files.aside - self._witness.deleting
+            for guid in self._files.aside - self._history.deleting
             if guid not in rows or rows[guid].status == "ready"
         ]
         return problems

@@ -1,8 +1,8 @@
-"""Killed or failing at every durable step, the service keeps its promise: on SQLite and on MySQL.
+"""The service keeps its promise when it is killed or fails at any durable step, on SQLite and on MySQL.
 
-The steps are those that a run without faults takes, so that a new one is covered as soon as it exists. They happen in
-memory where there is a file system in memory: what a crash of the machine would take from the page cache can be seen
-neither here nor there (see `tests.faults.mutations` and `tests/integration/filesystem/test_durability.py` for that).
+The steps are those of a run without faults, so a new step is covered as soon as it exists. The files are in memory
+where that is possible: killing a process does not show which flushes are missing, see `tests.faults.mutations` and
+`tests/integration/filesystem/test_durability.py`.
 """
 
 import json
@@ -25,19 +25,19 @@ PATIENCE_S = 600
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory where there is such a thing: hundreds of databases are flushed to it."""
+    """A folder in memory where there is one, because hundreds of databases are flushed to it."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="pixyproxy-points-", dir=place) as folder:
         yield Path(folder)
 
 
 def break_everywhere(mode: str, scenario: str, folder: Path, mysql: MySQLSettings | None = None) -> list[str]:
-    """Run the scenario once for each point; the names of its steps.
+    """Run the scenario once for each point, and return the names of its steps.
 
-    In every way only where it makes a difference: the steps on the disk are the same whatever the database, and putting
-    things in order takes many steps of the same few kinds.
+    Try every way to break a step only where it makes a difference: the steps on the disk are the same on both databases,
+    and reconciling takes many steps of few kinds.
     """
-    command = [sys.executable, "-m", "tests.faults.points.runner", mode, scenario, str(folder)]
+    command = [sys.executable, "-m", "tests.faults.crash_points.runner", mode, scenario, str(folder)]
     if mysql is not None:
         server = [mysql.host, mysql.port, mysql.user, mysql.password, mysql.name]
         command += ["--mysql", json.dumps(server)]

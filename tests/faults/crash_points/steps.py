@@ -1,4 +1,4 @@
-"""The durable steps of the service as they happen: recorded, and broken where a test says so."""
+"""Record the durable steps of the service, and break the one that a test chooses."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its place in the order, what it does, and the file it is about (None: not on the disk of images)."""
+    """One step: its number, its name, and its file (None: not on the disk of images)."""
 
     number: int
     name: str
     path: Path | None = None
     fails: bool = False
-    """Whether it fails by itself, as a look for an older file does where there is none."""
+    """True if it fails without a fault, such as an unlink of a file that does not exist."""
 
     @property
     def is_commit(self) -> bool:
@@ -37,15 +37,15 @@ class Step:
 
 
 Fault = Callable[[Step, str], None]
-"""Called with each step and `before` or `after`; it may raise, or end the process."""
+"""A function that is called with each step and `before` or `after`; it may raise or kill the process."""
 
 
 def no_fault(step: Step, when: str) -> None:
-    """Let everything happen, and record it."""
+    """Break nothing."""
 
 
 class Steps:
-    """The steps since `arm`; before it and after `disarm` nothing is recorded and nothing breaks."""
+    """The steps between `arm` and `disarm`; outside of them nothing is recorded and nothing breaks."""
 
     def __init__(self) -> None:
         self.taken: list[Step] = []
@@ -54,16 +54,16 @@ class Steps:
         self._lock = threading.Lock()
 
     def arm(self, fault: Fault) -> None:
-        """Count from nought again, and break what `fault` breaks."""
+        """Count from zero again, and break what `fault` breaks."""
         self.taken, self.ended = [], []
         self._fault = fault
 
     def disarm(self) -> None:
-        """The disk and the database work again."""
+        """Let disk and database work again."""
         self._fault = None
 
     def begin(self, name: str, path: Path | None = None) -> Step:
-        """A step is about to happen; this may come from any thread."""
+        """Record that a step is about to happen; any thread may call this."""
         with self._lock:
             step = Step(len(self.taken), name, path)
             if self._fault is not None:
@@ -72,13 +72,13 @@ class Steps:
         return step
 
     def end(self, step: Step) -> None:
-        """A step has happened; one that fails by itself, such as a look for a file that is not there, never ends."""
+        """Record that a step has happened; a step that fails never ends."""
         self.ended.append(step)
         self._reach(step, AFTER)
 
     @contextmanager
     def step(self, name: str, path: Path | None = None) -> Iterator[None]:
-        """What is done within is one step."""
+        """Treat the body as one step."""
         step = self.begin(name, path)
         yield
         self.end(step)
@@ -136,7 +136,7 @@ def watch_commits(database: Any, steps: Steps) -> None:
     """Make every commit of an SQLite or MySQL database a step, named by the transaction.
 
     Before it, all statements have been executed and the transaction is open; after it, it is durable and
-    nobody has been told.
+    nobody has been responses.
     """
     write, grouped = database.write, database.grouped
     begun: list[Step] = []
@@ -175,7 +175,7 @@ def watch_commits(database: Any, steps: Steps) -> None:
 
 
 def killed_at(number: int, when: str) -> Fault:
-    """The process is gone at this moment, as by SIGKILL: no handler, no flush, no clean-up."""
+    """Return a fault that kills the process at this moment, without handlers, flushes or clean-up."""
 
     def fault(step: Step, now: str) -> None:
         if (step.number, now) == (number, when):
@@ -185,7 +185,7 @@ def killed_at(number: int, when: str) -> Fault:
 
 
 def failing_at(number: int, code: int, disk: Path, *, when: str = BEFORE, lasting: bool = False) -> Fault:
-    """A step fails: a commit as when the database is lost, any other with this errno.
+    """Return a fault that fails a step: a commit like a lost database, any other with this errno.
 
     With `lasting` all of its kind fail from then on: every change below `disk`, or every commit.
     """

@@ -1,0 +1,1 @@
+"""Crashes and errors at each durable step of the service."""
