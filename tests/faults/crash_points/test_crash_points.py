@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
 def break_everywhere(mode: str, scenario: str, folder: Path, mysql: MySQLSettings | None = None) -> list[str]:
     """Run the scenario once for each point, and return the names of its steps.
 
-    Try every way to break a step only where it makes a difference: the steps on the disk are the same on both databases,
+    Break each step in every way only where that matters: steps on the disk are the same on both databases,
     and reconciling takes many steps of few kinds.
     """
     command = [sys.executable, "-m", "tests.faults.crash_points.runner", mode, scenario, str(folder)]
