@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "src" / "pixyproxy"
 PATIENCE_S = 120
 REWRITING = "pytest.PytestAssertRewriteWarning"
-"""The warning about plugins that were imported before pytest began, as deployment on purpose."""
+"""The warning about plugins that were imported before pytest began, as here on purpose."""
 
 FLUSHES = {"fsync", "flush_file", "flush_folder", "_flush", "make_durable"}
 FILES = {
