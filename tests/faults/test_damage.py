@@ -70,7 +70,7 @@ KINDS: list[Damage] = [flip_a_bit, cut_off, grow, empty, remove, take_those_of_a
 
 
 class Unflushed(SystemCalls):
-    """Nothing is going to crash deployment, and flushing thousands of files takes most of a minute."""
+    """Nothing crashes here, and flushing thousands of files takes most of a minute."""
 
     def fsync(self, fd: int) -> None:
         pass
