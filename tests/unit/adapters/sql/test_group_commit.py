@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -20,11 +21,13 @@ class Ledger(Table):
         super().__init__()
         self.together: list[list[str]] = []
         self.alone: list[str] = []
+        self.deadlines: list[float] = []
         self.locked = threading.Event()
         self.locked.set()
 
     def write_all(self, connection: object, deadline: float, items: Sequence[str]) -> Sequence[str]:
         self.together.append(list(items))
+        self.deadlines.append(deadline)
         self._begun.release()
         assert self._go_on.wait(20)
         if self.failure is not None:
@@ -41,6 +44,7 @@ class Ledger(Table):
         if item == "bad":
             raise DataValidationError("It is bad.")
         self.alone.append(item)
+        self.deadlines.append(deadline)
         return f"{item} written"
 
 
@@ -177,3 +181,17 @@ async def test_a_write_that_timed_out_in_the_queue_is_never_done(
     assert await asyncio.gather(first, patient) == ["first written", "patient written"]
     assert ledger.alone == ["first", "patient"]
     assert ledger.together == []
+
+
+@pytest.mark.parametrize("items", [("one", "two"), ("one", "bad", "two"), ("one",)], ids=["group", "split", "single"])
+async def test_writes_have_the_deadline_of_their_callers(
+    writes: Writes, ledger: Ledger, items: tuple[str, ...]
+) -> None:
+    """The time that they waited for the transaction before theirs counts."""
+    first, *tasks = await written(writes, ledger, *items)
+    called_at = time.monotonic()
+    await asyncio.sleep(0.05)
+    ledger.release()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert len(ledger.deadlines) > 1
+    assert max(ledger.deadlines) <= called_at + connection_pool.CALL_SECONDS
