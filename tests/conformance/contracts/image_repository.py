@@ -1049,7 +1049,7 @@ class ImageRepositoryContract:
         rest = ImageQuery(derived_from=one, before_id=decode_cursor(page.next_cursor or ""))
         assert [image.request.prompt for image in (await repository.search(rest)).items] == ["child"]
         for guid in (new_guid(), one.upper() + "A", f"{one} ", "猫", "", "x' OR 1=1 -- ", "🦆" * 36):
-            assert await found(repository, derived_from=guid) == [], guid
+            assert await found(repository, derived_from=guid) == [], repr(guid)
 
     async def test_images_that_are_derived_from_one_by_the_thousand(self, repository: ImageRepository) -> None:
         # More than any adapter looks at one by one before it goes through the list instead.

@@ -42,8 +42,9 @@ class Criteria(NamedTuple):
 
 def is_plain(query: ImageQuery) -> bool:
     """Return whether the scope is all that the query filters by."""
-    others = (query.terms, query.tags, query.guid, query.derived_from, query.filename)
-    return not any(others) and not has_times(query)
+    # An empty text is a filter, too, which nothing matches.
+    others = (query.guid, query.derived_from, query.filename)
+    return not (query.terms or query.tags or has_times(query)) and all(other is None for other in others)
 
 
 def has_times(query: ImageQuery) -> bool:
