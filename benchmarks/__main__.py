@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures the service and prints what it finds as ratios."""
+"""`python -m benchmarks`: measure the service and print ratios."""
 
 import argparse
 import sys
@@ -9,28 +9,33 @@ from types import ModuleType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import content, details, gateway, generations
+from benchmarks import content, details, gateway, generations, workers
 from benchmarks.compare import Report
 from benchmarks.load import LoadError
 from benchmarks.plan import FULL, QUICK, Bench
 from benchmarks.report import table
 from benchmarks.services import upstream
 
-PARTS: dict[str, ModuleType] = {"details": details, "content": content, "generations": generations}
-ASKED_FOR: dict[str, ModuleType] = {"gateway": gateway}
-"""Parts that are measured only where they are named."""
+PARTS: dict[str, ModuleType] = {
+    "details": details,
+    "content": content,
+    "generations": generations,
+    "workers": workers,
+}
+OPTIONAL_PARTS: dict[str, ModuleType] = {"gateway": gateway}
+"""Parts that are measured only when they are named."""
 
 
 def main() -> None:
-    """Measure and print; whether the aims are met is for the reader to judge, and no exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures PixyProxy, as ratios.")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: half a minute, rougher")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"only these of {', '.join(PARTS | ASKED_FOR)}")
+    """Measure and print. The exit status does not depend on the aims, which are for the reader to judge."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure PixyProxy and print ratios.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: faster and rougher")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"only these of {', '.join(PARTS | OPTIONAL_PARTS)}")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(PARTS | ASKED_FOR):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    chosen = [part for name, part in (PARTS | ASKED_FOR).items() if name in (arguments.parts or PARTS)]
-    # Where no terminal says how wide it is, the tables take what they need.
+    if unknown := set(arguments.parts) - set(PARTS | OPTIONAL_PARTS):
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
+    chosen = [part for name, part in (PARTS | OPTIONAL_PARTS).items() if name in (arguments.parts or PARTS)]
+    # Without a terminal there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=120)
     reports: list[Report] = []
     columns = (

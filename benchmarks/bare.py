@@ -1,4 +1,4 @@
-"""An ASGI application that does nothing: how fast the load generator and the HTTP server can be at most."""
+"""An ASGI application that does nothing: the upper bound of the load generator and the HTTP server."""
 
 import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -10,7 +10,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % 
 
 
 async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer anything with the same bytes."""
+    """Send the same bytes for any request."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS, "trailers": False})
     await send({"type": "http.response.body", "body": _BODY, "more_body": False})
 

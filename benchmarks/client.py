@@ -1,7 +1,7 @@
-"""The load generator: a process that takes a job per line of JSON and answers each with counts and latencies.
+"""The load generator: a process that reads one job per line of JSON and prints counts and latencies for each.
 
-It speaks just enough HTTP/1.1 to send requests made beforehand on kept connections and to count the bytes that
-come back, so that on a machine with two cores it costs a fraction of the server that it measures.
+It knows just enough HTTP/1.1 to send prepared requests on persistent connections and to count the bytes of the
+responses, so that on a machine with two cores it costs a fraction of the server that it measures.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Tally:
-    """What came back for the requests of one label; latencies are in seconds, `bytes` those of the bodies."""
+    """Latencies in seconds and body bytes of the responses to the requests of one label."""
 
     latencies: list[float] = field(default_factory=list)
     bytes: int = 0
     refused: int = 0
 
     def summary(self) -> dict[str, float]:
-        """The tally in numbers; zero latencies if nothing was answered."""
+        """Return counts and percentiles; latencies are 0 without a response."""
         ordered = sorted(self.latencies) or [0.0]
         return {
             "requests": len(self.latencies),
@@ -44,10 +44,10 @@ class Tally:
 
 @dataclass(slots=True)
 class Load:
-    """A job: these requests in turn over some connections.
+    """A job: requests to send in turn over some connections.
 
-    `rate` is in requests per second over all connections, None for as many as are answered. Connections
-    begin one after the other within `ramp_s`, and no request is begun `seconds` after the first.
+    `rate` is in requests per second over all connections; None means as many as possible. Connections start one after
+    the other within `ramp_s`, and no request is sent later than `seconds` after the first.
     """
 
     requests: Iterator[tuple[str, bytes]]
@@ -59,7 +59,7 @@ class Load:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One kept connection that has one request under way at a time."""
+    """A persistent connection with one request at a time."""
 
     def __init__(self, load: Load, first_at: float, until: float, finished: "asyncio.Future[None]") -> None:
         self._load = load
@@ -76,17 +76,17 @@ class Connection(asyncio.BufferedProtocol):
         self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin when it is this connection's turn."""
+        """Wait for the time of the first request."""
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._wait()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to put what comes: bodies are counted and overwritten."""
+        """Return the buffer for received bytes; bodies are counted and overwritten."""
         return self._view if self._body_left else self._view[self._have :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Count a body, or look whether the headers are complete."""
+        """Count bytes of a body, or parse the headers once they are complete."""
         if self._body_left:
             self._body_left -= nbytes
         else:
@@ -96,16 +96,16 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self._read_head(bytes(self._view[:end]), self._have - end - 4)
         if self._body_left == 0:
-            self._answered()
+            self._complete_response()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A connection that is lost in between spoils the measurement."""
+        """Fail the job, which is invalid without this connection."""
         if not self._finished.done():
             self._finished.set_exception(exc or ConnectionError("the server closed a connection"))
 
     def _read_head(self, head: bytes, body_bytes: int) -> None:
         status = head[9:12]
-        # A 304 has no body, whatever it says of its length.
+        # A 304 has no body, though it may have a Content-Length.
         length = 0 if status == b"304" else int(_LENGTH.search(head)[1])  # type: ignore[index]
         self._body_left = length - body_bytes
         self._have = 0
@@ -113,7 +113,7 @@ class Connection(asyncio.BufferedProtocol):
         if status not in {b"200", b"304"}:
             self._tally.refused += 1
 
-    def _answered(self) -> None:
+    def _complete_response(self) -> None:
         now = time.perf_counter()
         self._tally.latencies.append(now - self._began)
         self._busy = False
@@ -124,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._due >= self._until or now >= self._until:
             self._end()
         elif self._due <= now:
-            # Late because the answer before was: that wait is the server's, and counts.
+            # Late because the previous response was: the server is responsible for this wait.
             self._send(self._due)
         else:
             self._wait()
@@ -139,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
         if now >= self._until:
             self._end()
         else:
-            # The timer's own lateness is not the server's.
+            # The server is not responsible for a late timer.
             self._send(now)
 
     def _send(self, began: float) -> None:
@@ -155,7 +155,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 async def run(host: str, port: int, load: Load) -> dict[str, Any]:
-    """Carry out a job; `seconds` of the result runs from the first request to the last answer."""
+    """Run a job and return its result, whose `seconds` last from the first request to the last response."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     until = began + load.seconds
@@ -173,7 +173,7 @@ async def run(host: str, port: int, load: Load) -> dict[str, Any]:
 
 
 async def take_jobs() -> None:
-    """Read jobs from standard input until it ends, and write each result or `{"error": …}` to standard output."""
+    """Read jobs from standard input until it ends; write each result or `{"error": …}` to standard output."""
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         job = json.loads(line)

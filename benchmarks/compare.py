@@ -1,4 +1,4 @@
-"""Measures alternatives in turns, so that what the machine does besides touches all of them alike."""
+"""Measure alternatives in turns, so that other load on the machine affects all of them alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the report: what was measured and its base, and the aim for the ratio.
-
-    `at_least` and `at_most` are what the ratio is meant to keep, None where there is no aim.
-    """
+    """A line of a report: a measured value, the base it is compared with, their ratio and its aim, if it has one."""
 
     what: str
     value: float
@@ -24,7 +21,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is met; None where there is none."""
+        """True if the ratio meets its aim, None if it has none."""
         if self.at_least is not None:
             return self.ratio >= self.at_least
         if self.at_most is not None:
@@ -34,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The lines of one part: their unit and what each is compared with."""
+    """The lines of one table, their unit, and the name of the base they are compared with."""
 
     title: str
     unit: str
@@ -43,8 +40,8 @@ class Report:
 
 
 def in_turns(samples: Sequence[Callable[[], T]], rounds: int, on_step: Callable[[], None]) -> list[list[T]]:
-    """What each of the samples measured, round by round: A B C, C B A, A B C, …"""
-    for sample in samples:  # once for nothing: first connections, passwords not yet remembered
+    """Return the results of each sample, taken in rounds: A B C, C B A, A B C, …"""
+    for sample in samples:  # warm-up: first connections, passwords not cached yet
         sample()
     found: list[list[T]] = [[] for _ in samples]
     for number in range(rounds):
@@ -56,5 +53,5 @@ def in_turns(samples: Sequence[Callable[[], T]], rounds: int, on_step: Callable[
 
 
 def ratio(values: Sequence[float], bases: Sequence[float]) -> float:
-    """The median of the ratios of the rounds: each compares what was measured within the same seconds."""
+    """Return the median of the ratios of all rounds, each of which compares values of the same seconds."""
     return median(value / base for value, base in zip(values, bases, strict=True))

@@ -1,4 +1,4 @@
-"""A MySQL or MariaDB database for the time of a run; the server is that of the tests."""
+"""A MySQL or MariaDB database for one run, on the server of the tests."""
 
 import os
 import secrets
@@ -9,12 +9,12 @@ import pymysql
 
 
 class NoServerError(Exception):
-    """There is no MySQL server to measure on; the message says where one was looked for."""
+    """No MySQL server can be reached; the message names its address."""
 
 
 @contextmanager
 def mysql_database() -> Iterator[dict[str, str]]:
-    """A new, empty database, dropped at the end; yields the service's settings for it. Raises NoServerError."""
+    """Create an empty database and drop it at the end; yield the service's settings for it. Raises NoServerError."""
     host = os.environ.get("TEST_DB_HOST", "127.0.0.1")
     port = int(os.environ.get("TEST_DB_PORT", "3306"))
     user = os.environ.get("TEST_DB_USER", "root")

