@@ -1,19 +1,18 @@
-"""The composition root: the only module that names concrete adapters."""
+"""The composition root: everything the service is made of, wired by its settings."""
 
 import asyncio
 import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dependency_injector import containers, providers
 
-from pixyproxy import plugins
+from pixyproxy import adapter_choices, plugins
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
@@ -48,125 +47,11 @@ from pixyproxy.ports.thumbnail_store import ThumbnailStore
 from pixyproxy.ports.user_repository import UserRepository
 from pixyproxy.settings import Settings, SettingsError
 
-if TYPE_CHECKING:
-    from pixyproxy.adapters.memory.storage import MemoryStorage
-    from pixyproxy.adapters.mysql.database import MySQLDatabase
-    from pixyproxy.adapters.sql.database import SQLDatabase
-    from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-
 
 class PartError(PixyProxyException):
     """A part of the service that no setting concerns cannot be opened; the message names the part."""
 
     code = "part-unavailable"
-
-
-# The choices. Each function imports its adapter when it is called, so that adapters not chosen cost nothing.
-
-
-def _sqlite_database(settings: Settings) -> "SQLiteDatabase":
-    from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-
-    return SQLiteDatabase(settings.data_dir / "pixyproxy.sqlite3")
-
-
-def _sqlite_repositories(database: "SQLiteDatabase") -> Repositories:
-    from pixyproxy.adapters.sqlite.migrations import migrate
-
-    return _sql_repositories(database, partial(migrate, database.path))
-
-
-def _mysql_database(settings: Settings) -> "MySQLDatabase":
-    from pixyproxy.adapters.mysql.database import MySQLDatabase
-
-    return MySQLDatabase(
-        settings.db_host or "",
-        settings.db_port,
-        settings.db_user or "",
-        settings.db_password.get_secret_value(),
-        settings.db_name,
-        ssl_ca=None if settings.db_ssl_ca is None else str(settings.db_ssl_ca),
-        pool_size=settings.db_pool_size,
-    )
-
-
-def _mysql_repositories(database: "MySQLDatabase") -> Repositories:
-    from pixyproxy.adapters.mysql.migrations import migrate
-
-    return _sql_repositories(database, partial(migrate, database.server))
-
-
-def _sql_repositories(database: "SQLDatabase", migrate: Callable[..., Awaitable[list[str]]]) -> Repositories:
-    from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
-    from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
-    from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
-    from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
-
-    return Repositories(
-        SQLImageRepository(database),
-        SQLMaintenanceRepository(database),
-        SQLUserRepository(database),
-        SQLApiKeyRepository(database),
-        migrate,
-    )
-
-
-def _memory_storage() -> "MemoryStorage":
-    from pixyproxy.adapters.memory.storage import MemoryStorage
-
-    return MemoryStorage()
-
-
-def _memory_repositories(storage: "MemoryStorage") -> Repositories:
-    from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
-    from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
-    from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
-    from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
-
-    return Repositories(
-        MemoryImageRepository(storage),
-        MemoryMaintenanceRepository(storage),
-        MemoryUserRepository(storage),
-        MemoryApiKeyRepository(storage),
-    )
-
-
-def _filesystem_blob_storage(settings: Settings, rescue_dirs: Sequence[Path]) -> BlobStorage:
-    from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
-    from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
-    from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailStore
-
-    return BlobStorage(
-        FilesystemBlobStore(settings.images_dir, rescue_dirs=rescue_dirs),
-        FilesystemBlobMaintenance(settings.images_dir, rescue_dirs=rescue_dirs),
-        FilesystemThumbnailStore(settings.images_dir),
-    )
-
-
-def _memory_blob_storage() -> BlobStorage:
-    from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
-    from pixyproxy.adapters.memory.blob_store import MemoryBlobStore, Stored
-    from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
-
-    storage: dict[str, Stored] = {}
-    return BlobStorage(MemoryBlobStore(storage), MemoryBlobMaintenance(storage), MemoryThumbnailStore())
-
-
-def _sketch_generator() -> ImageGenerator:
-    from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-
-    return SketchImageGenerator()
-
-
-def _openai_generator(settings: Settings) -> ImageGenerator:
-    from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-
-    return OpenAIImageGenerator(
-        settings.openai_api_key.get_secret_value(),
-        settings.openai_base_url,
-        settings.openai_model,
-        timeout_s=settings.generation_timeout_s,
-    )
 
 
 def _secret(key: str, path: Path | None) -> bytes:
@@ -193,14 +78,14 @@ class Container(containers.DeclarativeContainer):
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
-    sqlite_database = providers.ThreadSafeSingleton(_sqlite_database, settings)
-    mysql_database = providers.ThreadSafeSingleton(_mysql_database, settings)
-    memory_storage = providers.ThreadSafeSingleton(_memory_storage)
+    sqlite_database = providers.ThreadSafeSingleton(adapter_choices.sqlite_database, settings)
+    mysql_database = providers.ThreadSafeSingleton(adapter_choices.mysql_database, settings)
+    memory_storage = providers.ThreadSafeSingleton(adapter_choices.memory_storage)
     repositories = providers.Selector(
         config.repository,
-        sqlite=providers.ThreadSafeSingleton(_sqlite_repositories, sqlite_database),
-        mysql=providers.ThreadSafeSingleton(_mysql_repositories, mysql_database),
-        memory=providers.ThreadSafeSingleton(_memory_repositories, memory_storage),
+        sqlite=providers.ThreadSafeSingleton(adapter_choices.sqlite_repositories, sqlite_database),
+        mysql=providers.ThreadSafeSingleton(adapter_choices.mysql_repositories, mysql_database),
+        memory=providers.ThreadSafeSingleton(adapter_choices.memory_repositories, memory_storage),
     )
     image_repository: providers.Provider[ImageRepository] = repositories.provided.images
     maintenance_repository: providers.Provider[MaintenanceRepository] = repositories.provided.maintenance
@@ -210,8 +95,8 @@ class Container(containers.DeclarativeContainer):
 
     blob_storage = providers.Selector(
         config.blob_store,
-        filesystem=providers.ThreadSafeSingleton(_filesystem_blob_storage, settings, config.rescue_dirs),
-        memory=providers.ThreadSafeSingleton(_memory_blob_storage),
+        filesystem=providers.ThreadSafeSingleton(adapter_choices.filesystem_blob_storage, settings, config.rescue_dirs),
+        memory=providers.ThreadSafeSingleton(adapter_choices.memory_blob_storage),
     )
     blob_store: providers.Provider[BlobStore] = blob_storage.provided.blobs
     blob_maintenance: providers.Provider[BlobMaintenance] = blob_storage.provided.maintenance
@@ -219,8 +104,8 @@ class Container(containers.DeclarativeContainer):
 
     generator: providers.Selector[ImageGenerator] = providers.Selector(
         config.generator,
-        sketch=providers.ThreadSafeSingleton(_sketch_generator),
-        openai=providers.ThreadSafeSingleton(_openai_generator, settings),
+        sketch=providers.ThreadSafeSingleton(adapter_choices.sketch_generator),
+        openai=providers.ThreadSafeSingleton(adapter_choices.openai_generator, settings),
     )
 
     placeholders = providers.ThreadSafeSingleton(Placeholders, image_repository, blob_store, scaler)
