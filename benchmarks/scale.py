@@ -74,7 +74,7 @@ class Measurement:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the aim is met."""
+        """True if the aim is met."""
         return self.growth <= MOST_GROWTH or self.median(max(self.times)) <= MOST_MS
 
 

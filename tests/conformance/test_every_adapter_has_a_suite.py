@@ -23,7 +23,7 @@ def modules(package: ModuleType) -> list[ModuleType]:
 
 
 def classes(package: ModuleType) -> list[type]:
-    """The classes that the modules of a package define themselves."""
+    """Return the classes that the modules of a package define themselves."""
     return [
         member
         for module in modules(package)

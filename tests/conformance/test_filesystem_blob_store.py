@@ -62,7 +62,7 @@ class FilesystemHarness(BlobStoreHarness):
         return self._read(self.root / location)
 
     def settle(self, guid: str) -> None:
-        """The clock cannot be told to hurry, and the time of a change cannot be set back."""
+        """Wait until the file counts as settled: neither the clock nor a file's change time can be set."""
         changed = (self.root / guid[:2] / guid[2:4] / f"{guid}.bin").stat().st_ctime_ns
         while time.time_ns() - changed < SETTLED_NS:
             time.sleep(0.05)

@@ -76,7 +76,7 @@ class TestLostCommit:
 
     @pytest.fixture
     def storage(self, private_mariadb: PrivateMariaDB) -> Iterator[MySQLRecords]:
-        """A server without TLS, so that the cutter can read along."""
+        """Yield a server without TLS, so that the proxy can parse the traffic."""
         with fresh_database(private_mariadb.settings) as settings:
             yield MySQLRecords(settings)
 
@@ -87,7 +87,7 @@ class TestLostCommit:
 
     @pytest.fixture
     async def repository(self, storage: MySQLRecords, cutter: CommitCutter) -> AsyncIterator[SQLMaintenanceRepository]:
-        """A repository whose connections lead through the cutter."""
+        """Yield a repository whose connections go through the proxy."""
         settings = replace(storage.settings, host="127.0.0.1", port=cutter.port)
         repository = SQLMaintenanceRepository(settings.database(pool_size=1))
         await repository.open()
@@ -96,7 +96,7 @@ class TestLostCommit:
 
     @pytest.fixture
     async def other(self, storage: MySQLRecords) -> AsyncIterator[SQLMaintenanceRepository]:
-        """A repository that reaches the server directly."""
+        """Yield a repository that connects to the server directly."""
         other = storage.repository()
         await other.open()
         yield other

@@ -31,7 +31,7 @@ class Acknowledged:
 
 @dataclass
 class History:
-    """What all clients sent and received; it outlives the services."""
+    """Record of all requests and responses of the clients; it outlives the services."""
 
     ready: dict[str, Acknowledged] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)

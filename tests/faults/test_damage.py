@@ -140,7 +140,7 @@ async def _make(service: Service) -> list[Image]:
 
 
 def _wait_until_settled(service: Service, images: list[Image]) -> None:
-    """A file that has just been written is hashed at every delivery: here the others are meant."""
+    """Wait until no file counts as just written: such files are hashed at every delivery."""
     last = max(_path(service, image).stat().st_ctime_ns for image in images)
     while time.time_ns() - last < SETTLED_NS:
         time.sleep(0.05)
@@ -151,7 +151,7 @@ def _path(service: Service, image: Image) -> Path:
 
 
 def _fetch(client: httpx.Client, image: Image) -> str:
-    """What comes of asking for the bytes of an image."""
+    """Request the bytes of an image and name the outcome."""
     try:
         answer = client.get(f"/image/{image.guid}/content")
     except httpx.RemoteProtocolError:

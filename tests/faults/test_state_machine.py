@@ -93,7 +93,7 @@ class SetClock(Clock):
 
 
 class OutcomeGenerator(ScriptedGenerator):
-    """Makes what the next outcome says; with a gate of its own for each call where one is asked for."""
+    """Generator whose next call has a scripted outcome, behind a gate if one is set."""
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
@@ -109,17 +109,17 @@ class OutcomeGenerator(ScriptedGenerator):
 
 
 class Backend:
-    """Where rows and bytes are kept; a subclass makes the adapters, anew after every crash."""
+    """Storage of rows and bytes; `adapters` makes new adapters after every crash."""
 
     def begin(self) -> None:
         self.storage = MemoryStorage()
         self.bytes: dict[str, Any] = {}
 
     def end(self) -> None:
-        """Nothing is left."""
+        """Remove everything."""
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
-        """Images, recovery, blobs and what looks after them."""
+        """Return the repositories of images and of maintenance, the blob store and its maintenance."""
         images, recovery = MemoryImageRepository(self.storage), MemoryMaintenanceRepository(self.storage)
         return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
 
@@ -501,7 +501,7 @@ class Machine(RuleBasedStateMachine):
         assert size == (len(known["data"]) if known["status"] == "ready" else None)
 
     def _refusal(self, call: Coroutine[Any, Any, object], *, guid: str | None = None, replayed: bool = False) -> str:
-        """The code of the error that a call ends with."""
+        """Return the code of the error that a call raises."""
         error = self.run(_outcome(call))
         assert isinstance(error, PixyProxyException), error
         assert error.replayed == replayed

@@ -35,19 +35,19 @@ def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deploy
 
 
 def workers_of(service: Service) -> dict[int, str]:
-    """The process id and the lease name of every worker that has been started so far."""
+    """Return the process id and lease name of every worker started so far."""
     return {int(pid): name for pid, name in re.findall(r"worker (\d+) serves as (\S+)", service.log)}
 
 
 def wait_for_workers(service: Service, count: int = WORKERS) -> list[int]:
-    """The process ids of the workers, once so many have started and serve."""
+    """Wait until that many workers serve, and return their process ids."""
     wait_until(lambda: service.log.count("Application startup complete") >= count, f"{count} workers serve")
     return list(workers_of(service))
 
 
 @contextmanager
 def client_of(service: Service, pid: int) -> Iterator[httpx.Client]:
-    """A client whose connection is one with this worker."""
+    """Return a client that is connected to this worker."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with service.client() as client:

@@ -38,16 +38,16 @@ class Behind:
         return httpx.Client(base_url=self.nginx.url, auth=given, timeout=PATIENCE_S, trust_env=False, verify=False)
 
     def get(self, path: str, auth: tuple[str, str] | None = None, **headers: str) -> httpx.Response:
-        """What a client of nginx gets there; field names with underscores for hyphens."""
+        """Send a GET request through nginx; header names have underscores for hyphens."""
         with self.client(auth) as client:
             return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def asked(self, path: str) -> int:
-        """How often the service itself was asked for the path."""
+        """Return the number of requests for the path that reached the service."""
         return self.gateway.service.log.count(f"REQUEST START GET {path}\n")
 
     def past_nginx(self, path: str) -> httpx.Response:
-        """What the service itself answers, which is only a word for nginx."""
+        """Send a GET request to the service directly and return its response, which nginx would act on."""
         with self.gateway.service.client() as client:
             return client.get(path)
 

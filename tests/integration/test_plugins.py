@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "fixtures" / "plugin_package"
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which Python finds the installed package."""
+    """Return an environment in which Python finds the installed package."""
     target = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the README shows is true: its generator works as it stands there."""
+"""The generator in the README works as printed."""
 
 import base64
 import re
@@ -21,20 +21,20 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-Answers = dict[str, Any]
+Responses = dict[str, Any]
 
 
 @pytest.fixture
-def answers() -> Answers:
-    """What the next request is answered: a status and a JSON body."""
-    return {"status": 200, "body": {"images": [base64.b64encode(PNG).decode()]}, "asked": []}
+def responses() -> Responses:
+    """Return the status and body of the next response, and the bodies received so far."""
+    return {"status": 200, "body": {"images": [base64.b64encode(PNG).decode()]}, "received": []}
 
 
 @pytest.fixture
-async def url(answers: Answers) -> AsyncIterator[str]:
+async def url(responses: Responses) -> AsyncIterator[str]:
     async def draw(request: web.Request) -> web.Response:
-        answers["asked"].append(await request.json())
-        return web.json_response(answers["body"], status=answers["status"])
+        responses["received"].append(await request.json())
+        return web.json_response(responses["body"], status=responses["status"])
 
     app = web.Application()
     app.router.add_post("/sdapi/v1/txt2img", draw)
@@ -49,23 +49,23 @@ def generator_class() -> Callable[[str], Any]:
     return names["StableDiffusionImageGenerator"]
 
 
-async def test_the_generator_of_the_readme_makes_an_image(answers: Answers, url: str) -> None:
+async def test_the_generator_of_the_readme_makes_an_image(responses: Responses, url: str) -> None:
     container = build_container(Settings(PIXYPROXY_REPOSITORY="memory", PIXYPROXY_BLOB_STORE="memory"))  # type: ignore[call-arg]
     container.generator.override(providers.Singleton(generator_class(), url))
     async with opened(container):
         image = (await container.image_service().create(None, {"prompt": "a duck", "size": "64x32"})).image
     assert (image.status, image.request.generator, image.result.picture.width) == (Status.READY, "stable-diffusion", 1)
-    assert answers["asked"] == [{"prompt": "a duck", "width": 64, "height": 32, "batch_size": 1}]
+    assert responses["received"] == [{"prompt": "a duck", "width": 64, "height": 32, "batch_size": 1}]
 
 
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [(500, {}, errors.GeneratorUnavailableError), (200, {"images": []}, errors.GeneratorResponseError)],
 )
-async def test_it_reports_failures_as_the_port_asks(
-    answers: Answers, url: str, status: int, body: Any, error: type[Exception]
+async def test_failures_are_reported_as_the_port_requires(
+    responses: Responses, url: str, status: int, body: Any, error: type[Exception]
 ) -> None:
-    answers.update(status=status, body=body)
+    responses.update(status=status, body=body)
     generator = generator_class()(url)
     await generator.open()
     with pytest.raises(error):
@@ -73,7 +73,7 @@ async def test_it_reports_failures_as_the_port_asks(
     await generator.close()
 
 
-async def test_it_reports_a_server_that_is_not_there() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     generator = generator_class()("http://127.0.0.1:9")
     await generator.open()
     with pytest.raises(errors.GeneratorUnavailableError):

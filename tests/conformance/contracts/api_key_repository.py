@@ -1,4 +1,4 @@
-"""What every API key repository has to do, sentence by sentence of the port."""
+"""Contract tests for every API key repository."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -24,27 +24,27 @@ def make_key(key_id: str = "AbCdEfGh", username: str = "alice", **fields: object
 
 
 class KeyStorage(ABC):
-    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+    """Storage under test: makes repositories on it, and reads it without the adapter."""
 
     @abstractmethod
     def repository(self) -> ApiKeyRepository:
-        """A new repository, not yet open, on this storage."""
+        """Return a new, unopened repository on this storage."""
 
     @abstractmethod
     def users(self) -> UserRepository:
-        """A new repository of users, not yet open, on the same storage."""
+        """Return a new, unopened user repository on the same storage."""
 
     @abstractmethod
     def stored(self) -> dict[str, tuple[str, str]]:
-        """Username and digest by key id, as the storage has them."""
+        """Return the stored username and digest by key id."""
 
     @abstractmethod
     def open_handles(self) -> int:
-        """How many connections, threads and files the repositories hold."""
+        """Return the number of connections, threads and files that the repositories hold open."""
 
 
 class ApiKeyRepositoryContract:
-    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+    """Tests for a subclass that sets `adapter` and defines the fixture `storage`."""
 
     adapter: type[ApiKeyRepository]
     database: type | None = None

@@ -1,4 +1,4 @@
-"""What every image repository has to do, sentence by sentence of the port."""
+"""Contract tests for every image repository."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -37,31 +37,31 @@ STRANGE_TEXTS = [
 
 
 class ImageStorage(ABC):
-    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+    """Storage under test: makes repositories on it, and reads it without the adapter."""
 
     @abstractmethod
     def repository(self) -> ImageRepository:
-        """A new repository, not yet open, on this storage."""
+        """Return a new, unopened repository on this storage."""
 
     @abstractmethod
     def stored(self, guid: str) -> dict[str, Any] | None:
-        """Guid, filename, prompt, author, status and visibility as the storage has them, None if it has none."""
+        """Return the stored guid, filename, prompt, author, status and visibility; None if there is no row."""
 
     @abstractmethod
     def child_rows(self) -> int:
-        """How many tags, search terms and sources are stored beside the images."""
+        """Return the number of rows for tags, search terms and sources."""
 
     @abstractmethod
     def delete_by_hand(self) -> None:
-        """Delete all images past the adapter."""
+        """Delete all images without the adapter."""
 
     @abstractmethod
     def open_handles(self) -> int:
-        """How many connections, threads and files the repositories hold."""
+        """Return the number of connections, threads and files that the repositories hold open."""
 
 
 def make_batch(count: int, **values: Any) -> list[ImageDraft]:
-    """Drafts of one batch, with some fields of all as given; a claim is the first one's."""
+    """Return drafts of one batch with these fields; only the first draft gets the claim."""
     claim = values.pop("claim", None)
     first = new_guid()
     rest = [make_draft(batch=first, **values) for _ in range(count - 1)]
@@ -76,12 +76,12 @@ async def add_ready(repository: ImageRepository, **values: Any) -> Image:
 
 
 async def found(repository: ImageRepository, **values: Any) -> list[str]:
-    """The prompts of all images that a query finds."""
+    """Return the prompts of all images that a query finds."""
     return [image.request.prompt for image in (await repository.search(ImageQuery(**values))).items]
 
 
 class ImageRepositoryContract:
-    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+    """Tests for a subclass that sets `adapter` and defines the fixture `storage`."""
 
     adapter: type[ImageRepository]
     database: type | None = None
@@ -1182,7 +1182,7 @@ class ImageRepositoryContract:
         "fine": [9],
         "angstrom": [9],
     }
-    """Which of the prompts each query finds."""
+    """Search queries, each with the prompts it must find."""
 
     async def test_words(self, repository: ImageRepository) -> None:
         for prompt in self.PROMPTS:

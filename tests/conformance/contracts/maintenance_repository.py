@@ -1,4 +1,4 @@
-"""What every recovery repository has to do, sentence by sentence of the port."""
+"""Contract tests for every maintenance repository."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -24,35 +24,35 @@ NO_GUIDS = ("", "' OR '1'='1", "猫", "x" * 36, "🦆" * 36)
 
 
 class RecoveryStorage(ABC):
-    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+    """Storage under test: makes repositories on it, and reads it without the adapter."""
 
     @abstractmethod
     def repository(self) -> MaintenanceRepository:
-        """A new repository, not yet open, on this storage."""
+        """Return a new, unopened repository on this storage."""
 
     @abstractmethod
     def images(self) -> ImageRepository:
-        """A new repository of images, not yet open, on this storage."""
+        """Return a new, unopened image repository on this storage."""
 
     @abstractmethod
     def lease(self, guid: str) -> Lease:
-        """Who has the lease of an image and until when, as the storage has it; raises if there is no such image."""
+        """Return the stored owner and end of an image's lease; raises if there is no such image."""
 
     @abstractmethod
     def set_lease(self, guid: str, owner: str | None, until: datetime | None) -> None:
-        """Write the lease of an image past the adapter; None for none."""
+        """Write the lease of an image without the adapter; None clears it."""
 
     @abstractmethod
     def child_rows(self) -> int:
-        """How many tags, search terms and sources are stored beside the images."""
+        """Return the number of rows for tags, search terms and sources."""
 
     @abstractmethod
     def open_handles(self) -> int:
-        """How many connections, threads and files the repositories hold."""
+        """Return the number of connections, threads and files that the repositories hold open."""
 
 
 class MaintenanceRepositoryContract:
-    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+    """Tests for a subclass that sets `adapter` and defines the fixture `storage`."""
 
     adapter: type[MaintenanceRepository]
     database: type | None = None
@@ -80,7 +80,7 @@ class MaintenanceRepositoryContract:
     async def others(
         self, storage: RecoveryStorage, repository: MaintenanceRepository
     ) -> AsyncIterator[list[MaintenanceRepository]]:
-        """Three more repositories, each with connections of its own."""
+        """Yield three more repositories, each with its own connections."""
         others = [storage.repository() for _ in range(3)]
         for other in others:
             await other.open()
@@ -622,7 +622,7 @@ class MaintenanceRepositoryContract:
 
 
 def restorable(**values: object) -> Image:
-    """An image as a sidecar describes it, with some fields as given."""
+    """Return an image as a sidecar describes it, with these fields changed."""
     image = make_image(
         id=0,
         prompt="a restored duck",
@@ -649,7 +649,7 @@ async def add_leased(
     until: datetime | None,
     created_at: datetime = NOW,
 ) -> Image:
-    """Add an image that is `generating` under a lease that is written past the adapter."""
+    """Add a `generating` image and write its lease without the adapter."""
     image = await images.add(make_draft(created_at=created_at))
     storage.set_lease(image.guid, owner, until)
     return image

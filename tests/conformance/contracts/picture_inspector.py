@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
-from pixyproxy.ports.picture_inspector import PictureInspector
+from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "png": ("PNG", "RGB", {}),

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from pixyproxy.domain.errors import CapacityExceededError, DataValidationError
-from pixyproxy.ports.picture_scaler import MAX_PLACEHOLDER, PictureScaler
+from pixyproxy.ports.pictures.picture_scaler import MAX_PLACEHOLDER, PictureScaler
 from tests.conformance.contracts.picture_inspector import (
     ANIMATED,
     KINDS,

@@ -1,4 +1,4 @@
-"""What every user repository has to do, sentence by sentence of the port."""
+"""Contract tests for every user repository."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -14,27 +14,27 @@ HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$" + "h" * 40
 
 
 class UserStorage(ABC):
-    """What a suite's harness gives: repositories on one storage, and a look at it past them."""
+    """Storage under test: makes repositories on it, and reads it without the adapter."""
 
     @abstractmethod
     def repository(self) -> UserRepository:
-        """A new repository, not yet open, on this storage."""
+        """Return a new, unopened repository on this storage."""
 
     @abstractmethod
     def stored(self) -> dict[str, tuple[str, str | None]]:
-        """Password hash and class key by name, as the storage has them."""
+        """Return the stored password hash and class key by name."""
 
     @abstractmethod
     def delete_by_hand(self) -> None:
-        """Delete all users past the adapter."""
+        """Delete all users without the adapter."""
 
     @abstractmethod
     def open_handles(self) -> int:
-        """How many connections, threads and files the repositories hold."""
+        """Return the number of connections, threads and files that the repositories hold open."""
 
 
 class UserRepositoryContract:
-    """Tests for a class that sets `adapter` and gives the fixture `storage`."""
+    """Tests for a subclass that sets `adapter` and defines the fixture `storage`."""
 
     adapter: type[UserRepository]
     database: type | None = None

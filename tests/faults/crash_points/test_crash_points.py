@@ -25,7 +25,7 @@ PATIENCE_S = 600
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory where there is one, because hundreds of databases are flushed to it."""
+    """Return an in-memory folder if the system has one, because hundreds of databases are flushed to it."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="pixyproxy-points-", dir=place) as folder:
         yield Path(folder)

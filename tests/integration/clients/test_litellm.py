@@ -21,7 +21,7 @@ from tests.fixtures.service import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "litellm_client.py"
 SHORT_S = 1.0
-"""The patience of an impatient client: the upstream is held until it has come again."""
+"""Timeout of an impatient client: the upstream is blocked until the client has retried."""
 
 Told = dict[str, Any]
 Client = Callable[..., Told]
@@ -50,7 +50,7 @@ def gateway(shared_gateway: Gateway) -> Gateway:
 
 @pytest.fixture(scope="module")
 def client(python: str, shared_gateway: Gateway) -> Iterator[Client]:
-    """Calls a function of `litellm`, in one process for all, and returns what it tells: `answer` or `error`."""
+    """Call a function of `litellm` in one shared process, and return its report: `answer` or `error`."""
     gateway = shared_gateway
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ from tests.fixtures.service import PATIENCE_S
 FOLDER = Path(__file__).parent / "node"
 MODEL = "gpt-image-2"
 SHORT_MS = 1000
-"""The patience of an impatient client: the upstream is held until it has come again."""
+"""Timeout of an impatient client: the upstream is blocked until the client has retried."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def prompt(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(node: str) -> Callable[..., dict[str, Any]]:
-    """Runs the client once, and returns what it tells: `answer` or `events`, `headers`, or `error`."""
+    """Run the client once and return its report: `answer` or `events`, `headers`, or `error`."""
 
     def run(
         gateway: Gateway,

@@ -27,19 +27,19 @@ from tests.fixtures.openai.streams import partial_of
 from tests.fixtures.service import Deadline
 
 SHORT_S = 1.0
-"""The patience of an impatient client: the upstream is held until it has come again."""
+"""Timeout of an impatient client: the upstream is blocked until the client has retried."""
 MODEL = "gpt-image-2"
 
 
 class Caller:
-    """A way to use the client, the same for sync and async; options are those of the client."""
+    """Uniform access to the sync and async clients; options are those of the client."""
 
     def __init__(self, gateway: Gateway, *, is_async: bool) -> None:
         self.gateway = gateway
         self._is_async = is_async
 
     def ask(self, question: Callable[[Any], Any], **options: Any) -> Any:
-        """What the client answers."""
+        """Return what the client's call returns."""
         if not self._is_async:
             with openai.OpenAI(**self._options(options)) as client:
                 return question(client)
@@ -53,7 +53,7 @@ class Caller:
     def watch(
         self, question: Callable[[Any], Any], see: Callable[[Any], bool | None] = lambda _: None, **options: Any
     ) -> list[Any]:
-        """The events of a stream, each of them shown to `see`, which says with True that the client leaves."""
+        """Return the events of a stream; `see` gets each one and returns True to disconnect."""
         events: list[Any] = []
         if not self._is_async:
             with openai.OpenAI(**self._options(options)) as client, question(client) as stream:

@@ -204,7 +204,7 @@ async def test_rescued_files_are_read_once(harness: Harness, maintenance: Filesy
 
 
 def as_of(status: os.stat_result, *, ctime: int | None = None, uid: int | None = None) -> os.stat_result:
-    """The same with another time of change, in seconds, or another owner."""
+    """Return a copy with another change time in seconds, or another owner."""
     values = list(status[:10])
     if uid is not None:
         values[stat.ST_UID] = uid

@@ -14,7 +14,7 @@ OLD, NEW = {"version": 1}, {"version": 2}
 
 
 async def described(root: Path) -> Harness:
-    """A store with one image, its calls counted from here."""
+    """Return a store with one image and a count of the calls made from now on."""
     harness = Harness(root)
     store = await harness.store()
     await store.put(GUID, b"bytes", OLD)

@@ -47,7 +47,7 @@ def _before(service: Service) -> Iterator[None]:
 
 @pytest.fixture
 def strict(service: Service, _before: None) -> Service:
-    """The service; at the end of the module there is nothing stored that was not before."""
+    """Yield the service, and check at the end of the module that nothing was stored."""
     return service
 
 

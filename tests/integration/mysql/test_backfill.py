@@ -22,7 +22,7 @@ SCRIPTS = load_scripts("pixyproxy.adapters.mysql")
 
 @pytest.fixture
 def old(mysql_server: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MySQLSettings]:
-    """A database at version 4, with images."""
+    """Yield a database at version 4, with images."""
     with fresh_database(mysql_server, migrated=False) as settings:
         with monkeypatch.context() as patched:
             patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])

@@ -166,7 +166,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def tls_mysql(authority: Authority) -> Iterator[MySQLSettings]:
-    """A database on a server that has a certificate for the address 127.0.0.1 and no name."""
+    """Yield a database on a server whose certificate names only the address 127.0.0.1."""
     options = authority.server(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     with PrivateMariaDB(*options) as server:
         if server.settings.query("SELECT @@have_ssl") != (("YES",),):

@@ -26,14 +26,14 @@ SCRIPTS = [script.name for script in load_scripts("pixyproxy.adapters.mysql")]
 
 @pytest.fixture
 def bare(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
-    """A database without tables."""
+    """Yield a database without tables."""
     with fresh_database(mysql_server, migrated=False) as settings:
         yield settings
 
 
 @pytest.fixture
 def absent(mysql_server: MySQLSettings) -> Iterator[MySQLSettings]:
-    """The name of a database that does not exist, and takes some quoting."""
+    """Return the name of a missing database; it needs quoting."""
     name = f"pixyproxy_test_`{uuid.uuid4().hex[:8]}-ü"
     yield replace(mysql_server, name=name)
     mysql_server.query(f"DROP DATABASE IF EXISTS `{name.replace('`', '``')}`")

@@ -25,7 +25,7 @@ from tests.conformance.contracts.image_repository import NOW, add_ready, make_ba
 from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, free_port, fresh_database
 
 PATIENCE_SECONDS = 6
-"""What is promised is 5; the rest is for a busy machine."""
+"""Upper bound of a call: 5 s are promised, the rest allows for a busy machine."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[obje
 
 
 async def outcomes_in_time(database: MySQLDatabase) -> dict[str, str]:
-    """What every call raises, all begun at once."""
+    """Start all calls at once and return the class name of each one's result or exception."""
     calls = every_call(database)
     async with asyncio.timeout(PATIENCE_SECONDS):
         results = await asyncio.gather(*(call() for call in calls.values()), return_exceptions=True)
@@ -167,7 +167,7 @@ async def test_a_server_that_freezes_is_an_outage_until_it_thaws(
 
 @contextmanager
 def listener(greeting: bytes | None) -> Iterator[int]:
-    """A port that takes connections and says nothing, or one thing and nothing more."""
+    """Yield a port that accepts connections and sends nothing, or one message only."""
     taken: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

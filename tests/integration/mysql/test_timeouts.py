@@ -11,7 +11,7 @@ from pixyproxy.adapters.mysql.connection import Server
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server that accepts connections and sends nothing."""
+    """Yield a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 

@@ -300,7 +300,7 @@ class CommitCutter:
 
 @pytest.fixture
 def plain_mysql(private_mariadb: PrivateMariaDB) -> Iterator[MySQLSettings]:
-    """A database on a server without TLS, so that a proxy can read along."""
+    """Yield a database on a server without TLS, so that a proxy can parse the traffic."""
     with fresh_database(private_mariadb.settings) as settings:
         yield settings
 

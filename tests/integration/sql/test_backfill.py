@@ -24,7 +24,7 @@ SCRIPTS = load_scripts("pixyproxy.adapters.sqlite")
 
 @pytest.fixture
 async def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file at version 4, with images."""
+    """Return a file at version 4, with images."""
     path = tmp_path / "pixyproxy.db"
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])

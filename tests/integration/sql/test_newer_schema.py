@@ -32,7 +32,7 @@ Open = Callable[[], Any]
 
 @pytest.fixture(params=["sqlite", "mysql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Query, Open]:
-    """A migrated database: a function that runs a statement on it, and one that opens the application on it."""
+    """Yield two functions for a migrated database: run a statement, and open the application."""
     values = {"PIXYPROXY_BLOB_STORE": "memory", "PIXYPROXY_DATA_DIR": str(tmp_path), "PIXYPROXY_ANONYMOUS": "write"}
     query: Query
     if request.param == "mysql":

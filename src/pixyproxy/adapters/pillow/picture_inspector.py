@@ -9,7 +9,7 @@ from PIL import AvifImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, Png
 from pixyproxy.adapters.pillow.svg import looks_like_svg, svg_size
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
-from pixyproxy.ports.picture_inspector import PictureInspector
+from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 MAX_SIDE = 16_384
 MAX_PIXELS = 100_000_000

@@ -12,7 +12,7 @@ from pixyproxy.adapters.pillow import decoding
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.domain.errors import CapacityExceededError, DataValidationError
 from pixyproxy.domain.image import Picture
-from pixyproxy.ports.picture_scaler import MAX_PIXELS, MAX_PLACEHOLDER, PictureScaler
+from pixyproxy.ports.pictures.picture_scaler import MAX_PIXELS, MAX_PLACEHOLDER, PictureScaler
 
 _FORMATS = {"image/webp": "WEBP", "image/jpeg": "JPEG"}
 _PLACEHOLDERS = ((16, 40), (16, 10), (12, 10), (8, 10), (4, 0))

@@ -15,7 +15,7 @@ from pixyproxy.domain.generation import EditSource
 from pixyproxy.domain.image import Image, parse_guid
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.picture_inspector import PictureInspector
+from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 MAX_SOURCE_BYTES = 50 * 1024 * 1024
 MAX_SOURCES_BYTES = 200 * 1024 * 1024

@@ -25,7 +25,7 @@ from pixyproxy.domain.image import Failure, Image, ImageResult, Status
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.picture_inspector import PictureInspector
+from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.picture_scaler import PictureScaler
+from pixyproxy.ports.pictures.picture_scaler import PictureScaler
 
 logger = logging.getLogger(__name__)
 

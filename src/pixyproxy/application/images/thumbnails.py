@@ -10,7 +10,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.domain.errors import BlobStoreError, CapacityExceededError, PixyProxyException
 from pixyproxy.domain.image import Image
-from pixyproxy.ports.picture_scaler import PictureScaler
+from pixyproxy.ports.pictures.picture_scaler import PictureScaler
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ async def asked(loader: Loader, *keys: str) -> "list[asyncio.Task[str | None]]":
 
 
 async def under_way(loader: Loader, table: Table) -> "asyncio.Task[str | None]":
-    """A caller whose query has begun and is held."""
+    """Return a caller whose query has started and is blocked."""
     table.hold()
     (first,) = await asked(loader, "key 0")
     await table.begun()

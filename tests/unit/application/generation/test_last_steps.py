@@ -39,11 +39,11 @@ async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
 
 
 class Fault(Exception):
-    """A fault of our own, which nobody expects."""
+    """A programming error that no code expects."""
 
 
 def faults(log: pytest.LogCaptureFixture) -> list[BaseException | None]:
-    """What was logged with where it came from."""
+    """Return the exceptions that were logged with a traceback."""
     return [record.exc_info[1] for record in log.records if record.exc_info]
 
 

@@ -264,7 +264,7 @@ async def test_a_placeholder_that_cannot_be_recorded_does_not_affect_the_thumbna
 
 
 async def made(house: House, images: list[Image]) -> list[str]:
-    """The guids of those that have a placeholder, once nothing more is to be done."""
+    """Wait until no work is left, and return the guids of the images that have a placeholder."""
     worker = asyncio.create_task(house.placeholders.run())
     for _ in range(1000):
         await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Ports to the recognition and scaling of pictures."""
