@@ -12,6 +12,7 @@ from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
@@ -90,6 +91,7 @@ async def test_every_part_can_be_overridden() -> None:
         (container.secret, b"s" * 32),
         (container.maintenance_repository, maintenance),
         (container.blob_store, blobs),
+        (container.thumbnail_store, MemoryThumbnailStore()),
         (container.blob_maintenance, MemoryBlobMaintenance({})),
         (container.generator, generator),
         (container.inspector, inspector),

@@ -88,7 +88,7 @@ class Reconcile(Scenario):
         # The picture of the subject is kept aside, those of two others are stored and not recorded.
         for prompt, broken in (
             (SUBJECT, "rename image"),
-            ("stored and not recorded", "commit finish"),
+            ("stored and not recorded", "commit mark_ready"),
             ("kept in the rescue folder", "mkdir folder"),
         ):
             await self._accident(sandbox, container, steps, prompt, broken)

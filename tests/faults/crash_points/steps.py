@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
-from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.domain.errors import DBConnectionError
 from tests.fixtures.filesystem.calls import Call
 
@@ -135,10 +134,10 @@ class SteppedCalls(SystemCalls):
 def watch_commits(database: Any, steps: Steps) -> None:
     """Make every commit of an SQLite or MySQL database a step, named by the transaction.
 
-    Before it, all statements have been executed and the transaction is open; after it, it is durable and
-    nobody has been responses.
+    Before the step, all statements are executed and the transaction is open; after it, the transaction is durable and
+    no caller knows yet.
     """
-    write, grouped = database.write, database.grouped
+    write, group_commit = database.write, database.group_commit
     begun: list[Step] = []
 
     @wraps(write)
@@ -152,17 +151,14 @@ def watch_commits(database: Any, steps: Steps) -> None:
         steps.end(begun[-1])
         return result
 
-    @wraps(grouped)
+    @wraps(group_commit)
     def stepped_groups(write_all: Callable[..., Any], **options: Any) -> Any:
-        # What is executed and committed at once is not there before; in SQLite it is a transaction like any.
-        at_once = options.get("one_statement") and isinstance(database, MySQLDatabase)
-
         def statements(session: Any, items: Any) -> Any:
-            result = None if at_once else write_all(session, items)
+            result = write_all(session, items)
             begun.append(steps.begin(f"commit {write_all.__name__}"))
-            return write_all(session, items) if at_once else result
+            return result
 
-        write_one = grouped(statements, **options)
+        write_one = group_commit(statements, **options)
 
         async def stepped_one(item: Any) -> Any:
             result = await write_one(item)
@@ -171,7 +167,7 @@ def watch_commits(database: Any, steps: Steps) -> None:
 
         return stepped_one
 
-    database.write, database.grouped = stepped, stepped_groups
+    database.write, database.group_commit = stepped, stepped_groups
 
 
 def killed_at(number: int, when: str) -> Fault:
