@@ -21,35 +21,39 @@ class PixyProxyException(Exception):
     """
 
     code = "internal-error"
+    guid: str | None = None
+    retry_after_s: float | None = None
+    replayed = False
     may_have_been_paid = False
+
+    def __init_subclass__(cls, *, code: str | None = None) -> None:
+        if code is not None:
+            cls.code = code
+            _KINDS[code] = cls
 
     def __init__(self, message: str, *, guid: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.guid = guid
-        self.retry_after_s = retry_after_s
-        self.replayed = False
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
-class DBConnectionError(PixyProxyException):
+_KINDS: dict[str, type[PixyProxyException]] = {PixyProxyException.code: PixyProxyException}
+
+
+class DBConnectionError(PixyProxyException, code="database-unavailable"):
     """The database cannot be reached, or the connection broke; says nothing about its contents."""
 
-    code = "database-unavailable"
-
-    def __init__(self, message: str, *, guid: str | None = None, retry_after_s: float | None = 2.0) -> None:
-        super().__init__(message, guid=guid, retry_after_s=retry_after_s)
+    retry_after_s = 2.0
 
 
-class SchemaVersionError(PixyProxyException):
+class SchemaVersionError(PixyProxyException, code="schema-version"):
     """The database responds, but its tables do not fit this program."""
 
-    code = "schema-version"
 
-
-class RecordNotFoundError(PixyProxyException):
+class RecordNotFoundError(PixyProxyException, code="not-found"):
     """No such record."""
-
-    code = "not-found"
 
 
 class ImageNotFoundError(RecordNotFoundError):
@@ -60,40 +64,28 @@ class UserNotFoundError(RecordNotFoundError):
     """No such user in the roster."""
 
 
-class ModelNotFoundError(RecordNotFoundError):
+class ModelNotFoundError(RecordNotFoundError, code="model-not-found"):
     """No such model at the generator."""
 
-    code = "model-not-found"
 
-
-class ConstraintViolationError(PixyProxyException):
+class ConstraintViolationError(PixyProxyException, code="conflict"):
     """A write that would break a uniqueness or integrity rule of the store."""
 
-    code = "conflict"
 
-
-class IdempotencyKeyTakenError(ConstraintViolationError):
+class IdempotencyKeyTakenError(ConstraintViolationError, code="idempotency-key-taken"):
     """An idempotency key that another request of the same caller holds."""
 
-    code = "idempotency-key-taken"
 
-
-class IdempotencyKeyReusedError(PixyProxyException):
+class IdempotencyKeyReusedError(PixyProxyException, code="idempotency-key-reused"):
     """An idempotency key that was used for a different request."""
 
-    code = "idempotency-key-reused"
 
-
-class ImageNotReadyError(PixyProxyException):
+class ImageNotReadyError(PixyProxyException, code="image-not-ready"):
     """An image without bytes to deliver, perhaps only for now."""
 
-    code = "image-not-ready"
 
-
-class DataValidationError(PixyProxyException):
+class DataValidationError(PixyProxyException, code="validation-failed"):
     """An input that breaks rules; `errors` lists them field by field."""
-
-    code = "validation-failed"
 
     def __init__(self, message: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(message)
@@ -105,28 +97,21 @@ class DataValidationError(PixyProxyException):
         return cls(f"{'.'.join(map(str, loc)) or 'body'} {msg}", [FieldError(loc, msg)])
 
 
-class AuthenticationError(PixyProxyException):
+class AuthenticationError(PixyProxyException, code="authentication-required"):
     """Credentials that are missing, wrong or malformed."""
 
-    code = "authentication-required"
 
-
-class PermissionDeniedError(PixyProxyException):
+class PermissionDeniedError(PixyProxyException, code="permission-denied"):
     """A known caller who may not do this."""
 
-    code = "permission-denied"
 
-
-class CapacityExceededError(PixyProxyException):
+class CapacityExceededError(PixyProxyException, code="capacity-exceeded"):
     """Too much work at once; nothing was begun and nothing was paid."""
 
-    code = "capacity-exceeded"
-
-    def __init__(self, message: str, *, guid: str | None = None, retry_after_s: float | None = 5.0) -> None:
-        super().__init__(message, guid=guid, retry_after_s=retry_after_s)
+    retry_after_s = 5.0
 
 
-class GeneratorError(PixyProxyException):
+class GeneratorError(PixyProxyException, code="generator-failed"):
     """A generator's failure to make a picture.
 
     With `may_have_been_paid` the outcome of the call is unknown. `is_final` is True if the same request would get the
@@ -134,80 +119,63 @@ class GeneratorError(PixyProxyException):
     that holds no secret, for callers of its API.
     """
 
-    code = "generator-failed"
     is_final = False
     document: Mapping[str, Any] | None = None
 
 
-class PromptRejectedError(GeneratorError):
+class PromptRejectedError(GeneratorError, code="prompt-rejected"):
     """A prompt that the generator refuses; the message is the generator's own."""
 
-    code = "prompt-rejected"
     is_final = True
 
 
-class GeneratorRequestError(GeneratorError):
+class GeneratorRequestError(GeneratorError, code="generator-request-rejected"):
     """A request that the generator refuses for a reason that the caller can fix (option, size, model)."""
 
-    code = "generator-request-rejected"
     is_final = True
 
 
-class EditingUnsupportedError(GeneratorRequestError):
+class EditingUnsupportedError(GeneratorRequestError, code="editing-unsupported"):
     """An edit for a generator that makes pictures from prompts only."""
 
-    code = "editing-unsupported"
 
-
-class GeneratorRateLimitedError(GeneratorError):
+class GeneratorRateLimitedError(GeneratorError, code="generator-rate-limited"):
     """A rate limit of the generator; `retry_after_s` is its delay, if it gave one."""
 
-    code = "generator-rate-limited"
 
-
-class GeneratorCredentialsError(GeneratorError):
+class GeneratorCredentialsError(GeneratorError, code="generator-credentials"):
     """Credentials of this service that the generator refuses; the operator must act."""
 
-    code = "generator-credentials"
 
-
-class GeneratorQuotaError(GeneratorError):
+class GeneratorQuotaError(GeneratorError, code="generator-quota-exhausted"):
     """An exhausted account at the generator; the operator must act, and no repeat helps."""
 
-    code = "generator-quota-exhausted"
 
-
-class GeneratorUnavailableError(GeneratorError):
+class GeneratorUnavailableError(GeneratorError, code="generator-unavailable"):
     """A generator that cannot be reached or reports a failure."""
 
-    code = "generator-unavailable"
 
-
-class GeneratorConnectionLostError(GeneratorError):
+class GeneratorConnectionLostError(GeneratorError, code="generator-connection-lost"):
     """A connection that broke after the request was sent: the picture may have been made and billed."""
 
-    code = "generator-connection-lost"
     may_have_been_paid = True
 
 
-class GenerationInterruptedError(GeneratorError):
+class GenerationInterruptedError(GeneratorError, code="generation-interrupted"):
     """A process that ended before it stored the picture: it may have been paid for."""
 
-    code = "generation-interrupted"
     may_have_been_paid = True
 
 
-class GeneratorTimeoutError(GeneratorError):
+class GeneratorTimeoutError(GeneratorError, code="generator-timeout"):
     """A deadline that passed before the generator responded: the picture may yet be made and billed."""
 
-    code = "generator-timeout"
     may_have_been_paid = True
 
 
-class GeneratorResponseError(GeneratorError):
+class GeneratorResponseError(GeneratorError, code="generator-answer"):
     """A successful response without a usable picture; `raw` is its body, to be rescued."""
 
-    code = "generator-answer"
     is_final = True
 
     def __init__(self, message: str, *, raw: bytes | None = None) -> None:
@@ -215,40 +183,24 @@ class GeneratorResponseError(GeneratorError):
         self.raw = raw
 
 
-class BlobStoreError(PixyProxyException):
+class BlobStoreError(PixyProxyException, code="blob-store-unavailable"):
     """A blob store that cannot do its work now."""
 
-    code = "blob-store-unavailable"
 
-
-class BlobMissingError(BlobStoreError):
+class BlobMissingError(BlobStoreError, code="blob-missing"):
     """No bytes are stored for the image."""
 
-    code = "blob-missing"
 
-
-class BlobCorruptError(BlobStoreError):
+class BlobCorruptError(BlobStoreError, code="blob-corrupt"):
     """Stored bytes that are not those that were recorded."""
 
-    code = "blob-corrupt"
 
-
-class BlobStoreFullError(BlobStoreError):
+class BlobStoreFullError(BlobStoreError, code="blob-store-full"):
     """A blob store without enough space."""
-
-    code = "blob-store-full"
 
 
 def recreate_error(code: str, message: str, guid: str) -> PixyProxyException:
     """Return the error that was recorded with this code, or a GeneratorError if the code is unknown."""
-    kinds = [PixyProxyException]
-    while kinds:
-        kind = kinds.pop()
-        if kind.__dict__.get("code") == code:
-            error = kind(message)
-            break
-        kinds += kind.__subclasses__()
-    else:
-        error = GeneratorError(message)
+    error = _KINDS.get(code, GeneratorError)(message)
     error.guid = guid
     return error
