@@ -3,27 +3,17 @@
 from dataclasses import replace
 from datetime import UTC
 
-from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.storage import MemoryRepository
 from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError, UserNotFoundError
 from pixyproxy.domain.user import User
 from pixyproxy.ports.api_key_repository import ApiKeyRepository
 
 
-class MemoryApiKeyRepository(ApiKeyRepository):
-    """Remembers API keys in a storage object; opening and closing change nothing."""
-
-    def __init__(self, storage: MemoryStorage | None = None) -> None:
-        self._storage = MemoryStorage() if storage is None else storage
-
-    async def open(self) -> None:
-        """Do nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
+class MemoryApiKeyRepository(MemoryRepository, ApiKeyRepository):
+    """Remembers API keys in a storage object."""
 
     async def add(self, key: ApiKey) -> None:
-        """Store the key, its times in UTC."""
         if key.username not in self._storage.users:
             raise UserNotFoundError("There is no such user.")
         if key.key_id in self._storage.api_keys or self._by_digest(key.digest) is not None:
@@ -33,7 +23,6 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         self._storage.api_keys[key.key_id] = kept
 
     async def find(self, digest: str) -> tuple[ApiKey, User] | None:
-        """Search all keys: there are few."""
         key = self._by_digest(digest)
         return None if key is None else (key, self._storage.users[key.username])
 
@@ -43,7 +32,6 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         return tuple(sorted(found, key=lambda key: (key.username, key.created_at, key.key_id)))
 
     async def remove(self, key_id: str) -> None:
-        """Remove the key."""
         if key_id not in self._storage.api_keys:
             raise RecordNotFoundError("There is no such key.")
         del self._storage.api_keys[key_id]

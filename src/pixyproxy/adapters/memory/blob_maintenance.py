@@ -5,10 +5,9 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 
-from pixyproxy.adapters.memory.blob_store import Stored
+from pixyproxy.adapters.memory.blob_store import MemoryBlobs, Stored
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
-from pixyproxy.ports.blob_store import require_canonical_guid
 
 _NOTHING: Stored = (None, None)
 
@@ -17,22 +16,16 @@ def _system_time() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryBlobMaintenance(BlobMaintenance):
-    """Maintains the dictionary of a `MemoryBlobStore`; quarantined blobs are under `quarantine/GUID.1` and so on.
+class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
+    """Maintains the dictionary of a `MemoryBlobStore`.
 
     A dictionary has no times: a blob counts as changed when a walk first found it as it is, by the clock `now`.
     """
 
     def __init__(self, storage: dict[str, Stored], *, now: Callable[[], datetime] = _system_time) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._now = now
         self._found: dict[str, tuple[Stored, datetime]] = {}
-
-    async def open(self) -> None:
-        """Do nothing: there is nothing to open."""
-
-    async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
 
     async def walk(self) -> AsyncIterator[StoredBlob]:
         now, found = self._now(), {}
@@ -45,18 +38,13 @@ class MemoryBlobMaintenance(BlobMaintenance):
             yield StoredBlob(guid, None if data is None else len(data), changed)
 
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
-        data, _ = self._find(guid)
-        if data is None:
-            raise BlobMissingError("The picture is not in the blob store.")
-        if len(data) != size:
-            raise BlobCorruptError("The stored picture does not have the length that was recorded.")
-        if hashlib.sha256(data).hexdigest() != sha256.lower():
-            raise BlobCorruptError("The stored picture does not have the hash that was recorded.")
+        data = self._bytes(guid)
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256.lower():
+            raise BlobCorruptError("The stored picture does not have the length and hash that were recorded.")
 
     async def make_durable(self, guid: str) -> None:
         """Check only that there are bytes: nothing in memory survives a crash."""
-        if self._find(guid)[0] is None:
-            raise BlobMissingError("The picture is not in the blob store.")
+        self._bytes(guid)
 
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         found = {guid: self._find(guid)[0] for guid in guids}
@@ -67,12 +55,11 @@ class MemoryBlobMaintenance(BlobMaintenance):
         return frozenset(guid for guid in guids if self._adoptable(guid))
 
     async def adopt_rescued(self, guid: str) -> bool:
-        require_canonical_guid(guid)
+        data, text = self._find(guid)
         adoptable = self._adoptable(guid)
         if not adoptable:
             return False
         kept = self._storage[adoptable[0]]
-        data, text = self._find(guid)
         if data is None and text not in (None, kept[1]):
             await self.quarantine(guid)
         self._storage[guid] = kept
@@ -85,22 +72,14 @@ class MemoryBlobMaintenance(BlobMaintenance):
         stored = self._find(guid)
         if stored == _NOTHING:
             raise BlobMissingError("There is nothing of the picture in the blob store.")
-        number = 1
-        while (key := f"quarantine/{guid}.{number}") in self._storage:
-            number += 1
-        self._storage[key] = stored
         del self._storage[guid]
-        return f"memory:{key}"
+        return self._store_in("quarantine", guid, stored)
 
     async def quarantine_debris(self, older_than: datetime) -> int:
         """Return 0: nothing is ever half-written in memory."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")
         return 0
-
-    def _find(self, guid: str) -> Stored:
-        require_canonical_guid(guid)
-        return self._storage.get(guid, _NOTHING)
 
     def _adoptable(self, guid: str) -> list[str]:
         """Return the keys, lower numbers first, of rescued blobs that are whole and agree with what is in the place."""
@@ -110,26 +89,19 @@ class MemoryBlobMaintenance(BlobMaintenance):
         return [
             key
             for key in (f"{prefix}{number}" for number in numbers)
-            if _is_whole(guid, self._storage[key])
+            if _is_whole(guid, *self._storage[key])
             and (data is None or (data == self._storage[key][0] and text in (None, self._storage[key][1])))
         ]
 
 
-def _is_whole(guid: str, stored: Stored) -> bool:
+def _is_whole(guid: str, data: bytes | None, text: str | None) -> bool:
     """Return whether bytes are those that the sidecar with them describes."""
-    data, text = stored
     if data is None or text is None:
         return False
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        sidecar = json.loads(text)
+        size, described = sidecar["size_bytes"], (sidecar["guid"], sidecar["sha256"].lower())
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return False
-    if not isinstance(document, dict) or type(document.get("size_bytes")) is not int:
-        return False
-    sha256 = document.get("sha256")
-    return (
-        document.get("guid") == guid
-        and document["size_bytes"] == len(data)
-        and isinstance(sha256, str)
-        and hashlib.sha256(data).hexdigest() == sha256.lower()
-    )
+    # `type`, because JSON's `true` equals 1.
+    return type(size) is int and size == len(data) and described == (guid, hashlib.sha256(data).hexdigest())

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 
-from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.storage import MemoryRepository, MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
@@ -15,63 +15,46 @@ from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
 
 
-class MemoryImageRepository(ImageRepository):
-    """Remembers images in a storage object; opening and closing change nothing.
-
-    No method awaits anything, so on one event loop each is a transaction.
-    """
+class MemoryImageRepository(MemoryRepository, ImageRepository):
+    """Remembers images in a storage object."""
 
     def __init__(self, storage: MemoryStorage | None = None, *, examined: int = 2000) -> None:
-        self._storage = MemoryStorage() if storage is None else storage
+        super().__init__(storage)
         self._examined = examined
 
-    async def open(self) -> None:
-        """Do nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
     async def ping(self) -> None:
-        """Return: memory always answers."""
+        pass
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Store the images under the next ids."""
-        guids: set[str] = set()
-        for draft in drafts:
-            if draft.guid in self._storage.images or draft.guid in guids:
-                raise ConstraintViolationError("There is an image with this GUID already.", guid=draft.guid)
-            guids.add(draft.guid)
-        keys = {
-            (draft.claim.caller, draft.claim.key) for draft in drafts if draft.claim and draft.claim.key is not None
-        }
-        if keys and any((claim.caller, claim.key) in keys for _, claim in self._claims()):
-            raise IdempotencyKeyTakenError("The idempotency key is taken.")
+        guids = {draft.guid for draft in drafts}
+        if len(guids) < len(drafts) or guids & self._storage.images.keys():
+            raise ConstraintViolationError("There is an image with this GUID already.")
+        for claim in (draft.claim for draft in drafts if draft.claim is not None):
+            if claim.key is not None and await self.find_claimed(claim.caller, claim.key):
+                raise IdempotencyKeyTakenError("The idempotency key is taken.")
         return tuple(self._add(draft) for draft in drafts)
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
-        """Search all images."""
         return tuple(image for image in self._storage.images.values() if image.request.batch == guid)
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """Search all claims."""
         for image, claim in self._claims():
             if (claim.caller, claim.key) == (caller, key):
                 return image, claim.fingerprint
         return None
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
-        """Search all claims for the newest image."""
-        found = None
-        for image, claim in self._claims():
-            if (claim.caller, claim.fingerprint) == (caller, fingerprint) and (
-                image.status is Status.GENERATING or image.updated_at >= since
-            ):
-                found = image
-        return found
+        found = [
+            image
+            for image, claim in self._claims()
+            if (claim.caller, claim.fingerprint) == (caller, fingerprint)
+            and (image.status is Status.GENERATING or image.updated_at >= since)
+        ]
+        return found[-1] if found else None
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Store the result, unless exactly it is stored already (the file name may have changed since)."""
-        image = self._find(guid)
+        image = await self.get(guid)
         self._storage.leases.pop(guid, None)
         finished = image.finished(result, now)
         return image if finished is image else self._keep(finished)
@@ -79,8 +62,7 @@ class MemoryImageRepository(ImageRepository):
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
-        """Store the failure."""
-        image = self._find(guid)
+        image = await self.get(guid)
         if image.status is Status.READY:
             raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
         self._storage.leases.pop(guid, None)
@@ -89,8 +71,10 @@ class MemoryImageRepository(ImageRepository):
         return self._keep(image.failed(status, failure, now))
 
     async def get(self, guid: str) -> Image:
-        """Look up the image."""
-        return self._find(guid)
+        image = self._storage.images.get(guid)
+        if image is None:
+            raise ImageNotFoundError("There is no such image.")
+        return image
 
     async def search(self, query: ImageQuery) -> Page:
         """Search at most `examined` images, newest first."""
@@ -112,17 +96,14 @@ class MemoryImageRepository(ImageRepository):
         return Page(tuple(found))
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
-        """Replace the fields that are given."""
-        return self._keep(self._find(guid).changed(changes, now))
+        return self._keep((await self.get(guid)).changed(changes, now))
 
     async def set_placeholder(self, guid: str, placeholder: str) -> None:
-        """Replace the field, if there is such an image."""
         if (image := self._storage.images.get(guid)) is not None:
             self._keep(replace(image, placeholder=placeholder))
 
     async def delete(self, guid: str) -> None:
-        """Remove the image."""
-        del self._storage.images[self._find(guid).guid]
+        del self._storage.images[(await self.get(guid)).guid]
 
     def _add(self, draft: ImageDraft) -> Image:
         self._storage.last_id += 1
@@ -137,12 +118,6 @@ class MemoryImageRepository(ImageRepository):
         images, claims = self._storage.images, self._storage.claims
         return ((image, claims[guid]) for guid, image in images.items() if guid in claims)
 
-    def _find(self, guid: str) -> Image:
-        image = self._storage.images.get(guid)
-        if image is None:
-            raise ImageNotFoundError("There is no such image.")
-        return image
-
     def _keep(self, image: Image) -> Image:
         # A copy, because the caller may change its parameters or usage later.
         self._storage.images[image.guid] = deepcopy(image)
@@ -151,6 +126,7 @@ class MemoryImageRepository(ImageRepository):
 
 def _matches(image: Image, query: ImageQuery) -> bool:
     visible = can_see(image, query.viewer) if query.status is Status.READY else is_author(image, query.viewer)
+    words = index_terms(image.request.prompt) if query.terms else ()
     return (
         visible
         and image.status is query.status
@@ -162,12 +138,5 @@ def _matches(image: Image, query: ImageQuery) -> bool:
         and (query.created_before is None or image.request.created_at < query.created_before)
         and (query.filename is None or query.filename in fold(image.request.filename))
         and set(query.tags) <= set(image.request.tags)
-        and _has_terms(image.request.prompt, query.terms)
+        and all(any(word.startswith(term) for word in words) for term in query.terms)
     )
-
-
-def _has_terms(prompt: str, terms: tuple[str, ...]) -> bool:
-    if not terms:
-        return True
-    indexed = index_terms(prompt)
-    return all(any(word.startswith(term) for word in indexed) for term in terms)

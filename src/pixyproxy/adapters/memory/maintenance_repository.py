@@ -6,25 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
-from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.storage import MemoryRepository
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
 
 
-class MemoryMaintenanceRepository(MaintenanceRepository):
-    """Looks after the images in a storage object; opening and closing change nothing.
-
-    No method awaits anything, so on one event loop each is a transaction.
-    """
-
-    def __init__(self, storage: MemoryStorage | None = None) -> None:
-        self._storage = MemoryStorage() if storage is None else storage
-
-    async def open(self) -> None:
-        """Do nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
+class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
+    """Looks after the images in a storage object."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:
         """Extend the leases; none gets shorter."""
@@ -35,11 +23,9 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         return len(own)
 
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        """Search all images, oldest first."""
         return tuple(islice((image for image in self._generating() if self._is_free(image.guid, now)), limit))
 
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Replace the lease."""
         image = self._storage.images.get(guid)
         if image is None or image.status is not Status.GENERATING or not self._is_free(guid, now):
             return False
@@ -47,7 +33,6 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         return True
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Replace the lease unless another owner has it."""
         lease = self._storage.named_leases.get(name)
         if lease is not None and lease[0] != owner and lease[1] >= now:
             return False
@@ -55,21 +40,17 @@ class MemoryMaintenanceRepository(MaintenanceRepository):
         return True
 
     async def release_lease(self, name: str, owner: str) -> None:
-        """Remove the lease."""
         if self._storage.named_leases.get(name, ("",))[0] == owner:
             del self._storage.named_leases[name]
 
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
-        """Look up each GUID."""
         images = self._storage.images
         return {guid: images[guid].status for guid in guids if guid in images}
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
-        """Search all images, oldest first."""
         return tuple(islice((image for image in self._storage.images.values() if image.id > after_id), limit))
 
     async def totals(self) -> Totals:
-        """Count the ready images and add up their sizes."""
         ready = [image for image in self._storage.images.values() if image.status is Status.READY]
         sizes = [0 if image.result is None else image.result.size_bytes for image in ready]
         return Totals(len(sizes), sum(sizes))

@@ -7,6 +7,7 @@ from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.user import User
+from pixyproxy.ports.resource import Resource
 
 
 @dataclass(slots=True)
@@ -24,3 +25,20 @@ class MemoryStorage:
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
+
+
+class InMemory(Resource):
+    """Base of all in-memory adapters: opening and closing change nothing."""
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class MemoryRepository(InMemory):
+    """Base of the repositories. No method awaits anything, so on one event loop each is a transaction."""
+
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
+        self._storage = MemoryStorage() if storage is None else storage

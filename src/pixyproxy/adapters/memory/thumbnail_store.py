@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from pixyproxy.adapters.memory.storage import InMemory
 from pixyproxy.domain.errors import BlobStoreFullError
 from pixyproxy.ports.blob_store import require_canonical_guid
 from pixyproxy.ports.thumbnail_store import ThumbnailStore, require_thumbnail_name
@@ -10,7 +11,7 @@ Thumbnails = dict[tuple[str, str], bytes]
 """Thumbnails by GUID and name."""
 
 
-class MemoryThumbnailStore(ThumbnailStore):
+class MemoryThumbnailStore(InMemory, ThumbnailStore):
     """A dictionary of thumbnails, which several stores may share.
 
     `capacity_bytes` is the room for all of them together, None for no limit.
@@ -19,12 +20,6 @@ class MemoryThumbnailStore(ThumbnailStore):
     def __init__(self, storage: Thumbnails | None = None, *, capacity_bytes: int | None = None) -> None:
         self._storage = {} if storage is None else storage
         self._capacity_bytes = capacity_bytes
-
-    async def open(self) -> None:
-        """Do nothing: there is nothing to open."""
-
-    async def close(self) -> None:
-        """Do nothing: what is stored stays for as long as the object does."""
 
     async def get(self, guid: str, name: str) -> bytes | None:
         return self._storage.get(_key(guid, name))
