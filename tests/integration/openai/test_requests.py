@@ -16,7 +16,7 @@ from pixyproxy.adapters.openai import upstream_response
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES
 from pixyproxy.adapters.openai.upstream_client import READ_AHEAD_BYTES
-from pixyproxy.application.generation.admission import ByteBudget
+from pixyproxy.application.generation.admission import ByteBudget, Permit
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.domain.usage import sum_usage
@@ -236,7 +236,7 @@ async def test_a_response_is_not_read_before_there_is_room(
 async def test_closing_ends_a_wait_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=6000000")
     budget = ByteBudget(1000)
-    with budget.permit() as full, budget.permit() as late:
+    with Permit(budget) as full, Permit(budget) as late:
         full.hold(1000)
         make_room = partial(late.admit, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
         task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))

@@ -1,8 +1,8 @@
 """Admission of responses: a bound on the bytes of pictures that are in memory before they are stored."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from typing import Self
 
 LIMIT_BYTES = 16 * 1024 * 1024
 """About eight pictures: enough to keep decoder, disk and database busy. More only costs memory and delays reads."""
@@ -22,59 +22,28 @@ class ByteBudget:
     ) -> None:
         self._limit = limit_bytes
         self._patience_s = patience_s
-        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._first_in_line = asyncio.Lock()  # gives way in the order of waiting
+        self._changed = asyncio.Event()
         self.hold_s = hold_s
         self.bytes = 0
-
-    @contextmanager
-    def permit(self) -> Iterator["Permit"]:
-        """Yield the permit of one call's pictures, which is released at the end."""
-        permit = Permit(self)
-        try:
-            yield permit
-        finally:
-            permit.release()
 
     async def reserve(self, size: int, deadline: float) -> None:
         """Count these bytes as soon as they fit, or after half of the time until `deadline` (on the loop's clock).
 
         The other half is left for reading the response.
         """
-        if not self._waiting and self._fits(size):
-            self.bytes += size
-            return
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting[turn] = size
-        timer = loop.call_later(min(self._patience_s, max(0.0, deadline - loop.time()) / 2), self._admit, turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.pop(turn, None)
-                size = 0
-            self.change(-size)
-            raise
-        finally:
-            timer.cancel()
+        left_s = deadline - asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(self._patience_s, left_s / 2)), self._first_in_line:
+                while self.bytes > 0 and self.bytes + size > self._limit:
+                    self._changed.clear()
+                    await self._changed.wait()
+        self.bytes += size
 
     def change(self, size: int) -> None:
         """Count this many bytes more, or fewer if negative, without waiting."""
         self.bytes += size
-        while self._waiting:
-            turn, wanted = next(iter(self._waiting.items()))
-            if not self._fits(wanted):
-                return
-            self._admit(turn)
-
-    def _fits(self, size: int) -> bool:
-        return self.bytes <= 0 or self.bytes + size <= self._limit
-
-    def _admit(self, turn: "asyncio.Future[None]") -> None:
-        size = self._waiting.pop(turn, 0)
-        if not turn.done():
-            self.bytes += size
-            turn.set_result(None)
+        self._changed.set()
 
 
 class Permit:
@@ -84,6 +53,12 @@ class Permit:
         self._budget = budget
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     async def admit(self, size: int | None, *, deadline: float) -> None:
         """Wait until a response of this length (None: unknown) fits; see `ByteBudget.reserve`.

@@ -183,7 +183,7 @@ class GenerationRunner:
     ) -> GenerationOutcome:
         images = await self._recorder.begin(drafts)
         begun.set_result(images)
-        with self._budget.permit() as permit:
+        with Permit(self._budget) as permit:
             try:
                 pictures = await self._call(request, on_partial, permit)
             except GeneratorError as error:
