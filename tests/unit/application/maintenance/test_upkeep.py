@@ -3,19 +3,30 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
-from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.application.maintenance.upkeep import SWEEP, Upkeep
 from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.ports.clock import Clock
 
 LEASE_S = 0.04
-CLOCK = SystemClock()
+LEASE = timedelta(seconds=LEASE_S)
+
+
+class ManualClock(Clock):
+    """A clock that a test moves, so that a slow machine ends no lease."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
 
 
 class IdleRunner:
@@ -57,13 +68,13 @@ class SlowReconciler:
 class Process:
     """A process on a shared database that does its upkeep."""
 
-    def __init__(self, maintenance: MemoryMaintenanceRepository, owner: str) -> None:
+    def __init__(self, maintenance: MemoryMaintenanceRepository, clock: Clock, owner: str) -> None:
         self.reconciler = SlowReconciler()
         upkeep = Upkeep(
             cast(Any, IdleRunner()),
             cast(Any, self.reconciler),
             maintenance,
-            CLOCK,
+            clock,
             owner=owner,
             lease_s=LEASE_S,
         )
@@ -75,8 +86,18 @@ class Process:
 
 
 @pytest.fixture
-def maintenance() -> MemoryMaintenanceRepository:
-    return MemoryMaintenanceRepository()
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def maintenance(storage: MemoryStorage) -> MemoryMaintenanceRepository:
+    return MemoryMaintenanceRepository(storage)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -86,40 +107,42 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(LEASE_S / 8)
 
 
-async def is_free(maintenance: MemoryMaintenanceRepository) -> bool:
-    """Return whether nobody holds the lease, by taking and releasing it."""
-    now = CLOCK.now()
-    if not await maintenance.acquire_lease(SWEEP, "probe", now, now + timedelta(seconds=60)):
-        return False
-    await maintenance.release_lease(SWEEP, "probe")
-    return True
+async def pass_terms(number: int, storage: MemoryStorage, clock: ManualClock) -> None:
+    """Move the clock on by so many terms of a lease, as fast as the lease is renewed."""
+    owner, _ = storage.named_leases[SWEEP]
+    for _ in range(4 * number):
+        clock.time += LEASE / 4
+        await until(lambda: storage.named_leases[SWEEP] == (owner, clock.time + LEASE))
 
 
 async def test_a_sweep_holds_its_lease_longer_than_one_term_and_releases_it(
-    maintenance: MemoryMaintenanceRepository, caplog: pytest.LogCaptureFixture
+    maintenance: MemoryMaintenanceRepository,
+    storage: MemoryStorage,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    process = Process(maintenance, "one")
+    process = Process(maintenance, clock, "one")
     await until(lambda: process.reconciler.begun == 1)
-    for _ in range(12):
-        await asyncio.sleep(LEASE_S / 4)
-        assert not await is_free(maintenance)
+    await pass_terms(3, storage, clock)
     process.reconciler.may_end.set()
     await until(lambda: process.reconciler.ended == 1)
-    await asyncio.sleep(LEASE_S)
-    assert await is_free(maintenance)
+    await until(lambda: not storage.named_leases)
     assert "reconciled the store: something odd: report" in caplog.text
     await process.stop()
 
 
 async def test_two_processes_never_sweep_at_once(
-    maintenance: MemoryMaintenanceRepository, caplog: pytest.LogCaptureFixture
+    maintenance: MemoryMaintenanceRepository,
+    storage: MemoryStorage,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    one = Process(maintenance, "one")
+    one = Process(maintenance, clock, "one")
     await until(lambda: one.reconciler.begun == 1)
     with caplog.at_level(logging.INFO):
-        other = Process(maintenance, "other")
+        other = Process(maintenance, clock, "other")
         caplog.clear()
-        await asyncio.sleep(4 * LEASE_S)
+        await pass_terms(4, storage, clock)
         assert (other.reconciler.begun, caplog.records) == (0, [])
     one.reconciler.may_end.set()
     await until(lambda: other.reconciler.begun == 1)
@@ -128,44 +151,48 @@ async def test_two_processes_never_sweep_at_once(
     await other.stop()
 
 
-async def test_a_dead_process_does_not_stop_sweeps(maintenance: MemoryMaintenanceRepository) -> None:
-    now = CLOCK.now()
-    assert await maintenance.acquire_lease(SWEEP, "dead", now, now + timedelta(seconds=4 * LEASE_S))
-    process = Process(maintenance, "one")
-    await asyncio.sleep(LEASE_S)
+async def test_a_dead_process_does_not_stop_sweeps(
+    maintenance: MemoryMaintenanceRepository, clock: ManualClock
+) -> None:
+    assert await maintenance.acquire_lease(SWEEP, "dead", clock.time, clock.time + LEASE)
+    process = Process(maintenance, clock, "one")
+    await asyncio.sleep(2 * LEASE_S)
     assert process.reconciler.begun == 0
+    clock.time += 2 * LEASE
     await until(lambda: process.reconciler.begun == 1)
     await process.stop()
 
 
 async def test_a_stopped_process_ends_its_sweep_and_releases_the_lease(
-    maintenance: MemoryMaintenanceRepository,
+    maintenance: MemoryMaintenanceRepository, storage: MemoryStorage, clock: ManualClock
 ) -> None:
-    process = Process(maintenance, "one")
+    process = Process(maintenance, clock, "one")
     await until(lambda: process.reconciler.begun == 1)
     await process.stop()
     assert process.reconciler.stopped == 1
-    assert await is_free(maintenance)
+    assert not storage.named_leases
 
 
 async def test_a_sweep_stops_when_another_process_has_its_lease(
-    maintenance: MemoryMaintenanceRepository, caplog: pytest.LogCaptureFixture
+    maintenance: MemoryMaintenanceRepository,
+    storage: MemoryStorage,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    process = Process(maintenance, "one")
+    process = Process(maintenance, clock, "one")
     await until(lambda: process.reconciler.begun == 1)
     await maintenance.release_lease(SWEEP, "one")
-    now = CLOCK.now()
-    assert await maintenance.acquire_lease(SWEEP, "other", now, now + timedelta(seconds=60))
+    assert await maintenance.acquire_lease(SWEEP, "other", clock.time, clock.time + LEASE)
     await until(lambda: process.reconciler.stopped == 1)
     assert "another process took its lease over" in caplog.text
-    assert not await is_free(maintenance)
+    assert storage.named_leases[SWEEP][0] == "other"
     await process.stop()
 
 
 async def test_a_sweep_that_fails_is_repeated(
-    maintenance: MemoryMaintenanceRepository, caplog: pytest.LogCaptureFixture
+    maintenance: MemoryMaintenanceRepository, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    process = Process(maintenance, "one")
+    process = Process(maintenance, clock, "one")
     process.reconciler.error = DBConnectionError("The database was lost.")
     process.reconciler.may_end.set()
     await until(lambda: process.reconciler.begun == 2)
