@@ -1,37 +1,38 @@
 """Routes that pass the request to their function as it is."""
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 
 class DirectRoute(APIRoute):
     """A route whose function takes the request and the path parameters, as text, and returns a response.
 
-    It skips FastAPI's resolution of dependencies and bodies, which takes 58 µs a request. FastAPI still documents it.
+    It skips FastAPI's resolution of dependencies and bodies, which takes 58 µs a request, and the exit stacks that go
+    with it. FastAPI still documents the route, and the application's exception handlers still apply.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the function that handles each request.
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Build the route.
 
         Raises:
             TypeError: the endpoint takes other parameters than the request and those of the path.
         """
-        endpoint = self.endpoint
+        super().__init__(path, endpoint, **options)
         names = list(inspect.signature(endpoint).parameters)
         if not names or set(names[1:]) != set(self.param_convertors):
-            raise TypeError(f"{endpoint.__name__} must take the request and the parameters of {self.path}")
+            raise TypeError(f"{endpoint.__name__} must take the request and the parameters of {path}")
 
-        async def handle(request: Request) -> Response:
-            response: Response = await endpoint(request, **request.path_params)
-            return response
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send), **scope["path_params"])
+            await response(scope, receive, send)
 
-        return handle
+        self.app = app
 
 
 def direct_router(tag: str, *, in_schema: bool = True) -> APIRouter:
