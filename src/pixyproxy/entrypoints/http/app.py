@@ -18,7 +18,6 @@ from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.docs_routes import build_docs_router
 from pixyproxy.entrypoints.http.api.read_routes import build_read_router
 from pixyproxy.entrypoints.http.api.service_routes import build_service_router
-from pixyproxy.entrypoints.http.api.thumbnail_routes import build_thumbnail_router
 from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
@@ -28,7 +27,7 @@ from pixyproxy.entrypoints.http.openai_api import documentation as openai_docume
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
-from pixyproxy.entrypoints.http.representation.links import Links
+from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.openapi import openapi_document
 
 _DESCRIPTION = """Pictures from prompts: made once, stored, found again and delivered by GUID.
@@ -95,8 +94,7 @@ def _build_routers(container: Container) -> list[APIRouter]:
     images, signed_urls = container.image_service(), container.signed_urls()
     presenter = ImagesPresenter(images, links, signed_urls, policy)
     return [
-        build_read_router(images, policy, links, signed_urls, container.config.accel_prefix()),
-        build_thumbnail_router(container.thumbnails(), policy, signed_urls),
+        build_read_router(images, container.thumbnails(), policy, links, signed_urls, container.config.accel_prefix()),
         build_write_router(images, policy, links),
         build_service_router(container.readiness(), policy),
         build_v1_router(images, container.model_catalog(), policy, presenter, StreamTimeouts()),

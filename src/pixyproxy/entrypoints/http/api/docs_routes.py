@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.json_response import json_response
-from pixyproxy.entrypoints.http.representation.links import Links
 
 SWAGGER_UI = Path(__file__).parents[1] / "static" / "swagger_ui"
 """A copy of the files of the npm package `swagger-ui-dist`; `VERSION` and `SHA256SUMS` beside them say which."""

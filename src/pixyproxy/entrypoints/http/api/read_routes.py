@@ -1,22 +1,25 @@
-"""The routes that read images: the list, details and content."""
+"""The routes that read images: the list, details, content and thumbnails."""
+
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 
-from pixyproxy.application.commands import SearchImages
+from pixyproxy.application.commands import GetThumbnail, SearchImages
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
+from pixyproxy.application.images.thumbnails import Thumbnails
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.query_string import read_query
+from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.content_response import content_response
-from pixyproxy.entrypoints.http.representation.image_detail import present_image, present_images
+from pixyproxy.entrypoints.http.representation.content_response import content_response, thumbnail_response
+from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image, present_images
 from pixyproxy.entrypoints.http.representation.json_response import json_response
-from pixyproxy.entrypoints.http.representation.links import Links
 from pixyproxy.entrypoints.http.representation.openapi import (
     PICTURE_HEADERS,
     SECURITY,
     SIGNATURE,
     Guid,
+    header,
     problems,
     query_parameters,
 )
@@ -24,7 +27,12 @@ from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 
 
 def build_read_router(
-    images: ImageService, policy: AccessPolicy, links: Links, signed_urls: SignedUrls, accel_prefix: str | None
+    images: ImageService,
+    thumbnails: Thumbnails,
+    policy: AccessPolicy,
+    links: Links,
+    signed_urls: SignedUrls,
+    accel_prefix: str | None,
 ) -> APIRouter:
     """Build the routes for callers who may read; see `content_response` for `accel_prefix`."""
     router = direct_router("images")
@@ -37,11 +45,10 @@ def build_read_router(
             200: {
                 "description": "A page of images, newest first.",
                 "headers": {
-                    "Link": {
-                        "description": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288). A page may be '
-                        "short or empty and have a next page, because a request looks at a bounded number of images.",
-                        "schema": {"type": "string"},
-                    }
+                    "Link": header(
+                        'The next page, if there is one: `<…>; rel="next"` (RFC 8288). A page may be short or empty '
+                        "and have a next page, because a request looks at a bounded number of images."
+                    )
                 },
             },
             **problems(422),
@@ -82,14 +89,36 @@ def build_read_router(
         openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
-        if request.scope["query_string"] and _is_signed(request, guid):
-            content = await images.open_content(None, guid, by_link=True)
-        else:
-            content = await images.open_content(policy.require_reader(request), guid)
-        return await content_response(request, content, accel_prefix)
+        by_link = is_signed(request.query_params, guid)
+        viewer = None if by_link else policy.require_reader(request)
+        return await content_response(request, await images.open_content(viewer, guid, by_link=by_link), accel_prefix)
 
-    def _is_signed(request: Request, guid: str) -> bool:
-        expires, signature = (request.query_params.get(name) for name in ("expires", "signature"))
-        return bool(expires and signature and signed_urls.opens(guid, expires, signature))
+    @router.get(
+        "/image/{guid}/thumbnail",
+        response_class=Response,
+        summary="Get a small picture of an image",
+        description="WebP, or JPEG where `Accept` excludes it. Made at the first request and kept with the image.",
+        responses={
+            200: {
+                "description": "The whole thumbnail.",
+                "content": {"image/webp": {}, "image/jpeg": {}},
+                "headers": {**PICTURE_HEADERS, "Vary": header("`Accept`.")},
+            },
+            304: {"description": "The client has this thumbnail already."},
+            **problems(404, 409, 412, 422),
+        },
+        openapi_extra={"security": SECURITY, "parameters": [*query_parameters(GetThumbnail), *SIGNATURE]},
+    )
+    async def get_thumbnail(request: Request, guid: Guid) -> Response:
+        query = read_query(request, numbers={"size"})
+        by_link = is_signed({name: query.pop(name, None) for name in ("expires", "signature")}, guid)
+        viewer = None if by_link else policy.require_reader(request)
+        media_type = "image/webp" if accepts(request, "image/webp") else "image/jpeg"
+        thumbnail = await thumbnails.open(viewer, guid, query, media_type, by_link=by_link)
+        return await thumbnail_response(request, thumbnail)
+
+    def is_signed(query: Mapping[str, object], guid: str) -> bool:
+        expires, signature = query.get("expires"), query.get("signature")
+        return bool(expires and signature) and signed_urls.opens(guid, str(expires), str(signature))
 
     return router

@@ -6,18 +6,18 @@ from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.image import Status
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.request_body import read_json
-from pixyproxy.entrypoints.http.api.request_headers import idempotency_key, prefers_async
+from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.image_detail import present_image
+from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
 from pixyproxy.entrypoints.http.representation.json_response import json_response
-from pixyproxy.entrypoints.http.representation.links import Links
 from pixyproxy.entrypoints.http.representation.openapi import (
     IDEMPOTENCY_KEY,
     LOGIN,
     RETRY_AFTER,
     SECURITY,
     Guid,
+    header,
+    parameter,
     problems,
     request_body,
 )
@@ -25,23 +25,15 @@ from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 
 _POLL_AFTER_S = "2"
 _CREATED_HEADERS = {
-    "Location": {"description": "The address of its details.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {
-        "description": "`true` if an earlier request with this key created it.",
-        "schema": {"type": "string"},
-    },
+    "Location": header("The address of its details."),
+    "Idempotent-Replayed": header("`true` if an earlier request with this key created it."),
 }
-_CREATE_PARAMETERS = [
-    IDEMPOTENCY_KEY,
-    {
-        "name": "Prefer",
-        "in": "header",
-        "required": False,
-        "description": "With `respond-async` (RFC 7240) the response is 202, as soon as the generation has begun.",
-        "schema": {"type": "string"},
-        "example": "respond-async",
-    },
-]
+_PREFER = {
+    **parameter(
+        "Prefer", "header", "With `respond-async` (RFC 7240) the response is 202, as soon as the generation has begun."
+    ),
+    "example": "respond-async",
+}
 
 
 def build_write_router(images: ImageService, policy: AccessPolicy, links: Links) -> APIRouter:
@@ -64,7 +56,7 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
             },
             **problems(400, 404, 409, 413, 415, 422, 429, 502, 504, 507),
         },
-        openapi_extra={"security": SECURITY, **request_body(CreateImage), "parameters": _CREATE_PARAMETERS},
+        openapi_extra={"security": SECURITY, **request_body(CreateImage), "parameters": [IDEMPOTENCY_KEY, _PREFER]},
     )
     async def create_image(request: Request) -> Response:
         viewer = policy.require_writer(request)

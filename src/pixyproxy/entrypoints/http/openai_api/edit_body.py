@@ -20,7 +20,7 @@ from pixyproxy.application.generation.edit_sources import (
     UploadedSource,
 )
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.entrypoints.http.api.request_body import (
+from pixyproxy.entrypoints.http.api.requests import (
     MAX_BODY_BYTES,
     BoundedRequest,
     media_type_of,
@@ -113,12 +113,12 @@ def _read_json(spool: BinaryIO) -> tuple[dict[str, Any], SourceReferences]:
     named = [name for name, value in body.items() if _is_reference(value)]
     if len(named) > MAX_IMAGES:
         raise DataValidationError.at((named[-1],), f"must be one of at most {MAX_IMAGES} further pictures")
-    sources = SourceReferences([], {})
+    images: list[Source] = []
+    attachments: dict[str, Source] = {}
+    sources = SourceReferences(images, attachments)
     try:
-        sources.images = images = []
         for number, image in enumerate(listed):
             images.append(_source(image, ("images", number)))
-        sources.attachments = attachments = {}
         for name in named:
             attachments[name] = _source(body.pop(name), (name,))
     except BaseException:

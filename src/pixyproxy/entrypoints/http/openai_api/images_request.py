@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from pixyproxy.domain.errors import DataValidationError, FieldError
-from pixyproxy.entrypoints.http.api.request_headers import idempotency_key
+from pixyproxy.entrypoints.http.api.requests import idempotency_key
 
 _FORM_FIELDS = ("stream", "response_format")
 _FORMATS = ("b64_json", "url")

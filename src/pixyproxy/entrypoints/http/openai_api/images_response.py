@@ -17,8 +17,8 @@ from pixyproxy.domain.image import Image, Picture, Visibility
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response
+from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.json_response import encode_json
-from pixyproxy.entrypoints.http.representation.links import Links
 
 _NO_USAGE = {
     "total_tokens": 0,

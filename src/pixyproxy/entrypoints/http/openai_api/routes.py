@@ -10,7 +10,7 @@ from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.request_body import read_json
+from pixyproxy.entrypoints.http.api.requests import read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api import documentation as docs
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader

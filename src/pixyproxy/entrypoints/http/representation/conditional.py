@@ -22,7 +22,7 @@ class Representation:
     @property
     def http_date(self) -> str:
         """`last_modified` as an HTTP date, in whole seconds."""
-        return _http_date(_seconds(self))
+        return _http_date(self.last_modified)
 
 
 class UnsatisfiableRange(Exception):

@@ -1,4 +1,4 @@
-"""Responses with the bytes of an image."""
+"""Responses with the bytes of an image or of its thumbnail."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pixyproxy.application.images.content import ImageContent
+from pixyproxy.application.images.thumbnails import Thumbnail
 from pixyproxy.domain.image import Visibility
 from pixyproxy.entrypoints.http.representation.conditional import (
     Representation,
@@ -56,9 +57,9 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     media_type = result.picture.media_type
     have = Representation(etag=f'"{result.sha256}"', last_modified=image.request.created_at, size=result.size_bytes)
     public = image.request.visibility is Visibility.PUBLIC
-    headers = picture_headers(have, image.request.filename, media_type, public=public)
-    conditions = joined_fields(request)
-    if (unchanged := check_preconditions(conditions, have, headers)) is not None:
+    headers = _picture_headers(have, image.request.filename, media_type, public=public)
+    conditions = _joined_fields(request)
+    if (unchanged := _check_preconditions(conditions, have, headers)) is not None:
         return unchanged
     headers["Accept-Ranges"] = "bytes"
     if media_type == "image/svg+xml":
@@ -98,7 +99,16 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     return StoredContentResponse(first, reader, stop - start, status, headers)
 
 
-def picture_headers(have: Representation, filename: str, media_type: str, *, public: bool) -> dict[str, str]:
+async def thumbnail_response(request: Request, thumbnail: Thumbnail) -> Response:
+    """Return the response to GET for a thumbnail that the caller may see; raise HTTPException 412."""
+    have = Representation(etag=f'"{thumbnail.tag}"', last_modified=thumbnail.image.request.created_at, size=0)
+    public = thumbnail.image.request.visibility is Visibility.PUBLIC
+    headers = _picture_headers(have, thumbnail.filename, thumbnail.media_type, public=public) | {"Vary": "Accept"}
+    unchanged = _check_preconditions(_joined_fields(request), have, headers)
+    return unchanged or Response(await thumbnail.read(), 200, headers)
+
+
+def _picture_headers(have: Representation, filename: str, media_type: str, *, public: bool) -> dict[str, str]:
     """Return the headers of a response with a picture."""
     return {
         "ETag": have.etag,
@@ -110,7 +120,7 @@ def picture_headers(have: Representation, filename: str, media_type: str, *, pub
     }
 
 
-def check_preconditions(
+def _check_preconditions(
     conditions: Mapping[str, str], have: Representation, headers: Mapping[str, str]
 ) -> Response | None:
     """Return the 304 response if the client has the picture already, else None; raise HTTPException 412."""
@@ -124,7 +134,7 @@ def check_preconditions(
     return None
 
 
-def joined_fields(request: Request) -> dict[str, str]:
+def _joined_fields(request: Request) -> dict[str, str]:
     """Return the header fields; the values of a repeated field are joined by commas (RFC 9110, section 5.3)."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in request.scope["headers"]:

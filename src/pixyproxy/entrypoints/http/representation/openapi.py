@@ -43,28 +43,39 @@ _SECURITY_SCHEMES = {
 Guid = Annotated[str, Path(description="The GUID of an image.", json_schema_extra={"format": "uuid"})]
 """A GUID in a path: any other text names no image and is answered 404."""
 
-SIGNATURE = [
-    {
+
+def parameter(name: str, place: str, description: str, **schema: object) -> dict[str, Any]:
+    """Describe an optional parameter, a string unless the schema says otherwise; `place` is `query` or `header`."""
+    return {
         "name": name,
-        "in": "query",
+        "in": place,
         "required": False,
-        "description": "Grants access to a private image for a while; part of the addresses handed out.",
-        "schema": {"type": "string"},
+        "description": description,
+        "schema": {"type": "string", **schema},
     }
+
+
+def header(description: str) -> dict[str, Any]:
+    """Describe a response header."""
+    return {"description": description, "schema": {"type": "string"}}
+
+
+SIGNATURE = [
+    parameter(name, "query", "Grants access to a private image for a while; part of the addresses handed out.")
     for name in ("expires", "signature")
 ]
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "The same key and the same body get the same image, and the upstream is called once. "
-    "Kept as long as the image.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-}
+IDEMPOTENCY_KEY = parameter(
+    "Idempotency-Key",
+    "header",
+    "The same key and the same body get the same image, and the upstream is called once. Kept as long as the image.",
+    minLength=1,
+    maxLength=255,
+    pattern="^[!-~]+$",
+)
 PICTURE_HEADERS = {
-    "ETag": {"description": "Identifies the bytes.", "schema": {"type": "string"}},
+    "ETag": header("Identifies the bytes."),
     "Last-Modified": {"schema": {"type": "string"}},
-    "Content-Disposition": {"description": "`inline`, with the file name.", "schema": {"type": "string"}},
+    "Content-Disposition": header("`inline`, with the file name."),
 }
 
 

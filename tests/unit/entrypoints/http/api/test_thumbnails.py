@@ -11,7 +11,7 @@ from PIL import Image
 from starlette.requests import Request
 
 from pixyproxy.domain.generation import GeneratedImage
-from pixyproxy.entrypoints.http.api.request_headers import accepts
+from pixyproxy.entrypoints.http.api.requests import accepts
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app, log_lines
 
 

@@ -1,13 +1,84 @@
-"""Bounded request bodies, and their JSON."""
+"""The parts of a request as the routes read them: query string, headers and body."""
 
 import json
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Collection
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from pixyproxy.domain.errors import DataValidationError, FieldError
+
 MAX_BODY_BYTES = 1024 * 1024
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_QUALITY_ZERO = re.compile(r"q=0(\.0{0,3})?")
+
+
+def read_query(
+    request: Request, *, repeatable: Collection[str] = (), numbers: Collection[str] = ()
+) -> dict[str, object]:
+    """Return the parameters by name: a list if repeatable, an int if it is one of `numbers` and well-formed.
+
+    Unknown names are returned too: the use case refuses them.
+
+    Raises:
+        DataValidationError: the query string is not UTF-8, or a parameter is repeated.
+    """
+    try:
+        pairs = parse_qsl(
+            request.scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200
+        )
+    except ValueError:
+        raise DataValidationError(
+            "The query string is malformed: use at most 200 parameters, percent-encoded UTF-8.",
+            [FieldError(("query",), "must be percent-encoded UTF-8 with at most 200 parameters")],
+        ) from None
+    values: dict[str, object] = {}
+    for name, text in pairs:
+        if name in repeatable:
+            found = values.setdefault(name, [])
+            assert isinstance(found, list)  # noqa: S101 - for the type checker
+            found.append(text)
+        elif name in values:
+            raise DataValidationError(f"Not valid: {name}.", [FieldError((name,), "must be given once only")])
+        else:
+            values[name] = int(text) if name in numbers and _NUMBER.fullmatch(text) else text
+    return values
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key, None without one; raise DataValidationError if there are several."""
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        message = "must be given once only"
+        raise DataValidationError(f"Idempotency-Key {message}.", [FieldError(("Idempotency-Key",), message)])
+    return keys[0] if keys else None
+
+
+def accepts(request: Request, media_type: str) -> bool:
+    """Return true if the client accepts this media type (RFC 9110, section 12.5.1).
+
+    The most specific media range that covers it decides. A client that names none accepts any; a range with
+    parameters of its own covers no plain type.
+    """
+    accepted: dict[str, bool] = {}
+    accepts_any = True
+    for item in ",".join(request.headers.getlist("accept")).split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        accepts_any = accepts_any and not name
+        if not any(parameter and not parameter.startswith("q=") for parameter in parameters):
+            accepted[name] = not any(_QUALITY_ZERO.fullmatch(parameter) for parameter in parameters)
+    kind = media_type.partition("/")[0]
+    covering = [accepted[name] for name in (media_type, f"{kind}/*", "*/*") if name in accepted]
+    return covering[0] if covering else accepts_any
+
+
+def prefers_async(request: Request) -> bool:
+    """Return true if the client prefers `respond-async` (RFC 7240, section 4.1); other preferences are ignored."""
+    preferences = ",".join(request.headers.getlist("prefer")).split(",")
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
 class BoundedRequest(Request):
