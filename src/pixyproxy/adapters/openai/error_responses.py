@@ -1,4 +1,4 @@
-"""Translation of failures of HTTP, of the network and of the SDK into errors of the domain."""
+"""Translation of failures of HTTP and of the network into errors of the domain."""
 
 import json
 import logging
@@ -92,11 +92,7 @@ class ContentDecodingError(Exception):
     """Body that is not compressed as its Content-Encoding says."""
 
 
-class SdkFailure(Exception):
-    """Failure of the SDK or its HTTP client, whose error is the cause."""
-
-
-FAILURES = (Refusal, ContentDecodingError, SdkFailure, aiohttp.ClientError, OSError)
+FAILURES = (Refusal, ContentDecodingError, aiohttp.ClientError, OSError)
 """All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 
@@ -129,8 +125,7 @@ def never_sent(error: Exception) -> bool:
 
 
 def _connection_error(error: Exception, api_key: str) -> GeneratorError:
-    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so only the error that aiohttp
-    # raised underneath is reliable. In doubt the call may have been billed.
+    # In doubt the call may have been billed.
     causes = tuple(_causes(error))
     log.warning("The call of the generator failed: %s", sanitize(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key))
     if any(isinstance(cause, NOT_SENT) for cause in causes):

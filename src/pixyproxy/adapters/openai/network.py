@@ -1,11 +1,11 @@
 """Certificates and proxies that the environment configures."""
 
 import os
-import re
 import ssl
 import sys
-from pathlib import Path
-from typing import Any, NamedTuple
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import aiohttp
@@ -25,7 +25,6 @@ CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/ssl/ca-bundle.pem",
 )
-_HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d")
 
 
 def new_ssl_context() -> ssl.SSLContext:
@@ -34,83 +33,92 @@ def new_ssl_context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=file)
     if folder := os.environ.get("SSL_CERT_DIR"):
         return ssl.create_default_context(capath=folder)
-    context: ssl.SSLContext
     if sys.platform in ("win32", "darwin"):
         import truststore
 
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return context
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    paths = ssl.get_default_verify_paths()
-    file = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
-    folder = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
-    if file is None and folder is not None and not any(_HASHED.fullmatch(each.name) for each in Path(folder).iterdir()):
-        folder = None
-    if file is None and folder is None:
-        file = next((each for each in CA_FILES if Path(each).is_file()), None)
-    if file or folder:
-        context.load_verify_locations(file, folder)
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509"]:
+        for file in filter(os.path.isfile, CA_FILES):
+            context.load_verify_locations(file)
+            break
     return context
-
-
-class Proxy(NamedTuple):
-    """Address of a proxy and its `Proxy-Authorization`, if any."""
-
-    url: URL
-    credentials: str | None
 
 
 class Proxies:
     """Proxies of the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, and NO_PROXY for exemptions, read once.
 
-    The rules are those of the SDK's HTTP client, so that generations take the same way as edits; it is imported only
-    if there is a proxy. Raises GeneratorUnavailableError for an invalid address.
+    Raises GeneratorUnavailableError for an invalid address.
     """
 
     def __init__(self) -> None:
-        self._rules: list[tuple[Any, Proxy | None]] = []  # the patterns have a private class
-        if getproxies().keys() & {"http", "https", "all"}:
-            from httpx2._utils import URLPattern, get_environment_proxies
-
-            found = get_environment_proxies()
-            self._rules = [(URLPattern(key), _proxy(key, text) if text else None) for key, text in found.items()]
-            self._rules.sort(key=lambda rule: rule[0])
+        found = getproxies()
+        self._exemptions = [entry.strip() for entry in found.get("no", "").split(",") if entry.strip()]
+        self._proxies = {
+            scheme: _parse_proxy(scheme, found[scheme])
+            for scheme in ("http", "https", "all")
+            if found.get(scheme) and "*" not in self._exemptions
+        }
 
     def options(self, url: URL) -> dict[str, Any]:
         """Return aiohttp's options for a request to the address.
 
         Raises aiohttp.InvalidURL if it needs a proxy that is not an HTTP proxy.
         """
-        proxy = self._proxy_for(url) if self._rules else None
-        if proxy is None:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy is None or any(_exempts(entry, url) for entry in self._exemptions):
             return {}
-        if proxy.url.scheme not in PROXY_SCHEMES:
-            raise aiohttp.InvalidURL(f"{proxy.url.scheme}://", "not an HTTP proxy")
-        if proxy.credentials is None:
-            return {"proxy": proxy.url}
+        if proxy.scheme not in PROXY_SCHEMES:
+            raise aiohttp.InvalidURL(f"{proxy.scheme}://", "not an HTTP proxy")
+        if not proxy.user and not proxy.password:
+            return {"proxy": proxy}
+        credentials = aiohttp.encode_basic_auth(proxy.user or "", proxy.password or "", "latin1")
         # aiohttp sends `proxy_headers` with CONNECT only, which a request without TLS does not use.
         where = "proxy_headers" if url.scheme == "https" else "headers"
-        return {"proxy": proxy.url, where: {"Proxy-Authorization": proxy.credentials}}
-
-    def _proxy_for(self, url: URL) -> Proxy | None:
-        import httpx2
-
-        try:
-            target = httpx2.URL(scheme=url.scheme, host=url.raw_host or "", port=url.explicit_port)
-        except httpx2.InvalidURL as error:
-            raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
-        return next((proxy for pattern, proxy in self._rules if pattern.matches(target)), None)
+        return {"proxy": proxy.with_user(None), where: {"Proxy-Authorization": credentials}}
 
 
-def _proxy(key: str, text: str) -> Proxy:
+def _parse_proxy(scheme: str, text: str) -> URL:
     try:
-        url = URL(text)
-        credentials = None
-        if url.user or url.password:
-            credentials = aiohttp.encode_basic_auth(url.user or "", url.password or "", "latin1")
+        url = URL(text if "://" in text else f"http://{text}")
+        aiohttp.encode_basic_auth(url.user or "", url.password or "", "latin1")
         if url.scheme in PROXY_SCHEMES + UNUSABLE_PROXY_SCHEMES and url.host:
-            return Proxy(url.with_user(None), credentials)
+            return url
     except ValueError:
         pass  # its message may hold the password
-    name = key.removesuffix("://").upper()
-    raise GeneratorUnavailableError(f"{name}_PROXY is not a valid address of a proxy.") from None
+    raise GeneratorUnavailableError(f"{scheme.upper()}_PROXY is not a valid address of a proxy.") from None
+
+
+def _exempts(entry: str, url: URL) -> bool:
+    """Return whether an entry of NO_PROXY covers an address.
+
+    An entry is a domain with its subdomains, `.domain` or `*.domain` for the subdomains only, an IP address, or a
+    network such as 10.0.0.0/8; perhaps with a port, or with a scheme before it. Others are ignored, as curl does.
+    """
+    scheme, _, place = entry.lower().rpartition("://")
+    if scheme not in ("", "all", url.scheme):
+        return False
+    host = (url.host or "").lower()
+    if (network := _parse_network(place)) is not None:
+        address = _parse_network(host)
+        return address is not None and address[0] in network
+    try:
+        parts = urlsplit(f"//{place}")
+        domain, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    given_port = None if url.is_default_port() else url.port
+    if "/" in place or port not in (None, given_port):
+        return False
+    if domain.startswith((".", "*.")):
+        return host.endswith(domain.removeprefix("*"))
+    is_exact = scheme or domain == "localhost"
+    return domain in ("", "*", host) or (not is_exact and host.endswith(f".{domain}"))
+
+
+def _parse_network(text: str) -> IPv4Network | IPv6Network | None:
+    """Parse an IP address or a network, perhaps in brackets; None for anything else."""
+    try:
+        return ip_network(text if "]:" in text else text.replace("[", "").replace("]", ""), strict=False)
+    except ValueError:
+        return None

@@ -12,7 +12,7 @@ from yarl import URL
 
 from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal
 from pixyproxy.adapters.openai.network import Proxies
-from pixyproxy.adapters.openai.request import GENERATIONS, MODELS
+from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, MODELS
 from pixyproxy.adapters.openai.upstream_response import ReadPiece, UpstreamResponse, decode_content
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
@@ -35,7 +35,6 @@ HEADERS: dict[str, str] = {
     # A request on a kept connection that the server is just closing looks like a lost picture.
     # A generation takes seconds, so a new connection for each costs nothing.
     "Connection": "close",
-    "Content-Type": "application/json",
     "User-Agent": "pixyproxy",
 }
 
@@ -94,7 +93,7 @@ def new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
 
 
 class UpstreamClient:
-    """Client for everything but edits: generations, the list of models, and downloads of pictures.
+    """Client for generations, edits, the list of models, and downloads of pictures.
 
     Each method returns a successful response, which must be closed, and raises one of FAILURES otherwise. Redirects
     are not followed. Create it in the running loop. Proxies of the environment (HTTPS_PROXY, NO_PROXY) apply.
@@ -103,26 +102,25 @@ class UpstreamClient:
     def __init__(self, api_key: str, base_url: URL, context: ssl.SSLContext, timeout_s: float) -> None:
         self._proxies = Proxies()
         path = base_url.raw_path.rstrip("/")
-        self._generations, self._models = (
-            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, MODELS)
+        self._generations, self._edits, self._models = (
+            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, EDITS, MODELS)
         )
-        self._post_headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
-        self._get_headers = self._post_headers.copy()
-        del self._get_headers["Content-Type"]
-        self._fetch_headers = self._get_headers.copy()
-        self._fetch_headers["Accept"] = "*/*"
-        del self._fetch_headers["Authorization"]
+        self._headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
         self._session = new_session(context, new_timeout(timeout_s))
 
     async def generate(self, document: bytes) -> UpstreamResponse:
-        return await self._send("POST", self._generations, self._post_headers, data=document)
+        headers = CIMultiDict(self._headers, **{"Content-Type": "application/json"})
+        return await self._send("POST", self._generations, headers, data=document)
+
+    async def edit(self, form: aiohttp.MultipartWriter) -> UpstreamResponse:
+        return await self._send("POST", self._edits, self._headers, data=form)
 
     async def list_models(self, timeout_s: float) -> UpstreamResponse:
-        return await self._send("GET", self._models, self._get_headers, timeout=new_timeout(timeout_s))
+        return await self._send("GET", self._models, self._headers, timeout=new_timeout(timeout_s))
 
     async def fetch(self, url: URL) -> UpstreamResponse:
         """Request an address without sending the API key."""
-        return await self._send("GET", url, self._fetch_headers)
+        return await self._send("GET", url, CIMultiDict(HEADERS, Accept="*/*"))
 
     async def close(self) -> None:
         await self._session.close()
