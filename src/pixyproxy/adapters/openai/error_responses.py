@@ -88,11 +88,7 @@ class StreamRefusal(Refusal):
         self.begun = begun
 
 
-class ContentDecodingError(Exception):
-    """Body that is not compressed as its Content-Encoding says."""
-
-
-FAILURES = (Refusal, ContentDecodingError, aiohttp.ClientError, OSError)
+FAILURES = (Refusal, aiohttp.ClientError, OSError)
 """All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -16,8 +14,8 @@ from pixyproxy.adapters.openai.network import new_ssl_context
 from pixyproxy.adapters.openai.picture_fetcher import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES, ReceivedPicture, parse_response
 from pixyproxy.adapters.openai.request import write_request
+from pixyproxy.adapters.openai.response_body import read_body
 from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter, UpstreamClient, checked_base_url
-from pixyproxy.adapters.openai.upstream_response import UpstreamResponse, read_body
 from pixyproxy.domain.errors import (
     GeneratorCredentialsError,
     GeneratorError,
@@ -44,7 +42,7 @@ class _Resources:
     fetcher: PictureFetcher
     limiter: BodyReadLimiter
     executor: ThreadPoolExecutor
-    responses: set[UpstreamResponse] = field(default_factory=set)
+    responses: set[aiohttp.ClientResponse] = field(default_factory=set)
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -103,11 +101,12 @@ class OpenAIImageGenerator(ImageGenerator):
     async def close(self) -> None:
         resources, self._resources = self._resources, None
         if resources is not None:
-            async with AsyncExitStack() as stack:  # last in, first out; a failure does not stop the others
-                stack.callback(resources.executor.shutdown)  # waits milliseconds for a picture that is being decoded
-                stack.push_async_callback(_close, resources.upstream.close)
-                for response in resources.responses:  # closing the clients alone would not end pending reads
-                    stack.push_async_callback(_close, response.close)
+            for response in resources.responses:
+                response.close()  # closing the client alone would not end pending reads
+            try:
+                await resources.upstream.close()
+            finally:
+                resources.executor.shutdown()  # waits milliseconds for a picture that is being decoded
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
@@ -171,7 +170,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 return pictures, b"\n".join(picture.data for picture in pictures if picture.undecoded)
             # Until there is room and a permit, the body waits in the socket's small buffers.
             limit = MAX_RESPONSE_BYTES * max(1, wanted)
-            declared = response.declared_bytes
+            declared = response.content_length
             if make_room is not None and (declared or 0) <= limit:
                 await make_room(declared)
             async with resources.limiter.permit():
@@ -182,7 +181,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 return await loop.run_in_executor(resources.executor, parse_response, raw), raw
         finally:
             resources.responses.discard(response)
-            await _close(response.close)
+            response.close()
 
     @property
     def _description(self) -> str:
@@ -199,7 +198,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 try:
                     return await read_body(response, max_bytes) if max_bytes else b""
                 finally:
-                    await response.close()
+                    response.close()
         except (*FAILURES, GeneratorResponseError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
                 return None
@@ -217,12 +216,6 @@ class OpenAIImageGenerator(ImageGenerator):
         if self._resources is None:
             raise GeneratorUnavailableError("The generator is closed.")
         return self._resources
-
-
-async def _close(close: Callable[[], Awaitable[None]]) -> None:
-    """Close, ignoring failures: they change nothing about what was received."""
-    with suppress(*FAILURES):
-        await close()
 
 
 def _retry_delay(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,6 @@ from yarl import URL
 from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal
 from pixyproxy.adapters.openai.network import Proxies
 from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, MODELS
-from pixyproxy.adapters.openai.upstream_response import ReadPiece, UpstreamResponse, decode_content
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 CONNECT_S = 10.0
@@ -82,7 +81,6 @@ def new_session(context: ssl.SSLContext, timeout: aiohttp.ClientTimeout) -> aioh
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=timeout,
         read_bufsize=READ_AHEAD_BYTES,
-        auto_decompress=False,
     )
 
 
@@ -108,24 +106,24 @@ class UpstreamClient:
         self._headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
         self._session = new_session(context, new_timeout(timeout_s))
 
-    async def generate(self, document: bytes) -> UpstreamResponse:
+    async def generate(self, document: bytes) -> aiohttp.ClientResponse:
         headers = CIMultiDict(self._headers, **{"Content-Type": "application/json"})
         return await self._send("POST", self._generations, headers, data=document)
 
-    async def edit(self, form: aiohttp.MultipartWriter) -> UpstreamResponse:
+    async def edit(self, form: aiohttp.MultipartWriter) -> aiohttp.ClientResponse:
         return await self._send("POST", self._edits, self._headers, data=form)
 
-    async def list_models(self, timeout_s: float) -> UpstreamResponse:
+    async def list_models(self, timeout_s: float) -> aiohttp.ClientResponse:
         return await self._send("GET", self._models, self._headers, timeout=new_timeout(timeout_s))
 
-    async def fetch(self, url: URL) -> UpstreamResponse:
+    async def fetch(self, url: URL) -> aiohttp.ClientResponse:
         """Request an address without sending the API key."""
         return await self._send("GET", url, CIMultiDict(HEADERS, Accept="*/*"))
 
     async def close(self) -> None:
         await self._session.close()
 
-    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> UpstreamResponse:
+    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> aiohttp.ClientResponse:
         if self._session.closed:  # aiohttp would raise a bare RuntimeError
             raise aiohttp.ClientConnectionError("closed")
         if proxy_options := self._proxies.options(url):
@@ -136,32 +134,22 @@ class UpstreamClient:
             response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
         except UnicodeError as error:
             raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
-        read: ReadPiece = response.content.readany
-        if codings := response.headers.getall("Content-Encoding", None):
-            read = decode_content(read, ",".join(codings).split(","))
-
-        async def close() -> None:
-            response.close()
-
-        opened = UpstreamResponse(response.headers, read, close)
         if 200 <= response.status < 300:
-            return opened
+            return response
         try:
-            raise await read_refusal(response.status, opened)
+            raise Refusal(response.status, response.headers, await _read_beginning(response))
         finally:
             response.close()
 
 
-async def read_refusal(status: int, response: UpstreamResponse) -> Refusal:
-    """Read the beginning of an error response, which may be of any length."""
+async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an error response, which may be of any length; perhaps nothing: the status is enough."""
     body = bytearray()
-    try:
+    with suppress(*FAILURES):
         async with asyncio.timeout(ERROR_BODY_S):
-            while len(body) < ERROR_BODY_BYTES and (piece := await response.read()):
+            while len(body) < ERROR_BODY_BYTES and (piece := await response.content.readany()):
                 body += piece
-    except FAILURES:
-        pass  # the status is enough (a TimeoutError is an OSError)
-    return Refusal(status, response.headers, bytes(body[:ERROR_BODY_BYTES]))
+    return bytes(body[:ERROR_BODY_BYTES])
 
 
 class BodyReadLimiter:
