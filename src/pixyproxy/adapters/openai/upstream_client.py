@@ -23,7 +23,10 @@ ERROR_BODY_S = 5.0
 """Limits of reading a refusal, whose status already says what matters."""
 
 READ_AHEAD_BYTES = 16 * 1024
-"""aiohttp buffers up to twice as much of a response; the rest waits in the kernel and at the sender."""
+"""aiohttp buffers up to twice as much of a response; the rest waits in the kernel and at the sender.
+
+By default it buffers half a megabyte, which for hundreds of waiting responses is most of the memory.
+"""
 
 MAX_URL_CHARS = 65536
 
@@ -69,22 +72,7 @@ def checked_base_url(text: str) -> URL:
     return url
 
 
-def new_session(context: ssl.SSLContext, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    """Return a client that uses no connection twice, keeps no cookie, and buffers little of a response.
-
-    By default aiohttp buffers half a megabyte of each response, which for hundreds of waiting ones is most of the
-    memory. It repeats requests on broken connections for idempotent methods only, never a POST. `trust_env` stays
-    off because it would send credentials from a .netrc file.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=timeout,
-        read_bufsize=READ_AHEAD_BYTES,
-    )
-
-
-def new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
+def _new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
     """Wait `timeout_s` for each piece of a response, but at most CONNECT_S for a connection."""
     connect_s = min(CONNECT_S, timeout_s)
     return aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s, sock_read=timeout_s)
@@ -104,7 +92,14 @@ class UpstreamClient:
             base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, EDITS, MODELS)
         )
         self._headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
-        self._session = new_session(context, new_timeout(timeout_s))
+        # aiohttp repeats requests on broken connections for idempotent methods only, never a POST. `trust_env` stays
+        # off because it would send credentials from a .netrc file.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_new_timeout(timeout_s),
+            read_bufsize=READ_AHEAD_BYTES,
+        )
 
     async def generate(self, document: bytes) -> aiohttp.ClientResponse:
         headers = CIMultiDict(self._headers, **{"Content-Type": "application/json"})
@@ -114,7 +109,7 @@ class UpstreamClient:
         return await self._send("POST", self._edits, self._headers, data=form)
 
     async def list_models(self, timeout_s: float) -> aiohttp.ClientResponse:
-        return await self._send("GET", self._models, self._headers, timeout=new_timeout(timeout_s))
+        return await self._send("GET", self._models, self._headers, timeout=_new_timeout(timeout_s))
 
     async def fetch(self, url: URL) -> aiohttp.ClientResponse:
         """Request an address without sending the API key."""

@@ -31,29 +31,20 @@ def check(
 
 async def _check_parts(container: Container) -> bool:
     images, blobs, generator = container.image_repository(), container.blob_store(), container.generator()
-
-    async def database() -> str:
-        await images.ping()
-        return "answers, and its tables are up to date"
-
-    async def folder() -> str:
-        await blobs.check_writable()
-        return "writable, with room"
-
     return all(
         [
-            await _check_part("database", images, database),
-            await _check_part("blob store", blobs, folder),
+            await _check_part("database", images, images.ping, "answers, and its tables are up to date"),
+            await _check_part("blob store", blobs, blobs.check_writable, "writable, with room"),
             await _check_part("generator", generator, generator.check),
             await _check_secret(container),
         ]
     )
 
 
-async def _check_part(name: str, part: Resource, describe: Callable[[], Awaitable[str]]) -> bool:
+async def _check_part(name: str, part: Resource, check: Callable[[], Awaitable[str | None]], success: str = "") -> bool:
     try:
         await part.open()
-        _report(name, True, await describe())
+        _report(name, True, await check() or success)
     except PixyProxyException as error:
         _report(name, False, error.message)
         return False
