@@ -123,7 +123,7 @@ class Container(containers.DeclarativeContainer):
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
-    submitter = providers.ThreadSafeSingleton(Submitter, image_repository, generation_runner, clock)
+    submitter = providers.ThreadSafeSingleton(Submitter, image_repository, generation_runner, generator, clock)
     edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector)
     image_service = providers.ThreadSafeSingleton(
         ImageService, image_repository, blob_store, thumbnail_store, submitter, edit_source_reader, clock

@@ -80,16 +80,6 @@ class GenerationRunner:
         self.timeout_s = timeout_s
 
     @property
-    def generator_name(self) -> str:
-        """The name that is recorded with what is generated here."""
-        return self._generator.name
-
-    @property
-    def can_edit(self) -> bool:
-        """True if pictures can be made from pictures here."""
-        return self._generator.can_edit
-
-    @property
     def in_flight(self) -> int:
         """The number of generations that are running in this process."""
         return len(self._tasks)
@@ -137,11 +127,7 @@ class GenerationRunner:
         return RunningGeneration(begun.result(), task)
 
     async def maintain(self) -> None:
-        """Renew the leases of running generations and write pending outcomes; call it several times per lease.
-
-        Raises:
-            DBConnectionError: while the database is away.
-        """
+        """Renew the leases of running generations and write pending outcomes; call it several times per lease."""
         if self._tasks or self._recorder.pending_writes:
             lease = self.new_lease()
             await self._maintenance.renew_leases(lease.owner, lease.expires_at)

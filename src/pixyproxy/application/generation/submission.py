@@ -23,7 +23,7 @@ from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import GenerationRequest, IdempotencyClaim, ImageDraft
 from pixyproxy.domain.image import Image, ImageRequest, Status, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)
@@ -74,9 +74,12 @@ class Submission:
 class Submitter:
     """Turns submissions into outcomes; see `ImageService.create` for what it promises and raises."""
 
-    def __init__(self, images: ImageRepository, runner: GenerationRunner, clock: Clock) -> None:
+    def __init__(
+        self, images: ImageRepository, runner: GenerationRunner, generator: ImageGenerator, clock: Clock
+    ) -> None:
         self._images = images
         self._runner = runner
+        self._generator = generator
         self._clock = clock
         self._claims = ClaimLocks()
         self._unpaid_failures = UnpaidFailures(clock)
@@ -128,10 +131,9 @@ class Submitter:
         if submission.viewer is None and submission.visibility is Visibility.PRIVATE:
             message = "must be public for an anonymous caller: log in to make a private image"
             raise DataValidationError.at(("visibility",), message)
-        if submission.sources.images and not self._runner.can_edit:
-            name = self._runner.generator_name
+        if submission.sources.images and not self._generator.can_edit:
             raise EditingUnsupportedError(
-                f"The generator {name!r} makes pictures from prompts only: it cannot edit images."
+                f"The generator {self._generator.name!r} makes pictures from prompts only: it cannot edit images."
             )
 
     async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[Image, str] | None:
@@ -202,7 +204,7 @@ class Submitter:
                     tags=tuple(submission.tags or ()),
                     author=submission.viewer,
                     visibility=submission.visibility or Visibility.PUBLIC,
-                    generator=self._runner.generator_name,
+                    generator=self._generator.name,
                     model=submission.model,
                     parameters=parameters,
                     created_at=now,
