@@ -37,8 +37,8 @@ class Command(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class CreateImage(Command):
-    """A picture to generate. Only the prompt is required."""
+class PictureRequest(Command):
+    """The base of requests for pictures. Only the prompt is required."""
 
     prompt: Prompt = Field(description="What to draw; kept exactly.", examples=["a rubber duck on a sink"])
     tags: Tags | None = Field(
@@ -53,11 +53,15 @@ class CreateImage(Command):
         None, description="A bare file name; made from the prompt if left out.", examples=["duck.png"]
     )
     model: Option | None = Field(None, description="Passed on to the generator.", examples=["gpt-image-2"])
+
+
+class CreateImage(PictureRequest):
+    """A picture to generate."""
+
     size: Option | None = Field(None, description="Passed on to the generator.", examples=["1024x1024"])
     quality: Option | None = Field(None, description="Passed on to the generator.", examples=["low"])
     background: Option | None = Field(None, description="Passed on to the generator.", examples=["opaque"])
     output_format: Option | None = Field(None, description="Passed on to the generator.", examples=["png"])
-
     edit_of: Guids | None = Field(
         None,
         description="The GUIDs of 1 to 16 stored images that this one is made from; one may stand alone.",
@@ -70,31 +74,23 @@ class CreateImage(Command):
         return {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
 
 
-class GenerateImages(Command):
+class GenerateImages(PictureRequest):
     """Pictures to generate by one call; unknown fields are passed on to the generator."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    prompt: Prompt = Field(description="What to draw; kept exactly.", examples=["a rubber duck on a sink"])
-    model: Option | None = Field(None, description="Passed on to the generator.", examples=["gpt-image-2"])
     n: PictureCount | None = Field(None, description="How many pictures.", examples=[1])
-    tags: Tags | None = Field(None, description="Labels of all of them, as in `POST /image`.", examples=[["duck"]])
-    visibility: AnyVisibility | None = Field(None, description="As in `POST /image`.", examples=["public"])
-    filename: Filename | None = Field(None, description="As in `POST /image`.", examples=["duck.png"])
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
         """Check that options are JSON in UTF-8, as which they are sent, recorded and shown."""
         for name, value in (self.model_extra or {}).items():
-            reason = f"must be at most {MAX_OPTION_BYTES} bytes long"
             try:
                 size = len(json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode())
+                reason = f"must be at most {MAX_OPTION_BYTES} bytes long" if size > MAX_OPTION_BYTES else None
             except (ValueError, RecursionError):
-                size, reason = (
-                    MAX_OPTION_BYTES + 1,
-                    "must be valid Unicode text and finite numbers, not nested too deeply",
-                )
-            if size > MAX_OPTION_BYTES:
+                reason = "must be valid Unicode text and finite numbers, not nested too deeply"
+            if reason is not None:
                 raise DataValidationError(f"Not valid: {_shown(name)}.", [FieldError((_shown(name),), reason)])
         return self
 
@@ -172,11 +168,7 @@ _MODEL_PREFIX = re.compile(r"^Value error, ")
 
 
 def validate(model: type[M], data: object) -> M:
-    """Return the data as this model, validated even if it already is one.
-
-    Raises:
-        DataValidationError: if the data breaks a rule.
-    """
+    """Return the data as this model, validated even if it already is one; raise DataValidationError for its faults."""
     try:
         if isinstance(data, Command):
             data = data.model_dump()

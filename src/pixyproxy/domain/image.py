@@ -1,5 +1,6 @@
 """The image: what was requested, what came of it, and how far it is."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Any
 
 from pixyproxy.domain.errors import ImageNotFoundError
 from pixyproxy.domain.filename import result_filename
+
+_GUID = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 class Visibility(StrEnum):
@@ -157,16 +160,17 @@ def new_guid() -> str:
     return str(uuid.uuid4())
 
 
+def is_guid(text: str) -> bool:
+    """Return whether the text is a GUID in canonical form."""
+    return _GUID.fullmatch(text) is not None
+
+
 def parse_guid(text: str) -> str:
     """Return the canonical form of a GUID given as 8-4-4-4-12 hexadecimal digits of either case.
 
-    Raises:
-        ImageNotFoundError: for anything else, because no image has such a name.
+    Raise ImageNotFoundError for anything else, because no image has such a name.
     """
-    try:
-        guid = str(uuid.UUID(text))
-    except ValueError:
-        guid = None
-    if guid is None or guid != text.lower():
+    guid = text.lower()
+    if not is_guid(guid):
         raise ImageNotFoundError("There is no such image.")
     return guid

@@ -55,11 +55,7 @@ def encode_cursor(last_id: int) -> str:
 
 
 def decode_cursor(cursor: str) -> int:
-    """Return the id in a cursor.
-
-    Raises:
-        DataValidationError: if `encode_cursor` did not make the cursor.
-    """
+    """Return the id in a cursor; raise DataValidationError if `encode_cursor` did not make it."""
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii"))
     except (ValueError, UnicodeError):

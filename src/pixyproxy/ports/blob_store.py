@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from pixyproxy.domain.errors import ImageNotFoundError
-from pixyproxy.domain.image import parse_guid
+from pixyproxy.domain.image import is_guid
 from pixyproxy.ports.resource import Resource
 
 
@@ -132,9 +131,5 @@ class BlobStore(Resource):
 
 def require_canonical_guid(guid: str) -> None:
     """Raise ValueError unless the text is a GUID in canonical form: text from outside never becomes a path."""
-    try:
-        canonical = parse_guid(guid)
-    except ImageNotFoundError:
-        canonical = ""
-    if canonical != guid or not guid:
+    if not is_guid(guid):
         raise ValueError("not a GUID in canonical form")

@@ -11,12 +11,7 @@ from functools import cached_property
 from pixyproxy.application.commands import AddKey, validate
 from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.derived_key import derive_key
-from pixyproxy.domain.errors import (
-    AuthenticationError,
-    ConstraintViolationError,
-    DataValidationError,
-    FieldError,
-)
+from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, DataValidationError, FieldError
 from pixyproxy.domain.user import User, compose
 from pixyproxy.ports.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.clock import Clock
@@ -56,10 +51,6 @@ class KeyService:
         """Add a key of a user, and return its secret, which cannot be read again, and the stored key.
 
         It expires at a time, or after a duration, or never.
-
-        Raises:
-            DataValidationError: if the input breaks a rule.
-            UserNotFoundError: if there is no such user.
         """
         command = validate(AddKey, {"username": username, "name": name, "expires_at": expires_at})
         tries = 0
@@ -94,18 +85,13 @@ class KeyService:
         return await self._keys.list(None if username is None else compose(username))
 
     async def revoke(self, key_id: str) -> None:
-        """Remove a key.
-
-        Raises:
-            RecordNotFoundError: if there is none with this id.
-        """
+        """Remove a key; raise RecordNotFoundError if there is none with this id."""
         await self._keys.remove(key_id)
 
     async def authenticate(self, token: str) -> User:
         """Return the user who owns a key, which is looked up every time, so that revoking works at once.
 
-        Raises:
-            AuthenticationError: if the key is not valid, without the reason.
+        Raise AuthenticationError, without the reason, if the key is not valid.
         """
         if _FORM.fullmatch(token):
             found = await self._keys.find(self._digest(token))

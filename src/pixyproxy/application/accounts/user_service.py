@@ -17,7 +17,10 @@ _MAX_CACHED = 4096
 
 
 class UserService:
-    """The use cases of users; names and passwords are compared in Unicode's composed form."""
+    """The use cases of users; names and passwords are compared in Unicode's composed form.
+
+    DataValidationError lists the faults of an input; UserNotFoundError is raised if there is no such user.
+    """
 
     def __init__(self, users: UserRepository, hasher: PasswordHasher, clock: Clock) -> None:
         self._users = users
@@ -46,12 +49,7 @@ class UserService:
         raise AuthenticationError("Wrong username or password.")
 
     async def add(self, username: str, password: str, class_key: str | None = None) -> User:
-        """Add a user.
-
-        Raises:
-            DataValidationError: if the input breaks a rule.
-            ConstraintViolationError: if the name is taken.
-        """
+        """Add a user; raise ConstraintViolationError if the name is taken."""
         command = validate(AddUser, {"username": username, "password": password, "class_key": class_key})
         password_hash = await self._hasher.hash(compose(command.password))
         user = User(compose(command.username), command.class_key, password_hash)
@@ -66,22 +64,13 @@ class UserService:
         return await self._users.list()
 
     async def change_password(self, username: str, password: str) -> None:
-        """Set a new password.
-
-        Raises:
-            DataValidationError: if the password breaks a rule.
-            UserNotFoundError: if there is no such user.
-        """
+        """Set a new password."""
         command = validate(ChangePassword, {"username": username, "password": password})
         password_hash = await self._hasher.hash(compose(command.password))
         await self._users.set_password_hash(compose(command.username), password_hash)
 
     async def remove(self, username: str) -> None:
-        """Remove a user, but not their images.
-
-        Raises:
-            UserNotFoundError: if there is no such user.
-        """
+        """Remove a user, but not their images."""
         await self._users.remove(compose(username))
 
     async def _is_right(self, user: User, password: str) -> bool:

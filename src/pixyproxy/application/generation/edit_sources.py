@@ -22,21 +22,8 @@ MAX_SOURCES_BYTES = 200 * 1024 * 1024
 _MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedSource:
-    """A picture that the caller sent: a seekable file, open for reading."""
-
-    file: BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSource:
-    """A picture that is stored here, named by its GUID."""
-
-    guid: str
-
-
-Source: TypeAlias = UploadedSource | StoredSource
+Source: TypeAlias = BinaryIO | str
+"""An uploaded picture, as a seekable file, open for reading; or the GUID of a stored image."""
 
 
 @dataclass(slots=True)
@@ -49,8 +36,8 @@ class SourceReferences:
     def close(self) -> None:
         """Close all uploaded files."""
         for source in (*self.images, *self.attachments.values()):
-            if isinstance(source, UploadedSource):
-                source.file.close()
+            if not isinstance(source, str):
+                source.close()
 
 
 @dataclass(slots=True)
@@ -92,8 +79,8 @@ class EditSourceReader:
             for number, source in enumerate(references.images):
                 image = await self._source(viewer, source, ("image", number))
                 sources.images += (image,)
-                if isinstance(source, StoredSource):
-                    sources.derived_from += (parse_guid(source.guid),)
+                if isinstance(source, str):
+                    sources.derived_from += (parse_guid(source),)
                 total = _checked_total(total, image)
             for name, source in references.attachments.items():
                 sources.attachments[name] = await self._source(viewer, source, (name,))
@@ -105,18 +92,18 @@ class EditSourceReader:
         return sources
 
     async def _source(self, viewer: str | None, source: Source, loc: tuple[str | int, ...]) -> EditSource:
-        if isinstance(source, StoredSource):
-            return await self._stored(viewer, source.guid)
-        size = await asyncio.to_thread(source.file.seek, 0, 2)
+        if isinstance(source, str):
+            return await self._stored(viewer, source)
+        size = await asyncio.to_thread(source.seek, 0, 2)
         if size > MAX_SOURCE_BYTES:
             raise DataValidationError.at(loc, f"must be at most {MAX_SOURCE_BYTES // _MIB} MiB large")
         async with self._inspecting:
-            data, sha256 = await asyncio.to_thread(_read, source.file)
+            data, sha256 = await asyncio.to_thread(_read, source)
             try:
                 picture = await self._inspector.inspect(data)
             except DataValidationError as error:
                 raise DataValidationError.at(loc, f"must be a picture: {error.message}") from None
-        return EditSource(source.file, picture, size, sha256)
+        return EditSource(source, picture, size, sha256)
 
     async def _stored(self, viewer: str | None, guid: str) -> EditSource:
         image = await self._visible(viewer, guid)

@@ -69,11 +69,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def claim_of(viewer: str | None, key: str | None, request: Mapping[str, Any]) -> IdempotencyClaim:
-    """Return the claim of a caller, with or without a key, for a request given as JSON types.
-
-    Raises:
-        DataValidationError: unless the key is 1 to 255 visible ASCII characters.
-    """
+    """Return the claim of a caller, with or without a (valid) key, for a request given as JSON types."""
     if key is not None and not _KEY.fullmatch(key):
         message = "must be 1 to 255 visible ASCII characters"
         raise DataValidationError(f"Idempotency-Key {message}.", [FieldError(("Idempotency-Key",), message)])

@@ -20,11 +20,7 @@ class ModelCatalog:
         return await self._generator.models()
 
     async def get(self, model_id: str) -> GeneratorModel:
-        """Return the model with this id.
-
-        Raises:
-            ModelNotFoundError: if there is none.
-        """
+        """Return the model with this id; raise ModelNotFoundError if there is none."""
         for model in await self._generator.models():
             if model.id == model_id:
                 return model

@@ -91,11 +91,7 @@ class OutcomeRecorder:
             raise
 
     async def write_pending(self) -> None:
-        """Write the outcomes that could not be written before.
-
-        Raises:
-            DBConnectionError: while the database is away.
-        """
+        """Write the outcomes that could not be written before; raise DBConnectionError while the database is away."""
         for guid, write in list(self.pending_writes.items()):
             try:
                 await write()

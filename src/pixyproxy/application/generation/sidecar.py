@@ -44,11 +44,7 @@ class _Sidecar(BaseModel):
 
 
 def sidecar_of(image: Image) -> dict[str, Any]:
-    """Return the sidecar of an image that has a result, as JSON types with times in ISO 8601.
-
-    Raises:
-        DataValidationError: if the image has no result.
-    """
+    """Return the sidecar of an image that has a result, as JSON types with times in ISO 8601."""
     request, result = image.request, image.result
     if result is None:
         raise DataValidationError("Only an image with a result has a sidecar.")
@@ -78,11 +74,7 @@ def sidecar_of(image: Image) -> dict[str, Any]:
 
 
 def image_of(sidecar: Mapping[str, Any]) -> Image:
-    """Return the ready image that a sidecar describes, without an id.
-
-    Raises:
-        DataValidationError: if it does not describe an image.
-    """
+    """Return the ready image that a sidecar describes, without an id; raise DataValidationError if it does not."""
     parsed = _parse(sidecar)
     created_at: datetime = parsed.created_at.astimezone(UTC)
     request = ImageRequest(
@@ -103,11 +95,7 @@ def image_of(sidecar: Mapping[str, Any]) -> Image:
 
 
 def result_of(sidecar: Mapping[str, Any]) -> ImageResult:
-    """Return the result that a sidecar describes.
-
-    Raises:
-        DataValidationError: if it does not describe an image.
-    """
+    """Return the result that a sidecar describes; raise DataValidationError if it does not."""
     return _result(_parse(sidecar))
 
 

@@ -46,7 +46,10 @@ class ChecksumCache:
 
 @dataclass(frozen=True, slots=True)
 class ImageContent:
-    """The bytes of a ready image that the viewer may see; nothing is opened before `read`."""
+    """The bytes of a ready image that the viewer may see; nothing is opened before `read`.
+
+    Methods raise BlobStoreError if the bytes are missing, damaged, of another length, or cannot be read.
+    """
 
     image: Image
     result: ImageResult
@@ -55,10 +58,9 @@ class ImageContent:
 
     @classmethod
     def of(cls, image: Image, blobs: BlobStore, checksums: ChecksumCache | None = None) -> Self:
-        """Return the content of a ready image; without a cache of checksums every read is hashed.
+        """Return the content of an image; raise ImageNotReadyError, with a delay if it may get one, if it has none.
 
-        Raises:
-            ImageNotReadyError: the image has none (yet); with a delay if it may get one.
+        Without a cache of checksums every read is hashed.
         """
         if image.status is Status.GENERATING:
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
@@ -74,9 +76,6 @@ class ImageContent:
 
         If all bytes are read, the reader compares them with the recorded SHA-256 before it returns the last piece,
         unless this was done before and the blob has not changed since.
-
-        Raises:
-            BlobStoreError: the bytes are missing or have another length.
         """
         reader = await self._blobs.read(self.image.guid, size=self.result.size_bytes, start=start, stop=stop)
         if start > 0 or (stop is not None and stop < self.result.size_bytes):
@@ -86,20 +85,12 @@ class ImageContent:
         return _CheckedReader(reader, self)
 
     async def read_whole(self) -> bytes:
-        """Return all bytes, checked.
-
-        Raises:
-            BlobStoreError: the bytes are missing, damaged or cannot be read.
-        """
+        """Return all bytes, checked."""
         async with await self.read() as reader:
             return b"".join([piece async for piece in reader])
 
     async def location(self) -> str | None:
-        """Return the path at which a web server that shares the store finds the bytes, or None if it cannot.
-
-        Raises:
-            BlobStoreError: the bytes are missing or have another length; the checksum is not compared.
-        """
+        """Return the path at which a web server that shares the store finds the bytes, unchecked, or None."""
         return await self._blobs.location(self.image.guid, size=self.result.size_bytes)
 
 

@@ -3,7 +3,7 @@
 import logging
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
-from pixyproxy.application.generation.edit_sources import EditSourceReader, SourceReferences, StoredSource
+from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import Submission, Submitter
@@ -27,7 +27,7 @@ class ImageService:
 
     `viewer` is the username of the caller, None for an anonymous one. Input may be a command or any mapping; either
     is validated here, and DataValidationError lists its faults. Every method raises DBConnectionError while the
-    database is away.
+    database is away; methods for authors raise what `access.require_author` raises.
     """
 
     def __init__(
@@ -63,19 +63,8 @@ class ImageService:
             IdempotencyKeyReusedError: if the key was used for another request.
         """
         command = validate(CreateImage, data)
-        sources = await self._sources.read(
-            viewer, SourceReferences([StoredSource(guid) for guid in command.edit_of or ()])
-        )
-        submission = Submission(
-            viewer=viewer,
-            prompt=command.prompt,
-            model=command.model,
-            options=command.options,
-            tags=command.tags,
-            visibility=command.visibility,
-            filename=command.filename,
-            sources=sources,
-        )
+        sources = await self._sources.read(viewer, SourceReferences(command.edit_of or ()))
+        submission = _submission(viewer, command, sources)
         return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait)
 
     async def generate(
@@ -100,27 +89,13 @@ class ImageService:
         except DataValidationError:
             sources.close()
             raise
-        submission = Submission(
-            viewer=viewer,
-            prompt=command.prompt,
-            model=command.model,
-            options=command.options,
-            n=command.n or 1,
-            tags=command.tags,
-            visibility=command.visibility,
-            filename=command.filename,
-            sources=await self._sources.read(viewer, sources),
-        )
+        submission = _submission(viewer, command, await self._sources.read(viewer, sources), command.n or 1)
         return await self._submitter.submit(
             submission, idempotency_key=idempotency_key, retried=retried, on_partial=on_partial
         )
 
     async def get(self, viewer: str | None, guid: str) -> Image:
-        """Return an image, whatever its status.
-
-        Raises:
-            ImageNotFoundError: if there is none that the viewer may see.
-        """
+        """Return an image, whatever its status; raise ImageNotFoundError if there is none that the viewer may see."""
         image = await self._images.get(parse_guid(guid))
         access.require_visible(image, viewer)
         return image
@@ -148,9 +123,7 @@ class ImageService:
     async def open_content(self, viewer: str | None, guid: str, *, by_link: bool = False) -> ImageContent:
         """Return the content of an image; with `by_link` the viewer has a signed URL, which replaces the access check.
 
-        Raises:
-            ImageNotFoundError: if there is none that the viewer may see.
-            ImageNotReadyError: if it has no content, with a delay if it may get one.
+        The errors are those of `get` and `ImageContent.of`.
         """
         image = await self._images.get(parse_guid(guid)) if by_link else await self.get(viewer, guid)
         return self.content_of(image)
@@ -160,12 +133,7 @@ class ImageService:
         return ImageContent.of(image, self._blobs, self._checksums)
 
     async def update(self, viewer: str | None, guid: str, data: object) -> Image:
-        """Change tags, visibility or file name, as the author.
-
-        Raises:
-            AuthenticationError, ImageNotFoundError, PermissionDeniedError: as `access.require_author` does.
-            ImageNotReadyError: while the image is being generated.
-        """
+        """Change tags, visibility or file name, as the author; raise ImageNotReadyError during the generation."""
         access.require_login(viewer)
         command = validate(UpdateImage, data)
         image = await self._images.get(parse_guid(guid))
@@ -190,11 +158,7 @@ class ImageService:
         return image
 
     async def delete(self, viewer: str | None, guid: str) -> None:
-        """Delete an image, as its author: the row first, then the bytes.
-
-        Raises:
-            AuthenticationError, ImageNotFoundError, PermissionDeniedError: as `access.require_author` does.
-        """
+        """Delete an image, as its author: the row first, then the bytes."""
         access.require_login(viewer)
         image = await self._images.get(parse_guid(guid))
         access.require_author(image, viewer)
@@ -205,3 +169,19 @@ class ImageService:
         except BlobStoreError as error:
             # For callers the image is gone; the sweep finds the file without a row.
             logger.warning("bytes of deleted image %s remain in the blob store: %s", image.guid, error.message)
+
+
+def _submission(
+    viewer: str | None, command: CreateImage | GenerateImages, sources: EditSources, n: int = 1
+) -> Submission:
+    return Submission(
+        viewer=viewer,
+        prompt=command.prompt,
+        model=command.model,
+        options=command.options,
+        n=n,
+        tags=command.tags,
+        visibility=command.visibility,
+        filename=command.filename,
+        sources=sources,
+    )

@@ -34,11 +34,7 @@ class Verifier:
         return await self._maintenance.totals()
 
     async def verify_all(self) -> AsyncIterator[VerifiedImage]:
-        """Verify each ready image in turn.
-
-        Raises:
-            DBConnectionError, BlobStoreError: if the database or the store cannot be reached.
-        """
+        """Verify each ready image in turn."""
         last, places = 0, asyncio.Semaphore(_AT_ONCE)
 
         async def verify(image: Image) -> VerifiedImage:

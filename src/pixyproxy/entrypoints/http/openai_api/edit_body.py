@@ -16,8 +16,6 @@ from pixyproxy.application.generation.edit_sources import (
     MAX_SOURCES_BYTES,
     Source,
     SourceReferences,
-    StoredSource,
-    UploadedSource,
 )
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.api.requests import (
@@ -73,14 +71,14 @@ async def _read_multipart(request: Request) -> tuple[dict[str, Any], SourceRefer
     attachments: dict[str, Source] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name in _IMAGE_NAMES:
-            images.append(UploadedSource(value.file))
+            images.append(value.file)
         elif name in _LISTS and isinstance(value, str):
             fields.setdefault("tags", []).append(value)
         elif name in fields or name in attachments:
             await form.close()
             raise DataValidationError.at((name,), "must be given once only")
         elif isinstance(value, UploadFile):
-            attachments[name] = UploadedSource(value.file)
+            attachments[name] = value.file
         else:
             fields[name] = _parse_field(name, value)
     return fields, SourceReferences(images, attachments)
@@ -135,9 +133,9 @@ def _source(reference: object, loc: tuple[str | int, ...]) -> Source:
     if _is_reference(reference) and isinstance(reference, Mapping):
         url, file_id = reference.get("image_url"), reference.get("file_id")
         if isinstance(file_id, str) and url is None:
-            return StoredSource(file_id)
+            return file_id
         if isinstance(url, str) and file_id is None:
-            return UploadedSource(_decode_data_url(url, (*loc, "image_url")))
+            return _decode_data_url(url, (*loc, "image_url"))
     raise DataValidationError.at(loc, "must hold either file_id, the GUID of a stored image, or image_url, a data: URL")
 
 

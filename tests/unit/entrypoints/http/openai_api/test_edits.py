@@ -279,7 +279,7 @@ async def test_a_call_that_is_cancelled_at_its_start_leaves_the_edit_sources_ope
         return await add_batch(drafts)
 
     monkeypatch.setattr(images, "add_batch", slow)
-    sources = inputs.SourceReferences([inputs.UploadedSource(io.BytesIO(PNG))])
+    sources = inputs.SourceReferences([io.BytesIO(PNG)])
     call = asyncio.create_task(service.generate("alice", {"prompt": "x"}, sources))
     await reached.wait()
     call.cancel()
