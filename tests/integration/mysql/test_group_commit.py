@@ -10,7 +10,7 @@ import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.session import MySQLSession
-from pixyproxy.adapters.sql.group_commit import MAX_WRITES
+from pixyproxy.adapters.sql.batcher import MAX_WRITES
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.session import Parameters
 from pixyproxy.domain.errors import (

@@ -76,10 +76,6 @@ class Counting:
         self.statements += 1
         return self._session.fetch(sql, parameters)
 
-    def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        self.statements += 1
-        return self._session.fetch_few(columns, rest, parameters)
-
 
 def statements(session: Any, query: ImageQuery, bounds: Bounds) -> int:
     """Return how many statements a page takes."""

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pixyproxy.adapters.sql import connection_pool as threads
 from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
-from pixyproxy.adapters.sql.session import Parameters, Session
+from pixyproxy.adapters.sql.session import Parameters, Row, Session
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.domain.errors import (
@@ -276,7 +276,10 @@ async def test_many_open_a_new_file_at_once(path: Path) -> None:
     ("sql", "message"),
     [
         ("UPDATE schema_migrations SET checksum = 'x'", r"0001_create_tables\.sql has changed"),
-        ("INSERT INTO schema_migrations VALUES (9999, '9999_future.sql', 'x', 'now')", r"newer.*9999_future\.sql"),
+        (
+            "INSERT INTO schema_migrations VALUES (9999, '9999_future.sql', 'x', 'now', NULL)",
+            r"newer.*9999_future\.sql",
+        ),
         ("ALTER TABLE images RENAME COLUMN prompt TO words", "not those pixyproxy made"),
     ],
 )
@@ -345,9 +348,10 @@ async def test_what_is_recent_is_read_from_its_index(images: SQLImageRepository,
         explained: list[str] = []
 
         class Explaining:
-            def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> None:
-                rows = session.fetch(f"EXPLAIN QUERY PLAN SELECT {columns} {rest}", parameters)
+            def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
+                rows = session.fetch(f"EXPLAIN QUERY PLAN {sql}", parameters)
                 explained.extend(str(row[3]) for row in rows)
+                return ()
 
         find_recent(Explaining(), "", "a" * 64, NOW)  # type: ignore[arg-type]  # all it needs of a session
         return explained

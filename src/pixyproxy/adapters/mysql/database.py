@@ -10,10 +10,10 @@ from pixyproxy.adapters.mysql.connection import Server, ServerConnection
 from pixyproxy.adapters.mysql.error_translation import BUSY, TOO_LARGE, code_of
 from pixyproxy.adapters.mysql.migrations import check_schema
 from pixyproxy.adapters.mysql.session import run_read, run_write
+from pixyproxy.adapters.sql.batcher import MAX_WRITES, Batcher, SplitBatchError
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
-from pixyproxy.adapters.sql.data_loader import DataLoader
+from pixyproxy.adapters.sql.data_loader import data_loader
 from pixyproxy.adapters.sql.database import Find, Item, K, Load, Reread, SQLDatabase, Write, WriteAll
-from pixyproxy.adapters.sql.group_commit import GroupCommit, SplitGroupError
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError
 
@@ -53,17 +53,13 @@ class MySQLDatabase(SQLDatabase):
         """Return the result of a job that only reads, outside any transaction."""
         return await self._pool.run(lambda connection, deadline: run_read(connection, deadline, job))
 
-    async def point_read(self, job: Callable[[Session], T]) -> T:
-        """Return the result of a job that reads one row by a unique key: in a thread, like every read."""
-        return await self.read(job)
-
     def data_loader(self, find: Find[K, T]) -> Load[K, T]:
         """Return a function that reads by a unique key; calls that arrive together are one query."""
 
         def find_all(connection: ServerConnection, deadline: float, keys: Sequence[K]) -> "dict[K, T]":
             return run_read(connection, deadline, lambda session: dict(find(session, keys)))
 
-        return DataLoader(self._pool, find_all).load
+        return data_loader(self._pool, find_all).run
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """Return the result of a job that is one transaction; see `run_write` for `reread`."""
@@ -98,7 +94,7 @@ class MySQLDatabase(SQLDatabase):
                 )
             except DBConnectionError as error:
                 if isinstance(error.__cause__, pymysql.MySQLError) and code_of(error.__cause__) in {*BUSY, TOO_LARGE}:
-                    raise SplitGroupError from error
+                    raise SplitBatchError from error
                 raise
 
-        return GroupCommit(self._pool, write_one, write_all).write
+        return Batcher(self._pool, write_one, write_all, MAX_WRITES).run

@@ -10,7 +10,6 @@ from pymysql.cursors import Cursor
 
 from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerConnection
 from pixyproxy.adapters.mysql.error_translation import BUSY, code_of, is_lost, translate
-from pixyproxy.adapters.sql.mapping import from_json
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
@@ -47,20 +46,6 @@ class MySQLSession(Session):
         with self._execute(sql, parameters) as cursor:
             rows: Sequence[Row] = cursor.fetchall()
             return rows
-
-    def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """Return a few rows, each of them sent as one JSON array.
-
-        The driver parses a description of every column of a result: for one row of twenty columns that takes twice as
-        long as everything else.
-        """
-        rows = self.fetch(" ".join(["SELECT JSON_ARRAY(", columns, ")", rest]), parameters)
-        return [from_json(text) for (text,) in rows]
-
-    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """Return one row, or None."""
-        rows = self.fetch_few(columns, rest, parameters)
-        return rows[0] if rows else None
 
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert a row and return its id."""

@@ -70,10 +70,6 @@ class SQLDatabase(ABC):
         """Return the result of a job that only reads, outside any transaction."""
 
     @abstractmethod
-    async def point_read(self, job: Callable[[Session], T]) -> T:
-        """Return the result of a job that reads one row by a unique key."""
-
-    @abstractmethod
     def data_loader(self, find: Find[K, T]) -> Load[K, T]:
         """Return a function that reads by a unique key, perhaps for several callers at once.
 

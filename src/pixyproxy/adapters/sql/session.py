@@ -30,12 +30,6 @@ class Session(Protocol):
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
         """Return all rows of a query."""
 
-    def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """Return the rows of `SELECT columns rest`, some hundreds at most; columns of text, times and integers only."""
-
-    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """Return the one row of `SELECT columns rest`, or None; columns of the same types only."""
-
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert a row and return its id."""
 

@@ -36,15 +36,6 @@ class SQLiteSession(Session):
         """Return all rows of a query."""
         return self._connection.execute(sql, parameters).fetchall()
 
-    def fetch_few(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """Return a few rows."""
-        return self.fetch(" ".join(["SELECT", columns, rest]), parameters)
-
-    def fetch_one(self, columns: str, rest: str, parameters: Parameters) -> Row | None:
-        """Return one row, or None."""
-        row: Row | None = self._connection.execute(" ".join(["SELECT", columns, rest]), parameters).fetchone()
-        return row
-
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert a row and return its id."""
         return self._connection.execute(sql, parameters).lastrowid or 0
@@ -94,11 +85,6 @@ def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]
         return result
 
     return _run(file, transaction)
-
-
-def run_point_read(file: FileConnection, job: Callable[[Session], T]) -> T:
-    """Return the result of a job that reads by a unique key; raises LockedError if it would have to wait."""
-    return _run(file, lambda connection: job(SQLiteSession(connection)))
 
 
 def _limit(connection: sqlite3.Connection, deadline: float) -> None:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 
 from pixyproxy.adapters.sql import connection_pool
+from pixyproxy.adapters.sql.batcher import MAX_KEYS, Batcher
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
-from pixyproxy.adapters.sql.data_loader import MAX_KEYS, DataLoader
+from pixyproxy.adapters.sql.data_loader import data_loader
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError
 from tests.fixtures.sql.fake_table import Table
 
@@ -28,16 +29,16 @@ async def pool(table: Table) -> AsyncIterator[ConnectionPool[Table]]:
 
 
 @pytest.fixture
-async def loader(pool: ConnectionPool[Table], table: Table) -> DataLoader[Table, str, str]:
-    return DataLoader(pool, table.find)
+async def loader(pool: ConnectionPool[Table], table: Table) -> "Loader":
+    return data_loader(pool, table.find)
 
 
-Loader = DataLoader[Table, str, str]
+Loader = Batcher[Table, str, str | None]
 
 
 async def asked(loader: Loader, *keys: str) -> "list[asyncio.Task[str | None]]":
     """Callers that have asked for these keys, one each."""
-    tasks = [asyncio.create_task(loader.load(key)) for key in keys]
+    tasks = [asyncio.create_task(loader.run(key)) for key in keys]
     await asyncio.sleep(0)
     return tasks
 
@@ -51,7 +52,7 @@ async def under_way(loader: Loader, table: Table) -> "asyncio.Task[str | None]":
 
 
 async def test_a_single_caller_waits_for_nobody(loader: Loader, table: Table) -> None:
-    assert [await loader.load(f"key {number}") for number in range(3)] == ["value 0", "value 1", "value 2"]
+    assert [await loader.run(f"key {number}") for number in range(3)] == ["value 0", "value 1", "value 2"]
     assert table.queries == [("key 0",), ("key 1",), ("key 2",)]
 
 
@@ -101,7 +102,7 @@ async def test_an_outage_is_everybodys_and_each_has_an_error_of_its_own(loader: 
     assert all(type(error) is DBConnectionError for error in errors)
     assert len({id(error) for error in errors}) == 4
     table.failure = None
-    assert await loader.load("key 1") == "value 1"
+    assert await loader.run("key 1") == "value 1"
 
 
 async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, table: Table) -> None:
@@ -112,7 +113,7 @@ async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, ta
     with pytest.raises(DataValidationError):
         await bad
     with pytest.raises(DataValidationError):
-        await loader.load("bad key")
+        await loader.run("bad key")
 
 
 async def test_an_outage_between_the_single_reads_is_the_error_of_those_it_meets(loader: Loader, table: Table) -> None:
@@ -123,7 +124,7 @@ async def test_an_outage_between_the_single_reads_is_the_error_of_those_it_meets
             return super().find(connection, deadline, keys)
 
     falling = Falling()
-    loader = DataLoader(loader._pool, falling.find)
+    loader = data_loader(loader._pool, falling.find)
     await under_way(loader, falling)
     one, two, bad = await asked(loader, "key 1", "key 2", "bad key")
     falling.release()
@@ -168,7 +169,7 @@ async def test_where_all_have_left_nothing_is_read(loader: Loader, table: Table)
     table.release()
     assert await first == "value 0"
     await asyncio.wait(tasks)
-    assert await loader.load("key 3") == "value 3"
+    assert await loader.run("key 3") == "value 3"
     assert table.queries == [("key 0",), ("key 3",)]
 
 
@@ -176,8 +177,9 @@ async def test_each_caller_has_a_time_limit_of_its_own(
     loader: Loader, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hasty:
-        hasty.setattr(connection_pool, "CALL_SECONDS", 0.05)
+        hasty.setattr(connection_pool, "CALL_SECONDS", 0.1)
         first = await under_way(loader, table)
+        hasty.setattr(connection_pool, "CALL_SECONDS", 0.05)
         (second,) = await asked(loader, "key 2")
     (patient,) = await asked(loader, "key 1")
     for late in (first, second):
@@ -201,9 +203,9 @@ async def test_closing_refuses_those_who_wait_and_answers_those_whose_query_has_
         await second
     await stopping
     with pytest.raises(DBConnectionError, match="not open"):
-        await loader.load("key 1")
+        await loader.run("key 1")
     pool.start()
-    assert await loader.load("key 1") == "value 1"
+    assert await loader.run("key 1") == "value 1"
 
 
 async def test_closing_refuses_a_query_that_no_thread_has_begun(
@@ -225,5 +227,5 @@ async def test_closing_refuses_a_query_that_no_thread_has_begun(
     go_on.set()
     await asyncio.gather(stopping, *busy)
     pool.start()
-    assert await loader.load("key 1") == "value 1"
+    assert await loader.run("key 1") == "value 1"
     assert table.queries == [("key 1",)]

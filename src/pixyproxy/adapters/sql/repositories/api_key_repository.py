@@ -13,8 +13,14 @@ from pixyproxy.ports.api_key_repository import ApiKeyRepository
 
 _COLUMNS = """api_keys.key_id, api_keys.`user`, api_keys.name, api_keys.digest, api_keys.created_at,
     api_keys.expires_at"""
-_WITH_USER = ", ".join([_COLUMNS, "roster.class_key, roster.`password`"])
-_BY_DIGESTS = "FROM api_keys JOIN roster ON roster.`user` = api_keys.`user` WHERE api_keys.digest IN "
+_BY_DIGESTS = " ".join(
+    [
+        "SELECT",
+        _COLUMNS,
+        ", roster.class_key, roster.`password` FROM api_keys",
+        "JOIN roster ON roster.`user` = api_keys.`user` WHERE api_keys.digest IN ",
+    ]
+)
 _LIST = " ".join(["SELECT", _COLUMNS, "FROM api_keys"])
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
 _LIST_OF_USER = _LIST + " WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
@@ -76,7 +82,7 @@ class SQLApiKeyRepository(SQLRepository, ApiKeyRepository):
 def _find_all(session: Session, digests: Sequence[str]) -> dict[str, tuple[ApiKey, User]]:
     values, parameters = in_list(digests)
     found = {}
-    for *columns, class_key, password_hash in session.fetch_few(_WITH_USER, _BY_DIGESTS + values, parameters):
+    for *columns, class_key, password_hash in session.fetch(_BY_DIGESTS + values, parameters):
         key = _to_key(columns)
         found[key.digest] = key, User(key.username, class_key, password_hash)
     return found

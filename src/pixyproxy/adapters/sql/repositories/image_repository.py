@@ -19,10 +19,15 @@ from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
 
 _BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
-_WITH_FINGERPRINT = ", ".join([IMAGE_COLUMNS, "images.request_fingerprint"])
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
-_BY_CLAIM = """FROM images WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
-    AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
+_BY_CLAIM = " ".join(
+    [
+        "SELECT",
+        IMAGE_COLUMNS,
+        ", images.request_fingerprint FROM images WHERE images.idempotency_caller = :caller",
+        "AND images.idempotency_key = :key AND LENGTH(images.idempotency_caller) = LENGTH(:caller)",
+    ]
+)
 _OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
 _KNOWN = sorted(Status)
@@ -37,7 +42,8 @@ _RECENT = ("status IN ('ready', 'failed', 'unknown')", *_UNKNOWN)
 # index, however often the same was requested before.
 _BY_REQUEST = " ".join(
     [
-        "FROM images WHERE images.id = (SELECT MAX(id) FROM (",
+        SELECT_IMAGE,
+        "WHERE images.id = (SELECT MAX(id) FROM (",
         _OF_REQUEST,
         "status = 'generating'",
         *(f"UNION ALL {_OF_REQUEST} {statuses} AND updated_at >= :since" for statuses in _RECENT),
@@ -78,8 +84,8 @@ class SQLImageRepository(SQLRepository, ImageRepository):
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         """Read one row by its unique key."""
         values = {"caller": caller, "key": key}
-        row = await self._database.point_read(lambda session: session.fetch_one(_WITH_FINGERPRINT, _BY_CLAIM, values))
-        return None if row is None else (to_image(row[:-1]), row[-1])
+        rows = await self._database.read(lambda session: session.fetch(_BY_CLAIM, values))
+        return (to_image(rows[0][:-1]), rows[0][-1]) if rows else None
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
         """Read the newest image by the index of fingerprints."""
@@ -133,5 +139,5 @@ class SQLImageRepository(SQLRepository, ImageRepository):
 def find_recent(session: Session, caller: str, fingerprint: str, since: datetime) -> Image | None:
     """Return the newest image of this request that is being generated or has changed since, or None."""
     values = {"caller": caller, "fingerprint": fingerprint, "since": to_time(since)}
-    row = session.fetch_one(IMAGE_COLUMNS, _BY_REQUEST, values)
-    return None if row is None else to_image(row)
+    rows = session.fetch(_BY_REQUEST, values)
+    return to_image(rows[0]) if rows else None

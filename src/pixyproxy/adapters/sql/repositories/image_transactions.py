@@ -6,8 +6,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from pixyproxy.adapters.sql.mapping import (
-    IMAGE_COLUMNS,
     INSERT_IMAGE,
+    SELECT_IMAGE,
     changeable_values,
     claim_values,
     guid_key,
@@ -23,8 +23,7 @@ from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTake
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 
-_BY_GUID = "FROM images WHERE images.guid = :guid"
-_BY_GUIDS = "FROM images WHERE images.guid IN "
+_BY_GUIDS = SELECT_IMAGE + " WHERE images.guid IN "
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
@@ -48,17 +47,10 @@ class Completion(NamedTuple):
     now: datetime
 
 
-def find(session: Session, guid: str) -> Image | None:
-    """Return the image with this GUID, or None."""
-    row = session.fetch_one(IMAGE_COLUMNS, _BY_GUID, {"guid": guid_key(guid)})
-    return None if row is None else to_image(row)
-
-
 def find_all(session: Session, guids: Sequence[str], lock: str = "") -> dict[str, Image]:
     """Return the images that exist under these GUIDs, at least one, by GUID."""
     values, parameters = in_list([guid_key(guid) for guid in guids])
-    rows = session.fetch_few(IMAGE_COLUMNS, _BY_GUIDS + values + lock, parameters)
-    return {image.guid: image for image in map(to_image, rows)}
+    return {image.guid: image for image in map(to_image, session.fetch(_BY_GUIDS + values + lock, parameters))}
 
 
 def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:
@@ -124,7 +116,7 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
     Raises:
         ConstraintViolationError: The image is ready.
     """
-    image = _get_locked(session, guid)
+    image = _get(session, guid, session.row_lock)
     if image.status is Status.READY:
         raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
     values = {"status": status.value, "code": failure.code, "message": failure.message}
@@ -136,7 +128,7 @@ def mark_failed(session: Session, guid: str, status: Status, failure: Failure, n
 
 def update(session: Session, guid: str, changes: ImageChanges, now: datetime) -> Image:
     """Change the given fields."""
-    image = _get_locked(session, guid)
+    image = _get(session, guid, session.row_lock)
     changed = image.changed(changes, now)
     session.change_later(_UPDATE, changeable_values(changed.request) | {"guid": guid_key(guid), "now": to_time(now)})
     if changed.request.tags != image.request.tags:
@@ -150,15 +142,8 @@ def missing() -> ImageNotFoundError:
     return ImageNotFoundError("There is no such image.")
 
 
-def _get(session: Session, guid: str) -> Image:
-    image = find(session, guid)
-    if image is None:
-        raise missing()
-    return image
-
-
-def _get_locked(session: Session, guid: str) -> Image:
-    images = find_all(session, [guid], session.row_lock)
+def _get(session: Session, guid: str, lock: str = "") -> Image:
+    images = find_all(session, [guid], lock)
     if guid not in images:
         raise missing()
     return images[guid]

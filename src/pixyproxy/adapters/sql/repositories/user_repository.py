@@ -9,9 +9,8 @@ from pixyproxy.domain.errors import UserNotFoundError
 from pixyproxy.domain.user import User
 from pixyproxy.ports.user_repository import UserRepository
 
-_COLUMNS = "`user`, class_key, `password`"
-_BY_NAMES = "FROM roster WHERE `user` IN "
-_LIST = " ".join(["SELECT", _COLUMNS, "FROM roster"])
+_LIST = "SELECT `user`, class_key, `password` FROM roster"
+_BY_NAMES = _LIST + " WHERE `user` IN "
 _INSERT = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:username, :password_hash, :class_key)"
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
 _SET_HASH = """UPDATE roster SET `password` = :password_hash
@@ -61,7 +60,7 @@ class SQLUserRepository(SQLRepository, UserRepository):
 
 def _find_all(session: Session, usernames: Sequence[str]) -> dict[str, User]:
     values, parameters = in_list(usernames)
-    return {user.username: user for user in map(_to_user, session.fetch_few(_COLUMNS, _BY_NAMES + values, parameters))}
+    return {user.username: user for user in map(_to_user, session.fetch(_BY_NAMES + values, parameters))}
 
 
 def _to_user(row: Row) -> User:

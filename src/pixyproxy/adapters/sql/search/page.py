@@ -34,7 +34,7 @@ def _newest(session: Session, query: ImageQuery) -> Page:
     before = NEWEST if query.before_id is None else query.before_id
     bounds = {"before": before, "floor": 0, "most": query.limit + 1, "rows": query.limit + 1}
     statement = fetch_statement(session, criteria.scope, [criteria.row])
-    images = [to_image(row) for row in session.fetch_few(*statement, {**criteria.parameters, **bounds})]
+    images = [to_image(row) for row in session.fetch(statement, {**criteria.parameters, **bounds})]
     return _page(images, query.limit, None)
 
 
@@ -65,7 +65,7 @@ class _PageReader:
             plan = self._planner.plan(ids, min(size, self._left))
             missing = self._limit + 1 - len(self._images)
             statement = fetch_statement(self._session, plan.driving, plan.conditions)
-            rows = self._session.fetch_few(*statement, {**plan.parameters, "rows": missing})
+            rows = self._session.fetch(statement, {**plan.parameters, "rows": missing})
             self._images += map(to_image, rows)
             self._left -= plan.examined
             if len(rows) == missing:

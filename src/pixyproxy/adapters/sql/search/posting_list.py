@@ -81,9 +81,10 @@ def probe_statement(lists: Sequence[PostingList]) -> str:
     )
 
 
-def fetch_statement(session: Session, postings: PostingList, conditions: Iterable[str]) -> tuple[str, str]:
-    """Return columns and rest of the statement for the newest `:rows` images of a list that meet all conditions."""
+def fetch_statement(session: Session, postings: PostingList, conditions: Iterable[str]) -> str:
+    """Return the statement for the newest `:rows` images of a list that meet all conditions."""
     # Images are read one by one in the order of their ids, and no more of them than there is room for.
     images = "images" + session.by_index("PRIMARY")
     rows = f"({postings.sql}) AS candidate {session.ordered_join} {images} ON images.id = candidate.id"
-    return IMAGE_COLUMNS, f"FROM {rows} WHERE {' AND '.join(conditions)} ORDER BY candidate.id DESC LIMIT :rows"
+    condition = " AND ".join(conditions)
+    return f"SELECT {IMAGE_COLUMNS} FROM {rows} WHERE {condition} ORDER BY candidate.id DESC LIMIT :rows"

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from pixyproxy.adapters.sql import connection_pool
+from pixyproxy.adapters.sql.batcher import MAX_SPAN_S, MAX_WRITES, Batcher, SplitBatchError
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
-from pixyproxy.adapters.sql.group_commit import MAX_SPAN_S, MAX_WRITES, GroupCommit, SplitGroupError
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError
 from tests.fixtures.sql.fake_table import Table
 
@@ -33,7 +33,7 @@ class Ledger(Table):
         if self.failure is not None:
             raise self.failure
         if "bad" in items or "locked" in items:
-            raise SplitGroupError
+            raise SplitBatchError
         return [f"{item} written" for item in items]
 
     def write_one(self, connection: object, deadline: float, item: str) -> str:
@@ -62,12 +62,12 @@ async def ledger() -> Ledger:
     return Ledger()
 
 
-Writes = GroupCommit[Table, str, str]
+Writes = Batcher[Table, str, str]
 
 
 @pytest.fixture
 async def writes(pool: ConnectionPool[Table], ledger: Ledger) -> AsyncIterator[Writes]:
-    yield GroupCommit(pool, ledger.write_one, ledger.write_all)
+    yield Batcher(pool, ledger.write_one, ledger.write_all, MAX_WRITES)
     ledger.release()
     ledger.locked.set()
 
@@ -75,10 +75,10 @@ async def writes(pool: ConnectionPool[Table], ledger: Ledger) -> AsyncIterator[W
 async def written(writes: Writes, ledger: Ledger, *items: str) -> "list[asyncio.Task[str]]":
     """Callers that write one item each, the first alone and the others together, as soon as the ledger is released."""
     ledger.hold()
-    first = asyncio.create_task(writes.write("first"))
+    first = asyncio.create_task(writes.run("first"))
     await asyncio.sleep(0)
     await ledger.begun()
-    tasks = [asyncio.create_task(writes.write(item)) for item in items]
+    tasks = [asyncio.create_task(writes.run(item)) for item in items]
     await asyncio.sleep(0)
     return [first, *tasks]
 
@@ -97,7 +97,7 @@ async def test_who_came_much_later_is_in_the_next_transaction(
 ) -> None:
     first, one, two = await written(writes, ledger, "one", "two")
     monkeypatch.setattr(connection_pool, "CALL_SECONDS", connection_pool.CALL_SECONDS + 2 * MAX_SPAN_S)
-    later = [asyncio.create_task(writes.write(item)) for item in ("three", "four")]
+    later = [asyncio.create_task(writes.run(item)) for item in ("three", "four")]
     await asyncio.sleep(0)
     ledger.release()
     assert await asyncio.gather(first, one, two, *later) == [
@@ -120,7 +120,7 @@ async def test_a_write_that_waits_for_a_lock_keeps_no_other(writes: Writes, ledg
     first, locked, one, two = await written(writes, ledger, "locked", "one", "two")
     ledger.release()
     assert await asyncio.gather(first, one, two) == ["first written", "one written", "two written"]
-    assert await writes.write("later") == "later written"
+    assert await writes.run("later") == "later written"
     assert not locked.done()
     ledger.locked.set()
     assert await locked == "locked written"
@@ -133,7 +133,7 @@ async def test_a_caller_who_leaves_before_the_writes_are_parted_is_left_out(writ
     with pytest.raises(DataValidationError):
         await bad
     await asyncio.wait([one])
-    assert await writes.write("two") == "two written"
+    assert await writes.run("two") == "two written"
     assert "one" not in ledger.alone
 
 
@@ -167,14 +167,14 @@ async def test_a_write_that_timed_out_in_the_queue_is_never_done(
 ) -> None:
     """A caller that was given an error must not find its item written."""
     ledger.hold()
-    first = asyncio.create_task(writes.write("first"))
+    first = asyncio.create_task(writes.run("first"))
     await asyncio.sleep(0)
     await ledger.begun()
     with monkeypatch.context() as hasty:
         hasty.setattr(connection_pool, "CALL_SECONDS", 0.05)
-        late = asyncio.create_task(writes.write("late"))
+        late = asyncio.create_task(writes.run("late"))
         await asyncio.sleep(0)
-    patient = asyncio.create_task(writes.write("patient"))
+    patient = asyncio.create_task(writes.run("patient"))
     with pytest.raises(DBConnectionError, match="in time"):
         await late
     ledger.release()
