@@ -12,8 +12,7 @@ from pixyproxy.adapters.mysql.migrations import check_schema
 from pixyproxy.adapters.mysql.session import run_read, run_write
 from pixyproxy.adapters.sql.batcher import MAX_WRITES, Batcher, SplitBatchError
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
-from pixyproxy.adapters.sql.data_loader import data_loader
-from pixyproxy.adapters.sql.database import Find, Item, K, Load, Reread, SQLDatabase, Write, WriteAll
+from pixyproxy.adapters.sql.database import Item, Reread, SQLDatabase, Write, WriteAll
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError
 
@@ -34,9 +33,9 @@ class MySQLDatabase(SQLDatabase):
         ssl_ca: str | None = None,
         pool_size: int = 4,
     ) -> None:
-        super().__init__()
         self.server = Server(host, port, user, password, name, ssl_ca)
         self._pool = ConnectionPool(f"mysql-{name}", pool_size, partial(ServerConnection, self.server))
+        super().__init__(self._pool)
 
     async def _start(self) -> None:
         self._pool.start()
@@ -49,17 +48,8 @@ class MySQLDatabase(SQLDatabase):
     async def _stop(self) -> None:
         await self._pool.stop()
 
-    async def read(self, job: Callable[[Session], T]) -> T:
-        """Return the result of a job that only reads, outside any transaction."""
-        return await self._pool.run(lambda connection, deadline: run_read(connection, deadline, job))
-
-    def data_loader(self, find: Find[K, T]) -> Load[K, T]:
-        """Return a function that reads by a unique key; calls that arrive together are one query."""
-
-        def find_all(connection: ServerConnection, deadline: float, keys: Sequence[K]) -> "dict[K, T]":
-            return run_read(connection, deadline, lambda session: dict(find(session, keys)))
-
-        return data_loader(self._pool, find_all).run
+    def _run_read(self, connection: ServerConnection, deadline: float, job: Callable[[Session], T]) -> T:
+        return run_read(connection, deadline, job)
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """Return the result of a job that is one transaction; see `run_write` for `reread`."""

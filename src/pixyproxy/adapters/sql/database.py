@@ -3,8 +3,10 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from pixyproxy.adapters.sql.connection_pool import ConnectionPool
+from pixyproxy.adapters.sql.data_loader import data_loader
 from pixyproxy.adapters.sql.session import Session
 
 K = TypeVar("K", bound=Hashable)
@@ -30,7 +32,8 @@ class SQLDatabase(ABC):
     Every method but `close` raises DBConnectionError if the database cannot be reached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readers: ConnectionPool[Any]) -> None:
+        self._readers = readers
         self._users: set[object] = set()
         self._changing = asyncio.Lock()
 
@@ -65,16 +68,24 @@ class SQLDatabase(ABC):
         """Return if the database answers."""
         await self.read(lambda session: session.fetch("SELECT version FROM schema_migrations LIMIT 1", {}))
 
-    @abstractmethod
     async def read(self, job: Callable[[Session], T]) -> T:
         """Return the result of a job that only reads, outside any transaction."""
+        return await self._readers.run(lambda connection, deadline: self._run_read(connection, deadline, job))
 
     @abstractmethod
+    def _run_read(self, connection: Any, deadline: float, job: Callable[[Session], T]) -> T:
+        """Run a job on a connection of the readers."""
+
     def data_loader(self, find: Find[K, T]) -> Load[K, T]:
-        """Return a function that reads by a unique key, perhaps for several callers at once.
+        """Return a function that reads by a unique key; calls that arrive together are one query.
 
         Each call sees what was committed before it, and raises the error of its own key or of the database.
         """
+
+        def find_all(connection: Any, deadline: float, keys: Sequence[K]) -> Mapping[K, T]:
+            return self._run_read(connection, deadline, lambda session: find(session, keys))
+
+        return data_loader(self._readers, find_all).run
 
     @abstractmethod
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:

@@ -1,15 +1,16 @@
 """The interface between the shared statements and an open transaction, and the form of their parameters."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 Row = Sequence[Any]
 Parameters = Mapping[str, Any]
 
 
-class Session(Protocol):
+class Session(ABC):
     """A transaction, or a single read, on one connection; parameters in the SQL are written `:name`."""
 
     row_lock: str
@@ -18,27 +19,34 @@ class Session(Protocol):
     ordered_join: str
     """Join that reads the second table for each row of the first, never the other way round."""
 
+    @abstractmethod
     def by_index(self, index: str) -> str:
         """Return the clause after a table in FROM that forces this index, `PRIMARY` for the key of the table."""
 
+    @abstractmethod
     def fixed(self, column: str, parameter: str) -> str:
         """Return the condition that a column equals a parameter, in the form that reads an index in its order.
 
         Conditions on the next column of the index must follow, and ORDER BY must name all of its columns.
         """
 
+    @abstractmethod
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
         """Return all rows of a query."""
 
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert a row and return its id."""
+        return self.insert_each(sql, [parameters])[0]
 
+    @abstractmethod
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Insert rows in their order and return the id of each."""
 
+    @abstractmethod
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Insert any number of rows, at the time that `change_later` says."""
 
+    @abstractmethod
     def change_later(self, sql: str, parameters: Parameters) -> None:
         """Insert, update or delete within a transaction, at the latest together with its next statement or commit.
 
@@ -47,7 +55,9 @@ class Session(Protocol):
 
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
+        return self.change_each(sql, [parameters])[0]
 
+    @abstractmethod
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
         """Update or delete with each of these parameters in turn and return how many rows each matched."""
 

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from pixyproxy.adapters.sql.batcher import MAX_WRITES, Batcher
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
-from pixyproxy.adapters.sql.data_loader import data_loader
-from pixyproxy.adapters.sql.database import Find, Item, K, Load, Reread, SQLDatabase, Write, WriteAll
+from pixyproxy.adapters.sql.database import Item, Reread, SQLDatabase, Write, WriteAll
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.adapters.sqlite.connection import FileConnection
 from pixyproxy.adapters.sqlite.migrations import migrate
@@ -23,10 +22,9 @@ class SQLiteDatabase(SQLDatabase):
     """A database in an SQLite file, which `open` creates and migrates if need be."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self.path = path
         self._writer = ConnectionPool("sqlite-write", 1, partial(FileConnection, path))
-        self._readers = ConnectionPool("sqlite-read", _READERS, partial(FileConnection, path, query_only=True))
+        super().__init__(ConnectionPool("sqlite-read", _READERS, partial(FileConnection, path, query_only=True)))
 
     async def _start(self) -> None:
         await migrate(self.path)
@@ -38,17 +36,8 @@ class SQLiteDatabase(SQLDatabase):
         # Last: the last connection to close folds the log into the file, if it may write.
         await self._writer.stop()
 
-    async def read(self, job: Callable[[Session], T]) -> T:
-        """Return the result of a job that only reads, outside any transaction."""
-        return await self._readers.run(lambda connection, deadline: run_read(connection, deadline, job))
-
-    def data_loader(self, find: Find[K, T]) -> Load[K, T]:
-        """Return a function that reads by a unique key; calls that arrive together are one query."""
-
-        def find_all(connection: FileConnection, deadline: float, keys: Sequence[K]) -> "dict[K, T]":
-            return run_read(connection, deadline, lambda session: dict(find(session, keys)))
-
-        return data_loader(self._readers, find_all).run
+    def _run_read(self, connection: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
+        return run_read(connection, deadline, job)
 
     async def write(self, job: Callable[[Session], T], *, reread: Callable[[Session], T | None] | None = None) -> T:
         """Return the result of a job that is one transaction; the outcome of a commit to a local file is never lost."""

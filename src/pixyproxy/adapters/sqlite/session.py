@@ -33,32 +33,19 @@ class SQLiteSession(Session):
         return f"{column} = :{parameter}"
 
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """Return all rows of a query."""
         return self._connection.execute(sql, parameters).fetchall()
 
-    def insert(self, sql: str, parameters: Parameters) -> int:
-        """Insert a row and return its id."""
-        return self._connection.execute(sql, parameters).lastrowid or 0
-
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
-        """Insert rows in their order and return the id of each."""
-        return [self.insert(sql, parameters) for parameters in rows]
+        return [self._connection.execute(sql, parameters).lastrowid or 0 for parameters in rows]
 
     def insert_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Insert any number of rows with one prepared statement."""
         self._connection.executemany(sql, rows)
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
-        """Insert, update or delete at once: there is no round trip to save."""
         self._connection.execute(sql, parameters)
 
-    def change(self, sql: str, parameters: Parameters) -> int:
-        """Update or delete and return how many rows matched."""
-        return self._connection.execute(sql, parameters).rowcount
-
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
-        """Update or delete with each of these parameters in turn and return how many rows each matched."""
-        return [self.change(sql, parameters) for parameters in each]
+        return [self._connection.execute(sql, parameters).rowcount for parameters in each]
 
 
 def run_read(file: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:

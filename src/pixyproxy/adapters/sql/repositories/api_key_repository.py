@@ -41,7 +41,6 @@ class SQLApiKeyRepository(SQLRepository, ApiKeyRepository):
         self._load = database.data_loader(_find_all)
 
     async def add(self, key: ApiKey) -> None:
-        """Insert the key if its user exists."""
         values = {
             "key_id": key.key_id,
             "digest": key.digest,
@@ -60,7 +59,6 @@ class SQLApiKeyRepository(SQLRepository, ApiKeyRepository):
         await self._database.write(insert)
 
     async def find(self, digest: str) -> tuple[ApiKey, User] | None:
-        """Read a key and its user by a unique key, perhaps together with others."""
         return await self._load(digest)
 
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
@@ -70,7 +68,6 @@ class SQLApiKeyRepository(SQLRepository, ApiKeyRepository):
         return tuple(sorted(map(_to_key, rows), key=lambda key: (key.username, key.created_at, key.key_id)))
 
     async def remove(self, key_id: str) -> None:
-        """Delete the key."""
 
         def delete(session: Session) -> None:
             if not session.change(_DELETE, {"key_id": key_id}):

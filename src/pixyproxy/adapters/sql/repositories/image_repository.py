@@ -65,11 +65,9 @@ class SQLImageRepository(SQLRepository, ImageRepository):
         self._mark_ready = database.group_commit(transactions.mark_ready)
 
     async def ping(self) -> None:
-        """Run a query."""
         await self._database.ping()
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Insert all, perhaps together with others."""
         try:
             return await self._add(drafts)
         except ConstraintViolationError:
@@ -77,22 +75,18 @@ class SQLImageRepository(SQLRepository, ImageRepository):
             raise
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
-        """Read the images by their index."""
         rows = await self._database.read(lambda session: session.fetch(_BATCH, {"guid": guid_key(guid)}))
         return tuple(map(to_image, rows))
 
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
-        """Read one row by its unique key."""
         values = {"caller": caller, "key": key}
         rows = await self._database.read(lambda session: session.fetch(_BY_CLAIM, values))
         return (to_image(rows[0][:-1]), rows[0][-1]) if rows else None
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
-        """Read the newest image by the index of fingerprints."""
         return await self._database.read(partial(find_recent, caller=caller, fingerprint=fingerprint, since=since))
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Record the result, perhaps together with others."""
         image = await self._mark_ready(transactions.Completion(guid, result, now))
         if image is None:
             raise transactions.missing()
@@ -101,28 +95,23 @@ class SQLImageRepository(SQLRepository, ImageRepository):
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
-        """Record the failure in one transaction."""
         return await self._database.write(
             partial(transactions.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
         )
 
     async def get(self, guid: str) -> Image:
-        """Read one row by its unique key, perhaps together with others."""
         image = await self._load(guid)
         if image is None:
             raise transactions.missing()
         return image
 
     async def search(self, query: ImageQuery) -> Page:
-        """Read one page, with no more work than the bounds allow."""
         return await self._database.read(partial(search, query=query, bounds=self._bounds))
 
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
-        """Change the row and its tags in one transaction."""
         return await self._database.write(partial(transactions.update, guid=guid, changes=changes, now=now))
 
     async def set_placeholder(self, guid: str, placeholder: str) -> None:
-        """Change one column of the row."""
         values = {"guid": guid_key(guid), "placeholder": placeholder}
         await self._database.write(lambda session: session.change(_SET_PLACEHOLDER, values))
 

@@ -84,7 +84,6 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
     """Looks after the images in an SQL database."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:
-        """Extend all leases of the owner in one statement."""
         values = {"owner": owner, "until": to_time(until)}
 
         def renewed(session: Session) -> int | None:
@@ -94,7 +93,6 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
         return await self._database.write(lambda session: session.change(_RENEW, values), reread=renewed)
 
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        """Read the images by the index of leases."""
         return await self._images(_EXPIRED, {"now": to_time(now), "most": limit})
 
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
@@ -106,7 +104,6 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
         )
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Compare and set in one transaction."""
         values = {"name": name, "owner": owner, "now": to_time(now), "until": to_time(until)}
 
         async def acquire() -> bool:
@@ -122,15 +119,12 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
             return await acquire()
 
     async def release_lease(self, name: str, owner: str) -> None:
-        """Set an end that has passed."""
         await self._database.write(lambda session: session.change(_RELEASE, {"name": name, "owner": owner}))
 
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
-        """Read the statuses by the unique key."""
         return await self._database.read(partial(_statuses, guids=guids))
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
-        """Read one page by the primary key."""
         return await self._images(_WALK, {"after_id": after_id, "most": limit})
 
     async def totals(self) -> Totals:
@@ -143,7 +137,6 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
             after_id, images, size_bytes = last_id, images + int(count), size_bytes + int(total)
 
     async def restore(self, image: Image) -> bool:
-        """Insert the image and the rows by which it is found."""
         image_id = 0
 
         def insert(session: Session) -> bool:

@@ -26,7 +26,6 @@ class SQLUserRepository(SQLRepository, UserRepository):
         self._load = database.data_loader(_find_all)
 
     async def get(self, username: str) -> User:
-        """Read a user by name, perhaps together with others."""
         user = await self._load(username)
         if user is None:
             raise _missing()
@@ -38,16 +37,13 @@ class SQLUserRepository(SQLRepository, UserRepository):
         return tuple(sorted(map(_to_user, rows), key=lambda user: user.username))
 
     async def add(self, user: User) -> None:
-        """Insert the user."""
         values = {"username": user.username, "password_hash": user.password_hash, "class_key": user.class_key}
         await self._database.write(lambda session: session.change(_INSERT, values))
 
     async def set_password_hash(self, username: str, password_hash: str) -> None:
-        """Update the user."""
         await self._change(_SET_HASH, {"username": username, "password_hash": password_hash})
 
     async def remove(self, username: str) -> None:
-        """Delete the user; the foreign key deletes the API keys."""
         await self._change(_DELETE, {"username": username})
 
     async def _change(self, sql: str, values: Parameters) -> None:
