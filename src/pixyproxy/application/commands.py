@@ -1,7 +1,6 @@
 """The inputs of the use cases, as pydantic models that validate them whoever calls."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -164,7 +163,6 @@ class AddKey(Command):
 
 
 M = TypeVar("M", bound=Command)
-_MODEL_PREFIX = re.compile(r"^Value error, ")
 
 
 def validate(model: type[M], data: object) -> M:
@@ -189,7 +187,7 @@ def _shown(name: str) -> str:
 
 
 def _field_error(detail: Any) -> FieldError:
-    kind, msg = detail["type"], _MODEL_PREFIX.sub("", detail["msg"])
+    kind, msg = detail["type"], detail["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         msg = "is not known here"
     elif kind == "string_unicode":

@@ -104,7 +104,6 @@ class ImageDraft:
 
     @property
     def guid(self) -> str:
-        """The GUID of the image."""
         return self.request.guid
 
     def recorded(self, image_id: int) -> Image:

@@ -44,10 +44,7 @@ class BlobMaintenance(Resource):
     async def make_durable(self, guid: str) -> None:
         """Make sure that stored bytes and sidecar survive a crash of the machine, as after a `put` that returned.
 
-        An interrupted `put` may have left them in their place unflushed.
-
-        Raises:
-            BlobMissingError: there are no bytes.
+        An interrupted `put` may have left them in their place unflushed. Raises BlobMissingError if there are none.
         """
 
     @abstractmethod
@@ -71,8 +68,7 @@ class BlobMaintenance(Resource):
     async def quarantine(self, guid: str) -> str:
         """Move bytes and sidecar, durably, to where they are neither served nor walked, and return the location.
 
-        Raises:
-            BlobMissingError: there is neither.
+        It raises BlobMissingError if there is neither.
         """
 
     @abstractmethod

@@ -26,12 +26,7 @@ class BlobReader(AsyncIterator[bytes]):
 
     @abstractmethod
     async def __anext__(self) -> bytes:
-        """Return the next piece.
-
-        Raises:
-            BlobCorruptError: the bytes end early.
-            BlobStoreError: they cannot be read.
-        """
+        """Return the next piece; raises BlobCorruptError if the bytes end early, BlobStoreError if reading fails."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -78,10 +73,7 @@ class BlobStore(Resource):
     async def rescue(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> str:
         """Store bytes that cannot be stored in their place wherever there is room, and return the location.
 
-        They are not served under the GUID, and nothing is overwritten.
-
-        Raises:
-            BlobStoreError: no place takes them.
+        They are not served under the GUID, and nothing is overwritten. Raises BlobStoreError if no place takes them.
         """
 
     @abstractmethod

@@ -67,10 +67,7 @@ class ImageRepository(Resource):
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Record the result, with status `ready`, `now` as `updated_at` and no failure; end the lease.
 
-        Repeating it with the same result changes nothing.
-
-        Raises:
-            ImageNotFoundError: There is no such image.
+        Repeating it with the same result changes nothing. It raises ImageNotFoundError if there is no such image.
         """
 
     @abstractmethod
@@ -106,8 +103,7 @@ class ImageRepository(Resource):
     async def update(self, guid: str, changes: ImageChanges, now: datetime) -> Image:
         """Change the given fields, all or none, set `updated_at` to `now`, and return the new image.
 
-        Raises:
-            ImageNotFoundError: There is no such image.
+        It raises ImageNotFoundError if there is none.
         """
 
     @abstractmethod
@@ -121,6 +117,5 @@ class ImageRepository(Resource):
     async def delete(self, guid: str) -> None:
         """Delete the image with its tags, search terms and sources; images derived from it keep its GUID.
 
-        Raises:
-            ImageNotFoundError: There is no such image.
+        It raises ImageNotFoundError if there is none.
         """

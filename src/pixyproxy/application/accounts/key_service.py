@@ -53,15 +53,11 @@ class KeyService:
         It expires at a time, or after a duration, or never.
         """
         command = validate(AddKey, {"username": username, "name": name, "expires_at": expires_at})
-        tries = 0
-        while True:
-            tries += 1
-            now = self._clock.now()
-            end = command.expires_at if expires_in is None else now + expires_in
-            if end is not None and end <= now:
-                raise DataValidationError(
-                    "Not valid: expires_at.", [FieldError(("expires_at",), "must be in the future")]
-                )
+        now = self._clock.now()
+        end = command.expires_at if expires_in is None else now + expires_in
+        if end is not None and end <= now:
+            raise DataValidationError("Not valid: expires_at.", [FieldError(("expires_at",), "must be in the future")])
+        for tries_left in reversed(range(_TRIES)):
             token = PREFIX + "".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH))
             key = ApiKey(
                 key_id=token.removeprefix(PREFIX)[:ID_LENGTH],
@@ -75,10 +71,11 @@ class KeyService:
                 await self._keys.add(key)
             except ConstraintViolationError:
                 # Another key has this id; a second collision is no coincidence.
-                if tries == _TRIES:
+                if not tries_left:
                     raise
             else:
-                return token, key
+                break
+        return token, key
 
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
         """Return the keys of a user, or all, ordered by username, then oldest first."""

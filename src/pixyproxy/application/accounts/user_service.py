@@ -85,6 +85,6 @@ class UserService:
             return False
         self._verified_until[mark] = now + _CACHED_FOR
         self._verified_until.move_to_end(mark)
-        while len(self._verified_until) > _MAX_CACHED:
+        if len(self._verified_until) > _MAX_CACHED:
             self._verified_until.popitem(last=False)
         return True

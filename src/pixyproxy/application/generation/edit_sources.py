@@ -12,7 +12,7 @@ from pixyproxy.application.images.content import ImageContent
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.generation import EditSource
-from pixyproxy.domain.image import Image, parse_guid
+from pixyproxy.domain.image import parse_guid
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.pictures.picture_inspector import PictureInspector
@@ -75,16 +75,14 @@ class EditSourceReader:
         sources = EditSources()
         try:
             _check_number(references)
-            total = 0
             for number, source in enumerate(references.images):
-                image = await self._source(viewer, source, ("image", number))
-                sources.images += (image,)
+                sources.images += (await self._source(viewer, source, ("image", number)),)
                 if isinstance(source, str):
                     sources.derived_from += (parse_guid(source),)
-                total = _checked_total(total, image)
+                _check_total(sources)
             for name, source in references.attachments.items():
                 sources.attachments[name] = await self._source(viewer, source, (name,))
-                total = _checked_total(total, sources.attachments[name])
+                _check_total(sources)
         except BaseException:
             sources.close()
             references.close()
@@ -106,11 +104,15 @@ class EditSourceReader:
         return EditSource(source, picture, size, sha256)
 
     async def _stored(self, viewer: str | None, guid: str) -> EditSource:
-        image = await self._visible(viewer, guid)
+        try:
+            image = await self._images.get(parse_guid(guid))
+            access.require_visible(image, viewer)
+        except ImageNotFoundError:
+            raise ImageNotFoundError(f"There is no image {guid[:100]!r} to be edited.") from None
         content = ImageContent.of(image, self._blobs)
-        if content.result.size_bytes > MAX_SOURCE_BYTES:
-            raise DataValidationError(f"The image {image.guid} is larger than {MAX_SOURCE_BYTES // _MIB} MiB.")
         result = content.result
+        if result.size_bytes > MAX_SOURCE_BYTES:
+            raise DataValidationError(f"The image {image.guid} is larger than {MAX_SOURCE_BYTES // _MIB} MiB.")
         file = tempfile.SpooledTemporaryFile(max_size=_MIB)  # noqa: SIM115 - EditSources closes it
         try:
             async with await content.read() as reader:
@@ -121,14 +123,6 @@ class EditSourceReader:
             raise
         return EditSource(file, result.picture, result.size_bytes, result.sha256)  # type: ignore[arg-type]
 
-    async def _visible(self, viewer: str | None, guid: str) -> Image:
-        try:
-            image = await self._images.get(parse_guid(guid))
-            access.require_visible(image, viewer)
-        except ImageNotFoundError:
-            raise ImageNotFoundError(f"There is no image {guid[:100]!r} to be edited.") from None
-        return image
-
 
 def _check_number(references: SourceReferences) -> None:
     if len(references.images) > MAX_IMAGES:
@@ -138,10 +132,9 @@ def _check_number(references: SourceReferences) -> None:
         raise DataValidationError.at(("image",), f"must be given with {name!r}")
 
 
-def _checked_total(total: int, image: EditSource) -> int:
-    if total + image.size_bytes > MAX_SOURCES_BYTES:
+def _check_total(sources: EditSources) -> None:
+    if sum(source.size_bytes for source in (*sources.images, *sources.attachments.values())) > MAX_SOURCES_BYTES:
         raise DataValidationError.at(("image",), f"must be at most {MAX_SOURCES_BYTES // _MIB} MiB together")
-    return total + image.size_bytes
 
 
 def _read(file: BinaryIO) -> tuple[bytes, str]:

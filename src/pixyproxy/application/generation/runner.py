@@ -31,14 +31,13 @@ Task: TypeAlias = asyncio.Task[GenerationOutcome]
 
 @dataclass(frozen=True, slots=True)
 class RunningGeneration:
-    """A generation whose rows are committed: the images as recorded then, and the task that runs it."""
+    """A generation whose rows are committed: the images as recorded then, and the task that runs it.
+
+    Shield the task when awaiting it, so that it goes on when the caller is cancelled.
+    """
 
     images: tuple[Image, ...]
     task: Task
-
-    async def outcome(self) -> GenerationOutcome:
-        """Wait for the outcome; cancelling this call leaves the generation running."""
-        return await asyncio.shield(self.task)
 
 
 class GenerationRunner:

@@ -1,7 +1,7 @@
 """The sidecar: a JSON document beside the bytes, from which the row of an image can be rebuilt."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -76,7 +76,7 @@ def sidecar_of(image: Image) -> dict[str, Any]:
 def image_of(sidecar: Mapping[str, Any]) -> Image:
     """Return the ready image that a sidecar describes, without an id; raise DataValidationError if it does not."""
     parsed = _parse(sidecar)
-    created_at: datetime = parsed.created_at.astimezone(UTC)
+    created_at = parsed.created_at.astimezone(UTC)
     request = ImageRequest(
         guid=parsed.guid,
         filename=parsed.filename,

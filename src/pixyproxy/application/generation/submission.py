@@ -117,7 +117,7 @@ class Submitter:
                 if not wait:
                     return GenerationOutcome(generation.images)
                 with self._unpaid_failures.noticed(claim):
-                    return await generation.outcome()
+                    return await asyncio.shield(generation.task)
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         finally:
             # A generation goes on, and reads its sources, even if this call was cancelled.

@@ -28,6 +28,7 @@ class Verifier:
     def __init__(self, maintenance: MaintenanceRepository, stored: BlobMaintenance) -> None:
         self._maintenance = maintenance
         self._stored = stored
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def totals(self) -> Totals:
         """Return the number of images to verify and their bytes."""
@@ -35,16 +36,11 @@ class Verifier:
 
     async def verify_all(self) -> AsyncIterator[VerifiedImage]:
         """Verify each ready image in turn."""
-        last, places = 0, asyncio.Semaphore(_AT_ONCE)
-
-        async def verify(image: Image) -> VerifiedImage:
-            async with places:
-                return await self._verify(image)
-
+        last = 0
         while images := await self._maintenance.walk(last, _BATCH):
             last = images[-1].id
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(verify(image)) for image in images if image.status is Status.READY]
+                tasks = [group.create_task(self._verify(image)) for image in images if image.status is Status.READY]
             for task in tasks:
                 yield task.result()
 
@@ -52,7 +48,8 @@ class Verifier:
         size, sha256 = (0, "") if image.result is None else (image.result.size_bytes, image.result.sha256)
         problem = None
         try:
-            await self._stored.verify(image.guid, size=size, sha256=sha256)
+            async with self._places:
+                await self._stored.verify(image.guid, size=size, sha256=sha256)
         except (BlobMissingError, BlobCorruptError) as error:
             statuses = await self._maintenance.statuses([image.guid])
             # An image that was deleted since its row was read is not damaged.
