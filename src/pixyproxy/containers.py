@@ -49,7 +49,7 @@ from pixyproxy.settings import Settings, SettingsError
 
 
 class PartError(PixyProxyException):
-    """A part of the service that no setting concerns cannot be opened; the message names the part."""
+    """A part of the service without a setting cannot be opened; the message names the part."""
 
     code = "part-unavailable"
 

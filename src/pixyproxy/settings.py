@@ -14,7 +14,7 @@ _SECRET_LENGTH = 32
 
 
 class SettingsError(PixyProxyException):
-    """A wrong setting; the message names it and says how to mend it."""
+    """A wrong setting; the message names it and says how to correct it."""
 
     code = "settings"
 
@@ -40,7 +40,7 @@ Anonymous = Literal["none", "read", "write"]
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default; the environment goes before the `.env` file in the working folder.
+    """Every setting, with its default; the environment overrides the `.env` file in the working folder.
 
     A new setting is one line here and one, with its meaning, in `.env.example`.
     """

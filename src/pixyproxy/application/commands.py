@@ -1,4 +1,4 @@
-"""The inputs of the use cases, as pydantic models that validate them whoever calls."""
+"""The inputs of the use cases, as pydantic models that validate them for every entrypoint."""
 
 import json
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ class GenerateImages(PictureRequest):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
-        """Check that options are JSON in UTF-8, as which they are sent, recorded and shown."""
+        """Check that options are JSON in UTF-8, because they are sent, recorded and shown in that form."""
         for name, value in (self.model_extra or {}).items():
             try:
                 size = len(json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode())
@@ -108,7 +108,7 @@ class UpdateImage(Command):
 
 
 class SearchImages(Command):
-    """Filters of a list of images, all of which must hold."""
+    """Filters of a list of images; an image must match all of them."""
 
     limit: int = Field(50, ge=1, le=200, description="How many images a page has at most.")
     cursor: Cursor | None = Field(None, description="Where to go on: taken from the `Link` header of the page before.")

@@ -1,4 +1,4 @@
-"""The image: what was requested, what came of it, and how far it is."""
+"""The image: its request, its status and its result."""
 
 import re
 import uuid

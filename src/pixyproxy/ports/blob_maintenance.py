@@ -37,7 +37,7 @@ class BlobMaintenance(Resource):
 
         Raises:
             BlobMissingError: there are no bytes.
-            BlobCorruptError: they are others, or the medium has lost them.
+            BlobCorruptError: the bytes differ, or the medium has lost them.
         """
 
     @abstractmethod

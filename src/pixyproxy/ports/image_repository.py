@@ -76,8 +76,8 @@ class ImageRepository(Resource):
     ) -> Image:
         """Record why there is no picture, with status `failed` or `unknown`; end the lease.
 
-        With `free_key` the image releases its claim: others can take the key, and the fingerprint is not found any
-        more.
+        With `free_key` the image releases its claim: others can take the key, and the fingerprint is no longer
+        found.
 
         Raises:
             ImageNotFoundError: There is no such image.

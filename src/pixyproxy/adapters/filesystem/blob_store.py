@@ -26,7 +26,7 @@ class FilesystemBlobStore(BlobStore):
     """A folder with `ab/cd/GUID.bin` and `ab/cd/GUID.json` of each image, both flushed to the disk.
 
     `rescue_dirs` are tried in order by `rescue` when the store's own folder takes no more. `min_free_bytes` is the
-    room below which the store is full. For `probe_s` seconds a successful `check_writable` is not repeated.
+    room below which the store is full. A successful `check_writable` is not repeated for `probe_s` seconds.
     `calls` are the system calls, which tests replace. Needs a POSIX system, and hard links to store an image again.
     """
 

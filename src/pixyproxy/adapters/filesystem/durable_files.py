@@ -17,7 +17,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-# A random number for each name would be a system call each time.
+# A random number per name would cost a system call each.
 _PROCESS = uuid.uuid4().hex[:20]
 _numbers = itertools.count()
 
@@ -88,7 +88,7 @@ class SystemCalls:
 
 
 class FlushError(OSError):
-    """The error of a file that was written but could not be flushed: what of it is on the disk is not known."""
+    """A file that was written but not flushed: its content on the disk is unknown."""
 
 
 def temporary_name(folder: Path, guid: str, kind: str) -> Path:
@@ -201,4 +201,4 @@ def remove_quietly(calls: SystemCalls, *paths: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            _log.warning("The blob store cannot remove what is left of a failed write: %s", error)
+            _log.warning("The blob store cannot remove the remains of a failed write: %s", error)

@@ -22,8 +22,8 @@ class Quarantine:
     def __init__(self, folder: StoreFolder) -> None:
         self._store = folder
         self._calls = folder.calls
-        # No other thread takes a number between the search for it and its use. A process that moves the same image
-        # meanwhile finds its files gone; nothing writes others, because what is moved here has no row.
+        # No other thread takes a number between the search for it and its use. Another process that moves the same
+        # image finds its files gone; nothing writes new ones, because a quarantined image has no row.
         self._lock = threading.Lock()
 
     def move_image(self, guid: str) -> str:
@@ -35,7 +35,7 @@ class Quarantine:
         moved = self._move_and_flush(guid, Path(self._store.image(guid)), Path(self._store.sidecar(guid)))
         if moved is None:
             self._store.require_present()
-            raise BlobMissingError("There is nothing of the picture in the blob store.")
+            raise BlobMissingError("The blob store has neither bytes nor sidecar of the picture.")
         return str(moved)
 
     def move_sidecar(self, guid: str) -> None:

@@ -21,13 +21,13 @@ ONE_PIECE_MAX_BYTES = 2 * 1024 * 1024
 PIECE_BYTES = 512 * 1024
 """Length of each piece of a longer range."""
 HASHED_BYTES = 1024 * 1024
-"""Bytes that are read and hashed at once, so that memory stays bounded."""
+"""Bytes that are read and hashed at a time, to bound memory."""
 SETTLED_NS = 3_000_000_000
-"""Age of the last change from which on a later change gets another time stamp, in nanoseconds."""
+"""Age in nanoseconds after which a further change of a file is sure to get another timestamp."""
 
 
 class FileBlobReader(BlobReader):
-    """A range of a file, of which the first piece has been read and the rest is read on threads."""
+    """A range of a file: the first piece is already in memory, the rest is read on threads."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Scans of the store's folders for what is stored, what was rescued, and half-written files."""
+"""Scans of the store's folders for stored pictures, rescued pictures and half-written files."""
 
 import os
 import re

@@ -39,8 +39,8 @@ def read_or_create_secret(path: Path, calls: SystemCalls | None = None) -> bytes
             secret = _read(calls, path)
     except OSError as error:
         raise SecretError(
-            f"The file {path}, which holds the secret of the service, cannot be read or made ({error.strerror}): "
-            f"mend this, or set PIXYPROXY_SECRET_KEY to {_BYTES} or more characters."
+            f"The file {path}, which holds the secret of the service, cannot be read or created ({error.strerror}): "
+            f"correct this, or set PIXYPROXY_SECRET_KEY to {_BYTES} or more characters."
         ) from error
     if not _BYTES <= len(secret) <= _MAX_BYTES:
         raise SecretError(

@@ -67,7 +67,7 @@ class StoreFolder:
             raise unusable("the service may not write to its folder, or the file system is mounted read-only")
 
     def require_room(self, min_free_bytes: int) -> None:
-        """Raise BlobStoreFullError unless there are so many free bytes, and a free inode."""
+        """Raise BlobStoreFullError unless this many bytes and an inode are free."""
         room = self.calls.statvfs(self.root)
         # Some file systems (btrfs) create inodes as they are needed and report none at all.
         if room.f_bavail * room.f_frsize < min_free_bytes or (room.f_files and not room.f_favail):

@@ -117,7 +117,7 @@ class Writer:
             durable_files.remove_quietly(self._calls, path)
 
     def _swap_in(self, guid: str, moves: list[tuple[Path, Path]], made: Mapping[Path, bool]) -> None:
-        """Rename each file to its target and flush the folder, or put everything back.
+        """Rename each file to its target and flush the folder, or undo everything.
 
         If the last target, the bytes, does not exist yet, the other files need no backup: they belong to nothing.
         The parents of the folders in `made` (see `_make_folders`) are flushed last.
@@ -199,7 +199,7 @@ class Writer:
         try:
             return durable_files.write_temporaries(self._calls, folder, guid, (sidecar, data)), made
         except FileNotFoundError:
-            self._flushed -= {folder, folder.parent}  # somebody has removed it
+            self._flushed -= {folder, folder.parent}  # another process has removed it
         made = self._make_folders(folder)
         return durable_files.write_temporaries(self._calls, folder, guid, (sidecar, data)), made
 

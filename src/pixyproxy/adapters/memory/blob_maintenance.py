@@ -19,7 +19,7 @@ def _system_time() -> datetime:
 class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
     """Maintains the dictionary of a `MemoryBlobStore`.
 
-    A dictionary has no times: a blob counts as changed when a walk first found it as it is, by the clock `now`.
+    A dictionary has no times: a blob's change time is the time `now` of the first walk that found its current bytes.
     """
 
     def __init__(self, storage: dict[str, Stored], *, now: Callable[[], datetime] = _system_time) -> None:
@@ -82,7 +82,7 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
         return 0
 
     def _adoptable(self, guid: str) -> list[str]:
-        """Return the keys, lower numbers first, of rescued blobs that are whole and agree with what is in the place."""
+        """Return the keys of rescued blobs that are whole and agree with the stored blob, lower numbers first."""
         prefix = f"aside/{guid}."
         numbers = sorted(int(key.removeprefix(prefix)) for key in self._storage if key.startswith(prefix))
         data, text = self._find(guid)

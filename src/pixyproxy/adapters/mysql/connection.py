@@ -26,7 +26,7 @@ _SESSION = (
     "SET time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION', "
     f"innodb_lock_wait_timeout = {_LOCK_SECONDS}, lock_wait_timeout = {_LOCK_SECONDS}, "
-    # An intersection of two indexes loses the order of either: all that matches would be read and sorted for one page.
+    # Intersecting two indexes loses their order: all matches would be read and sorted for one page.
     "optimizer_switch = 'index_merge_intersection=off'"
 )
 
@@ -71,12 +71,12 @@ class Server:
             )
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver fails in these ways on the greeting of another kind of server.
-            message = "What answers is no MySQL or MariaDB server: check DB_HOST and DB_PORT."
+            message = "The server that answers is not MySQL or MariaDB: check DB_HOST and DB_PORT."
             raise DBConnectionError(message) from error
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                # The server should not go on computing what the client no longer waits for.
+                # The server should stop a statement when the client no longer waits for it.
                 cursor.execute("SELECT VERSION()")
                 if "MariaDB" in str(cursor.fetchone()):
                     # No image is looked up twice in a statement: caching the results takes as long as finding them.

@@ -18,7 +18,7 @@ from pixyproxy.domain.errors import (
 )
 
 _LOGIN = "The database refuses the login: check DB_USER and DB_PASSWORD."
-_RIGHTS = "The database user lacks a right to this database: check DB_USER, DB_NAME and what was granted."
+_RIGHTS = "The database user lacks a right to this database: check DB_USER, DB_NAME and the grants."
 _UNKNOWN_DATABASE = "The server has no such database: check DB_NAME, or run `pixyproxy migrate` to create it."
 _HOST = "The database server takes no connections from this host: check DB_HOST and the server's accounts."
 _UNREACHABLE = "The database server cannot be reached: check DB_HOST and DB_PORT."
@@ -118,7 +118,7 @@ def translate(error: pymysql.MySQLError | UnicodeEncodeError) -> PixyProxyExcept
     if code in _WRONG_TABLES:
         return foreign_tables()
     if code in _BAD_TEXT:
-        return DataValidationError("The database refuses a text: it is too long or holds what is no character.")
+        return DataValidationError("The database refuses a text: it is too long or holds invalid characters.")
     if isinstance(error, pymysql.IntegrityError):
         return ConstraintViolationError("The database already holds a record of this name.")
     if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError | pymysql.InternalError):

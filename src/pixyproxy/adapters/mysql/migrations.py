@@ -106,7 +106,7 @@ def _ensure_database(server: Server) -> None:
         server.connect().close()
         return
     except pymysql.MySQLError as error:
-        # A user without rights to a database is not told whether it exists.
+        # The server does not reveal to a user without rights whether the database exists.
         if code_of(error) not in {UNKNOWN_DATABASE, DATABASE_DENIED}:
             raise
     connection = server.connect(to_database=False)
@@ -118,7 +118,7 @@ def _ensure_database(server: Server) -> None:
         if code_of(error) not in {DATABASE_DENIED, PRIVILEGE_DENIED}:
             raise
         raise SchemaVersionError(
-            f"The database {server.name} does not exist or is closed to this user, who may not create it either: "
+            f"The database {server.name} does not exist, or this user may neither use nor create it: "
             f"have an administrator run {_ADMINISTRATOR_SCRIPT}, or check DB_NAME and DB_USER."
         ) from error
     finally:
@@ -169,10 +169,10 @@ def _run(cursor: Cursor, script: Script) -> None:
 
 
 def _is_done(statement: str, code: int) -> bool:
-    """Return whether a statement fails because an earlier run of the script, cut short after it, has done it.
+    """Return whether a statement fails because an earlier, interrupted run of the script has executed it.
 
-    A server changes a table entirely or not at all. So a statement that finds one of its columns or indexes there has
-    been done, and so has one that adds some and does not find what it drops.
+    A server changes a table entirely or not at all. So a statement was executed if a column or index that it adds
+    exists, or if it adds some and one that it drops is missing.
     """
     if not statement.startswith("ALTER TABLE"):
         return False

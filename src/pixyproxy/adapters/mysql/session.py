@@ -73,7 +73,7 @@ class MySQLSession(Session):
         self._do_later("BEGIN")
 
     def commit(self) -> None:
-        """Commit the transaction, unless its caller was already given an error for lack of time."""
+        """Commit the transaction, unless its caller already got a timeout error."""
         self._check_deadline()
         self.committing = True
         self._send(self._connection.cursor(), "COMMIT")

@@ -31,7 +31,7 @@ MAX_STREAM_BYTES = 8 * MAX_RESPONSE_BYTES
 SMALL_BYTES = 128 * 1024
 """Up to here parsing takes less time than handing the bytes to a thread."""
 LINGER_S = 2.0
-"""Seconds that a stream may go on after the last picture that was asked for."""
+"""Seconds that a stream may continue after the last requested picture."""
 
 _KINDS = {
     f"{task}.{kind}": kind for task in ("image_generation", "image_edit") for kind in ("partial_image", "completed")
@@ -239,7 +239,7 @@ def read_event(event: ServerSentEvent) -> StreamEvent:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        # Perhaps a picture that was paid for, so it is kept for a person to look at.
+        # This may be a picture that was paid for, so it is kept for inspection.
         is_broken = event.is_ended and _KINDS.get(event.name) == "completed"
         return StreamEvent(picture=ReceivedPicture(event.data, undecoded=True) if is_broken else None)
     name = document.get("type")

@@ -29,7 +29,7 @@ _NOT_OPTIONS = {"created", "created_at", "data", "usage", "model", "type", "b64_
 class ReceivedPicture:
     """One picture as the upstream sent it: its bytes, or the address where they are.
 
-    `undecoded` is True while `data` is only what came instead of the bytes: an address, or text that is not base64.
+    `undecoded` is True while `data` is not yet the picture: an address, or text that is not base64.
     """
 
     data: bytes
@@ -50,7 +50,7 @@ def parse_response(raw: bytes) -> list[ReceivedPicture]:
     try:
         document = jiter.from_json(raw, cache_mode="none")
     except ValueError:
-        raise GeneratorResponseError("The generator answered with something that is not JSON.", raw=raw) from None
+        raise GeneratorResponseError("The generator's response is not JSON.", raw=raw) from None
     entries = document.get("data") if isinstance(document, dict) else None
     found = [
         (entry, picture)
@@ -58,7 +58,7 @@ def parse_response(raw: bytes) -> list[ReceivedPicture]:
         if isinstance(entry, dict) and (picture := read_picture(entry)) is not None
     ]
     if not found:
-        raise GeneratorResponseError("The generator answered without a picture.", raw=raw)
+        raise GeneratorResponseError("The generator's response holds no picture.", raw=raw)
     if all(picture.undecoded and not picture.url for _, picture in found):
         raise GeneratorResponseError("The generator's picture is not valid base64.", raw=raw)
     shares = split_usage(_usage(document.get("usage")), len(found))

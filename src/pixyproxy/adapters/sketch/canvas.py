@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 
 class Canvas:
-    """Drawing surface filled with sky; coordinates run from 0 to `w` and 0 to `h`, of which the shorter is 1."""
+    """Drawing surface filled with sky; coordinates run from 0 to `w` and 0 to `h`; the shorter side is 1."""
 
     def __init__(self, width: int, height: int, palette: Palette, random: Random, *, transparent: bool) -> None:
         self.unit = float(min(width, height))

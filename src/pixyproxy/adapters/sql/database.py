@@ -79,7 +79,7 @@ class SQLDatabase(ABC):
     def data_loader(self, find: Find[K, T]) -> Load[K, T]:
         """Return a function that reads by a unique key; calls that arrive together are one query.
 
-        Each call sees what was committed before it, and raises the error of its own key or of the database.
+        Each call sees everything committed before it, and raises the error of its own key or of the database.
         """
 
         def find_all(connection: Any, deadline: float, keys: Sequence[K]) -> Mapping[K, T]:

@@ -140,9 +140,9 @@ def result_values(image: Image) -> dict[str, Any]:
 
 
 def guid_key(guid: str) -> str:
-    """Return the GUID, or empty text, which no row has, for what cannot be one.
+    """Return the GUID, or for text that cannot be one an empty string, which no row has.
 
-    MySQL would refuse to compare what is not ASCII, and would overlook trailing spaces.
+    MySQL refuses to compare non-ASCII text with an ASCII column, and ignores trailing spaces.
     """
     return guid if len(guid) == 36 and guid.isascii() else ""
 

@@ -124,7 +124,7 @@ def record(session: Session, script: Script) -> None:
 def pending(scripts: Sequence[Script], applied: Sequence[AppliedScript]) -> list[Script]:
     """Return the scripts that are still to be applied.
 
-    An unknown newer script is accepted if its floor says that this program can run on what it made.
+    An unknown newer script is accepted if its floor says that this program can run on the schema it made.
 
     Raises:
         SchemaVersionError: An applied script has changed since, or is newer and breaking.

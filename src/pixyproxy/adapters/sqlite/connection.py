@@ -45,7 +45,7 @@ class FileConnection:
     def get(self) -> sqlite3.Connection:
         """Return the open connection; raises sqlite3.Error, OSError, or DBConnectionError if the file is gone.
 
-        Each call checks: a deleted file would go on accepting writes that nobody could ever read.
+        Every call checks: a deleted file would still accept writes, which would be lost.
         """
         try:
             status = self._path.stat()

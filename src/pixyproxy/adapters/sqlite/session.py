@@ -66,7 +66,7 @@ def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]
         connection.execute("BEGIN IMMEDIATE")
         result = job(SQLiteSession(connection))
         if time.monotonic() > deadline:
-            # The caller was already given an error.
+            # The caller already got an error.
             raise DBConnectionError("The database did not answer in time.")
         connection.execute("COMMIT")
         return result

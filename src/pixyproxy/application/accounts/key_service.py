@@ -19,7 +19,7 @@ from pixyproxy.ports.clock import Clock
 PREFIX = "pxy_"
 """The beginning of every key, by which people and scanners for leaked secrets recognise it."""
 ID_LENGTH = 8
-"""The number of characters after the prefix that are the key's id; the rest holds 208 bits."""
+"""Number of characters of the key's id, which follows the prefix; the rest holds 208 bits."""
 
 # Only letters and digits: a double click selects the whole key, and no id looks like a command-line option.
 _CHARACTERS = string.ascii_letters + string.digits
@@ -86,7 +86,7 @@ class KeyService:
         await self._keys.remove(key_id)
 
     async def authenticate(self, token: str) -> User:
-        """Return the user who owns a key, which is looked up every time, so that revoking works at once.
+        """Return the user who owns a key; every call looks it up, so that revoking works at once.
 
         Raise AuthenticationError, without the reason, if the key is not valid.
         """

@@ -7,9 +7,9 @@ from typing import Self
 LIMIT_BYTES = 16 * 1024 * 1024
 """About eight pictures: enough to keep decoder, disk and database busy. More only costs memory and delays reads."""
 UNKNOWN_BYTES = 2 * 1024 * 1024
-"""The assumed length of a response that does not say its own."""
+"""Assumed length of a response without Content-Length."""
 HOLD_S = 1.0
-"""Seconds in which an admitted response must arrive before others stop waiting for it."""
+"""Seconds in which an admitted response must arrive; then others stop waiting for it."""
 PATIENCE_S = 30.0
 """The longest wait for admission, in seconds: using too much memory is better than losing what was paid for."""
 
@@ -73,7 +73,7 @@ class Permit:
         self._timer = asyncio.get_running_loop().call_later(self._budget.hold_s, self.release)
 
     def hold(self, size: int) -> None:
-        """Count what has arrived, admitted or not."""
+        """Count received bytes, admitted or not."""
         self._cancel_timer()
         before, self._bytes = self._bytes, size
         self._budget.change(size - before)

@@ -37,8 +37,8 @@ class ClaimLocks:
 class UnpaidFailures:
     """Remembers when a request without a key last failed unpaid.
 
-    Whatever ended before then belongs to an older identical request, which a retry does not mean. Forgetting is
-    harmless, so this lives in memory and is bounded.
+    A generation that ended before then belongs to an older identical request, not to the one being retried.
+    Forgetting is harmless, so this lives in memory and is bounded.
     """
 
     def __init__(self, clock: Clock, limit: int = 10_000) -> None:

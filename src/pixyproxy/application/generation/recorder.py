@@ -110,7 +110,7 @@ class OutcomeRecorder:
         for surplus in pictures[len(images) :]:
             await self._rescue(
                 images[0],
-                GeneratorResponseError("The generator made more pictures than were asked for.", raw=surplus.data),
+                GeneratorResponseError("The generator made more pictures than were requested.", raw=surplus.data),
             )
         ready: dict[str, Image] = {}
         errors: list[PixyProxyException] = []
@@ -121,7 +121,7 @@ class OutcomeRecorder:
                 logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
                 errors.append(error)
             except Exception:
-                # A fault of our own with one picture must not cost the others.
+                # A bug that affects one picture must not lose the others.
                 logger.exception("recording image %s failed unexpectedly", image.guid)
                 errors.append(await self._record_fault(image, picture))
         if not ready:
@@ -140,7 +140,7 @@ class OutcomeRecorder:
     async def _record(self, image: Image, picture: GeneratedImage | None) -> Image:
         try:
             if picture is None:
-                raise GeneratorResponseError("The generator made fewer pictures than were asked for.")
+                raise GeneratorResponseError("The generator made fewer pictures than were requested.")
             result = await self._result(image, picture)
         except GeneratorError as error:
             await self.record_failure([image], error)
@@ -158,7 +158,7 @@ class OutcomeRecorder:
             properties = await self._inspector.inspect(picture.data)
         except DataValidationError as error:
             raise GeneratorResponseError(
-                f"The generator's answer is no picture: {error.message}", raw=picture.data
+                f"The generator's response is not a picture: {error.message}", raw=picture.data
             ) from error
         return ImageResult(
             picture=properties,
@@ -197,7 +197,7 @@ class OutcomeRecorder:
             raise deleted from None
 
     async def _record_fault(self, image: Image, picture: GeneratedImage | None) -> PixyProxyException:
-        """Rescue a picture that a fault of our own kept from being recorded; return the error for the caller.
+        """Rescue a picture that could not be recorded because of a bug; return the error for the caller.
 
         If the row was `ready` before the fault, the image stays ready.
         """
@@ -209,7 +209,9 @@ class OutcomeRecorder:
             await self._mark_not_made(image, lost)
         except ConstraintViolationError:
             logger.error("image %s stays ready: the fault came after it was recorded", image.guid)
-            error = PixyProxyException("The image is ready, but a fault kept it from this answer: get it by its GUID.")
+            error = PixyProxyException(
+                "The image is ready, but it could not be returned here because of a fault: get it by its GUID."
+            )
         _mark_paid(error, image.guid)
         return error
 
@@ -250,6 +252,6 @@ class OutcomeRecorder:
 
 
 def _mark_paid(error: PixyProxyException, guid: str) -> None:
-    """Mark an error as one about an image that was paid for."""
+    """Mark an error as concerning an image that was paid for."""
     error.guid = guid
     error.may_have_been_paid = True

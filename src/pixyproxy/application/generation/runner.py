@@ -153,8 +153,8 @@ class GenerationRunner:
         for draft in drafts:
             self._tasks_by_guid.pop(draft.guid, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The caller may have hung up, and then only this log shows the error. Without its message, because a
-            # generator's own text may repeat the prompt.
+            # The caller may have hung up, and then only this log shows the error. The message is left out, because a
+            # generator's text may repeat the prompt.
             expected = isinstance(error, PixyProxyException)
             level = logging.INFO if expected else logging.ERROR
             logger.log(level, "generation ended with %s", type(error).__name__, exc_info=None if expected else error)
@@ -191,7 +191,7 @@ class GenerationRunner:
                 f"The generator did not answer within {self.timeout_s:g} s; the picture may have been paid for."
             ) from None
         except Exception as error:
-            # A fault in the generator's own code says nothing about what its upstream did.
+            # A bug in the generator's code tells nothing about the state of the upstream call.
             logger.exception("the generator %s failed unexpectedly", self._generator.name)
             raise GeneratorConnectionLostError(
                 "The generator failed unexpectedly; the picture may have been paid for."

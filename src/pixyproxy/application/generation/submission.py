@@ -27,12 +27,12 @@ from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)
-"""The time after the end of a generation in which a retry without a key still means it."""
+"""Time after the end of a generation during which a retry without a key joins it."""
 _STORING_S = 60.0
 """Seconds that storing and recording may take beyond the deadline of the upstream call."""
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 _CLAIM_TRIES = 3
-"""Attempts to claim a key that others claim and give back because their generations fail."""
+"""Attempts to claim a key while other requests claim and release it because their generations fail."""
 _PERSONAL = frozenset({"user", "safety_identifier"})
 """Options that name a person to the generator: passed on, but not recorded with an image that may be public."""
 
@@ -65,7 +65,7 @@ class Submission:
             "tags": self.tags,
             "visibility": self.visibility,
             "filename": self.filename,
-            # The name is part of recorded fingerprints: it stays.
+            # The name is part of recorded fingerprints and must not change.
             "inputs": pictures if self.sources.images else None,
         }
         return {**self.options, **{name: value for name, value in ours.items() if value is not None}}
@@ -120,7 +120,7 @@ class Submitter:
                     return await asyncio.shield(generation.task)
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         finally:
-            # A generation goes on, and reads its sources, even if this call was cancelled.
+            # A generation continues, and reads its sources, even if this call is cancelled.
             task = self._runner.task_of(drafts[0].guid) if drafts else None
             if task is None:
                 submission.sources.close()

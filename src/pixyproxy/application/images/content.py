@@ -28,7 +28,7 @@ class ChecksumCache:
         self._checked: OrderedDict[tuple[str, str, Hashable], None] = OrderedDict()
 
     def add(self, guid: str, sha256: str, version: Hashable) -> None:
-        """Add a version of a blob that has this checksum, and drop the least recently used one if it is too many."""
+        """Add a version of a blob that has this checksum, and drop the least recently used one above the limit."""
         if version is None:
             return
         self._checked[guid, sha256, version] = None
@@ -65,7 +65,7 @@ class ImageContent:
         if image.status is Status.GENERATING:
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
         if image.result is None:
-            # An image of unknown outcome may yet be settled: ask again much later.
+            # An image of unknown outcome may still be settled, but not soon.
             raise ImageNotReadyError(
                 f"The image has no content: its status is {image.status.value}.", guid=image.guid, retry_after_s=3600
             )

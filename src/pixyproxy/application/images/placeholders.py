@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED = 16
 """Images that wait for their placeholder; one that finds the queue full gets it with its first thumbnail."""
 REST = 19
-"""Length of the pause after each, as a multiple of the work: nobody waits, so a twentieth of a core is enough."""
+"""Pause after each placeholder, as a multiple of the time it took: about a twentieth of a core suffices."""
 
 
 class Placeholders:

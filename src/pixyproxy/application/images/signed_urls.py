@@ -1,4 +1,4 @@
-"""Signed URLs: addresses that open the content of a private image for a while to anybody who has them."""
+"""Signed URLs: addresses that give anyone who has them temporary access to a private image."""
 
 import base64
 import hashlib

@@ -75,7 +75,7 @@ class Thumbnails:
         """
         size = validate(GetThumbnail, data).size
         content = await self._images.open_content(viewer, guid, by_link=by_link)
-        # The checksum is part of it because the bytes of a GUID may have been others before.
+        # The checksum is part of it because the bytes under a GUID may have changed.
         tag = f"{content.result.sha256[:32]}-{size}.{_EXTENSIONS[media_type]}"
         return Thumbnail(content.image, media_type, tag, content, size, self)
 

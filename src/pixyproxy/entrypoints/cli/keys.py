@@ -20,7 +20,7 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 @app.command("add")
 def add(
-    user: Annotated[str, typer.Argument(help="The user for whom the key is.")],
+    user: Annotated[str, typer.Argument(help="The user who owns the key.")],
     name: Annotated[str | None, typer.Option(help="The purpose of the key, at most 64 characters.")] = None,
     expires: Annotated[
         str | None,

@@ -42,7 +42,7 @@ class Criteria(NamedTuple):
 
 def is_plain(query: ImageQuery) -> bool:
     """Return whether the scope is all that the query filters by."""
-    # An empty text is a filter, too, which nothing matches.
+    # An empty text is a filter too; it matches nothing.
     others = (query.guid, query.derived_from, query.filename)
     return not (query.terms or query.tags or has_times(query)) and all(other is None for other in others)
 
@@ -98,7 +98,7 @@ def _scope_keys(query: ImageQuery) -> list[Key]:
     keys = []
     if not own_only and query.visibility is not Visibility.PRIVATE:
         keys.append(_scope_key(Visibility.PUBLIC, None if query.author is None else "author"))
-    # The viewer is NULL, and these are nobody's, if there is none or the query asks for another author.
+    # The viewer is NULL, and no image matches, for an anonymous caller or a query for another author.
     if own_only or query.visibility is Visibility.PRIVATE or query.viewer is not None:
         if own_only and query.visibility is not Visibility.PRIVATE:
             keys.append(_scope_key(Visibility.PUBLIC, "viewer"))

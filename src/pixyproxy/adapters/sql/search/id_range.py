@@ -12,9 +12,10 @@ from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.query import ImageQuery
 
 SLACK = timedelta(hours=1)
-"""An image made so much earlier than one that was added before it is a straggler.
+"""An image made at least this much earlier than one that was added before it is a straggler.
 
-It was restored, or made by a process whose clock is wrong. All others are in the order of their ids, give or take this.
+It was restored, or made by a process whose clock is wrong. The order of all others by time is that of their ids,
+within this tolerance.
 """
 NEWEST = 2**63 - 1
 """An id above all others."""

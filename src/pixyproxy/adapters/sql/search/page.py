@@ -77,7 +77,7 @@ class _PageReader:
                 return False
             ids = ids._replace(before=plan.floor + 1)
             needed = self._needed
-            # To resolve a prefix term takes about as long as to examine the rest.
+            # Resolving a prefix term takes about as long as examining the rest.
             is_resolved = needed > 2 * self._left and self._planner.resolve()
             size = self._bounds.batch if is_resolved else max(self._bounds.batch, needed * 5 // 4)
 

@@ -21,7 +21,7 @@ _NO_LIMIT = 2**31
 class Plan(NamedTuple):
     """One batch: the images of the driving posting list above the id `floor`, and the conditions on each of them.
 
-    `examined`: how many images these are. `is_last`: nothing follows below.
+    `examined`: the number of these images. `is_last`: no images follow below the floor.
     """
 
     driving: PostingList
@@ -43,7 +43,7 @@ class Planner:
         self._criteria = build(session, query, terms)
 
     def plan(self, ids: IdRange, size: int) -> Plan:
-        """Return the plan for at most so many of the newest images in a range of ids.
+        """Return the plan for at most this many of the newest images in a range of ids.
 
         Every match is in all posting lists. So the list whose newest ids reach the furthest down holds the fewest other
         images: it drives the batch, and the others are checked in the same order.
@@ -75,7 +75,7 @@ class Planner:
         return resolved.postings is not None
 
     def _probe(self, lists: Sequence[PostingList], ids: IdRange, size: int) -> list[tuple[int, int]]:
-        """Return of each list the floor above which its newest ids are, and how many these are."""
+        """Return the floor below the newest ids of each list, and the number of these ids."""
         parts = sum(len(postings.parts) for postings in lists)
         most = max(1, min(size, self._bounds.merged_rows // parts))
         parameters = {**self._criteria.parameters, "before": ids.before, "floor": ids.floor, "most": most}

@@ -52,7 +52,7 @@ def probe(session: Session, prefixes: Sequence[str], bounds: Bounds) -> list[Pre
     parameters: dict[str, Any] = {"probe_rows": bounds.probe_rows}
     for i, term in enumerate(longest):
         parameters |= term.parameters
-        # The rows of a common term would fill the probe, so the prefix itself is looked up apart.
+        # The rows of a common term would fill the probe, so the prefix itself is looked up separately.
         parts.append(f"SELECT {i}, (SELECT term FROM {table} WHERE term = :{term.name} LIMIT 1), 0")
         longer = f"term > :{term.name} AND term < :{term.name}_end"
         rows = f"SELECT term FROM {table} WHERE {longer} ORDER BY term LIMIT :probe_rows"
@@ -88,7 +88,7 @@ def resolve(session: Session, term: PrefixTerm, bounds: Bounds) -> PrefixTerm:
 
 
 def _unknown(session: Session, name: str, prefix: str) -> PrefixTerm:
-    """Return a term of which nothing is known: it can only be checked."""
+    """Return an unprobed term, which can only be checked."""
     # A range instead of LIKE: nothing to escape, and every server reads it from the index.
     condition = f"term >= :{name} AND term < :{name}_end"
     by_image = check("image_terms" + session.by_index("image_terms_image"), "image_id", condition)
@@ -96,7 +96,7 @@ def _unknown(session: Session, name: str, prefix: str) -> PrefixTerm:
 
 
 def _with_probed(session: Session, term: PrefixTerm, probed: tuple[str, ...], is_open: bool) -> PrefixTerm:
-    """Return the term with what the probe has read: unless more rows follow, a posting list and the best check."""
+    """Return the term with the probe's result: a posting list and the best check, unless more rows follow."""
     term = term._replace(probed=probed, is_absent=not probed, is_open=is_open)
     if is_open or not probed:
         return term
