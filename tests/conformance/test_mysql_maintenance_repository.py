@@ -176,7 +176,7 @@ class TestLostCommit:
         assert storage.lease(image.guid) == ("web1-3", NOW + LEASE)
 
     @pytest.mark.parametrize("ending", ["settled", "deleted"])
-    async def test_take_over_of_what_ended_meanwhile(
+    async def test_take_over_of_a_lease_that_ended_meanwhile(
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,

@@ -85,7 +85,7 @@ def wait_for_second(second: int) -> None:
     time.sleep(max(0.0, second + 0.02 - time.time()))
 
 
-def test_the_whole_picture_comes_from_nginx_with_all_that_the_service_says(behind: Behind) -> None:
+def test_nginx_sends_the_whole_picture_with_the_services_headers(behind: Behind) -> None:
     guid = behind.gateway.store("a whole duck 🦆", filename="Ente äö.png")
     data = picture_of("a whole duck 🦆")
     answer = behind.get(content_path(guid))
@@ -169,7 +169,7 @@ def test_tag_and_date_of_the_file_are_nothing_to_a_client(behind: Behind) -> Non
         assert (answer.status_code, answer.content) == (200, data), headers
 
 
-def test_head_says_what_get_would(behind: Behind) -> None:
+def test_head_has_the_headers_of_get(behind: Behind) -> None:
     guid = behind.gateway.store("a duck from afar")
     with behind.client() as client:
         head, get = client.head(content_path(guid)), client.get(content_path(guid))
@@ -190,7 +190,7 @@ def test_a_private_picture_is_its_authors_alone(behind: Behind) -> None:
         assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
 
 
-def test_nobody_gets_into_the_folder_of_pictures(behind: Behind) -> None:
+def test_the_folder_of_pictures_is_not_accessible(behind: Behind) -> None:
     guid = behind.gateway.store("a guarded duck", visibility="private")
     inside = f"{PREFIX}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
     for path in (inside, f"/.{inside}", inside.replace("/", "//", 1), f"/image/..{inside}", inside.replace("_", "%5F")):
@@ -212,7 +212,7 @@ def test_missing_and_short_files_are_a_fault_of_the_service(behind: Behind) -> N
     assert (answer.status_code, problem(answer)["code"]) == (500, "blob-missing")
 
 
-def test_those_who_come_in_the_same_second_share_an_answer(behind: Behind) -> None:
+def test_requests_in_the_same_second_share_a_response(behind: Behind) -> None:
     guid = behind.gateway.store("a duck that everybody wants")
     path = content_path(guid)
     for _ in range(10):
@@ -233,7 +233,7 @@ def test_those_who_come_in_the_same_second_share_an_answer(behind: Behind) -> No
     assert behind.get(path).headers["x-request-id"] != request_id
 
 
-def test_those_who_come_together_have_one_of_them_ask(behind: Behind) -> None:
+def test_concurrent_requests_reach_the_service_once(behind: Behind) -> None:
     """All at once, before any answer is there; one who waited for longer than nginx lets him asks too."""
     asked = []
     for turn in range(5):
@@ -249,7 +249,7 @@ def test_those_who_come_together_have_one_of_them_ask(behind: Behind) -> None:
     assert min(asked) == 2, asked
 
 
-def test_whoever_shows_something_of_himself_asks_alone(behind: Behind) -> None:
+def test_requests_with_credentials_or_conditions_are_not_shared(behind: Behind) -> None:
     guid = behind.gateway.store("a duck for each")
     path = content_path(guid)
     data = picture_of("a duck for each")
@@ -306,13 +306,13 @@ def test_a_private_picture_is_never_shared(behind: Behind) -> None:
         assert "x-accel-expires" not in client.get(path).headers
 
 
-def test_what_is_asked_for_several_is_asked_in_nobodys_name(behind: Behind) -> None:
+def test_a_shared_request_carries_no_credentials(behind: Behind) -> None:
     """nginx takes an empty field for none: the service must not see it either."""
     path = content_path(behind.gateway.store("a duck that asks for others"))
     assert behind.get(path, authorization="").status_code == 200
 
 
-def test_a_picture_that_becomes_private_is_gone_with_the_second(behind: Behind) -> None:
+def test_a_picture_that_becomes_private_is_gone_after_the_second(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck that withdraws"))
     second = within_a_second()
     assert [behind.get(path).status_code for _ in range(2)] == [200, 200]
@@ -336,7 +336,7 @@ def test_a_picture_that_is_deleted_is_gone_at_once(behind: Behind) -> None:
     assert "no-store" in answer.headers["cache-control"]
 
 
-def test_errors_are_not_kept(behind: Behind) -> None:
+def test_errors_are_not_cached(behind: Behind) -> None:
     guid = behind.gateway.store("a duck that comes back")
     file = behind.gateway.service.images_dir / guid[:2] / guid[2:4] / f"{guid}.bin"
     data = file.read_bytes()
@@ -350,7 +350,7 @@ def test_errors_are_not_kept(behind: Behind) -> None:
     assert behind.get(path).content == data
 
 
-def test_other_origins_are_told_what_the_service_says_of_them(behind: Behind) -> None:
+def test_cors_headers_of_the_service_reach_other_origins(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck in a gallery"))
     within_a_second()
     for _ in range(3):
@@ -374,7 +374,7 @@ def test_clients_that_name_no_host_are_served(behind: Behind) -> None:
     assert answer.endswith(picture_of("a duck of old"))
 
 
-def test_nothing_is_kept_where_the_service_sends_the_pictures(behind: Behind, tmp_path: Path) -> None:
+def test_nothing_is_cached_if_the_service_sends_the_pictures(behind: Behind, tmp_path: Path) -> None:
     with (
         running_gateway(tmp_path / "sends") as gateway,
         Nginx(gateway.service.url, gateway.service.images_dir) as nginx,
@@ -388,7 +388,7 @@ def test_nothing_is_kept_where_the_service_sends_the_pictures(behind: Behind, tm
         assert not [found for found in nginx.answers.rglob("*") if found.is_file()]
 
 
-def test_answers_that_cannot_be_kept_are_given(behind: Behind) -> None:
+def test_responses_that_cannot_be_cached_are_delivered(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck without a nest"))
     with Nginx(behind.gateway.service.url, behind.gateway.service.images_dir) as nginx:
         shutil.rmtree(nginx.answers)
@@ -397,7 +397,7 @@ def test_answers_that_cannot_be_kept_are_given(behind: Behind) -> None:
             assert nestless.get(path).content == picture_of("a duck without a nest")
 
 
-def test_nobody_is_served_where_the_service_is_down(behind: Behind) -> None:
+def test_requests_fail_while_the_service_is_down(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck out of reach"))
     with Nginx(f"http://127.0.0.1:{free_port()}", behind.gateway.service.images_dir) as nginx:
         alone = Behind(behind.gateway, nginx)

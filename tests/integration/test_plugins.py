@@ -58,7 +58,7 @@ def test_repositories_are_chosen_by_their_name(installed: dict[str, str], tmp_pa
         assert client.get("/image").json()[0]["guid"] == image["guid"]
 
 
-def test_an_unknown_name_lists_what_is_built_in_and_installed(installed: dict[str, str], tmp_path: Path) -> None:
+def test_an_unknown_name_lists_built_in_and_installed_adapters(installed: dict[str, str], tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "serve", **installed, PIXYPROXY_GENERATOR="papyrus")
     assert (done.returncode, done.stderr) == (
         2,

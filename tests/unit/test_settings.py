@@ -71,7 +71,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert "\n" not in caught.value.message
 
 
-def test_what_a_choice_needs_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_a_choice_needs_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXYPROXY_GENERATOR", "openai")
     with pytest.raises(SettingsError, match="OPENAI_API_KEY: is missing"):
         load_settings()
@@ -114,7 +114,7 @@ def test_a_path_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> No
     ("generator", "setting", "anonymous"),
     [("sketch", "", "write"), ("openai", "", "read"), ("openai", "write", "write"), ("sketch", "none", "none")],
 )
-def test_nobody_spends_money_without_a_login_unless_told(
+def test_anonymous_callers_spend_no_money_unless_configured(
     generator: str, setting: str, anonymous: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIXYPROXY_GENERATOR", generator)

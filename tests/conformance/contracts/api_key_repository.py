@@ -68,7 +68,7 @@ class ApiKeyRepositoryContract:
         yield repository
         await repository.close()
 
-    async def test_closing_gives_everything_back_and_opening_again_works(self, storage: KeyStorage) -> None:
+    async def test_closing_frees_everything_and_reopening_works(self, storage: KeyStorage) -> None:
         repository, users = storage.repository(), storage.users()
         await repository.close()
         await asyncio.gather(users.open(), repository.open())
@@ -84,9 +84,7 @@ class ApiKeyRepositoryContract:
         await repository.close()
         assert storage.open_handles() == 0
 
-    async def test_everything_is_there_for_another_repository(
-        self, storage: KeyStorage, repository: ApiKeyRepository
-    ) -> None:
+    async def test_another_repository_sees_everything(self, storage: KeyStorage, repository: ApiKeyRepository) -> None:
         key = make_key(name="my laptop", expires_at=NOW + timedelta(days=30))
         await repository.add(key)
         other = storage.repository()
@@ -168,7 +166,7 @@ class ApiKeyRepositoryContract:
                 await repository.add(other)
         assert storage.stored() == {"AbCdEfGh": ("alice", "digest of AbCdEfGh")}
 
-    async def test_of_concurrent_adds_of_an_id_exactly_one_wins(
+    async def test_exactly_one_concurrent_add_of_an_id_succeeds(
         self, storage: KeyStorage, repository: ApiKeyRepository
     ) -> None:
         other = storage.repository()
@@ -219,7 +217,7 @@ class ApiKeyRepositoryContract:
         await repository.add(make_key("11111111"))
         assert await repository.find("digest of 11111111") == (make_key("11111111"), ALICE)
 
-    async def test_the_keys_of_a_removed_user_are_forgotten(
+    async def test_the_keys_of_a_removed_user_are_deleted(
         self, storage: KeyStorage, users: UserRepository, repository: ApiKeyRepository
     ) -> None:
         for number, name in enumerate(("alice", "alice", "bob")):
@@ -232,7 +230,7 @@ class ApiKeyRepositoryContract:
         assert await repository.list("alice") == ()
         assert await repository.find("digest of 0") is None
 
-    async def test_a_user_who_is_removed_meanwhile_gets_no_key(
+    async def test_a_concurrently_removed_user_gets_no_key(
         self, storage: KeyStorage, users: UserRepository, repository: ApiKeyRepository
     ) -> None:
         for _ in range(5):
@@ -245,7 +243,7 @@ class ApiKeyRepositoryContract:
             assert storage.stored() == {}
             await users.add(ALICE)
 
-    async def test_a_key_comes_with_its_user_as_the_user_is_now(
+    async def test_a_key_is_returned_with_its_users_current_data(
         self, users: UserRepository, repository: ApiKeyRepository
     ) -> None:
         await repository.add(make_key())

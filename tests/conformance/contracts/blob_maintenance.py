@@ -265,7 +265,7 @@ class BlobMaintenanceContract:
 
     # sizes
 
-    async def test_sizes_of_those_that_have_bytes(
+    async def test_sizes_of_images_with_bytes(
         self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
         whole, empty, alone, none, other = (new_guid() for _ in range(5))

@@ -328,7 +328,7 @@ class BlobStoreContract:
             await reader.close()
             await reader.close()
 
-    async def test_a_reader_that_is_cancelled_frees_what_it_holds(self, store: BlobStore) -> None:
+    async def test_a_cancelled_reader_frees_its_resources(self, store: BlobStore) -> None:
         guid = new_guid()
         await store.put(guid, LARGE, {})
 

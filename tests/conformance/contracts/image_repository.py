@@ -98,7 +98,7 @@ class ImageRepositoryContract:
 
     # Opening and closing
 
-    async def test_closing_gives_everything_back_and_twice_is_fine(self, storage: ImageStorage) -> None:
+    async def test_closing_frees_everything_and_may_be_repeated(self, storage: ImageStorage) -> None:
         repository = storage.repository()
         await repository.close()
         await repository.open()
@@ -118,9 +118,7 @@ class ImageRepositoryContract:
         assert await repository.get(image.guid) == image
         await repository.close()
 
-    async def test_everything_is_there_for_another_repository(
-        self, storage: ImageStorage, repository: ImageRepository
-    ) -> None:
+    async def test_another_repository_sees_everything(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await add_ready(repository, tags=("b", "a"), author="alice", parameters={"size": "1024x1024"})
         other = storage.repository()
         await other.open()
@@ -134,7 +132,7 @@ class ImageRepositoryContract:
 
     # add
 
-    async def test_add_returns_what_is_stored(self, storage: ImageStorage, repository: ImageRepository) -> None:
+    async def test_add_returns_the_stored_image(self, storage: ImageStorage, repository: ImageRepository) -> None:
         draft = make_draft(
             tags=("zebra", "ant", "äöü 🦆"),
             author="alice",
@@ -182,7 +180,7 @@ class ImageRepositoryContract:
         assert await repository.get(image.guid) == image
         assert storage.child_rows() == rows
 
-    async def test_of_concurrent_adds_of_a_guid_exactly_one_wins(
+    async def test_exactly_one_concurrent_add_of_a_guid_succeeds(
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         other = storage.repository()
@@ -231,7 +229,7 @@ class ImageRepositoryContract:
         assert ready.result.reported == {short: [text]}
         assert await repository.get(draft.guid) == ready
 
-    async def test_what_was_begun_becomes_what_is_recorded(self, repository: ImageRepository) -> None:
+    async def test_a_draft_becomes_the_recorded_image(self, repository: ImageRepository) -> None:
         for text in STRANGE_TEXTS:
             begun = await repository.add(make_draft(prompt=text, parameters={"user": text}, tags=("x", "y")))
             result = make_result(revised_prompt=text, usage={"n": 1.5, "x": text}, reported={"x": [text]})
@@ -241,7 +239,7 @@ class ImageRepositoryContract:
             assert await repository.mark_ready(begun.guid, result, NOW) == ready
             assert await repository.get(begun.guid) == ready
 
-    async def test_what_has_changed_since_it_was_begun_is_kept(self, repository: ImageRepository) -> None:
+    async def test_changes_made_during_the_generation_are_kept(self, repository: ImageRepository) -> None:
         begun = await repository.add(make_draft(tags=("x",)))
         await repository.update(begun.guid, ImageChanges(tags=("y",)), LATER)
         ready = await repository.mark_ready(begun.guid, make_result(), LATER)
@@ -276,7 +274,7 @@ class ImageRepositoryContract:
         await add_ready(repository, prompt=prompt)
         assert await found(repository, terms=query_terms(prompt[31_000:31_060])) == [prompt]
 
-    async def test_what_is_given_as_json_is_kept_apart_from_the_callers(self, repository: ImageRepository) -> None:
+    async def test_stored_json_is_independent_of_the_callers_objects(self, repository: ImageRepository) -> None:
         parameters: dict[str, Any] = {"nested": {"list": [1, 2.5, True, None, "ä"]}, "big": 2**60}
         usage: dict[str, Any] = {"total_tokens": 1068, "details": {"text": 12}}
         reported: dict[str, Any] = {"sizes": ["1024x1024"]}
@@ -308,7 +306,7 @@ class ImageRepositoryContract:
             assert value == time
             assert value.utcoffset() == timedelta(0)
 
-    async def test_what_an_image_is_derived_from_comes_back_in_its_order(self, repository: ImageRepository) -> None:
+    async def test_sources_keep_their_order(self, repository: ImageRepository) -> None:
         one, other = new_guid(), new_guid()
         for guids in ((one,), (other, one), (one, other, one), tuple(new_guid() for _ in range(16))):
             image = await repository.add(make_draft(derived_from=guids))
@@ -319,7 +317,7 @@ class ImageRepositoryContract:
             assert ready.request.derived_from == changed.request.derived_from == guids
             assert await repository.get(image.guid) == changed
 
-    async def test_what_is_wrong_with_one_of_those_added_at_once_is_its_own(self, repository: ImageRepository) -> None:
+    async def test_an_error_of_one_concurrent_add_affects_no_other(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", "taken", "a" * 64)
         earlier = await repository.add(make_draft(claim=claim))
         drafts = [make_draft(prompt=f"duck {number}", tags=("x", "y")) for number in range(12)]
@@ -333,9 +331,7 @@ class ImageRepositoryContract:
             await repository.get(drafts[4].guid)
         assert await repository.get(earlier.guid) == earlier
 
-    async def test_what_is_wrong_with_one_of_those_finished_at_once_is_its_own(
-        self, repository: ImageRepository
-    ) -> None:
+    async def test_an_error_of_one_concurrent_result_affects_no_other(self, repository: ImageRepository) -> None:
         begun = [await repository.add(make_draft()) for _ in range(9)]
         await repository.delete(begun[3].guid)
         results = [make_result(revised_prompt=f"duck {number}") for number in range(9)]
@@ -396,7 +392,7 @@ class ImageRepositoryContract:
         for guid in nothing:
             assert await repository.batch(guid) == (), guid
 
-    async def test_what_is_deleted_of_a_batch_is_missing_in_it(self, repository: ImageRepository) -> None:
+    async def test_deleted_images_are_missing_in_their_batch(self, repository: ImageRepository) -> None:
         first, second, third = await repository.add_batch(make_batch(3))
         await repository.delete(first.guid)
         assert await repository.batch(first.guid) == (second, third)
@@ -457,7 +453,7 @@ class ImageRepositoryContract:
         assert await repository.find_claimed("", "key") == (holder, "a" * 64)
         assert await repository.find_recent("", "b" * 64, NOW) is None
 
-    async def test_of_concurrent_batches_that_claim_a_key_exactly_one_is_recorded(
+    async def test_exactly_one_concurrent_batch_that_claims_a_key_is_recorded(
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         others = [storage.repository() for _ in range(2)]
@@ -484,7 +480,7 @@ class ImageRepositoryContract:
             await repository.delete(image.guid)
         assert (rows > 0, storage.child_rows()) == (True, 0)
 
-    async def test_of_concurrent_batches_that_share_a_guid_exactly_one_is_recorded(
+    async def test_exactly_one_concurrent_batch_that_shares_a_guid_is_recorded(
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         other = storage.repository()
@@ -557,7 +553,7 @@ class ImageRepositoryContract:
         assert not isinstance(caught.value, IdempotencyKeyTakenError)
         assert await repository.find_claimed("alice", "key") is None
 
-    async def test_of_concurrent_claims_of_a_key_exactly_one_wins(
+    async def test_exactly_one_concurrent_claim_of_a_key_succeeds(
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         other = storage.repository()
@@ -571,7 +567,7 @@ class ImageRepositoryContract:
         assert sum(isinstance(outcome, IdempotencyKeyTakenError) for outcome in outcomes) == 11, outcomes
         assert await repository.find_claimed("", "key") == (winner, f"{number:064x}")
 
-    async def test_an_image_holds_its_key_whatever_becomes_of_it(self, repository: ImageRepository) -> None:
+    async def test_an_image_holds_its_key_whatever_its_outcome(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", "key", "a" * 64)
         image = await repository.add(make_draft(claim=claim))
         failed = await repository.mark_failed(image.guid, Status.UNKNOWN, Failure("x", "y"), NOW)
@@ -583,7 +579,7 @@ class ImageRepositoryContract:
         with pytest.raises(IdempotencyKeyTakenError):
             await repository.add(make_draft(claim=claim))
 
-    async def test_a_failure_may_give_the_key_back(self, repository: ImageRepository) -> None:
+    async def test_a_failure_may_release_the_key(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", "key", "a" * 64)
         image = await repository.add(make_draft(claim=claim))
         await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW, free_key=True)
@@ -591,7 +587,7 @@ class ImageRepositoryContract:
         again = await repository.add(make_draft(claim=claim))
         assert await repository.find_claimed("alice", "key") == (again, "a" * 64)
 
-    async def test_what_is_ready_keeps_its_key(self, repository: ImageRepository) -> None:
+    async def test_a_ready_image_keeps_its_key(self, repository: ImageRepository) -> None:
         image = await repository.add(make_draft(claim=IdempotencyClaim("alice", "key", "a" * 64)))
         ready = await repository.mark_ready(image.guid, make_result(), NOW)
         with pytest.raises(ConstraintViolationError):
@@ -610,14 +606,14 @@ class ImageRepositoryContract:
 
     # Claims without a key, and find_recent
 
-    async def test_a_claim_without_a_key_is_nobodys_alone(self, repository: ImageRepository) -> None:
+    async def test_a_claim_without_a_key_is_not_exclusive(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", None, "a" * 64)
         images = await asyncio.gather(*(repository.add(make_draft(claim=claim)) for _ in range(6)))
         newest = max(images, key=lambda image: image.id)
         assert await repository.find_recent("alice", "a" * 64, NOW) == newest
         assert await repository.find_claimed("alice", "key") is None
 
-    async def test_what_is_recent_is_of_this_caller_and_this_fingerprint(self, repository: ImageRepository) -> None:
+    async def test_recent_images_have_this_caller_and_fingerprint(self, repository: ImageRepository) -> None:
         images = {}
         for caller in ("", "alice", "bob", "álice", "🦆"):
             for key in (None, "key"):
@@ -630,7 +626,7 @@ class ImageRepositoryContract:
             assert await repository.find_recent(caller, "a" * 64, NOW) is None, caller
         assert await repository.find_recent("alice", "c" * 64, NOW) is None
 
-    async def test_the_newest_of_what_is_recent(self, repository: ImageRepository) -> None:
+    async def test_the_newest_recent_image_is_found(self, repository: ImageRepository) -> None:
         # Neither the time of creation nor that of the last change decides.
         for i in range(4):
             claim = IdempotencyClaim("", f"key {i}" if i % 2 else None, "a" * 64)
@@ -640,7 +636,7 @@ class ImageRepositoryContract:
             assert await repository.find_recent("", "a" * 64, NOW) == image
 
     @pytest.mark.parametrize("status", [Status.READY, Status.FAILED, Status.UNKNOWN])
-    async def test_what_is_settled_is_recent_if_updated_at_or_after_a_time(
+    async def test_a_settled_image_is_recent_if_updated_at_or_after_a_time(
         self, repository: ImageRepository, status: Status
     ) -> None:
         tick = timedelta(microseconds=1)
@@ -656,7 +652,7 @@ class ImageRepositoryContract:
         changed = await repository.update(image.guid, ImageChanges(tags=("x",)), NOW + tick)
         assert await repository.find_recent("", "a" * 64, NOW + tick) == changed
 
-    async def test_what_is_generating_is_recent_whatever_its_age(self, repository: ImageRepository) -> None:
+    async def test_a_generating_image_is_recent_whatever_its_age(self, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("", None, "a" * 64)
         image = await repository.add(make_draft(claim=claim, created_at=NOW - timedelta(days=400)))
         assert await repository.find_recent("", "a" * 64, NOW) == image
@@ -665,7 +661,9 @@ class ImageRepositoryContract:
         assert await repository.find_recent("", "a" * 64, LATER) == image
 
     @pytest.mark.parametrize("key", [None, "key"])
-    async def test_what_gave_its_claim_back_is_not_recent(self, repository: ImageRepository, key: str | None) -> None:
+    async def test_an_image_that_released_its_claim_is_not_recent(
+        self, repository: ImageRepository, key: str | None
+    ) -> None:
         first = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64)))
         image = await repository.add(make_draft(claim=IdempotencyClaim("alice", key, "a" * 64)))
         failed = await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
@@ -675,7 +673,7 @@ class ImageRepositoryContract:
         await repository.mark_failed(first.guid, Status.UNKNOWN, Failure("x", "y"), NOW, free_key=True)
         assert await repository.find_recent("alice", "a" * 64, NOW) is None
 
-    async def test_what_is_deleted_is_not_recent(self, storage: ImageStorage, repository: ImageRepository) -> None:
+    async def test_a_deleted_image_is_not_recent(self, storage: ImageStorage, repository: ImageRepository) -> None:
         claim = IdempotencyClaim("alice", None, "a" * 64)
         image, other = [await repository.add(make_draft(claim=claim)) for _ in range(2)]
         await repository.delete(other.guid)
@@ -740,7 +738,7 @@ class ImageRepositoryContract:
     # mark_failed
 
     @pytest.mark.parametrize("status", [Status.FAILED, Status.UNKNOWN])
-    async def test_mark_failed_records_why(
+    async def test_mark_failed_records_the_reason(
         self, storage: ImageStorage, repository: ImageRepository, status: Status
     ) -> None:
         image = await repository.add(make_draft())
@@ -754,13 +752,13 @@ class ImageRepositoryContract:
         with pytest.raises(ImageNotFoundError):
             await repository.mark_failed(new_guid(), Status.FAILED, Failure("x", "y"), NOW)
 
-    async def test_what_is_ready_never_turns_into_a_failure(self, repository: ImageRepository) -> None:
+    async def test_a_ready_image_never_turns_into_a_failure(self, repository: ImageRepository) -> None:
         ready = await add_ready(repository)
         with pytest.raises(ConstraintViolationError):
             await repository.mark_failed(ready.guid, Status.FAILED, Failure("x", "y"), LATER)
         assert await repository.get(ready.guid) == ready
 
-    async def test_of_ready_and_failed_at_once_ready_stays(
+    async def test_ready_wins_over_a_concurrent_failure(
         self, storage: ImageStorage, repository: ImageRepository
     ) -> None:
         other = storage.repository()
@@ -789,7 +787,7 @@ class ImageRepositoryContract:
         await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
         assert (await repository.get(image.guid)).status is Status.FAILED
 
-    async def test_what_was_deleted_by_hand_is_gone(self, storage: ImageStorage, repository: ImageRepository) -> None:
+    async def test_images_deleted_by_hand_are_gone(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await add_ready(repository, tags=("duck",), derived_from=(new_guid(),))
         storage.delete_by_hand()
         with pytest.raises(ImageNotFoundError):
@@ -799,7 +797,7 @@ class ImageRepositoryContract:
 
     # update
 
-    async def test_update_changes_what_is_given(self, storage: ImageStorage, repository: ImageRepository) -> None:
+    async def test_update_changes_the_given_fields(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await add_ready(repository, author="alice", tags=("one", "two"))
         renamed = await repository.update(image.guid, ImageChanges(filename="Ente.png"), LATER)
         assert renamed == alter(image, filename="Ente.png", updated_at=LATER)
@@ -822,7 +820,7 @@ class ImageRepositoryContract:
         )
         assert await repository.update(image.guid, ImageChanges(), LATER) == replace(changed, updated_at=LATER)
 
-    async def test_update_changes_what_is_found(self, repository: ImageRepository) -> None:
+    async def test_update_changes_search_results(self, repository: ImageRepository) -> None:
         image = await add_ready(repository, filename="old.png", tags=("old",))
         await repository.update(image.guid, ImageChanges(filename="new.png", tags=("new",)), NOW)
         assert await found(repository, filename="new", tags=("new",)) == ["a duck"]
@@ -899,7 +897,7 @@ class ImageRepositoryContract:
             await repository.get(image.guid)
         assert (await repository.search(ImageQuery())).items == (kept,)
 
-    async def test_what_is_derived_from_a_deleted_image_still_is(self, repository: ImageRepository) -> None:
+    async def test_images_keep_the_guid_of_a_deleted_source(self, repository: ImageRepository) -> None:
         parent = await add_ready(repository)
         child = await add_ready(repository, derived_from=(parent.guid,))
         await repository.delete(parent.guid)
@@ -913,7 +911,7 @@ class ImageRepositoryContract:
             with pytest.raises(ImageNotFoundError):
                 await repository.delete(guid)
 
-    async def test_of_concurrent_deletes_exactly_one_succeeds(self, repository: ImageRepository) -> None:
+    async def test_exactly_one_concurrent_delete_succeeds(self, repository: ImageRepository) -> None:
         image = await add_ready(repository, tags=("duck",))
         outcomes = await asyncio.gather(*(repository.delete(image.guid) for _ in range(6)), return_exceptions=True)
         assert outcomes.count(None) == 1
@@ -921,7 +919,7 @@ class ImageRepositoryContract:
 
     # search: who sees what
 
-    async def test_who_sees_what(self, repository: ImageRepository) -> None:
+    async def test_visibility_of_images_to_viewers(self, repository: ImageRepository) -> None:
         for author in (None, "alice", "bob", "bob "):
             for visibility in Visibility:
                 if author or visibility is Visibility.PUBLIC:
@@ -1028,7 +1026,7 @@ class ImageRepositoryContract:
         assert await numbers(created_after=datetime.min.replace(tzinfo=UTC)) == [3, 2, 1, 0]
         assert await numbers(created_before=datetime.max.replace(tzinfo=UTC)) == [3, 2, 1, 0]
 
-    async def test_images_are_found_by_what_they_are_derived_from(self, repository: ImageRepository) -> None:
+    async def test_images_are_found_by_their_sources(self, repository: ImageRepository) -> None:
         one, other = [(await add_ready(repository, prompt=prompt)).guid for prompt in ("one", "other")]
         await add_ready(repository, prompt="child", derived_from=(one,))
         await add_ready(repository, prompt="of both", derived_from=(other, one))

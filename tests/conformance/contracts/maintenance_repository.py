@@ -90,7 +90,7 @@ class MaintenanceRepositoryContract:
 
     # Opening and closing
 
-    async def test_closing_gives_everything_back_and_opening_again_works(self, storage: RecoveryStorage) -> None:
+    async def test_closing_frees_everything_and_reopening_works(self, storage: RecoveryStorage) -> None:
         repository = storage.repository()
         await repository.close()
         await repository.open()
@@ -105,7 +105,7 @@ class MaintenanceRepositoryContract:
         await repository.close()
         assert storage.open_handles() == 0
 
-    async def test_everything_is_there_for_another_repository(
+    async def test_another_repository_sees_everything(
         self, repository: MaintenanceRepository, others: list[MaintenanceRepository], images: ImageRepository
     ) -> None:
         image = restorable()
@@ -128,7 +128,7 @@ class MaintenanceRepositoryContract:
 
     # renew_leases
 
-    async def test_renew_leases_extends_and_counts_those_of_this_owner(
+    async def test_renew_leases_extends_and_counts_the_leases_of_this_owner(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         own = [await add_leased(storage, images, "web1-1", NOW + i * TICK) for i in range(3)]
@@ -141,7 +141,7 @@ class MaintenanceRepositoryContract:
         assert {storage.lease(image.guid)[1] for image in foreign} == {NOW}
         assert storage.lease(free.guid) == (None, None)
 
-    async def test_renew_leases_counts_what_it_need_not_change(
+    async def test_renew_leases_counts_unchanged_leases_too(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         await add_leased(storage, images, "web1-1", NOW)
@@ -157,7 +157,7 @@ class MaintenanceRepositoryContract:
         assert storage.lease(long.guid) == ("web1-1", NOW + LEASE)
         assert storage.lease(short.guid) == ("web1-1", NOW + TICK)
 
-    async def test_renew_leases_leaves_what_is_settled_alone(
+    async def test_renew_leases_ignores_settled_images(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         settled = await add_settled(images)
@@ -191,7 +191,7 @@ class MaintenanceRepositoryContract:
 
     # expired
 
-    async def test_expired_are_those_whose_lease_ended_before_now_or_that_have_none(
+    async def test_expired_returns_images_with_an_ended_or_missing_lease(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         assert await repository.expired(NOW, 10) == ()
@@ -203,7 +203,7 @@ class MaintenanceRepositoryContract:
         assert await repository.expired(NOW, 10) == (ended, free, long_ended)
         assert await repository.expired(NOW.astimezone(timezone(timedelta(hours=9))), 10) == (ended, free, long_ended)
 
-    async def test_expired_are_generating_only(
+    async def test_expired_returns_generating_images_only(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for image in await add_settled(images):
@@ -211,7 +211,7 @@ class MaintenanceRepositoryContract:
         await add_settled(images)
         assert await repository.expired(NOW, 10) == ()
 
-    async def test_expired_come_oldest_first_and_at_most_so_many(
+    async def test_expired_returns_oldest_first_up_to_the_limit(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         # Neither the order in which the leases ended nor that of the times of creation.
@@ -224,7 +224,7 @@ class MaintenanceRepositoryContract:
     # take_over
 
     @pytest.mark.parametrize("lease", [("web1-1", NOW - TICK), ("web1-2", NOW - LEASE), (None, None)], ids=str)
-    async def test_take_over_takes_a_lease_that_ended(
+    async def test_take_over_takes_an_ended_lease(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository, lease: Lease
     ) -> None:
         image = await add_leased(storage, images, *lease)
@@ -239,7 +239,7 @@ class MaintenanceRepositoryContract:
         assert await repository.take_over(image.guid, "web1-3", NOW + LEASE + TICK, NOW + 2 * LEASE) is True
         assert storage.lease(image.guid) == ("web1-3", NOW + 2 * LEASE)
 
-    async def test_take_over_of_a_lease_that_runs(
+    async def test_take_over_of_a_running_lease(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for until in (NOW, NOW + TICK, NOW + LEASE):
@@ -248,7 +248,7 @@ class MaintenanceRepositoryContract:
                 assert await repository.take_over(image.guid, owner, NOW, NOW + 2 * LEASE) is False
             assert storage.lease(image.guid) == ("web1-1", until)
 
-    async def test_take_over_of_what_is_settled(
+    async def test_take_over_of_a_settled_image(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for lease in ((None, None), ("web1-1", NOW - LEASE)):
@@ -258,7 +258,7 @@ class MaintenanceRepositoryContract:
                 assert storage.lease(image.guid) == lease
                 assert await images.get(image.guid) == image
 
-    async def test_take_over_of_what_is_gone(
+    async def test_take_over_of_a_missing_image(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
@@ -268,7 +268,7 @@ class MaintenanceRepositoryContract:
         await images.delete(image.guid)
         assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is False
 
-    async def test_of_several_who_take_over_one_succeeds(
+    async def test_one_of_several_concurrent_takers_succeeds(
         self,
         storage: RecoveryStorage,
         repository: MaintenanceRepository,
@@ -284,7 +284,7 @@ class MaintenanceRepositoryContract:
             assert sorted(outcomes) == [False] * 15 + [True]
             assert storage.lease(image.guid) == (f"taker-{outcomes.index(True)}", NOW + LEASE)
 
-    async def test_who_takes_many_over_shares_them_with_the_others(
+    async def test_concurrent_takers_share_many_images(
         self,
         storage: RecoveryStorage,
         repository: MaintenanceRepository,
@@ -302,7 +302,7 @@ class MaintenanceRepositoryContract:
         for i, share in enumerate(shares):
             assert {storage.lease(guid)[0] for guid in share} <= {f"taker-{i}"}
 
-    async def test_of_renewing_and_taking_over_at_once_one_succeeds(
+    async def test_either_renewing_or_taking_over_succeeds(
         self,
         storage: RecoveryStorage,
         repository: MaintenanceRepository,
@@ -350,7 +350,7 @@ class MaintenanceRepositoryContract:
         for name in ("web1-11", "WEB1-1", "web1-1 ", "wéb1-1", "%", ""):
             assert await repository.acquire_lease("sweep", name, NOW + 4 * LEASE, NOW + 5 * LEASE) is False
 
-    async def test_of_several_who_acquire_a_lease_one_succeeds(
+    async def test_one_of_several_owners_acquires_a_lease(
         self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
     ) -> None:
         processes = [repository, *others]
@@ -393,7 +393,7 @@ class MaintenanceRepositoryContract:
 
     # statuses
 
-    async def test_statuses_of_those_for_which_there_is_a_row(
+    async def test_statuses_of_images_that_have_a_row(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         settled = await add_settled(images)
@@ -447,7 +447,7 @@ class MaintenanceRepositoryContract:
                 pages += page
             assert pages == rows
 
-    async def test_walk_sees_what_is_changed_and_added_meanwhile(
+    async def test_walk_sees_concurrent_changes_and_additions(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         first, second = await add_ready(images), await add_ready(images)
@@ -501,7 +501,7 @@ class MaintenanceRepositoryContract:
         restored = await images.get(ready.guid)
         assert restored == replace(ready, id=restored.id)
 
-    async def test_what_is_restored_is_found_again(
+    async def test_a_restored_image_is_found_by_searches(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         await repository.restore(restorable(prompt="a rubber duck", tags=("bath", "toy"), filename="Ente.png"))
@@ -516,7 +516,7 @@ class MaintenanceRepositoryContract:
         page = await images.search(ImageQuery(terms=("rubber",)))
         assert page.items[0].request.tags == ("bath", "toy")
 
-    async def test_what_is_restored_is_found_by_its_batch_and_its_sources(
+    async def test_a_restored_image_is_found_by_its_batch_and_sources(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         batch, source, other = new_guid(), new_guid(), new_guid()
@@ -564,7 +564,7 @@ class MaintenanceRepositoryContract:
         assert (restored.request.created_at, restored.updated_at) == (made, made + TICK)
         assert restored.request.created_at.utcoffset() == restored.updated_at.utcoffset() == timedelta(0)
 
-    async def test_what_is_restored_is_kept_apart_from_the_callers(
+    async def test_restored_values_are_independent_of_the_callers_objects(
         self, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = restorable(parameters={"list": [1]}, usage={"details": {"text": 12}}, reported={"sizes": [1]})
@@ -586,7 +586,7 @@ class MaintenanceRepositoryContract:
             assert (storage.child_rows(), storage.lease(image.guid)) == (rows, lease)
         assert await found(images, terms=("restored",)) == []
 
-    async def test_of_concurrent_restores_of_a_guid_exactly_one_succeeds(
+    async def test_exactly_one_concurrent_restore_of_a_guid_succeeds(
         self, repository: MaintenanceRepository, others: list[MaintenanceRepository], images: ImageRepository
     ) -> None:
         restorers = [repository, *others]
@@ -608,7 +608,7 @@ class MaintenanceRepositoryContract:
         assert outcomes == [True] * 24
         assert {image.guid for image in await repository.walk(0, 50)} == {image.guid for image in versions}
 
-    async def test_what_was_deleted_is_restored_without_lease_and_claim(
+    async def test_a_deleted_image_is_restored_without_lease_and_claim(
         self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         claim = IdempotencyClaim("alice", "key-1", "f" * 64)

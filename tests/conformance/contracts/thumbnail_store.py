@@ -184,7 +184,7 @@ class ThumbnailStoreContract:
     # every method
 
     @pytest.mark.parametrize("name", NO_NAMES, ids=ascii)
-    async def test_what_is_no_name_is_refused(
+    async def test_an_invalid_name_is_refused(
         self, store: ThumbnailStore, harness: ThumbnailStoreHarness, name: str
     ) -> None:
         with pytest.raises(ValueError):

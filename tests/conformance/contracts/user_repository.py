@@ -49,7 +49,7 @@ class UserRepositoryContract:
         await repository.close()
         assert storage.open_handles() == 0
 
-    async def test_closing_gives_everything_back_and_opening_again_works(self, storage: UserStorage) -> None:
+    async def test_closing_frees_everything_and_reopening_works(self, storage: UserStorage) -> None:
         repository = storage.repository()
         await repository.close()
         await repository.open()
@@ -62,9 +62,7 @@ class UserRepositoryContract:
         assert await repository.get("alice") == User("alice", None, HASH)
         await repository.close()
 
-    async def test_everything_is_there_for_another_repository(
-        self, storage: UserStorage, repository: UserRepository
-    ) -> None:
+    async def test_another_repository_sees_everything(self, storage: UserStorage, repository: UserRepository) -> None:
         await repository.add(User("alice", "ct-2026", HASH))
         other = storage.repository()
         await other.open()
@@ -118,7 +116,7 @@ class UserRepositoryContract:
             await repository.add(User("alice", None, "other"))
         assert await repository.get("alice") == User("alice", "ct-2026", HASH)
 
-    async def test_of_concurrent_adds_of_a_name_exactly_one_wins(
+    async def test_exactly_one_concurrent_add_of_a_name_succeeds(
         self, storage: UserStorage, repository: UserRepository
     ) -> None:
         other = storage.repository()

@@ -367,7 +367,7 @@ def test_a_password_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_terminal_asks_twice_without_echo(tmp_path: Path) -> None:
+def test_a_terminal_prompts_twice_without_echo(tmp_path: Path) -> None:
     twice = [("Password: ", "s3cret-words"), ("Repeat for confirmation: ", "s3cret-words")]
     status, shown = in_terminal(tmp_path, ["user", "add", "alice"], twice)
     assert (status, "added alice" in shown) == (0, True)

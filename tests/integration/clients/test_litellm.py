@@ -100,7 +100,7 @@ def test_pictures_are_made_and_remembered(client: Client, gateway: Gateway, prom
     assert gateway.charges == 1
 
 
-def test_what_is_the_services_own_is_passed_on(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_parameters_of_the_service_are_passed_on(client: Client, gateway: Gateway, prompt: str) -> None:
     client("image_generation", prompt=prompt, extra_body={"visibility": "private", "tags": ["duck"]})
     [detail] = gateway.made_for(prompt)
     assert (detail["visibility"], detail["tags"]) == ("private", ["duck"])
@@ -126,7 +126,7 @@ def test_a_wrong_key_is_refused(client: Client, gateway: Gateway, prompt: str) -
     assert gateway.calls == 0
 
 
-def test_a_refusal_is_told_in_the_upstreams_words(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("moderation")
     error = client("image_generation", prompt=prompt)["error"]
     assert (error["status"], refusal("moderation")["message"] in error["message"]) == (400, True)
@@ -141,7 +141,7 @@ def test_a_rate_limit_is_one(client: Client, gateway: Gateway, prompt: str) -> N
 
 
 @pytest.mark.parametrize("spec", ["504", "reset-mid-body"])
-def test_what_may_have_been_paid_is_not_repeated(client: Client, gateway: Gateway, prompt: str, spec: str) -> None:
+def test_a_possibly_paid_request_is_not_repeated(client: Client, gateway: Gateway, prompt: str, spec: str) -> None:
     gateway.upstream.script(spec)
     error = client("image_generation", prompt=prompt)["error"]
     assert error["status"] in (500, 502, 504)

@@ -208,7 +208,7 @@ def test_a_wrong_key_is_refused(client: Client, gateway: Gateway, prompt: str) -
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_is_told_in_the_upstreams_words(client: Client, gateway: Gateway, prompt: str, stream: bool) -> None:
+def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway, prompt: str, stream: bool) -> None:
     gateway.upstream.script("moderation")
     error = client(gateway, "generate", {"prompt": prompt, "stream": stream})["error"]
     assert (error["name"], error["status"], error["body"]) == ("BadRequestError", 400, refusal("moderation"))
@@ -239,7 +239,7 @@ def test_a_rate_limit_that_passes_is_waited_for(client: Client, each_gateway: Ga
 
 
 @pytest.mark.parametrize("spec", ["504", "reset-mid-body"])
-def test_what_may_have_been_paid_is_not_repeated(client: Client, each_gateway: Gateway, prompt: str, spec: str) -> None:
+def test_a_possibly_paid_request_is_not_repeated(client: Client, each_gateway: Gateway, prompt: str, spec: str) -> None:
     each_gateway.upstream.script(spec)
     error = client(each_gateway, "generate", {"prompt": prompt})["error"]
     assert (error["name"], error["headers"]["x-should-retry"]) == ("InternalServerError", "false")

@@ -173,7 +173,7 @@ def test_a_private_picture_has_a_signed_address(caller: Caller, gateway: Gateway
     assert "visibility" not in gateway.upstream.generations[-1].json
 
 
-def test_what_the_service_does_not_know_is_passed_on(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_unknown_parameters_are_passed_on(caller: Caller, gateway: Gateway, prompt: str) -> None:
     extra = {"moderation": "low", "complexity": "high", "svg": {"model": "x", "reasoning": {"effort": "low"}}}
     answer = caller.ask(
         lambda client: client.images.generate(model="tomorrow-1", prompt=prompt, user="u-1", extra_body=extra)
@@ -372,7 +372,7 @@ def test_a_wrong_key_is_refused(caller: Caller, gateway: Gateway, prompt: str, k
 
 @pytest.mark.parametrize("spec", ["moderation", "content-policy", "400"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_is_told_in_the_upstreams_words(
+def test_a_refusal_keeps_the_upstreams_message(
     caller: Caller, gateway: Gateway, prompt: str, spec: str, stream: bool
 ) -> None:
     gateway.upstream.script(spec)
@@ -384,9 +384,7 @@ def test_a_refusal_is_told_in_the_upstreams_words(
     assert (gateway.calls, gateway.charges) == (1, 0)
 
 
-def test_what_the_service_itself_refuses_is_said_in_the_same_form(
-    caller: Caller, gateway: Gateway, prompt: str
-) -> None:
+def test_the_services_own_refusals_have_the_same_form(caller: Caller, gateway: Gateway, prompt: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt, n=11))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "n")
@@ -429,7 +427,7 @@ def test_a_failure_that_cost_nothing_is_repeated(caller: Caller, gateway: Gatewa
 
 
 @pytest.mark.parametrize("spec", ["504", "reset-before-headers", "reset-mid-body", "cut-chunked"])
-def test_what_may_have_been_paid_is_not_repeated(caller: Caller, gateway: Gateway, prompt: str, spec: str) -> None:
+def test_a_possibly_paid_request_is_not_repeated(caller: Caller, gateway: Gateway, prompt: str, spec: str) -> None:
     gateway.upstream.script(spec)
     with pytest.raises(openai.InternalServerError) as caught:
         caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt))
@@ -437,7 +435,7 @@ def test_what_may_have_been_paid_is_not_repeated(caller: Caller, gateway: Gatewa
     assert gateway.calls == 1
 
 
-def test_what_may_have_been_paid_is_not_repeated_in_a_stream(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_a_possibly_paid_stream_is_not_repeated(caller: Caller, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("stream partials=1 end=reset finished=0")
     with pytest.raises(openai.APIError) as caught:
         caller.watch(lambda client: client.images.generate(model=MODEL, prompt=prompt, stream=True))
@@ -533,7 +531,7 @@ def test_a_retry_that_comes_before_the_first_try_is_recorded_pays_nothing(
     assert gateway.calls == gateway.charges == 1
 
 
-def test_a_retry_of_what_cost_nothing_gets_a_picture_of_its_own(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_a_retry_of_an_unpaid_request_gets_its_own_picture(caller: Caller, gateway: Gateway, prompt: str) -> None:
     def generate(client: Any) -> Any:
         return client.images.generate(model=MODEL, prompt=prompt)
 

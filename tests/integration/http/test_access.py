@@ -91,7 +91,7 @@ def test_access_to_the_other_routes(caller: str, service: Service) -> None:
         assert response.json()["author"] == (CALLERS[caller] or (None,))[0]
 
 
-def test_nobody_changes_an_image_without_an_author(service: Service) -> None:
+def test_an_image_without_an_author_cannot_be_changed(service: Service) -> None:
     guid = ask(service, "anonymous", "POST", "/image", json={"prompt": "x", "size": "64x64"}).json()["guid"]
     for method, extra in (("PATCH", {"json": {"visibility": "private"}}), ("DELETE", {})):
         for caller, status in (("anonymous", 401), ("author", 403), ("other", 403)):

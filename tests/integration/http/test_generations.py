@@ -204,7 +204,7 @@ def test_a_generation_beyond_the_capacity_is_refused_unpaid(
         assert len(upstream.charges) == paid + 1
 
 
-def test_a_stopping_service_finishes_what_is_paid_for(
+def test_a_stopping_service_finishes_paid_generations(
     upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     settings = SETTINGS | {"PIXYPROXY_GENERATION_TIMEOUT_S": "30", "OPENAI_BASE_URL": upstream.base_url}

@@ -80,7 +80,7 @@ async def test_a_hundred_reads_are_two_queries(images: SQLImageRepository, watch
     assert len(watch.queries) == 3
 
 
-async def test_what_was_committed_before_the_call_is_seen(
+async def test_a_read_sees_everything_committed_before_the_call(
     images: SQLImageRepository, watch: Watch, empty_mysql: MySQLSettings
 ) -> None:
     image = await add_ready(images)
@@ -106,7 +106,7 @@ async def test_a_connection_that_is_lost_is_replaced_for_all_of_a_batch(
     assert list(await asyncio.gather(*(images.get(image.guid) for image in made))) == made
 
 
-async def test_an_outage_is_told_to_each_caller(private_mariadb: PrivateMariaDB) -> None:
+async def test_each_caller_gets_the_error_of_an_outage(private_mariadb: PrivateMariaDB) -> None:
     with fresh_database(private_mariadb.settings) as settings:
         database = settings.database()
         images = SQLImageRepository(database)

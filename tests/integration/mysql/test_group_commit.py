@@ -70,7 +70,7 @@ def rows(settings: MySQLSettings) -> int:
         return int(count)
 
 
-async def test_those_who_come_together_share_transactions(images: SQLImageRepository, commits: list[float]) -> None:
+async def test_concurrent_writes_share_transactions(images: SQLImageRepository, commits: list[float]) -> None:
     drafts = [
         make_draft(prompt=f"duck nr{number} of many", tags=(f"tag {number}", "all"), derived_from=(new_guid(),))
         for number in range(40)
@@ -116,7 +116,7 @@ async def test_keys_that_are_claimed_together(images: SQLImageRepository) -> Non
     )
 
 
-async def test_what_is_wrong_with_one_is_its_own(images: SQLImageRepository, empty_mysql: MySQLSettings) -> None:
+async def test_an_error_of_one_write_affects_no_other(images: SQLImageRepository, empty_mysql: MySQLSettings) -> None:
     claim = IdempotencyClaim("alice", "taken", "a" * 64)
     earlier = await images.add(make_draft(claim=claim))
     wrong = {
@@ -134,14 +134,14 @@ async def test_what_is_wrong_with_one_is_its_own(images: SQLImageRepository, emp
     assert rows(empty_mysql) == 10
 
 
-async def test_one_of_those_with_the_same_key_has_it(images: SQLImageRepository) -> None:
+async def test_one_of_several_writes_claims_the_same_key(images: SQLImageRepository) -> None:
     claim = IdempotencyClaim("alice", "key", "a" * 64)
     outcomes = await begin(images, *(make_draft(claim=claim if n % 2 else None) for n in range(12)))
     assert sum(isinstance(outcome, IdempotencyKeyTakenError) for outcome in outcomes) == 5
     assert sum(isinstance(outcome, Image) for outcome in outcomes) == 7
 
 
-async def test_a_caller_who_left_harms_no_other(images: SQLImageRepository) -> None:
+async def test_a_cancelled_caller_affects_no_other(images: SQLImageRepository) -> None:
     drafts = [make_draft() for _ in range(8)]
     tasks = [asyncio.create_task(images.add(draft)) for draft in drafts]
     await asyncio.sleep(0)
@@ -253,7 +253,7 @@ async def test_long_prompts_come_in_several_packets(images: SQLImageRepository) 
     assert added == [await images.get(draft.guid) for draft in drafts]
 
 
-async def test_what_is_too_large_together_is_sent_one_by_one(
+async def test_writes_too_large_together_are_sent_one_by_one(
     images: SQLImageRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_each = MySQLSession.insert_each

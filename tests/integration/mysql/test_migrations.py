@@ -144,7 +144,7 @@ async def test_a_change_of_tables_that_was_cut_short_is_finished(
 
 
 @pytest.mark.parametrize("column", ["batch", "reported"])
-async def test_a_column_of_somebody_else_is_not_taken_for_ours(bare: MySQLSettings, column: str) -> None:
+async def test_a_foreign_column_is_not_mistaken_for_ours(bare: MySQLSettings, column: str) -> None:
     for statement in first_tables.statements("pixyproxy.adapters.mysql"):
         bare.query(statement)
     bare.query(f"ALTER TABLE images ADD COLUMN {column} INT")
@@ -236,7 +236,7 @@ async def test_a_schema_that_does_not_fit(mysql_settings: MySQLSettings, sql: st
         await migrate(mysql_settings.database().server)
 
 
-async def test_tables_of_somebody_else_are_left_alone(bare: MySQLSettings) -> None:
+async def test_foreign_tables_are_left_alone(bare: MySQLSettings) -> None:
     bare.query("CREATE TABLE images (url TEXT)")
     bare.query("INSERT INTO images VALUES ('theirs')")
     with pytest.raises(SchemaVersionError):
@@ -247,7 +247,9 @@ async def test_tables_of_somebody_else_are_left_alone(bare: MySQLSettings) -> No
 # Rights, on a server where accounts can be made
 
 
-async def test_who_may_not_create_the_database_is_told_who_can(private_mariadb: PrivateMariaDB) -> None:
+async def test_without_the_right_to_create_the_database_the_error_names_the_administrators_script(
+    private_mariadb: PrivateMariaDB,
+) -> None:
     server = private_mariadb.settings
     server.query("CREATE USER weak IDENTIFIED BY 'weak'")
     weak = replace(server, user="weak", password="weak", name="pixyproxy_denied")

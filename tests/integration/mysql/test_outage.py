@@ -112,7 +112,7 @@ async def test_a_restart_between_two_calls_is_not_noticed(
     assert len({result.guid for result in results}) == 8
 
 
-async def test_what_was_acknowledged_survives_a_crash(private_mariadb: PrivateMariaDB, database: MySQLDatabase) -> None:
+async def test_acknowledged_writes_survive_a_crash(private_mariadb: PrivateMariaDB, database: MySQLDatabase) -> None:
     images = SQLImageRepository(database)
     acknowledged: list[Image] = []
 
@@ -212,7 +212,7 @@ async def test_a_server_that_never_answers() -> None:
     "greeting",
     [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x04\x00\x00\x00\x0aab\x00", bytes(200)],
 )
-async def test_what_is_no_mysql_server(greeting: bytes) -> None:
+async def test_a_server_that_is_not_mysql(greeting: bytes) -> None:
     with listener(greeting) as port:
         await fails_to_open(port)
 

@@ -135,7 +135,7 @@ async def test_an_error_in_a_transaction_undoes_all_of_it(database: MySQLDatabas
     assert await asyncio.gather(*(users.get("alice") for _ in range(8))) == [User("alice", "", "h")] * 8
 
 
-async def test_what_was_reported_as_too_late_is_not_committed(
+async def test_a_write_reported_as_timed_out_is_not_committed(
     database: MySQLDatabase, users: SQLUserRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
@@ -174,7 +174,7 @@ async def test_a_cancelled_transaction_is_whole_or_not_at_all(
     assert len({user.class_key for user in await users.list()}) == 1
 
 
-async def test_what_the_server_refuses(database: MySQLDatabase, empty_mysql: MySQLSettings) -> None:
+async def test_statements_that_the_server_refuses(database: MySQLDatabase, empty_mysql: MySQLSettings) -> None:
     images = SQLImageRepository(database)
     for draft in (make_draft(prompt="\ud800"), make_draft(prompt="\udc80"), make_draft(filename="x" * 256)):
         with pytest.raises(DataValidationError):
@@ -385,7 +385,7 @@ async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeate
 _ADD_USER = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:user, 'h', '')"
 
 
-async def test_what_is_done_later_is_done_in_order_and_before_the_next_statement(database: MySQLDatabase) -> None:
+async def test_deferred_changes_run_in_order_before_the_next_statement(database: MySQLDatabase) -> None:
     def job(session: Session) -> Sequence[Row]:
         session.change_later(_ADD_USER, {"user": "a; DROP TABLE roster -- 'é:x%s"})
         session.insert_many(_ADD_USER, [{"user": f"user {number}"} for number in range(2500)])
@@ -406,7 +406,7 @@ async def test_much_that_is_done_later_is_sent_before_it_is_too_much(database: M
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["with a statement", "with the commit"])
-async def test_an_error_of_what_is_done_later_undoes_all(database: MySQLDatabase, asked: bool) -> None:
+async def test_an_error_of_a_deferred_change_rolls_everything_back(database: MySQLDatabase, asked: bool) -> None:
     def job(session: Session) -> None:
         for user in ("alice", "bob", "alice", "carol"):
             session.change_later(_ADD_USER, {"user": user})

@@ -84,7 +84,7 @@ async def test_a_script_whose_fill_failed_is_not_applied(path: Path, monkeypatch
     assert stragglers(path) == STRAGGLERS
 
 
-async def test_what_is_deleted_is_no_straggler(path: Path) -> None:
+async def test_a_deleted_image_is_no_straggler(path: Path) -> None:
     await migrate(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"DELETE FROM images WHERE id > {COUNT // 2}")

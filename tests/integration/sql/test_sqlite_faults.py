@@ -172,7 +172,7 @@ async def test_a_damaged_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 500, b"SQLite format 3\0" + bytes(range(256)) * 40])
-async def test_what_is_no_database(path: Path, content: bytes) -> None:
+async def test_a_file_that_is_not_a_database(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(DBConnectionError, match="PIXYPROXY_DATA_DIR"):
@@ -341,7 +341,7 @@ async def test_no_thread_is_left_behind(path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-")]
 
 
-async def test_what_is_recent_is_read_from_its_index(images: SQLImageRepository, database: SQLiteDatabase) -> None:
+async def test_recent_images_are_read_from_their_index(images: SQLImageRepository, database: SQLiteDatabase) -> None:
     from pixyproxy.adapters.sql.repositories.image_repository import find_recent
 
     def job(session: Session) -> list[str]:

@@ -77,6 +77,6 @@ def test_only_the_author_may_change() -> None:
             access.require_author(image, None)
 
 
-def test_nobody_may_change_an_anonymous_image() -> None:
+def test_an_anonymous_image_cannot_be_changed() -> None:
     with pytest.raises(PermissionDeniedError):
         access.require_author(ORPHAN, "alice")

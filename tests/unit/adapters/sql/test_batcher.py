@@ -126,7 +126,7 @@ async def test_a_write_that_waits_for_a_lock_keeps_no_other(writes: Writes, ledg
     assert await locked == "locked written"
 
 
-async def test_a_caller_who_leaves_before_the_writes_are_parted_is_left_out(writes: Writes, ledger: Ledger) -> None:
+async def test_a_caller_cancelled_before_the_split_is_left_out(writes: Writes, ledger: Ledger) -> None:
     _, one, bad = await written(writes, ledger, "one", "bad")
     one.cancel()
     ledger.release()

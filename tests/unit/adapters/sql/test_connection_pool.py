@@ -63,7 +63,7 @@ async def test_errors_of_a_job_reach_the_caller(pool: ConnectionPool[Connection]
         await pool.run(job)
 
 
-async def test_what_waited_too_long_never_runs(
+async def test_a_job_that_waited_too_long_never_runs(
     pool: ConnectionPool[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, ran = threading.Event(), threading.Event()
@@ -102,7 +102,7 @@ async def test_a_cancelled_caller_is_cancelled_and_its_waiting_job_never_runs(po
     assert not ran.is_set()
 
 
-async def test_stopping_waits_for_what_runs_and_refuses_what_waits(pool: ConnectionPool[Connection]) -> None:
+async def test_stopping_waits_for_running_jobs_and_refuses_queued_ones(pool: ConnectionPool[Connection]) -> None:
     started, release = threading.Event(), threading.Event()
 
     def job(connection: Connection, deadline: float) -> bool:

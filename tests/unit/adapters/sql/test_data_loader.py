@@ -56,7 +56,7 @@ async def test_a_single_caller_waits_for_nobody(loader: Loader, table: Table) ->
     assert table.queries == [("key 0",), ("key 1",), ("key 2",)]
 
 
-async def test_those_who_come_during_a_query_are_answered_by_the_next(loader: Loader, table: Table) -> None:
+async def test_calls_during_a_query_share_the_next_one(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
     keys = [f"key {number}" for number in range(1, 60)]
     tasks = await asked(loader, *keys)
@@ -67,7 +67,7 @@ async def test_those_who_come_during_a_query_are_answered_by_the_next(loader: Lo
     assert table.queries == [("key 0",), tuple(keys)]
 
 
-async def test_who_asks_for_the_same_key_is_answered_alike(loader: Loader, table: Table) -> None:
+async def test_calls_for_the_same_key_get_the_same_value(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
     tasks = await asked(loader, "key 1", "key 2", "key 1", "nothing", "key 1", "nothing")
     table.release()
@@ -83,7 +83,7 @@ async def test_no_query_has_more_keys_than_the_bound(loader: Loader, table: Tabl
     assert [len(keys) for keys in table.queries] == [1, MAX_KEYS, MAX_KEYS, 7]
 
 
-async def test_nobody_joins_a_query_that_has_begun(loader: Loader, table: Table) -> None:
+async def test_no_call_joins_a_query_that_has_started(loader: Loader, table: Table) -> None:
     """The query under way looked at the rows before this call: its answer may be older."""
     first = await under_way(loader, table)
     table.rows["key 0"] = "newer"
@@ -116,7 +116,7 @@ async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, ta
         await loader.run("bad key")
 
 
-async def test_an_outage_between_the_single_reads_is_the_error_of_those_it_meets(loader: Loader, table: Table) -> None:
+async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loader: Loader, table: Table) -> None:
     class Falling(Table):
         def find(self, connection: object, deadline: float, keys: Sequence[str]) -> Mapping[str, str]:
             if self.queries and len(keys) == 1 and keys[0] == "key 2":
@@ -190,7 +190,7 @@ async def test_each_caller_has_a_time_limit_of_its_own(
     assert table.queries[1:] == [("key 1",)]
 
 
-async def test_closing_refuses_those_who_wait_and_answers_those_whose_query_has_begun(
+async def test_closing_refuses_waiting_calls_and_finishes_running_queries(
     loader: Loader, table: Table, pool: ConnectionPool[Table]
 ) -> None:
     first = await under_way(loader, table)

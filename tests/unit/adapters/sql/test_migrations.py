@@ -98,7 +98,7 @@ def test_line_ends_do_not_change_the_checksum() -> None:
     assert Script(1, "x", "a\nb").checksum != Script(1, "x", "a\nc").checksum
 
 
-def test_what_is_pending() -> None:
+def test_pending_scripts() -> None:
     assert pending([ONE, TWO], []) == [ONE, TWO]
     assert pending([ONE, TWO], [APPLIED_ONE]) == [TWO]
     ensure_current([ONE], [APPLIED_ONE])

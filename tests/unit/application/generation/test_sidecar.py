@@ -67,7 +67,7 @@ def test_a_sidecar_of_a_later_version_may_hold_more() -> None:
     assert image_of(written() | {"version": 9, "weather": "fine"}) == READY
 
 
-def test_the_sidecar_holds_what_the_author_changed() -> None:
+def test_the_sidecar_holds_the_authors_changes() -> None:
     changed = alter(READY, filename="Ente.png", tags=("new",), visibility=Visibility.PUBLIC)
     assert image_of(written(changed)) == changed
 

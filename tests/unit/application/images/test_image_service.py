@@ -237,7 +237,7 @@ async def test_too_many_generations_are_refused_before_anything_is_paid(harness:
     await create(harness, "alice", {"prompt": "duck"})
 
 
-async def test_a_draining_service_begins_nothing_and_says_what_is_left(harness: ServiceHarness) -> None:
+async def test_a_draining_service_starts_nothing_and_reports_running_generations(harness: ServiceHarness) -> None:
     harness.generator.gate = asyncio.Event()
     task = asyncio.create_task(create(harness, "alice", {"prompt": "duck"}))
     while not harness.generator.requests:

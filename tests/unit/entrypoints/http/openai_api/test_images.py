@@ -264,7 +264,7 @@ async def test_a_wrong_key_is_refused_with_openais_message(app: HttpApp, authori
     assert "Bearer" in response.headers["www-authenticate"]
 
 
-async def test_nobody_spends_money_without_a_login() -> None:
+async def test_anonymous_callers_spend_no_money() -> None:
     async with http_app(PIXYPROXY_ANONYMOUS="read") as app:
         response = await app.client.post(GENERATIONS, json={"prompt": "x"})
         assert (response.status_code, error_of(response)["code"]) == (401, "invalid_api_key")
