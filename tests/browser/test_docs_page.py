@@ -79,14 +79,14 @@ def page(browser: str, url: str, folder: Path) -> tuple[str, set[str]]:
         check=True,
     )
     events = json.loads(record.read_text(encoding="utf-8"))["events"]
-    asked = [event["params"] for event in events if {"url", "initiator"} <= set(event.get("params") or {})]
+    requested = [event["params"] for event in events if {"url", "initiator"} <= set(event.get("params") or {})]
     # Requests without an initiator are the address itself and the browser's own traffic.
-    return done.stdout, {request["url"] for request in asked if request["initiator"] != "not an origin"}
+    return done.stdout, {request["url"] for request in requested if request["initiator"] != "not an origin"}
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/", "/"])
 def test_a_browser_shows_every_operation(path: str, browser: str, docs_service: Service, tmp_path: Path) -> None:
-    shown, asked = page(browser, docs_service.url + path, tmp_path)
+    shown, requested = page(browser, docs_service.url + path, tmp_path)
     found = re.findall(r'class="opblock-summary-path"[^>]*data-path="([^"]+)"', shown)
     assert sorted(found) == sorted(path for _, path in OPERATIONS)
     for method, _ in OPERATIONS:
@@ -94,8 +94,8 @@ def test_a_browser_shows_every_operation(path: str, browser: str, docs_service: 
     assert "The image gateway for pictures that cost money." in shown
     assert "Authorize" in shown
     assert "Unable to render" not in shown
-    assert f"{docs_service.url}/openapi.json" in asked
-    assert {url for url in asked if not url.startswith(f"{docs_service.url}/")} == set()
+    assert f"{docs_service.url}/openapi.json" in requested
+    assert {url for url in requested if not url.startswith(f"{docs_service.url}/")} == set()
 
 
 def test_every_file_of_the_page_comes_from_this_host(docs_service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Argon2PasswordHasher: the port's contract, equal cost for unknown users, and outages that are no wrong password."""
+"""Argon2PasswordHasher: the contract, equal cost for unknown users, and failures other than wrong passwords."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""No adapter without a contract suite: every concrete class behind a port is run through that port's tests."""
+"""Every concrete adapter runs the contract suite of its port."""
 
 import importlib
 import inspect
@@ -14,7 +14,7 @@ from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 
 Suite = tuple[str, str, str | None]
 
-# What ports have in common, and what a port hands out: the suite of the blob stores covers its readers.
+# The common base of ports, and readers, which the suite of the blob stores covers.
 NOT_PORTS = {"Resource", "BlobReader"}
 
 

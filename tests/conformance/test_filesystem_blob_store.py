@@ -15,7 +15,7 @@ from tests.conformance.contracts.blob_store import BlobStoreContract, BlobStoreH
 
 
 class FullDisk(SystemCalls):
-    """A disk on which files can be made and nothing can be written."""
+    """A disk on which files can be created but nothing can be written."""
 
     def write(self, fd: int, data: memoryview) -> int:
         raise OSError(errno.ENOSPC, "no space left")

@@ -13,7 +13,7 @@ from tests.conformance.contracts.thumbnail_store import ThumbnailStoreContract, 
 
 
 class FullDisk(SystemCalls):
-    """A disk on which files can be created and nothing can be written."""
+    """A disk on which files can be created but nothing can be written."""
 
     def write(self, fd: int, data: memoryview) -> int:
         raise OSError(errno.ENOSPC, "no space left")

@@ -1,4 +1,4 @@
-"""The in-memory recovery repository keeps the contract."""
+"""The in-memory maintenance repository keeps the contract."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
-from tests.conformance.contracts.maintenance_repository import Lease, MaintenanceRepositoryContract, RecoveryStorage
+from tests.conformance.contracts.maintenance_repository import Lease, MaintenanceRepositoryContract, MaintenanceStorage
 
 
-class MemoryRecords(RecoveryStorage):
+class MemoryRecords(MaintenanceStorage):
     def __init__(self) -> None:
         self._storage = MemoryStorage()
 

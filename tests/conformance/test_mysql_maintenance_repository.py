@@ -1,4 +1,4 @@
-"""The MySQL maintenance repository keeps the contract, also where the answer to a commit is lost."""
+"""The MySQL maintenance repository keeps the contract, even if the response to a commit is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ from tests.conformance.contracts.maintenance_repository import (
     TICK,
     Lease,
     MaintenanceRepositoryContract,
-    RecoveryStorage,
+    MaintenanceStorage,
     add_leased,
     restorable,
 )
@@ -30,7 +30,7 @@ from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fres
 from tests.fixtures.sql.mysql_storage import MySQLTables
 
 
-class MySQLRecords(MySQLTables, RecoveryStorage):
+class MySQLRecords(MySQLTables, MaintenanceStorage):
     def repository(self) -> SQLMaintenanceRepository:
         return SQLMaintenanceRepository(self.settings.database())
 
@@ -72,7 +72,7 @@ class TestMySQLMaintenanceRepository(MaintenanceRepositoryContract):
 
 
 class TestLostCommit:
-    """The connection ends while the commit is under way: before the server has it, or before its answer arrives."""
+    """The connection breaks during the commit: before it reaches the server, or before the response arrives."""
 
     @pytest.fixture
     def storage(self, private_mariadb: PrivateMariaDB) -> Iterator[MySQLRecords]:
@@ -287,7 +287,7 @@ class TestLostCommit:
         image = restorable()
 
         async def restore() -> None:
-            # The very same image: only the id tells whose row it is.
+            # The same image twice: only the id distinguishes the rows.
             assert await other.restore(image) is True
 
         cutter.cut_before_commit(restore)

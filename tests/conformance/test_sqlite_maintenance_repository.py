@@ -18,13 +18,13 @@ from tests.conformance.contracts.maintenance_repository import (
     NOW,
     Lease,
     MaintenanceRepositoryContract,
-    RecoveryStorage,
+    MaintenanceStorage,
     restorable,
 )
 from tests.fixtures.sql.sqlite_storage import SQLiteFile
 
 
-class SQLiteRecords(SQLiteFile, RecoveryStorage):
+class SQLiteRecords(SQLiteFile, MaintenanceStorage):
     def repository(self) -> SQLMaintenanceRepository:
         return SQLMaintenanceRepository(SQLiteDatabase(self.path))
 

@@ -1,1 +1,1 @@
-"""Breaking things on purpose: what is promised must hold all the same."""
+"""Tests that inject faults: the promise must hold all the same."""

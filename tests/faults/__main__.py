@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--store-rounds", type=int, default=100, help="after so many rounds begin with an empty store")
     parser.add_argument("--seed", type=int, default=None, help="of the random moments and answers; printed at the end")
     arguments = parser.parse_args()
-    # Told to end, it drops its database and ends its services.
+    # On SIGTERM it drops its database and ends its services.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = random.SystemRandom().getrandbits(32) if arguments.seed is None else arguments.seed
     folder = Path(tempfile.mkdtemp(prefix=f"pixyproxy-faults-{arguments.database}-"))
@@ -44,7 +44,7 @@ def main() -> int:
         def on_round(figures: Figures) -> None:
             progress.update(task, completed=whole.rounds + figures.rounds, charges=whole.charges + figures.charges)
 
-        # What a round takes grows with what has accumulated before, and a fresh store is as good for the next crash.
+        # Rounds get slower as data accumulates, and a fresh store serves the next crash as well.
         for part, first in enumerate(range(0, arguments.rounds, arguments.store_rounds)):
             rounds = min(arguments.store_rounds, arguments.rounds - first)
             try:

@@ -118,8 +118,8 @@ class Audit:
             if prompt not in gone and not any(_admits_charge(row) for row in by_prompt[prompt])
         ]
         for row in rows:
-            if row.prompt not in self._history.asked:
-                problems.append(f"a row that nobody asked for: {row}")
+            if row.prompt not in self._history.requested:
+                problems.append(f"a row that was never requested: {row}")
             if row.status == "ready" and row.prompt not in self._ledger.pictures:
                 problems.append(f"ready, and no picture was charged for: {row}")
         return problems
@@ -167,7 +167,7 @@ class Audit:
             elif rows[guid].status != "ready":
                 problems.append(f"files of a row that is not ready: {rows[guid]}")
         problems += [
-            f"kept aside for no reason: {guid} {rows.get(guid)}"
+            f"rescued for no reason: {guid} {rows.get(guid)}"
             for guid in self._files.aside - self._history.deleting
             if guid not in rows or rows[guid].status == "ready"
         ]

@@ -128,7 +128,7 @@ class Client:
         headers = {} if request.key is None else {"Idempotency-Key": request.key}
         if respond_async:
             headers["Prefer"] = "respond-async"
-        self._history.asked.add(request.prompt)
+        self._history.requested.add(request.prompt)
         answer = await http.post("/image", json=request.body, headers=headers)
         body = answer.json()
         if answer.status_code == 202 and respond_async:

@@ -32,7 +32,7 @@ class Deployment:
         return Service(self.folder, **self.values | values)
 
     def wait_for_generations(self, count: int) -> None:
-        """Return once so many generations have reached the upstream, which the service asks for its models too."""
+        """Wait until this many generations have reached the upstream; requests for models do not count."""
         wait_until(lambda: len(self.upstream.generations) >= count, f"{count} generations have reached the upstream")
 
     def charges(self) -> Counter[str]:
@@ -55,7 +55,7 @@ def new_deployment(folder: Path, name: str, **values: str) -> Iterator[Deploymen
 
 
 def deployment_of(folder: Path, upstream: FakeUpstream, kind: Database, **values: str) -> Deployment:
-    """Return a deployment of these parts; its services let anybody write, and their leases last a second."""
+    """Return a deployment of these parts; its services let anonymous callers write, and leases last a second."""
     (folder / "tmp").mkdir()
     settings = {
         "PIXYPROXY_GENERATOR": "openai",

@@ -41,7 +41,7 @@ class History:
     deleting: set[str] = field(default_factory=set)
     """GUIDs whose deletion was requested: they may still exist until it is acknowledged."""
     deleted: set[str] = field(default_factory=set)
-    asked: set[str] = field(default_factory=set)
+    requested: set[str] = field(default_factory=set)
     """Every prompt that was sent, with or without a response."""
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)

@@ -56,7 +56,7 @@ def test_a_client_that_hangs_up_at_any_moment_finds_the_picture_later(deployment
 
 
 def test_a_client_that_hangs_up_early_begins_nothing_or_all_of_it(deployment: Deployment) -> None:
-    """A server may or may not come to know of a request whose sender has left; it never does half of it."""
+    """A request whose sender hung up is processed entirely or not at all."""
     parts: list[Callable[[bytes], bytes]] = [
         lambda request: request,
         lambda request: request[:-1],
@@ -112,7 +112,7 @@ def _connection(service: Service) -> socket.socket:
 
 
 def _reset(client: socket.socket) -> None:
-    """Let closing break the connection off instead of ending it."""
+    """Make closing reset the connection."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 

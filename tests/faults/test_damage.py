@@ -60,7 +60,7 @@ def remove(path: Path, _: Path, __: random.Random) -> None:
 
 
 def take_those_of_another(path: Path, another: Path, _: random.Random) -> None:
-    """Bytes of the same length, and a good picture at that."""
+    """Replace the bytes by another valid picture of the same length."""
     data = another.read_bytes()
     assert len(data) == path.stat().st_size
     path.write_bytes(data)
@@ -70,14 +70,14 @@ KINDS: list[Damage] = [flip_a_bit, cut_off, grow, empty, remove, take_those_of_a
 
 
 class Unflushed(SystemCalls):
-    """Nothing crashes here, and flushing thousands of files takes most of a minute."""
+    """Skip flushing: the machine does not crash here, and thousands of flushes take most of a minute."""
 
     def fsync(self, fd: int) -> None:
         pass
 
 
 class Noise(ScriptedGenerator):
-    """Pictures that differ, some of them large."""
+    """Make different pictures, some of them large."""
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None

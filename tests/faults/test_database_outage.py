@@ -37,13 +37,13 @@ class Outage:
 
 @dataclass
 class Load:
-    """Clients that ask for one picture after another, half of them with a key until that picture is there."""
+    """Clients that request one picture after another, half of them with a key until that picture is ready."""
 
     successes: list[float] = field(default_factory=list)
-    """When each answer 200 came."""
+    """Times of the 200 responses."""
     guids_by_key: dict[str, str] = field(default_factory=dict)
     guids: dict[str, str] = field(default_factory=dict)
-    """By prompt, of what was asked for without a key, also where the answer was 503 with a GUID."""
+    """GUIDs by prompt, for requests without a key, including 503 responses with a GUID."""
     unexpected: list[str] = field(default_factory=list)
     given_up: bool = False
 
@@ -72,7 +72,7 @@ class Load:
         if (answer.status_code, problem["code"]) != (503, "database-unavailable"):
             self.unexpected.append(f"{prompt}: {answer.status_code} {answer.text}")
         if key is None and "guid" in problem:
-            # Paid for and stored; only its row does not know it yet.
+            # Paid for and stored, but not yet recorded in its row.
             self.guids[prompt] = problem["guid"]
         await asyncio.sleep(0.05)
         return False
@@ -97,7 +97,7 @@ def test_the_service_recovers_from_crashes_of_the_database_within_seconds(
             try:
                 outages = [_crash(mariadb, load) for _ in range(count)]
             except BaseException:
-                load.given_up = True  # or the clients would wait for the database for ever
+                load.given_up = True  # otherwise the clients would wait for the database for ever
                 raise
             finally:
                 stop.set()
@@ -154,7 +154,7 @@ def _accounts_agree(deployment: Deployment, load: Load, outages: list[Outage]) -
     charges, statuses = deployment.charges(), deployment.statuses()
     assert set(charges.values()) == {1}
     for prompt in charges:
-        # Whatever was begun and not paid because the database was lost before may stand there as failed.
+        # Generations that the outage stopped before the call may be recorded as failed.
         assert statuses.get(prompt, []).count("ready") == 1, (prompt, statuses.get(prompt))
         assert set(statuses[prompt]) <= {"ready", "failed"}, (prompt, statuses[prompt])
     assert set(load.guids_by_key) | set(load.guids) == set(charges)

@@ -1,4 +1,4 @@
-"""Draining: a service that stops begins nothing, finishes what is in flight, and does not wait for ever."""
+"""Draining: a stopping service starts nothing, finishes generations in flight, and does not wait for ever."""
 
 import signal
 import threading
@@ -26,7 +26,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 def test_a_draining_service_finishes_generations_and_begins_none(deployment: Deployment) -> None:
     deployment.upstream.defaults["/v1/images/generations"] = "ok delay=4"
     with deployment.service() as service, ThreadPoolExecutor(IN_FLIGHT) as pool, service.client() as client:
-        asked = [pool.submit(create, client, f"in flight {number}") for number in range(IN_FLIGHT)]
+        requested = [pool.submit(create, client, f"in flight {number}") for number in range(IN_FLIGHT)]
         deployment.wait_for_generations(IN_FLIGHT)
         service.signal(signal.SIGTERM)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it says that it is not ready")
@@ -38,7 +38,7 @@ def test_a_draining_service_finishes_generations_and_begins_none(deployment: Dep
             assert refused.status_code == 503
             assert problem(refused)["code"] == "capacity-exceeded"
         assert client.get("/healthz").status_code == 200
-        answers = [future.result() for future in asked]
+        answers = [future.result() for future in requested]
         assert [answer.status_code for answer in answers] == [200] * IN_FLIGHT
         assert service.wait() == 0
     prompts = [f"in flight {number}" for number in range(IN_FLIGHT)]
@@ -69,7 +69,7 @@ def test_draining_ends_at_its_deadline_and_the_rows_are_settled_later(deployment
     deployment.upstream.script("hang", "hang")
 
     def ask(client: httpx.Client, number: int) -> None:
-        with suppress(httpx.TransportError):  # whether there is an answer is a matter of moments
+        with suppress(httpx.TransportError):  # the response may or may not arrive in time
             create(client, f"hanging {number}", f"hanging-{number}")
 
     with deployment.service(PIXYPROXY_DRAIN_S="0.5") as service, service.client() as client:
@@ -92,12 +92,12 @@ def test_draining_ends_at_its_deadline_and_the_rows_are_settled_later(deployment
 
     wait_until(reconciled, "the leases have ended")
     assert pixyproxy(deployment.folder, "reconcile", **deployment.values).stdout == "nothing to reconcile\n"
-    # The server notes the requests it broke off with tracebacks, which the next one is not to be judged by.
+    # The server logs interrupted requests with tracebacks, which must not fail the next check.
     (deployment.folder / "log").rename(deployment.folder / "log of the first")
     with deployment.service() as again, again.client() as client:
         answer = create(client, "hanging 0", "hanging-0")
         assert answer.status_code == 502
-        # The one where the process itself came to write down that it broke off, the other where it did not.
+        # One outcome if the process could still record the interruption, the other if not.
         assert problem(answer)["code"] in {"generator-connection-lost", "generation-interrupted"}
         assert answer.headers["Idempotent-Replayed"] == "true"
     assert deployment.charges() == dict.fromkeys(prompts, 1)

@@ -1,4 +1,4 @@
-"""A process does not take its own generation for interrupted after an outage of the database."""
+"""A process does not treat its own generation as interrupted after a database outage."""
 
 import asyncio
 from datetime import datetime
@@ -16,7 +16,7 @@ LEASE_S = 2.0
 
 
 class SlowRenewal(SQLMaintenanceRepository):
-    """Takes some time over the renewal of leases, as a database does that has only just come back."""
+    """Repository whose lease renewals are slow, as after a restart of the database."""
 
     async def renew_leases(self, owner: str, until: datetime) -> int:
         await asyncio.sleep(0.2)
@@ -35,7 +35,7 @@ async def test_expired_leases_are_renewed_before_anything_is_settled(tmp_path: P
     async with opened(container):
         images = container.image_service()
         begun = (await images.create(None, {"prompt": "late"}, wait=False)).image
-        await asyncio.sleep(LEASE_S + 0.1)  # nobody renews: the database is away
+        await asyncio.sleep(LEASE_S + 0.1)  # no lease is renewed: the database is away
         maintenance = asyncio.create_task(container.upkeep().run())
         try:
             for _ in range(20):

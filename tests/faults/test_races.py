@@ -36,7 +36,7 @@ async def test_a_key_sent_on_eight_connections_to_two_processes_is_charged_once(
 
 
 async def _race(urls: list[str], numbers: Iterator[int]) -> list[str]:
-    """Run races until there are none left; returns the GUID that each was about."""
+    """Run all races, and return the GUID of each."""
     guids = []
     clients = [
         httpx.AsyncClient(base_url=urls[number % 2], timeout=PATIENCE_S, trust_env=False, verify=False)

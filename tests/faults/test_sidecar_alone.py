@@ -36,7 +36,9 @@ async def test_a_sidecar_without_bytes_goes_to_quarantine(tmp_path: Path, applie
         assert [finding.guid async for finding in reconciler.interrupted(apply=True)] == [torn.guid]
         assert (await images.get(None, torn.guid)).status is Status.UNKNOWN
 
-        assert [finding async for finding in reconciler.sweep(apply=applied_at_first)] == []  # it may be in the making
+        assert [
+            finding async for finding in reconciler.sweep(apply=applied_at_first)
+        ] == []  # it may still be being written
         long_ago = time.time() - 60
         os.utime(sidecar, (long_ago, long_ago))
         for apply in (False, True):

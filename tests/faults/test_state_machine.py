@@ -83,7 +83,7 @@ T = TypeVar("T")
 
 
 class SetClock(Clock):
-    """A clock that stands still until it is moved on; files bear the real time, so it begins there."""
+    """Clock that is advanced by hand; it starts at the real time, which files have."""
 
     def __init__(self) -> None:
         self.time = datetime.now(UTC)
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         )
 
     async def _stop(self) -> None:
-        """End as a process does that is killed: what it was doing is broken off and nothing is recorded."""
+        """End like a killed process: work is interrupted and nothing is recorded."""
         tasks = [task for guid in self.gates if (task := self.generations.task_of(guid)) is not None]
         for task in tasks:
             task.cancel()
@@ -441,8 +441,8 @@ class Machine(RuleBasedStateMachine):
         found: list[str] = []
         cursor: str | None = None
         while True:
-            asked = given | {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
-            page: Page = self.run(self.service.search(viewer, asked))
+            requested = given | {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
+            page: Page = self.run(self.service.search(viewer, requested))
             for image in page.items:
                 self._same(image)
             found += [image.guid for image in page.items]
@@ -518,7 +518,7 @@ async def _outcome(call: Coroutine[Any, Any, T]) -> T | PixyProxyException:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Thousands of failures that are meant to happen are not logged."""
+    """Suppress the log of thousands of intended failures."""
     logger = logging.getLogger("pixyproxy")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -527,7 +527,7 @@ def quiet() -> Iterator[None]:
 
 
 def explore(backend: Backend, examples: int, steps: int = 30) -> None:
-    """Run as many examples of so many steps."""
+    """Run this many examples with this many steps."""
     kind = type("Machine", (Machine,), {"backend": backend})
     run_state_machine_as_test(
         kind,

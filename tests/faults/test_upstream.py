@@ -116,17 +116,17 @@ def test_a_fault_has_its_status_and_is_charged_once_at_most(running: Running, fa
         assert (row["status"], row["error"]["code"]) == (recorded, code)
         assert client.get(f"/image/{guid}/content").status_code == 409
         again = create(client, prompt, "key-" + fault.split()[0])
-        asked = [record for record in deployment.upstream.generations if record.json["prompt"] == prompt]
+        requested = [record for record in deployment.upstream.generations if record.json["prompt"] == prompt]
         if fault in REPLAYED:
             assert again.headers["Idempotent-Replayed"] == "true"
             told, anew = problem(first), problem(again)
             assert told | {"request_id": 0} == anew | {"request_id": 0}
-            assert len(asked) == 1
+            assert len(requested) == 1
         else:
             assert again.status_code == 200, again.text
             assert content_hash(client, again.json()) == again.json()["sha256"]
             assert deployment.statuses()[prompt] == [recorded, "ready"]
-            assert len(asked) == 2
+            assert len(requested) == 2
         assert deployment.charges()[prompt] <= 1
         another = client.post(
             "/image", json={"prompt": "other"}, headers={"Idempotency-Key": "key-" + fault.split()[0]}
@@ -173,7 +173,7 @@ def test_bytes_that_are_no_picture_are_kept(running: Running) -> None:
 
 
 def test_nothing_is_left_over(running: Running) -> None:
-    """Runs last: no script unused, no row unsettled, no charge without a row."""
+    """Check at the end: every script was used, every row is settled, every charge has a row."""
     deployment = running.deployment
     assert not deployment.upstream._scripts[GENERATIONS]
     assert "generating" not in str(deployment.statuses())

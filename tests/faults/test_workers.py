@@ -90,7 +90,7 @@ def test_two_workers_pay_once_for_an_idempotency_key(any_world: Deployment) -> N
 
 
 def check_draining(deployment: Deployment, stop: Callable[[Service], None]) -> None:
-    """Stop a service while each worker has a generation in flight, and see that all are stored and answered."""
+    """Stop a service while each worker runs a generation, and check that all are stored and returned."""
     deployment.upstream.defaults[GENERATIONS] = "ok delay=3"
     with deployment.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
         probe = stack.enter_context(service.client())
@@ -168,7 +168,7 @@ def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) 
                 service.signal(signal.SIGTERM)
                 start = time.monotonic()
                 assert service.wait() == 0
-                # At once, and not at the end of the 330 s that generations have to end.
+                # At once, not after the 330 s that generations have for ending.
                 assert time.monotonic() - start < 20
         assert deployment.charges() == {"hanging": 1} or deployment.charges() == {}
 
@@ -226,7 +226,7 @@ Supervisor(settings, listener, ping_timeout_s={PING_TIMEOUT_OF_TEST_S}).run()
 
 
 class ImpatientService(Service):
-    """A service whose supervisor waits for a few seconds only for the answer to a ping."""
+    """Yield a service whose supervisor waits only a few seconds for the response to a ping."""
 
     command = (sys.executable, "-c", SUPERVISOR)
 

@@ -1,4 +1,4 @@
-"""The log of a process of its own: what goes to standard error, and at which level."""
+"""The log of a separate process: its lines on standard error, and their levels."""
 
 import re
 import subprocess

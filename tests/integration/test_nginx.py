@@ -1,4 +1,4 @@
-"""Behind a real nginx with the configuration in `deploy/nginx`: nginx sends the pictures, the service judges."""
+"""The service behind a real nginx with the configuration in `deploy/nginx`, which sends the pictures."""
 
 import os
 import shutil
@@ -22,13 +22,13 @@ from tests.fixtures.services import ALICE
 from tests.fixtures.sql.mysql_servers import free_port
 
 GALLERY = "https://gallery.example"
-"""An origin that may read answers in a browser."""
+"""An origin that may read responses in a browser."""
 SPEAKS_FOR_ITSELF = {"date", "server", "connection", "x-request-id", "accept-ranges"}
 
 
 @dataclass
 class Behind:
-    """A gateway, and nginx in front of it."""
+    """A gateway with nginx in front of it."""
 
     gateway: Gateway
     nginx: Nginx
@@ -42,11 +42,11 @@ class Behind:
         with self.client(auth) as client:
             return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
-    def asked(self, path: str) -> int:
+    def forwarded(self, path: str) -> int:
         """Return the number of requests for the path that reached the service."""
         return self.gateway.service.log.count(f"REQUEST START GET {path}\n")
 
-    def past_nginx(self, path: str) -> httpx.Response:
+    def get_directly(self, path: str) -> httpx.Response:
         """Send a GET request to the service directly and return its response, which nginx would act on."""
         with self.gateway.service.client() as client:
             return client.get(path)
@@ -74,23 +74,23 @@ def content_path(guid: str) -> str:
 
 
 def within_a_second() -> int:
-    """Wait until most of a second lies ahead, and return it: what is asked in it may share answers."""
+    """Wait until most of a second is left, and return it: requests within it may share responses."""
     if time.time() % 1 > 0.3:
         wait_for_second(int(time.time()) + 1)
     return int(time.time())
 
 
 def wait_for_second(second: int) -> None:
-    """Wait until nginx, whose clock stands still between two events, knows that this one has begun too."""
+    """Wait until this second has begun for nginx too, whose clock only advances at events."""
     time.sleep(max(0.0, second + 0.02 - time.time()))
 
 
 def test_nginx_sends_the_whole_picture_with_the_services_headers(behind: Behind) -> None:
     guid = behind.gateway.store("a whole duck 🦆", filename="Ente äö.png")
     data = picture_of("a whole duck 🦆")
-    answer = behind.get(content_path(guid))
-    assert (answer.status_code, answer.content) == (200, data)
-    headers = answer.headers
+    response = behind.get(content_path(guid))
+    assert (response.status_code, response.content) == (200, data)
+    headers = response.headers
     assert headers["content-type"] == "image/png"
     assert headers["content-length"] == str(len(data))
     assert headers["cache-control"] == "public, max-age=3600"
@@ -100,38 +100,38 @@ def test_nginx_sends_the_whole_picture_with_the_services_headers(behind: Behind)
     assert headers["etag"] == f'"{behind.gateway.detail(guid)["sha256"]}"'
     assert headers["x-request-id"] in behind.gateway.service.log
     assert "x-accel-redirect" not in headers
-    word = behind.past_nginx(content_path(guid))
+    word = behind.get_directly(content_path(guid))
     assert (word.status_code, word.content) == (200, b"")
     assert word.headers["x-accel-redirect"] == f"{PREFIX}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
-    # No more and nothing else than it says itself where nobody stands before it.
+    # The same headers as the service sends without a proxy.
     same = set(headers) & set(word.headers) - SPEAKS_FOR_ITSELF - {"content-length"}
     assert {name: headers[name] for name in same} == {name: word.headers[name] for name in same}
     assert set(word.headers) - set(headers) == {"x-accel-redirect", "x-accel-expires"}
 
 
 def test_a_drawing_cannot_act_as_a_page_behind_nginx_either(behind: Behind) -> None:
-    """nginx drops most of what the service says about a file; this field must not be among it."""
+    """nginx drops most headers of the service; it must keep this one."""
     assert "add_header Content-Security-Policy $upstream_http_content_security_policy;" in behind.nginx.configuration
 
 
 def test_ranges_are_those_of_the_service(behind: Behind) -> None:
     guid = behind.gateway.store("a duck in parts")
     data, path = picture_of("a duck in parts"), content_path(guid)
-    answer = behind.get(path, range="bytes=5-9")
-    assert (answer.status_code, answer.content) == (206, data[5:10])
-    assert answer.headers["content-range"] == f"bytes 5-9/{len(data)}"
-    etag, date = answer.headers["etag"], answer.headers["last-modified"]
+    response = behind.get(path, range="bytes=5-9")
+    assert (response.status_code, response.content) == (206, data[5:10])
+    assert response.headers["content-range"] == f"bytes 5-9/{len(data)}"
+    etag, date = response.headers["etag"], response.headers["last-modified"]
     assert etag == f'"{behind.gateway.detail(guid)["sha256"]}"'
     assert behind.get(path, range="bytes=-3").content == data[-3:]
     for condition in (etag, date):
         assert behind.get(path, range="bytes=5-9", if_range=condition).content == data[5:10]
     for condition in ('"other"', f"W/{etag}", "Sat, 21 Nov 2020 10:00:00 GMT"):
-        answer = behind.get(path, range="bytes=5-9", if_range=condition)
-        assert (answer.status_code, answer.content) == (200, data)
-    answer = behind.get(path, range="bytes=0-1,5-9")
-    assert (answer.status_code, answer.content) == (200, data)
-    answer = behind.get(path, range=f"bytes={len(data)}-")
-    assert (answer.status_code, problem(answer)["code"]) == (416, "range-not-satisfiable")
+        response = behind.get(path, range="bytes=5-9", if_range=condition)
+        assert (response.status_code, response.content) == (200, data)
+    response = behind.get(path, range="bytes=0-1,5-9")
+    assert (response.status_code, response.content) == (200, data)
+    response = behind.get(path, range=f"bytes={len(data)}-")
+    assert (response.status_code, problem(response)["code"]) == (416, "range-not-satisfiable")
 
 
 def test_conditions_are_judged_by_the_service(behind: Behind) -> None:
@@ -140,8 +140,8 @@ def test_conditions_are_judged_by_the_service(behind: Behind) -> None:
     whole = behind.get(path)
     etag, date = whole.headers["etag"], whole.headers["last-modified"]
     for headers in ({"if_none_match": etag}, {"if_none_match": "*"}, {"if_modified_since": date}):
-        answer = behind.get(path, **headers)
-        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag), headers
+        response = behind.get(path, **headers)
+        assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", etag), headers
     before = "Sat, 21 Nov 2020 10:00:00 GMT"
     for headers in (
         {"if_none_match": '"other"'},
@@ -150,8 +150,8 @@ def test_conditions_are_judged_by_the_service(behind: Behind) -> None:
         {"if_match": "*"},
         {"if_unmodified_since": date},
     ):
-        answer = behind.get(path, **headers)
-        assert (answer.status_code, answer.content, answer.headers["etag"]) == (200, data, etag), headers
+        response = behind.get(path, **headers)
+        assert (response.status_code, response.content, response.headers["etag"]) == (200, data, etag), headers
     for headers in ({"if_match": '"other"'}, {"if_unmodified_since": before}):
         assert behind.get(path, **headers).status_code == 412, headers
 
@@ -165,8 +165,8 @@ def test_tag_and_date_of_the_file_are_nothing_to_a_client(behind: Behind) -> Non
         {"if_modified_since": formatdate(long_ago, usegmt=True)},
         {"if_none_match": f'"{long_ago:x}-{len(data):x}"'},
     ):
-        answer = behind.get(content_path(guid), **headers)
-        assert (answer.status_code, answer.content) == (200, data), headers
+        response = behind.get(content_path(guid), **headers)
+        assert (response.status_code, response.content) == (200, data), headers
 
 
 def test_head_has_the_headers_of_get(behind: Behind) -> None:
@@ -182,21 +182,21 @@ def test_head_has_the_headers_of_get(behind: Behind) -> None:
 
 def test_a_private_picture_is_its_authors_alone(behind: Behind) -> None:
     guid = behind.gateway.store("a shy duck", visibility="private")
-    answer = behind.get(content_path(guid), ALICE)
-    assert (answer.status_code, answer.content) == (200, picture_of("a shy duck"))
-    assert answer.headers["cache-control"] == "private, no-store"
+    response = behind.get(content_path(guid), ALICE)
+    assert (response.status_code, response.content) == (200, picture_of("a shy duck"))
+    assert response.headers["cache-control"] == "private, no-store"
     for headers in ({}, {"range": "bytes=0-1"}, {"if_none_match": "*"}):
-        answer = behind.get(content_path(guid), **headers)
-        assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
+        response = behind.get(content_path(guid), **headers)
+        assert (response.status_code, problem(response)["code"]) == (404, "not-found")
 
 
 def test_the_folder_of_pictures_is_not_accessible(behind: Behind) -> None:
     guid = behind.gateway.store("a guarded duck", visibility="private")
     inside = f"{PREFIX}/{guid[:2]}/{guid[2:4]}/{guid}.bin"
     for path in (inside, f"/.{inside}", inside.replace("/", "//", 1), f"/image/..{inside}", inside.replace("_", "%5F")):
-        answer = behind.get(path, ALICE)
-        assert answer.status_code == 404, path
-        assert picture_of("a guarded duck") not in answer.content
+        response = behind.get(path, ALICE)
+        assert response.status_code == 404, path
+        assert picture_of("a guarded duck") not in response.content
     assert behind.get(inside.replace(".bin", ".json")).status_code == 404
 
 
@@ -205,37 +205,37 @@ def test_missing_and_short_files_are_a_fault_of_the_service(behind: Behind) -> N
     path = behind.gateway.service.images_dir / guid[:2] / guid[2:4] / f"{guid}.bin"
     data = path.read_bytes()
     path.write_bytes(data[:-1])
-    answer = behind.get(content_path(guid))
-    assert (answer.status_code, problem(answer)["code"]) == (500, "blob-corrupt")
+    response = behind.get(content_path(guid))
+    assert (response.status_code, problem(response)["code"]) == (500, "blob-corrupt")
     path.unlink()
-    answer = behind.get(content_path(guid))
-    assert (answer.status_code, problem(answer)["code"]) == (500, "blob-missing")
+    response = behind.get(content_path(guid))
+    assert (response.status_code, problem(response)["code"]) == (500, "blob-missing")
 
 
 def test_requests_in_the_same_second_share_a_response(behind: Behind) -> None:
     guid = behind.gateway.store("a duck that everybody wants")
     path = content_path(guid)
     for _ in range(10):
-        second, asked = within_a_second(), behind.asked(path)
+        second, count = within_a_second(), behind.forwarded(path)
         with behind.client() as client:
             answers = [client.get(path) for _ in range(30)]
         if int(time.time()) == second:
             break
     else:
         pytest.fail("thirty requests never came to an end within a second here")
-    # The answer to the first is not kept: mostly it is the only one.
-    assert behind.asked(path) == asked + 2
-    assert {answer.content for answer in answers} == {picture_of("a duck that everybody wants")}
-    # The log of the service knows of it.
-    (request_id,) = {answer.headers["x-request-id"] for answer in answers[1:]}
+    # The first response is not cached: most pictures are requested only once.
+    assert behind.forwarded(path) == count + 2
+    assert {response.content for response in answers} == {picture_of("a duck that everybody wants")}
+    # The request id is in the log of the service.
+    (request_id,) = {response.headers["x-request-id"] for response in answers[1:]}
     assert f" {request_id} " in behind.gateway.service.log
     wait_for_second(second + 1)
     assert behind.get(path).headers["x-request-id"] != request_id
 
 
 def test_concurrent_requests_reach_the_service_once(behind: Behind) -> None:
-    """All at once, before any answer is there; one who waited for longer than nginx lets him asks too."""
-    asked = []
+    """All requests arrive before the first response; one that waits longer than nginx allows is forwarded too."""
+    count = []
     for turn in range(5):
         path = content_path(behind.gateway.store(f"duck {turn} of a crowd"))
         connections = [socket.create_connection(("127.0.0.1", httpx.URL(behind.nginx.url).port)) for _ in range(16)]
@@ -245,8 +245,8 @@ def test_concurrent_requests_reach_the_service_once(behind: Behind) -> None:
         for connection in connections:
             with connection:
                 assert connection.recv(12) == b"HTTP/1.1 200"
-        asked.append(behind.asked(path))
-    assert min(asked) == 2, asked
+        count.append(behind.forwarded(path))
+    assert min(count) == 2, count
 
 
 def test_requests_with_credentials_or_conditions_are_not_shared(behind: Behind) -> None:
@@ -255,7 +255,7 @@ def test_requests_with_credentials_or_conditions_are_not_shared(behind: Behind) 
     data = picture_of("a duck for each")
     second = within_a_second()
     etags = [behind.get(path).headers["etag"] for _ in range(2)]
-    etag, asked = etags[0], behind.asked(path)
+    etag, count = etags[0], behind.forwarded(path)
     for status, content, headers in (
         (206, data[5:10], {"range": "bytes=5-9"}),
         (206, data[5:10], {"range": "bytes=5-9", "if_range": etag}),
@@ -267,18 +267,18 @@ def test_requests_with_credentials_or_conditions_are_not_shared(behind: Behind) 
         (200, data, {"x_request_id": "mine"}),
         (401, None, {"authorization": "Basic nonsense"}),
     ):
-        answer = behind.get(path, **headers)
-        asked += 1
-        assert (answer.status_code, behind.asked(path)) == (status, asked), headers
-        assert content is None or answer.content == content, headers
+        response = behind.get(path, **headers)
+        count += 1
+        assert (response.status_code, behind.forwarded(path)) == (status, count), headers
+        assert content is None or response.content == content, headers
     for auth in (ALICE, (ALICE[0], "wrong")):
         assert behind.get(path, auth).status_code == (200 if auth is ALICE else 401)
     for query in ("?", "?", "?", "?size=1", "?size=1", "?size=1"):
         assert behind.get(path + query).content == data
-    assert behind.asked(path) == asked + 8
+    assert behind.forwarded(path) == count + 8
     behind.get(path)
-    # The answer that was there all the time.
-    assert behind.asked(path) == asked + 8 or int(time.time()) > second
+    # The response was cached all the time.
+    assert behind.forwarded(path) == count + 8 or int(time.time()) > second
 
 
 def test_a_private_picture_is_never_shared(behind: Behind) -> None:
@@ -292,14 +292,14 @@ def test_a_private_picture_is_never_shared(behind: Behind) -> None:
     signed = httpx.URL(made.json()["data"][0]["url"])
     path = signed.path
     within_a_second()
-    # Whoever may see it, by whatever right, leaves nothing behind for those who may not.
+    # A response to an authorised caller must not be cached for others.
     for _ in range(3):
-        answer = behind.get(path, ALICE)
-        assert (answer.status_code, answer.content) == (200, picture_of(prompt))
+        response = behind.get(path, ALICE)
+        assert (response.status_code, response.content) == (200, picture_of(prompt))
         assert problem(behind.get(path))["code"] == "not-found"
-        answer = behind.get(f"{path}?{signed.query.decode()}")
-        assert (answer.status_code, answer.content) == (200, picture_of(prompt))
-        assert answer.headers["cache-control"] == "private, no-store"
+        response = behind.get(f"{path}?{signed.query.decode()}")
+        assert (response.status_code, response.content) == (200, picture_of(prompt))
+        assert response.headers["cache-control"] == "private, no-store"
         for query in ("", "?", f"?{signed.query.decode()}0"):
             assert problem(behind.get(path + query))["code"] == "not-found", query
     with behind.gateway.service.client(ALICE) as client:
@@ -307,7 +307,7 @@ def test_a_private_picture_is_never_shared(behind: Behind) -> None:
 
 
 def test_a_shared_request_carries_no_credentials(behind: Behind) -> None:
-    """nginx takes an empty field for none: the service must not see it either."""
+    """nginx ignores an empty header: the service must not receive it either."""
     path = content_path(behind.gateway.store("a duck that asks for others"))
     assert behind.get(path, authorization="").status_code == 200
 
@@ -320,8 +320,8 @@ def test_a_picture_that_becomes_private_is_gone_after_the_second(behind: Behind)
         assert client.patch(path.removesuffix("/content"), json={"visibility": "private"}).status_code == 200
     assert behind.get(path, ALICE).status_code == 200
     wait_for_second(second + 1)
-    answer = behind.get(path)
-    assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
+    response = behind.get(path)
+    assert (response.status_code, problem(response)["code"]) == (404, "not-found")
 
 
 def test_a_picture_that_is_deleted_is_gone_at_once(behind: Behind) -> None:
@@ -330,10 +330,10 @@ def test_a_picture_that_is_deleted_is_gone_at_once(behind: Behind) -> None:
     assert [behind.get(path).status_code for _ in range(2)] == [200, 200]
     with behind.client(ALICE) as client:
         assert client.delete(path.removesuffix("/content")).status_code == 204
-    answer = behind.get(path)
-    assert (answer.status_code, problem(answer)["code"]) == (404, "not-found")
-    # nginx has added to its answer what was said of the picture, but no cache may keep it.
-    assert "no-store" in answer.headers["cache-control"]
+    response = behind.get(path)
+    assert (response.status_code, problem(response)["code"]) == (404, "not-found")
+    # nginx has added the headers of the picture, but no cache may store the response.
+    assert "no-store" in response.headers["cache-control"]
 
 
 def test_errors_are_not_cached(behind: Behind) -> None:
@@ -343,9 +343,9 @@ def test_errors_are_not_cached(behind: Behind) -> None:
     file.unlink()
     path = content_path(guid)
     within_a_second()
-    for asked in (1, 2, 3):
+    for count in (1, 2, 3):
         assert problem(behind.get(path))["code"] == "blob-missing"
-        assert behind.asked(path) == asked
+        assert behind.forwarded(path) == count
     file.write_bytes(data)
     assert behind.get(path).content == data
 
@@ -354,24 +354,24 @@ def test_cors_headers_of_the_service_reach_other_origins(behind: Behind) -> None
     path = content_path(behind.gateway.store("a duck in a gallery"))
     within_a_second()
     for _ in range(3):
-        answer = behind.get(path, origin=GALLERY)
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == GALLERY
-        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
-        assert answer.headers["vary"] == "Origin"
+        response = behind.get(path, origin=GALLERY)
+        assert response.status_code == 200
+        assert response.headers["access-control-allow-origin"] == GALLERY
+        assert "X-Request-ID" in response.headers["access-control-expose-headers"]
+        assert response.headers["vary"] == "Origin"
         for headers in ({}, {"origin": "https://other.example"}):
-            answer = behind.get(path, **headers)
-            assert (answer.status_code, answer.headers["vary"]) == (200, "Origin")
-            assert "access-control-allow-origin" not in answer.headers
+            response = behind.get(path, **headers)
+            assert (response.status_code, response.headers["vary"]) == (200, "Origin")
+            assert "access-control-allow-origin" not in response.headers
 
 
 def test_clients_that_name_no_host_are_served(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck of old"))
     with socket.create_connection(("127.0.0.1", httpx.URL(behind.nginx.url).port)) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(picture_of("a duck of old"))
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(picture_of("a duck of old"))
 
 
 def test_nothing_is_cached_if_the_service_sends_the_pictures(behind: Behind, tmp_path: Path) -> None:
@@ -382,9 +382,9 @@ def test_nothing_is_cached_if_the_service_sends_the_pictures(behind: Behind, tmp
         beside = Behind(gateway, nginx)
         path = content_path(gateway.store("a duck from hand to hand"))
         within_a_second()
-        for asked in (1, 2, 3):
+        for count in (1, 2, 3):
             assert beside.get(path).content == picture_of("a duck from hand to hand")
-            assert beside.asked(path) == asked
+            assert beside.forwarded(path) == count
         assert not [found for found in nginx.answers.rglob("*") if found.is_file()]
 
 
@@ -405,7 +405,7 @@ def test_requests_fail_while_the_service_is_down(behind: Behind) -> None:
 
 
 def test_events_arrive_one_by_one(behind: Behind) -> None:
-    """The upstream goes on only after the client has seen what came first: whoever kept it back would wait for ever."""
+    """The upstream continues only after the client got the first event, so a buffering proxy would hang."""
     seen = threading.Event()
     behind.gateway.hold(seen.is_set, "held then=stream after=1")
     body = {"model": "gpt-image-2", "prompt": "a duck in stages", "stream": True, "partial_images": 1}
@@ -413,10 +413,10 @@ def test_events_arrive_one_by_one(behind: Behind) -> None:
     events = []
     with (
         behind.client() as client,
-        client.stream("POST", "/v1/images/generations", json=body, headers=bearer) as answer,
+        client.stream("POST", "/v1/images/generations", json=body, headers=bearer) as response,
     ):
-        assert answer.status_code == 200
-        for line in answer.iter_lines():
+        assert response.status_code == 200
+        for line in response.iter_lines():
             if line.startswith("event: "):
                 events.append(line.removeprefix("event: "))
                 seen.set()
@@ -426,14 +426,14 @@ def test_events_arrive_one_by_one(behind: Behind) -> None:
 def test_an_edit_with_a_large_file_comes_through(behind: Behind) -> None:
     data = picture_of("a large duck", size=5_000_000)
     with behind.client() as client:
-        answer = client.post(
+        response = client.post(
             "/v1/images/edits",
             data={"model": "gpt-image-2", "prompt": "a larger duck", "response_format": "url"},
             files={"image": ("duck.png", data, "image/png")},
             headers={"Authorization": f"Bearer {behind.gateway.key}"},
         )
-    assert answer.status_code == 200, answer.text
-    # Addresses are those of nginx: it says which name it was called by.
-    url = answer.json()["data"][0]["url"]
+    assert response.status_code == 200, response.text
+    # URLs have the address of nginx, which forwards its Host.
+    url = response.json()["data"][0]["url"]
     assert url.startswith(f"{behind.nginx.url}/image/")
     assert behind.get(url).status_code == 200

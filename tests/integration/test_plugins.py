@@ -1,4 +1,4 @@
-"""Adapters of another package, which is really installed, are chosen by their names."""
+"""Adapters of another, installed package are chosen by name."""
 
 import subprocess
 import sys

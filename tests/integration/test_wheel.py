@@ -1,4 +1,4 @@
-"""The wheel: built from the checkout, installed elsewhere, and at work outside the checkout."""
+"""The wheel is built from the checkout, installed elsewhere, and works outside the checkout."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ PATIENCE_S = 300
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # A copy, so that nothing appears in the checkout and nothing of it that is not declared gets in.
+    # A copy, so that the checkout stays unchanged and only declared files get into the wheel.
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -1,4 +1,4 @@
-"""The container chooses adapters by settings, builds without side effects, and lets tests replace every part."""
+"""The container chooses adapters by settings, builds without side effects, and lets tests replace any part."""
 
 import pytest
 from dependency_injector import errors as injector_errors

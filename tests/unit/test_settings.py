@@ -1,4 +1,4 @@
-"""Settings: typed, complete, and clear about what is wrong."""
+"""Settings: types, completeness, and messages for wrong values."""
 
 import re
 from pathlib import Path

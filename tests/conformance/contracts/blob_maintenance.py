@@ -27,7 +27,7 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class BlobMaintenanceHarness(ABC):
-    """One storage, seen and disturbed from outside."""
+    """One storage, with direct access that bypasses the adapter."""
 
     @abstractmethod
     def maintenance(self) -> BlobMaintenance:
@@ -78,7 +78,7 @@ def described(of: str, data: bytes, **more: Any) -> bytes:
 
 
 class BlobMaintenanceContract:
-    """One test or more for each sentence of the port."""
+    """One or more tests for each sentence of the port."""
 
     adapter: ClassVar[type[BlobMaintenance]]
 
@@ -272,7 +272,7 @@ class BlobMaintenanceContract:
         harness.plant(whole, b"bytes", b"{}")
         harness.plant(empty, b"", None)
         harness.plant(alone, None, b"{}")
-        harness.plant(other, b"not asked for", b"{}")
+        harness.plant(other, b"unrequested", b"{}")
         assert await maintenance.sizes([whole, empty, alone, none, whole]) == {whole: 5, empty: 0}
         assert await maintenance.sizes(frozenset()) == {}
 

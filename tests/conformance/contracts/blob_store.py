@@ -43,7 +43,7 @@ NO_GUIDS = (
 
 
 class BlobStoreHarness(ABC):
-    """One storage, seen and disturbed from outside."""
+    """One storage, with direct access that bypasses the adapter."""
 
     @abstractmethod
     def store(self) -> BlobStore:
@@ -87,7 +87,7 @@ class BlobStoreHarness(ABC):
 
 
 class BlobStoreContract:
-    """One test or more for each sentence of the port."""
+    """One or more tests for each sentence of the port."""
 
     adapter: ClassVar[type[BlobStore]]
 
@@ -452,7 +452,7 @@ class BlobStoreContract:
         await store.put(guid, b"third", {})
         await look()
         told = [version for version in seen if version is not None]
-        # Just after a change and later is one state, whether or not the store was sure of it at once.
+        # The version may be unknown just after a change, but not differ from the later one.
         assert len(set(told)) == len(told) - (seen[0] == seen[1]) - (seen[2] == seen[3])
         assert seen[1] is not None
         assert seen[3] not in (None, seen[1])

@@ -13,7 +13,7 @@ from pixyproxy.ports.clock import Clock
 
 
 class ClockContract:
-    """Tests of the sentences of the port."""
+    """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[Clock]]
 

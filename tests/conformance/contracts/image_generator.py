@@ -49,7 +49,7 @@ ODD_OPTIONS: tuple[Mapping[str, Any], ...] = (
 
 
 class ImageGeneratorContract:
-    """Tests of the sentences of the port."""
+    """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[ImageGenerator]]
     awaits_make_room: ClassVar[bool] = False
@@ -145,20 +145,20 @@ class ImageGeneratorContract:
         await asyncio.sleep(0.05)
 
     async def test_awaits_make_room_before_it_reads_a_response(self, generator: ImageGenerator) -> None:
-        asked: list[int | None] = []
+        requested: list[int | None] = []
         room = asyncio.Event()
 
         async def make_room(size: int | None) -> None:
-            asked.append(size)
+            requested.append(size)
             await room.wait()
 
         request = GenerationRequest(prompt="room", options={"size": "1024x1024", "output_format": "png"})
         task = asyncio.create_task(generator.generate(request, None, make_room))
         async with asyncio.timeout(PATIENCE_S):
-            while not asked and not task.done():
+            while not requested and not task.done():
                 await asyncio.sleep(0.005)
-            assert bool(asked) is self.awaits_make_room
-            assert all(size is None or size > 0 for size in asked)
+            assert bool(requested) is self.awaits_make_room
+            assert all(size is None or size > 0 for size in requested)
             room.set()
             check_images(await task, 1)
 

@@ -627,7 +627,7 @@ class ImageRepositoryContract:
         assert await repository.find_recent("alice", "c" * 64, NOW) is None
 
     async def test_the_newest_recent_image_is_found(self, repository: ImageRepository) -> None:
-        # Neither the time of creation nor that of the last change decides.
+        # Neither the creation time nor the time of the last change matters.
         for i in range(4):
             claim = IdempotencyClaim("", f"key {i}" if i % 2 else None, "a" * 64)
             image = await repository.add(make_draft(claim=claim, created_at=NOW - timedelta(minutes=i)))
@@ -917,7 +917,7 @@ class ImageRepositoryContract:
         assert outcomes.count(None) == 1
         assert sum(isinstance(outcome, ImageNotFoundError) for outcome in outcomes) == 5
 
-    # search: who sees what
+    # search: visibility
 
     async def test_visibility_of_images_to_viewers(self, repository: ImageRepository) -> None:
         for author in (None, "alice", "bob", "bob "):
@@ -1050,7 +1050,7 @@ class ImageRepositoryContract:
             assert await found(repository, derived_from=guid) == [], repr(guid)
 
     async def test_images_that_are_derived_from_one_by_the_thousand(self, repository: ImageRepository) -> None:
-        # More than any adapter looks at one by one before it goes through the list instead.
+        # More images than any adapter examines one by one before it reads the posting list.
         parent = new_guid()
         for prompt in ("one duck", "two ducks"):
             await add_ready(repository, prompt=prompt, derived_from=(parent,) * 1100)
@@ -1200,7 +1200,7 @@ class ImageRepositoryContract:
         assert len(await found(repository, terms=tuple(words[:63]), tags=tags)) == 2
 
     async def test_words_that_thousands_of_images_share(self, repository: ImageRepository) -> None:
-        # More than any adapter looks at one by one before it goes through the list instead.
+        # More images than any adapter examines one by one before it reads the posting list.
         common = "common " + " ".join(f"commonplace{i}" for i in range(1100))
         for prompt in (common, f"{common} last", "rare commoner", common):
             await add_ready(repository, prompt=prompt)

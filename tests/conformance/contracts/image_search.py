@@ -1,4 +1,4 @@
-"""The contract of searches: every repository finds the same images, however few of them it examines for a page."""
+"""The contract of searches: every repository finds the same images, whatever its bounds."""
 
 import asyncio
 import random
@@ -56,7 +56,7 @@ VALUES: dict[str, Value] = {
         draw.choice(images).request.created_at + draw.choice((-1, 0, 1)) * timedelta(hours=1)
     ),
 }
-"""Functions that choose a value for each filter, which some of the images meet, or none."""
+"""Functions that choose a value for each filter; some images, or none, match it."""
 
 
 class SearchStorage(ABC):
@@ -76,7 +76,7 @@ class SearchStorage(ABC):
 
 
 def matches(image: Image, query: ImageQuery) -> bool:
-    """Return whether the query has to find the image."""
+    """Return whether the query must find the image."""
     words = index_terms(image.request.prompt)
     public = image.request.visibility is Visibility.PUBLIC and query.status is Status.READY
     own = query.viewer is not None and image.request.author == query.viewer
@@ -114,7 +114,7 @@ async def follow(repository: ImageRepository, query: ImageQuery) -> tuple[list[I
 
 
 async def add_images(repository: ImageRepository) -> list[Image]:
-    """Add images of every kind and return them, newest first; some were made long before others added earlier."""
+    """Add images of every kind and return them, newest first; some are much older than images added before them."""
     draw = random.Random(7)
     added: list[Image] = []
     for i in range(MOST_IMAGES):
@@ -216,7 +216,7 @@ class ImageSearchContract:
     async def test_time_bounds_find_images_added_in_any_order(
         self, repository: ImageRepository, frugal: ImageRepository
     ) -> None:
-        # Years apart and in no order, as after a restoration: an id says nothing about a time.
+        # Years apart and in random order, as after a restoration: ids are unrelated to times.
         years = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4]
         images = [
             await add_ready(repository, prompt="duck", created_at=NOW.replace(year=2000 + year, microsecond=i))

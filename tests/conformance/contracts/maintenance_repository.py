@@ -23,7 +23,7 @@ SOURCE = "0b9f1c2d-0000-4000-8000-000000000000"
 NO_GUIDS = ("", "' OR '1'='1", "猫", "x" * 36, "🦆" * 36)
 
 
-class RecoveryStorage(ABC):
+class MaintenanceStorage(ABC):
     """Storage under test: makes repositories on it, and reads it without the adapter."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class MaintenanceRepositoryContract:
     database: type | None = None
 
     @pytest.fixture
-    async def repository(self, storage: RecoveryStorage) -> AsyncIterator[MaintenanceRepository]:
+    async def repository(self, storage: MaintenanceStorage) -> AsyncIterator[MaintenanceRepository]:
         repository = storage.repository()
         assert type(repository) is self.adapter
         assert self.database is None or type(repository._database) is self.database
@@ -69,7 +69,7 @@ class MaintenanceRepositoryContract:
 
     @pytest.fixture
     async def images(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository
     ) -> AsyncIterator[ImageRepository]:
         images = storage.images()
         await images.open()
@@ -78,7 +78,7 @@ class MaintenanceRepositoryContract:
 
     @pytest.fixture
     async def others(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository
     ) -> AsyncIterator[list[MaintenanceRepository]]:
         """Yield three more repositories, each with its own connections."""
         others = [storage.repository() for _ in range(3)]
@@ -90,7 +90,7 @@ class MaintenanceRepositoryContract:
 
     # Opening and closing
 
-    async def test_closing_frees_everything_and_reopening_works(self, storage: RecoveryStorage) -> None:
+    async def test_closing_frees_everything_and_reopening_works(self, storage: MaintenanceStorage) -> None:
         repository = storage.repository()
         await repository.close()
         await repository.open()
@@ -117,7 +117,7 @@ class MaintenanceRepositoryContract:
     # Leases
 
     async def test_the_lease_of_a_draft_counts(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW))
         assert storage.lease(image.guid) == ("web1-1", NOW)
@@ -129,7 +129,7 @@ class MaintenanceRepositoryContract:
     # renew_leases
 
     async def test_renew_leases_extends_and_counts_the_leases_of_this_owner(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         own = [await add_leased(storage, images, "web1-1", NOW + i * TICK) for i in range(3)]
         foreign = [
@@ -142,14 +142,14 @@ class MaintenanceRepositoryContract:
         assert storage.lease(free.guid) == (None, None)
 
     async def test_renew_leases_counts_unchanged_leases_too(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         await add_leased(storage, images, "web1-1", NOW)
         for _ in range(2):
             assert await repository.renew_leases("web1-1", NOW + LEASE) == 1
 
     async def test_renew_leases_extends_and_never_shortens(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         long = await add_leased(storage, images, "web1-1", NOW + LEASE)
         short = await add_leased(storage, images, "web1-1", NOW)
@@ -158,7 +158,7 @@ class MaintenanceRepositoryContract:
         assert storage.lease(short.guid) == ("web1-1", NOW + TICK)
 
     async def test_renew_leases_ignores_settled_images(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         settled = await add_settled(images)
         for image in settled:
@@ -168,14 +168,14 @@ class MaintenanceRepositoryContract:
         assert await repository.renew_leases("nobody", NOW + LEASE) == 0
 
     async def test_renew_leases_changes_nothing_else_of_the_image(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW)
         await repository.renew_leases("web1-1", NOW + LEASE)
         assert await images.get(image.guid) == image
 
     async def test_leases_are_renewed_while_images_are_added_and_settled(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         async def live() -> None:
             image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW))
@@ -192,7 +192,7 @@ class MaintenanceRepositoryContract:
     # expired
 
     async def test_expired_returns_images_with_an_ended_or_missing_lease(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         assert await repository.expired(NOW, 10) == ()
         ended = await add_leased(storage, images, "web1-1", NOW - TICK)
@@ -204,7 +204,7 @@ class MaintenanceRepositoryContract:
         assert await repository.expired(NOW.astimezone(timezone(timedelta(hours=9))), 10) == (ended, free, long_ended)
 
     async def test_expired_returns_generating_images_only(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for image in await add_settled(images):
             storage.set_lease(image.guid, "web1-1", NOW - LEASE)
@@ -212,9 +212,9 @@ class MaintenanceRepositoryContract:
         assert await repository.expired(NOW, 10) == ()
 
     async def test_expired_returns_oldest_first_up_to_the_limit(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
-        # Neither the order in which the leases ended nor that of the times of creation.
+        # Ordered neither by the end of the leases nor by creation time.
         expired = [
             await add_leased(storage, images, "web1-1", NOW - i * TICK, created_at=NOW - i * TICK) for i in range(1, 8)
         ]
@@ -225,7 +225,7 @@ class MaintenanceRepositoryContract:
 
     @pytest.mark.parametrize("lease", [("web1-1", NOW - TICK), ("web1-2", NOW - LEASE), (None, None)], ids=str)
     async def test_take_over_takes_an_ended_lease(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository, lease: Lease
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository, lease: Lease
     ) -> None:
         image = await add_leased(storage, images, *lease)
         bystander = await add_leased(storage, images, *lease)
@@ -240,7 +240,7 @@ class MaintenanceRepositoryContract:
         assert storage.lease(image.guid) == ("web1-3", NOW + 2 * LEASE)
 
     async def test_take_over_of_a_running_lease(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for until in (NOW, NOW + TICK, NOW + LEASE):
             image = await add_leased(storage, images, "web1-1", until)
@@ -249,7 +249,7 @@ class MaintenanceRepositoryContract:
             assert storage.lease(image.guid) == ("web1-1", until)
 
     async def test_take_over_of_a_settled_image(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for lease in ((None, None), ("web1-1", NOW - LEASE)):
             for image in await add_settled(images):
@@ -259,7 +259,7 @@ class MaintenanceRepositoryContract:
                 assert await images.get(image.guid) == image
 
     async def test_take_over_of_a_missing_image(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW - TICK)
         for guid in (new_guid(), f"{image.guid} ", image.guid.upper(), *NO_GUIDS):
@@ -270,7 +270,7 @@ class MaintenanceRepositoryContract:
 
     async def test_one_of_several_concurrent_takers_succeeds(
         self,
-        storage: RecoveryStorage,
+        storage: MaintenanceStorage,
         repository: MaintenanceRepository,
         others: list[MaintenanceRepository],
         images: ImageRepository,
@@ -286,7 +286,7 @@ class MaintenanceRepositoryContract:
 
     async def test_concurrent_takers_share_many_images(
         self,
-        storage: RecoveryStorage,
+        storage: MaintenanceStorage,
         repository: MaintenanceRepository,
         others: list[MaintenanceRepository],
         images: ImageRepository,
@@ -304,7 +304,7 @@ class MaintenanceRepositoryContract:
 
     async def test_either_renewing_or_taking_over_succeeds(
         self,
-        storage: RecoveryStorage,
+        storage: MaintenanceStorage,
         repository: MaintenanceRepository,
         others: list[MaintenanceRepository],
         images: ImageRepository,
@@ -345,7 +345,7 @@ class MaintenanceRepositoryContract:
         for _ in range(2):
             assert await repository.acquire_lease("sweep", "web1-1", NOW + TICK, NOW + 2 * LEASE) is True
         assert await repository.acquire_lease("sweep", "web1-2", NOW + 2 * LEASE, NOW + 3 * LEASE) is False
-        # An owner that was late renews too, as long as no other has taken it.
+        # A late owner can renew too, as long as no other has taken the lease.
         assert await repository.acquire_lease("sweep", "web1-1", NOW + 3 * LEASE, NOW + 4 * LEASE) is True
         for name in ("web1-11", "WEB1-1", "web1-1 ", "wéb1-1", "%", ""):
             assert await repository.acquire_lease("sweep", name, NOW + 4 * LEASE, NOW + 5 * LEASE) is False
@@ -384,7 +384,7 @@ class MaintenanceRepositoryContract:
         assert await repository.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE) is False
 
     async def test_a_lease_belongs_to_no_image(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         image = await add_leased(storage, images, "web1-1", NOW)
         await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE)
@@ -476,7 +476,7 @@ class MaintenanceRepositoryContract:
     # restore
 
     async def test_restore_adds_a_row_with_everything_but_its_id(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         before = await images.add(make_draft())
         image = restorable(id=before.id)
@@ -577,7 +577,7 @@ class MaintenanceRepositoryContract:
         assert restored.result.reported == {"sizes": [1]}
 
     async def test_restore_of_a_guid_that_has_a_row_changes_nothing(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         for image in [*await add_settled(images), await images.add(make_draft(tags=("one",)))]:
             rows, lease = storage.child_rows(), storage.lease(image.guid)
@@ -600,7 +600,7 @@ class MaintenanceRepositoryContract:
             assert restored == replace(winner, id=restored.id)
 
     async def test_concurrent_restores_of_different_images_all_succeed(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, others: list[MaintenanceRepository]
     ) -> None:
         restorers = [repository, *others]
         versions = [restorable(prompt=f"the same words again {i}", tags=("same", "tags")) for i in range(24)]
@@ -609,7 +609,7 @@ class MaintenanceRepositoryContract:
         assert {image.guid for image in await repository.walk(0, 50)} == {image.guid for image in versions}
 
     async def test_a_deleted_image_is_restored_without_lease_and_claim(
-        self, storage: RecoveryStorage, repository: MaintenanceRepository, images: ImageRepository
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
         claim = IdempotencyClaim("alice", "key-1", "f" * 64)
         image = await images.add(make_draft(lease_owner="web1-1", lease_expires_at=NOW + LEASE, claim=claim))
@@ -643,7 +643,7 @@ def restorable(**values: object) -> Image:
 
 
 async def add_leased(
-    storage: RecoveryStorage,
+    storage: MaintenanceStorage,
     images: ImageRepository,
     owner: str | None,
     until: datetime | None,

@@ -41,7 +41,7 @@ MALFORMED = (
 
 
 class PasswordHasherContract:
-    """Tests of the sentences of the port."""
+    """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[PasswordHasher]]
 

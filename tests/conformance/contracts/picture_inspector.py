@@ -87,7 +87,7 @@ def webp_of_size(width: int, height: int) -> bytes:
 
 
 class PictureInspectorContract:
-    """Tests of the sentences of the port."""
+    """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[PictureInspector]]
 

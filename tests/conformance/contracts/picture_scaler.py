@@ -66,7 +66,7 @@ def is_like(found: object, colour: tuple[int, ...]) -> bool:
 
 
 class PictureScalerContract:
-    """Tests of the sentences of the port."""
+    """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[PictureScaler]]
 

@@ -37,7 +37,7 @@ NO_NAMES = (
 
 
 class ThumbnailStoreHarness(ABC):
-    """One storage, seen and disturbed from outside."""
+    """One storage, with direct access that bypasses the adapter."""
 
     @abstractmethod
     def store(self) -> ThumbnailStore:
@@ -57,7 +57,7 @@ class ThumbnailStoreHarness(ABC):
 
 
 class ThumbnailStoreContract:
-    """One test or more for each sentence of the port."""
+    """One or more tests for each sentence of the port."""
 
     adapter: ClassVar[type[ThumbnailStore]]
 

@@ -85,7 +85,7 @@ class Reconcile(Scenario):
 
     async def prepare(self, sandbox: Sandbox, container: Container, steps: Steps) -> None:
         await super().prepare(sandbox, container, steps)
-        # The picture of the subject is kept aside, those of two others are stored and not recorded.
+        # The picture of the subject is rescued, those of two others are stored and not recorded.
         for prompt, broken in (
             (SUBJECT, "rename image"),
             ("stored and not recorded", "commit mark_ready"),

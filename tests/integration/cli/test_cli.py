@@ -103,7 +103,7 @@ def test_the_start_block_holds_no_secret(tmp_path: Path) -> None:
             assert f"generator   openai (some-model at {upstream.base_url})" in service.announced
             assert "anonymous   may see public images; a login is needed" in service.announced
             assert "sk-secret" not in service.announced + service.log
-        # It may ask for the models meanwhile, to warn of the end of the one that is configured.
+        # It may request the list of models meanwhile, to warn of the shutdown of the configured one.
         assert {request.path for request in upstream.requests} <= {MODELS}
 
 

@@ -129,7 +129,7 @@ def test_the_end_of_a_key(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
     for when, _ in ENDS:
         add_key(tmp_path, "alice", "--expires", when)
-    # They are listed in the order in which they were made.
+    # Keys are listed in order of creation.
     lines = [line.split("\t") for line in pixyproxy(tmp_path, "key", "list").stdout.splitlines()]
     for (when, expected), [*_, made, end] in zip(ENDS, lines, strict=True):
         if isinstance(expected, str):
@@ -183,7 +183,7 @@ def test_processes_share_the_secret(tmp_path: Path) -> None:
         good = pixyproxy(tmp_path, "key", "add", "alice", **given).stdout.strip()
         assert opens(service, good)
         assert not (tmp_path / "data" / "secret.key").exists()
-        # Made with another secret: the one that is kept where none is set.
+        # Created with another secret: the one in the file, which is used if none is configured.
         other = add_key(tmp_path, "alice")
         assert not opens(service, other)
         assert given["PIXYPROXY_SECRET_KEY"] not in service.log + service.announced

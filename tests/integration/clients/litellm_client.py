@@ -1,4 +1,4 @@
-"""LiteLLM's SDK: a line of JSON on standard input says what to do, one on standard output what came of it.
+"""Driver of LiteLLM's SDK: reads one command per line of JSON on standard input, and writes the result as a line.
 
 {"call": "image_generation", "params": {…}} names a function of `litellm`, which is awaited where it is async. Pictures
 to edit are given by the paths of their files, in `image` and `mask`.
@@ -31,7 +31,7 @@ async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:
-            # Its errors descend from those of `openai`, each on its own.
+            # Each of its errors descends from one of `openai`.
             if not hasattr(error, "status_code"):
                 raise
             return {"error": {"name": type(error).__name__, "message": str(error), "status": error.status_code}}
@@ -40,8 +40,8 @@ async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
 
 async def main() -> None:
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(await call(asked["call"], asked["params"])), flush=True)
+        requested = json.loads(line)
+        print(json.dumps(await call(requested["call"], requested["params"])), flush=True)
 
 
 asyncio.run(main())

@@ -23,8 +23,8 @@ SCRIPT = Path(__file__).parent / "litellm_client.py"
 SHORT_S = 1.0
 """Timeout of an impatient client: the upstream is blocked until the client has retried."""
 
-Told = dict[str, Any]
-Client = Callable[..., Told]
+Report = dict[str, Any]
+Client = Callable[..., Report]
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,12 @@ def client(python: str, shared_gateway: Gateway) -> Iterator[Client]:
     assert process.stdout is not None
     stdin, stdout = process.stdin, process.stdout
 
-    def call(name: str, **params: Any) -> Told:
+    def call(name: str, **params: Any) -> Report:
         own = {"model": "openai/gpt-image-2", "api_base": gateway.base_url, "api_key": gateway.key}
         stdin.write(json.dumps({"call": name, "params": own | params}) + "\n")
         stdin.flush()
-        told: Told = json.loads(stdout.readline())
-        return told
+        report: Report = json.loads(stdout.readline())
+        return report
 
     yield call
     stdin.close()
@@ -79,21 +79,21 @@ def client(python: str, shared_gateway: Gateway) -> Iterator[Client]:
 
 @pytest.fixture
 def prompt(request: pytest.FixtureRequest) -> str:
-    """Words of a test's own."""
+    """Return a prompt that no other test uses."""
     return request.node.name.translate(str.maketrans("_[]", "   ")).strip()
 
 
-def pictures(told: Told) -> list[bytes]:
-    return [base64.b64decode(image["b64_json"], validate=True) for image in told["answer"]["data"]]
+def pictures(report: Report) -> list[bytes]:
+    return [base64.b64decode(image["b64_json"], validate=True) for image in report["answer"]["data"]]
 
 
 @pytest.mark.parametrize("call", ["image_generation", "aimage_generation"])
 def test_pictures_are_made_and_remembered(client: Client, gateway: Gateway, prompt: str, call: str) -> None:
-    told = client(call, prompt=prompt, n=2, size="1024x1024", quality="low")
-    assert pictures(told) == [picture_of(prompt), picture_of(prompt, 1)]
-    assert told["answer"]["usage"]["total_tokens"] == tokens(2)["total_tokens"]
+    report = client(call, prompt=prompt, n=2, size="1024x1024", quality="low")
+    assert pictures(report) == [picture_of(prompt), picture_of(prompt, 1)]
+    assert report["answer"]["usage"]["total_tokens"] == tokens(2)["total_tokens"]
     made = gateway.made_for(prompt)
-    assert {gateway.content(detail["guid"]) for detail in made} == set(pictures(told))
+    assert {gateway.content(detail["guid"]) for detail in made} == set(pictures(report))
     for detail in made:
         assert (detail["author"], detail["model"]) == ("alice", "gpt-image-2")
         assert detail["parameters"] == {"size": "1024x1024", "quality": "low", "n": 2}
@@ -110,13 +110,13 @@ def test_parameters_of_the_service_are_passed_on(client: Client, gateway: Gatewa
 def test_files_are_edited(client: Client, gateway: Gateway, prompt: str, call: str, tmp_path: Path) -> None:
     path = tmp_path / "duck.png"
     path.write_bytes(picture_of("a duck"))
-    told = client(call, prompt=prompt, image=[str(path), str(path)], mask=str(path))
-    assert pictures(told) == [picture_of(prompt)]
+    report = client(call, prompt=prompt, image=[str(path), str(path)], mask=str(path))
+    assert pictures(report) == [picture_of(prompt)]
     received = gateway.upstream.edits[-1].files
     assert [(part.name, part.size) for part in received] == [
         (name, path.stat().st_size) for name in ("image[]", "image[]", "mask")
     ]
-    assert [gateway.content(detail["guid"]) for detail in gateway.made_for(prompt)] == pictures(told)
+    assert [gateway.content(detail["guid"]) for detail in gateway.made_for(prompt)] == pictures(report)
     assert gateway.charges == 1
 
 
@@ -134,7 +134,7 @@ def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway,
 
 
 def test_a_rate_limit_is_one(client: Client, gateway: Gateway, prompt: str) -> None:
-    gateway.upstream.script("429 retry_after=300")  # more than it waits for
+    gateway.upstream.script("429 retry_after=300")  # longer than it waits
     error = client("image_generation", prompt=prompt)["error"]
     assert (error["name"], error["status"]) == ("RateLimitError", 429)
     assert (gateway.calls, gateway.charges) == (1, 0)
@@ -161,7 +161,7 @@ def test_a_client_that_loses_patience_gets_the_picture_of_its_first_try(
 def test_a_client_that_loses_patience_with_an_edit_pays_once(
     client: Client, gateway: Gateway, prompt: str, tmp_path: Path
 ) -> None:
-    """It does not come back by itself here: the picture is stored all the same."""
+    """The client does not retry here; the picture is stored all the same."""
     path = tmp_path / "duck.png"
     path.write_bytes(picture_of("a duck"))
     done = False

@@ -56,7 +56,7 @@ def begun(gateway: Gateway) -> Gateway:
 
 @pytest.fixture
 def prompt(request: pytest.FixtureRequest) -> str:
-    """Words of a test's own."""
+    """Return a prompt that no other test uses."""
     return request.node.name.translate(str.maketrans("_[]", "   ")).strip()
 
 
@@ -75,19 +75,19 @@ def client(node: str) -> Callable[..., dict[str, Any]]:
         **settings: Any,
     ) -> dict[str, Any]:
         own = {"baseURL": gateway.base_url, "apiKey": gateway.key} | settings
-        asked = {"client": own, "call": call, "params": params or {}, "options": options or {}}
+        requested = {"client": own, "call": call, "params": params or {}, "options": options or {}}
         done = subprocess.run(
             [node, "client.mjs"],
             cwd=FOLDER,
-            input=json.dumps({**asked, "leave": leave, "load": load}),
+            input=json.dumps({**requested, "leave": leave, "load": load}),
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
 
     return run
 
@@ -105,13 +105,13 @@ def same(data: bytes) -> tuple[int, str]:
 
 def test_a_picture_comes_in_base64_and_is_remembered(client: Client, gateway: Gateway, prompt: str) -> None:
     options = {"size": "1024x1024", "quality": "low", "output_format": "png"}
-    told = client(gateway, "generate", {"model": MODEL, "prompt": prompt, "n": 2, **options})
-    answer = told["answer"]
+    report = client(gateway, "generate", {"model": MODEL, "prompt": prompt, "n": 2, **options})
+    answer = report["answer"]
     pictures = [picture_of(prompt), picture_of(prompt, 1)]
     assert [data_of(image) for image in answer["data"]] == pictures
     assert [gateway.content(image["guid"]) for image in answer["data"]] == pictures
     assert (answer["usage"], answer["quality"]) == (tokens(2), "low")
-    assert f" {told['requestId']} " in gateway.service.log
+    assert f" {report['requestId']} " in gateway.service.log
     detail = gateway.detail(answer["data"][0]["guid"])
     assert (detail["prompt"], detail["author"], detail["parameters"]) == (prompt, "alice", {**options, "n": 2})
     assert gateway.charges == 1
@@ -217,9 +217,9 @@ def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway,
 
 def test_an_error_after_an_early_view_is_thrown_as_it_comes(client: Client, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("stream partials=1 error=moderation")
-    told = client(gateway, "generate", {"prompt": prompt, "stream": True})
-    assert [event["type"] for event in told["events"]] == ["image_generation.partial_image"]
-    assert told["error"]["body"] == refusal("moderation")
+    report = client(gateway, "generate", {"prompt": prompt, "stream": True})
+    assert [event["type"] for event in report["events"]] == ["image_generation.partial_image"]
+    assert report["error"]["body"] == refusal("moderation")
 
 
 def test_a_rate_limit_says_when_to_come_back(client: Client, gateway: Gateway, prompt: str) -> None:
@@ -231,7 +231,7 @@ def test_a_rate_limit_says_when_to_come_back(client: Client, gateway: Gateway, p
 
 
 def test_a_rate_limit_that_passes_is_waited_for(client: Client, each_gateway: Gateway, prompt: str) -> None:
-    # Three tries of the service's own, and then it is the client's turn.
+    # The service tries three times; then the client retries.
     each_gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
     [image] = client(each_gateway, "generate", {"prompt": prompt})["answer"]["data"]
     assert data_of(image) == picture_of(prompt)
@@ -251,8 +251,8 @@ def test_a_client_that_loses_patience_gets_the_picture_of_its_first_try(
     client: Client, each_gateway: Gateway, prompt: str, stream: bool
 ) -> None:
     each_gateway.hold_until_retried("held")
-    told = client(each_gateway, "generate", {"prompt": prompt, "stream": stream}, timeout=SHORT_MS)
-    [image] = told["events"] if stream else told["answer"]["data"]
+    report = client(each_gateway, "generate", {"prompt": prompt, "stream": stream}, timeout=SHORT_MS)
+    [image] = report["events"] if stream else report["answer"]["data"]
     assert data_of(image) == each_gateway.content(image["guid"]) == picture_of(prompt)
     assert [detail["guid"] for detail in each_gateway.made_for(prompt)] == [image["guid"]]
     assert each_gateway.calls == each_gateway.charges == 1
@@ -264,8 +264,8 @@ def test_a_client_that_loses_patience_with_an_edit_gets_its_picture(
     path = tmp_path / "duck.png"
     path.write_bytes(picture_of("a duck"))
     each_gateway.hold_until_retried("held", path=EDITS)
-    told = client(each_gateway, "edit", {"prompt": prompt, "image": str(path)}, load=True, timeout=SHORT_MS)
-    assert data_of(told["answer"]["data"][0]) == picture_of(prompt)
+    report = client(each_gateway, "edit", {"prompt": prompt, "image": str(path)}, load=True, timeout=SHORT_MS)
+    assert data_of(report["answer"]["data"][0]) == picture_of(prompt)
     assert each_gateway.calls == each_gateway.charges == 1
 
 

@@ -98,7 +98,7 @@ def gateway(caller: Caller) -> Gateway:
 
 @pytest.fixture
 def prompt(request: pytest.FixtureRequest) -> str:
-    """Words of a test's own."""
+    """Return a prompt that no other test uses."""
     return request.node.name.translate(str.maketrans("_[]", "   ")).strip()
 
 
@@ -412,7 +412,7 @@ def test_a_rate_limit_says_when_to_come_back(caller: Caller, gateway: Gateway, p
 
 
 def test_a_rate_limit_that_passes_is_waited_for(caller: Caller, gateway: Gateway, prompt: str) -> None:
-    # Three tries of the service's own, and then it is the client's turn.
+    # The service tries three times; then the client retries.
     gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt))
     assert data_of(answer.data[0]) == picture_of(prompt)
@@ -494,7 +494,7 @@ def test_a_client_that_loses_patience_with_a_stream_gets_the_picture(
 def test_a_client_that_loses_patience_within_a_stream_finds_the_picture(
     caller: Caller, gateway: Gateway, prompt: str
 ) -> None:
-    """The SDK does not come back by itself once it has seen an event."""
+    """The SDK does not retry after it has received an event."""
     failed = threading.Event()
     gateway.hold(failed.is_set, "held then=stream after=1")
     with pytest.raises(openai.APITimeoutError):
@@ -519,7 +519,7 @@ def test_a_retry_that_comes_before_the_first_try_is_recorded_pays_nothing(
             deadline = Deadline("the client had come again")
             while gateway.tries() < seen + 2:
                 deadline.wait()
-            time.sleep(0.3)  # for the second try to have looked for the first
+            time.sleep(0.3)  # until the second attempt has found the first
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -536,7 +536,7 @@ def test_a_retry_of_an_unpaid_request_gets_its_own_picture(caller: Caller, gatew
         return client.images.generate(model=MODEL, prompt=prompt)
 
     first = caller.ask(generate)
-    # Three tries of the service's own, and then it is the client's turn.
+    # The service tries three times; then the client retries.
     gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
     second = caller.ask(generate)
     assert first.data[0].guid != second.data[0].guid

@@ -235,7 +235,7 @@ async def test_any_step_of_a_put_failing_once(tmp_path: Path, code: int, again: 
         await store.put(GUID, b"new", {"version": 2})
         assert harness.image.read_bytes() == b"new"
         await store.close()
-    # A file that cannot be flushed is written anew; a left-over that cannot be removed does not undo what is stored.
+    # A file that cannot be flushed is written anew; a remnant that cannot be removed does not undo the write.
     assert survived == ["fsync temporary", "fsync temporary"] + (["unlink backup", "unlink backup"] if again else [])
 
 
@@ -351,7 +351,7 @@ async def test_two_puts_of_one_image_do_not_mix_sidecar_and_bytes(harness: Harne
     first = asyncio.create_task(store.put(GUID, b"first", {"is": "first"}))
     await asyncio.to_thread(between.wait, 20)
     second = asyncio.create_task(store.put(GUID, b"second", {"is": "second"}))
-    await asyncio.sleep(0.1)  # time enough for the second to overtake, if it could
+    await asyncio.sleep(0.1)  # long enough for the second to overtake the first, if that were possible
     go_on.set()
     await asyncio.gather(first, second)
     sidecar = await store.read_sidecar(GUID)

@@ -189,7 +189,7 @@ async def test_rescued_files_are_read_once(harness: Harness, maintenance: Filesy
     def reads() -> int:
         return sum(1 for call in harness.calls.calls if call.name == "pread")
 
-    for _ in range(2):  # what changed a moment ago may change again without a new time stamp
+    for _ in range(2):  # a file changed a moment ago may change again without a new timestamp
         harness.calls.calls.clear()
         assert await maintenance.rescued() == {GUID}
         assert reads() == 4

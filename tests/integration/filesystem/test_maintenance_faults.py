@@ -136,7 +136,7 @@ async def test_any_step_of_an_adoption_failing_once(
             assert not harness.image.exists(), step
         await assert_completes(harness, maintenance, (str(step), step))
         await maintenance.close()
-    # A file that was not flushed is written anew; what cannot be removed any more is only there twice.
+    # A file that was not flushed is written anew; a file that cannot be removed only exists twice.
     assert outcomes >= {True, BlobStoreFullError if code == errno.ENOSPC else BlobStoreError}
 
 
@@ -261,7 +261,7 @@ async def test_the_second_waits_until_the_first_is_done(
     first = asyncio.ensure_future(do(maintenance, act))
     await asyncio.to_thread(between.wait, 20)
     second = asyncio.ensure_future(do(maintenance, act))
-    await asyncio.sleep(0.1)  # time enough for the second to overtake, if it could
+    await asyncio.sleep(0.1)  # long enough for the second to overtake the first, if that were possible
     go_on.set()
     done = await asyncio.gather(first, second, return_exceptions=True)
     if act == "adopt":

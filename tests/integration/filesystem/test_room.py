@@ -25,7 +25,7 @@ Mount = Callable[..., None]
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a real, small file system in memory on `tmp_path / "disk"`; again with other options to change it."""
+    """Mounts a small in-memory file system on `tmp_path / "disk"`; call it again to change its options."""
     disk = tmp_path / "disk"
     disk.mkdir()
     program = shutil.which("mount")

@@ -66,7 +66,7 @@ async def test_any_step_of_replacing_a_sidecar_failing_once(tmp_path: Path, code
         await store.replace_sidecar(GUID, NEW)
         assert await store.read_sidecar(GUID) == NEW
         await store.close()
-    # A file that cannot be flushed is written anew; a backup that cannot be removed does not undo what is stored.
+    # A file that cannot be flushed is written anew; a backup that cannot be removed does not undo the write.
     assert survived == ["fsync temporary", "unlink backup"]
 
 
@@ -125,7 +125,7 @@ async def test_bytes_that_disappear_are_missing_and_an_unmounted_disk_is_an_outa
 
 
 def test_a_flush_is_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything else that is said of flushing is said of this call, and only the operating system can do it."""
+    """All promises about flushing rest on this call, and only the operating system can fulfil them."""
     flushed: list[int] = []
     monkeypatch.setattr("os.fsync", flushed.append)
     monkeypatch.setattr("sys.platform", "linux")

@@ -1,4 +1,4 @@
-"""Thumbnails in a folder: whole after a crash, apart from pictures, and maintained with them."""
+"""Thumbnails in a folder: whole after a crash, separate from pictures, and maintained with them."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Writes of the filesystem store: in order for each image, to their end whatever becomes of the caller or the store."""
+"""Writes of the filesystem store: ordered per image, and finished even if the caller or the store goes away."""
 
 import asyncio
 import threading
@@ -54,7 +54,7 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 async def paused_put(store: FilesystemBlobStore, calls: Paused, guid: str, data: bytes) -> "asyncio.Task[None]":
-    """Start to store a picture, and return while a thread is in the middle of it."""
+    """Start storing a picture, and return while a thread is writing it."""
     putting = asyncio.create_task(store.put(guid, data, SIDECAR))
     await until(calls.begun.is_set)
     return putting

@@ -343,7 +343,7 @@ def test_head_works_wherever_get_does(service: Service) -> None:
             get, head = client.get(path), client.head(path)
             assert (head.status_code, head.content) == (get.status_code, b"")
             if get.status_code < 400:
-                # The placeholder of an image that a list holds may come at any time.
+                # A placeholder may be added to a listed image at any time.
                 while (again := client.get(path)).content != get.content:
                     get, head = again, client.head(path)
                 assert head.headers.get("content-length") == get.headers.get("content-length"), path

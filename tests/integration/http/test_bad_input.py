@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 def rows_of(service: Service) -> list[str]:
-    """Every image there is a row of, whatever its state, looked up past the service."""
+    """Return the GUIDs of all rows, whatever their status, read from the database."""
 
     async def look() -> list[str]:
         async with opened(build_container(service.settings())) as container:
@@ -112,7 +112,7 @@ def test_a_malformed_body_is_described(body: bytes, status: int, loc: str, stric
             assert found["detail"]
             if loc:
                 assert loc in {str(error["loc"][0]) for error in found["errors"]}
-        # The connection is as good as before.
+        # The connection is still usable.
         assert client.get("/healthz").status_code == 200
 
 
@@ -189,7 +189,7 @@ def test_an_unusual_file_name_is_kept(filename: str, service: Service) -> None:
         listed = client.get("/image", params={"filename": filename, "tag": filename[:64]}).json()
         assert detail["guid"] in [found["guid"] for found in listed]
         assert client.get(detail["content_url"]).status_code == 200
-        # On the disk there are names made from GUIDs alone.
+        # All names on the disk are made from GUIDs.
         names = {file.stem for file in service.files()}
         assert all(len(name) == 36 for name in names)
         assert client.delete(f"/image/{detail['guid']}").status_code == 204

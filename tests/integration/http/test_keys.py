@@ -11,7 +11,7 @@ from tests.fixtures.sql.mysql_servers import in_thread
 
 
 class Keys:
-    """Makes and revokes keys past the service, as the command line does it."""
+    """Adds and revokes keys without the service, as the command line does."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -40,7 +40,7 @@ class Keys:
         in_thread(remove)
 
     def expire(self, token: str) -> None:
-        """Let the time of a key be over."""
+        """Make a key expire."""
 
         async def expire() -> None:
             container = self._container()

@@ -1,4 +1,4 @@
-"""The database stops and starts under a running service: nothing hangs and nothing is paid."""
+"""The database stops and restarts under a running service: nothing hangs and nothing is paid."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from tests.fixtures.sql.mysql_servers import PrivateMariaDB, fresh_database
 
 pytestmark = pytest.mark.mysql
 
-# The promise is five seconds; the rest allows for a busy machine. A hang takes longer.
+# Five seconds are promised; the rest allows for a busy machine. A hang takes longer.
 NO_HANG_S = 8
 
 

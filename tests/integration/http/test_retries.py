@@ -1,4 +1,4 @@
-"""Retries and slow generations, as the API says, on both databases."""
+"""Retries and slow generations as documented, on both databases."""
 
 import concurrent.futures
 import uuid

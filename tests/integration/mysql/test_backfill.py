@@ -1,4 +1,4 @@
-"""A MySQL database of an older version learns which of its images are out of order."""
+"""Backfill of out-of-order images in a MySQL database of an older version."""
 
 import math
 from collections.abc import Iterator

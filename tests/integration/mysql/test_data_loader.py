@@ -1,4 +1,4 @@
-"""MySQL: reads by GUID, of users and of keys that arrive together are few queries, and right."""
+"""MySQL: concurrent reads of images, users and keys share few queries and return the right rows."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ from tests.fixtures.sql.mysql_servers import MySQLSettings, PrivateMariaDB, fres
 
 
 class Watch:
-    """Counts the queries of all sessions and can hold one back after the server has answered it."""
+    """Counter of the queries of all sessions, which can block one after the server's response."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.queries: list[str] = []
@@ -76,7 +76,7 @@ async def test_a_hundred_reads_are_two_queries(images: SQLImageRepository, watch
     *found, lost, wrong_case, no_guid = await asyncio.gather(*reads, return_exceptions=True)
     assert found == [made[number % 8] for number in range(98)]
     assert [type(error) for error in (lost, wrong_case, no_guid)] == [ImageNotFoundError] * 3
-    # The first, a hundred of those who came meanwhile, and the one over.
+    # The first, a hundred of those that arrived meanwhile, and the remaining one.
     assert len(watch.queries) == 3
 
 
@@ -131,12 +131,12 @@ async def test_users_and_keys_that_are_looked_up_together(database: MySQLDatabas
     first = asyncio.create_task(users.get("alice"))
     assert await asyncio.to_thread(watch.answered.wait, 20)
     names = ["alice", "bob", "密", "bob", "alice ", "Alice", "\ud800", "nobody"]
-    asked = [asyncio.create_task(users.get(name)) for name in names]
+    requested = [asyncio.create_task(users.get(name)) for name in names]
     no_keys = [asyncio.create_task(keys.find(digest)) for digest in ("0" * 64, "1" * 64)]
     await asyncio.sleep(0)
     watch.go_on.set()
     assert (await first).class_key == "class of alice"
-    *found, with_space, capital, no_text, nobody = await asyncio.gather(*asked, return_exceptions=True)
+    *found, with_space, capital, no_text, nobody = await asyncio.gather(*requested, return_exceptions=True)
     assert [user.username for user in found if isinstance(user, User)] == ["alice", "bob", "密", "bob"]
     assert [type(error) for error in (with_space, capital, nobody)] == [UserNotFoundError] * 3
     assert type(no_text) is DataValidationError

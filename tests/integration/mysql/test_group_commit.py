@@ -1,4 +1,4 @@
-"""MySQL: rows that are begun or finished at the same moment are one transaction, and each answers for its own."""
+"""MySQL: concurrent inserts or updates share a transaction, and each caller gets its own error."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def images(database: MySQLDatabase) -> SQLImageRepository:
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When something was committed."""
+    """Return the times of the commits."""
     times: list[float] = []
     commit = MySQLSession.commit
 
@@ -49,7 +49,7 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def begin(images: SQLImageRepository, *drafts: ImageDraft) -> "list[Image | BaseException]":
-    """Add each by a call of its own, all at once."""
+    """Add each by its own call, all at once."""
     outcomes = await asyncio.gather(*(images.add(draft) for draft in drafts), return_exceptions=True)
     return list(outcomes)
 

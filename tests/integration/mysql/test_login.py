@@ -1,4 +1,4 @@
-"""MySQL: logging in, with and without TLS, and what is said when it fails."""
+"""MySQL: login with and without TLS, and the messages of failures."""
 
 import asyncio
 import datetime

@@ -1,4 +1,4 @@
-"""MySQL: bringing databases to the schema, and refusing those that do not fit."""
+"""MySQL: migrating databases, and refusing those with a wrong schema."""
 
 import asyncio
 import subprocess
@@ -128,7 +128,7 @@ async def test_a_change_of_tables_that_was_cut_short_is_finished(
         statements = list(split_statements(sql))
         yield from statements[:done]
         for (number,) in bare.query("SELECT id FROM information_schema.processlist WHERE db = DATABASE()"):
-            with suppress(pymysql.MySQLError):  # the one that asks ends with an error
+            with suppress(pymysql.MySQLError):  # the query that lists them ends with an error
                 bare.query(f"KILL {number}")
         yield from statements[done:]
 
@@ -197,7 +197,7 @@ def add_script(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
 
 
 async def still_works(settings: MySQLSettings) -> None:
-    """Look for the rows that were there before, and add to them."""
+    """Check the existing rows, and add more."""
     repository = SQLImageRepository(settings.database())
     await repository.open()
     await first_tables.check(repository)

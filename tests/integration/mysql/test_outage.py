@@ -1,4 +1,4 @@
-"""MySQL: servers that stop, crash, hang, or are none, under a repository that stays open."""
+"""MySQL: servers that stop, crash, hang or speak another protocol, under an open repository."""
 
 import asyncio
 import contextlib
@@ -142,7 +142,7 @@ async def test_connections_that_the_server_closed_are_replaced(
     await asyncio.gather(*(images.get(image.guid) for _ in range(20)))
     sessions = settings.query("SELECT id FROM information_schema.processlist WHERE db = %s", settings.name)
     for (session,) in sessions:
-        with contextlib.suppress(Exception):  # the one that asks is among them
+        with contextlib.suppress(Exception):  # the querying connection is among them
             private_mariadb.settings.query("KILL %s", session)
     assert await images.get(image.guid) == image
     assert await asyncio.gather(*(images.get(image.guid) for _ in range(20))) == [image] * 20

@@ -1,4 +1,4 @@
-"""MySQL: transactions that meet each other, lose their connection, or run out of time."""
+"""MySQL: transactions that compete for locks, lose their connection, or run out of time."""
 
 import asyncio
 import contextlib
@@ -239,11 +239,11 @@ async def test_two_repositories_share_a_database_until_both_have_closed(empty_my
         await users.list()
 
 
-# The connection is lost while a commit is under way
+# The connection is lost during a commit
 
 
 class CommitCutter:
-    """A proxy to a server that ends the connection at each COMMIT, before or after the server has seen it."""
+    """A proxy that cuts the connection at each COMMIT, before or after the server receives it."""
 
     def __init__(self, server: MySQLSettings) -> None:
         self._server = server
@@ -380,7 +380,7 @@ async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeate
         await images.close()
 
 
-# What goes to the server with the next statement
+# Changes that are sent with the next statement
 
 _ADD_USER = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:user, 'h', '')"
 
@@ -405,12 +405,12 @@ async def test_much_that_is_done_later_is_sent_before_it_is_too_much(database: M
     assert await database.read(lambda session: session.fetch("SELECT `user` FROM roster", {})) == (("alice",),)
 
 
-@pytest.mark.parametrize("asked", [True, False], ids=["with a statement", "with the commit"])
-async def test_an_error_of_a_deferred_change_rolls_everything_back(database: MySQLDatabase, asked: bool) -> None:
+@pytest.mark.parametrize("followed", [True, False], ids=["with a statement", "with the commit"])
+async def test_an_error_of_a_deferred_change_rolls_everything_back(database: MySQLDatabase, followed: bool) -> None:
     def job(session: Session) -> None:
         for user in ("alice", "bob", "alice", "carol"):
             session.change_later(_ADD_USER, {"user": user})
-        if asked:
+        if followed:
             session.fetch("SELECT 1", {})
 
     with pytest.raises(ConstraintViolationError):

@@ -85,7 +85,7 @@ async def test_fetches_from_nowhere_else(
     assert json.loads(caught.value.raw)["data"][0]["url"] == address
 
 
-# aiohttp looks no address up, and uvloop connects to one without its zone.
+# aiohttp resolves no address literals, and uvloop connects to one without its zone.
 ZONED = f"http://[::ffff:127.0.0.1%25.{OPENAI_PICTURE_HOSTS[0]}]"
 
 

@@ -212,15 +212,15 @@ async def test_a_response_is_not_read_before_there_is_room(
 ) -> None:
     upstream.script(f"ok size=6000000 chunked={chunked}")
     before = stream_readers()
-    asked: list[int | None] = []
+    requested: list[int | None] = []
     room = asyncio.Event()
 
     async def make_room(size: int | None) -> None:
-        asked.append(size)
+        requested.append(size)
         await room.wait()
 
     task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
-    await until(lambda: asked)
+    await until(lambda: requested)
     await asyncio.sleep(0.2)
     [taken_in] = [each.total_bytes for each in stream_readers() if not any(each is old for old in before)]
     # What may be read ahead, and what one read of the event loop brings at most.
@@ -229,7 +229,7 @@ async def test_a_response_is_not_read_before_there_is_room(
     [image] = await task
     assert image.data == picture("a", "png", 6_000_000)
     base64_size = (len(image.data) + 2) // 3 * 4
-    [size] = asked
+    [size] = requested
     assert size is None if chunked == "true" else size is not None and base64_size < size < base64_size + 1000
 
 
@@ -310,7 +310,7 @@ async def test_a_response_declared_too_large_is_not_read(
     with pytest.raises(GeneratorResponseError):
         await generator.generate(GenerationRequest(prompt="a"))
     await until(lambda: upstream.requests[0].ended)
-    assert upstream.requests[0].bytes_sent < 32 * MIB  # what fits in the buffers of two sockets
+    assert upstream.requests[0].bytes_sent < 32 * MIB  # as much as fits into the buffers of two sockets
 
 
 async def test_a_response_that_grows_too_large_is_cut_off(

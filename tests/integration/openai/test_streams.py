@@ -360,7 +360,9 @@ async def test_an_endless_stream_is_cut_off(
     with pytest.raises(GeneratorResponseError, match="too large"):
         await generator.generate(REQUEST, ignore)
     await until(lambda: upstream.requests[0].ended)
-    assert upstream.requests[0].bytes_sent < 20_000_000 + 32 * 1024 * 1024  # what fits in the buffers of two sockets
+    assert (
+        upstream.requests[0].bytes_sent < 20_000_000 + 32 * 1024 * 1024
+    )  # as much as fits into the buffers of two sockets
 
 
 async def test_pictures_over_the_limits_are_not_read(
@@ -435,23 +437,23 @@ async def test_a_stream_awaits_room_before_a_large_event(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
     upstream.script("stream partials=1 finished=2 size=400000")
-    asked: list[int | None] = []
+    requested: list[int | None] = []
     room = asyncio.Semaphore(0)
 
     async def make_room(size: int | None) -> None:
-        asked.append(size)
+        requested.append(size)
         await room.acquire()
 
     views: list[PartialImage] = []
     task = asyncio.create_task(generator.generate(GenerationRequest("large", n=2), views.append, make_room))
     for number in (1, 2):
-        await until(lambda number=number: len(asked) == number)
+        await until(lambda number=number: len(requested) == number)
         await asyncio.sleep(0.05)
-        assert len(asked) == number
+        assert len(requested) == number
         assert not task.done()
         room.release()
     assert len(await task) == 2
-    assert asked == [None, None]
+    assert requested == [None, None]
 
 
 @pytest.mark.parametrize("spec", ["stream finished=0 end=hang", "stream finished=0 end=trickle", "stream delay=600"])

@@ -1,4 +1,4 @@
-"""An SQLite file of an older version learns which of its images are out of order."""
+"""Backfill of out-of-order images in an SQLite file of an older version."""
 
 import sqlite3
 from contextlib import closing

@@ -59,7 +59,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Quer
 
 
 def add_newer_script(query: Query, floor: int | str) -> None:
-    """Do to the database what a newer version's migration does."""
+    """Change the database as the migration of a newer version does."""
     query("ALTER TABLE images ADD COLUMN turn INT NULL")
     values = f"({LATEST + 1}, 'newer.sql', 'x', {floor})"
     query(f"INSERT INTO schema_migrations (version, name, checksum, floor) VALUES {values}")
@@ -138,7 +138,7 @@ async def test_a_row_with_an_unknown_status_is_neither_settled_nor_swept(databas
 
 @pytest.mark.parametrize("status", ["a-status", "fan", "queued", "sold", "zombie"])
 async def test_a_repeat_of_a_request_with_an_unknown_status_is_found(database: tuple[Query, Open], status: str) -> None:
-    """It may be under way in the newer version: a second call must not be paid for."""
+    """The newer version may be running the generation: a second call must not be paid for."""
     query, open_application = database
     async with open_application() as container:
         service, images = container.image_service(), container.image_repository()

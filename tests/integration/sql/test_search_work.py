@@ -26,7 +26,7 @@ from tests.fixtures.sql.search_queries import search_queries
 
 IMAGES = 20_000
 QUERIES = search_queries(IMAGES, limit=10)
-# To these bounds, twenty thousand images are what millions are to the real ones.
+# Twenty thousand images exceed these bounds as millions exceed the real ones.
 BOUNDS = Bounds(
     examined=300,
     batch=32,
@@ -102,7 +102,7 @@ def mysql_reads(database: MySQLSettings, query: ImageQuery) -> int:
     """Return how many rows are read for a page."""
     with closing(database.database().server.connect()) as connection, connection.cursor() as cursor:
         session = MySQLSession(connection, math.inf)
-        statements(session, query, BOUNDS)  # reads what a server reads once for each table
+        statements(session, query, BOUNDS)  # fill the server's caches, which it reads once per table
         cursor.execute("FLUSH STATUS")
         assert statements(session, query, BOUNDS) <= STATEMENTS
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")

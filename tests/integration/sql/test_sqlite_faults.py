@@ -1,4 +1,4 @@
-"""SQLite: what happens to the file, and to those who use it at the same time."""
+"""SQLite: damaged, locked and missing files, and concurrent processes."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""EditSources are revalidated by the use cases, whoever calls."""
+"""Commands are validated again by the use cases."""
 
 from datetime import UTC, datetime
 from typing import Any

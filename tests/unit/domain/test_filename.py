@@ -1,4 +1,4 @@
-"""File names: made from prompts, and judged when they come from outside."""
+"""File names: derived from prompts, and checked if they come from a caller."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Cursors, GUIDs, tags, and who may see and change what."""
+"""Cursors, GUIDs, tags, and the access policy."""
 
 import pytest
 

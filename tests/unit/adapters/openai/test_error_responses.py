@@ -212,7 +212,7 @@ def test_an_error_in_a_stream_is_recognised_by_its_codes(codes: dict[str, Any], 
         passed_on = document is not error and not isinstance(failure, GeneratorCredentialsError)
         if codes.get("code") != "model_not_found":
             assert failure.document == ({"error": error} if passed_on else None)
-        # Once there was an early view, work was done: only what the caller can mend is an answer.
+        # After a partial image, work was done: only errors that the caller can correct are final.
         begun = translate(StreamRefusal(document, begun=True), api_key=KEY, model="m", model_requested=False)
         assert type(begun) is (kind if failure.is_final else GeneratorConnectionLostError)
         assert begun.document == failure.document

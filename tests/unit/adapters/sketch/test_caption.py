@@ -40,7 +40,7 @@ def lines_of(layout: caption._Layout) -> list[str]:
 @pytest.mark.usefixtures("only_pillows_font")
 def test_missing_glyphs_are_spelled_out(text: str, shown: str) -> None:
     spelled = fonts.readable(text)
-    if text in ("Привет", "한글"):  # the names of letters are close to their sound, no more
+    if text in ("Привет", "한글"):  # the names of letters only approximate their sound
         assert spelled.isascii()
         assert spelled.isalpha()
         assert spelled.islower()

@@ -15,7 +15,7 @@ from tests.fixtures.sql.fake_table import Table
 
 
 class Ledger(Table):
-    """Items that were written, together or alone, and a way to fail."""
+    """The items written, together or alone, and a way to fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ async def writes(pool: ConnectionPool[Table], ledger: Ledger) -> AsyncIterator[W
 
 
 async def written(writes: Writes, ledger: Ledger, *items: str) -> "list[asyncio.Task[str]]":
-    """Callers that write one item each, the first alone and the others together, as soon as the ledger is released."""
+    """Callers that write one item each: the first alone, the others together once the ledger is released."""
     ledger.hold()
     first = asyncio.create_task(writes.run("first"))
     await asyncio.sleep(0)
@@ -165,7 +165,7 @@ async def test_closing_before_the_group_is_split_fails_its_writes(
 async def test_a_write_that_timed_out_in_the_queue_is_never_done(
     writes: Writes, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A caller that was given an error must not find its item written."""
+    """An item must not be written after its caller got an error."""
     ledger.hold()
     first = asyncio.create_task(writes.run("first"))
     await asyncio.sleep(0)
@@ -187,7 +187,7 @@ async def test_a_write_that_timed_out_in_the_queue_is_never_done(
 async def test_writes_have_the_deadline_of_their_callers(
     writes: Writes, ledger: Ledger, items: tuple[str, ...]
 ) -> None:
-    """The time that they waited for the transaction before theirs counts."""
+    """The wait for the previous transaction counts towards the deadline."""
     first, *tasks = await written(writes, ledger, *items)
     called_at = time.monotonic()
     await asyncio.sleep(0.05)

@@ -46,7 +46,7 @@ async def asked(loader: Loader, *keys: str) -> "list[asyncio.Task[str | None]]":
 async def under_way(loader: Loader, table: Table) -> "asyncio.Task[str | None]":
     """Return a caller whose query has started and is blocked."""
     table.hold()
-    (first,) = await asked(loader, "key 0")
+    (first,) = await requested(loader, "key 0")
     await table.begun()
     return first
 
@@ -59,7 +59,7 @@ async def test_a_single_caller_waits_for_nobody(loader: Loader, table: Table) ->
 async def test_calls_during_a_query_share_the_next_one(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
     keys = [f"key {number}" for number in range(1, 60)]
-    tasks = await asked(loader, *keys)
+    tasks = await requested(loader, *keys)
     assert len(table.queries) == 1
     table.release()
     assert await first == "value 0"
@@ -69,7 +69,7 @@ async def test_calls_during_a_query_share_the_next_one(loader: Loader, table: Ta
 
 async def test_calls_for_the_same_key_get_the_same_value(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    tasks = await asked(loader, "key 1", "key 2", "key 1", "nothing", "key 1", "nothing")
+    tasks = await requested(loader, "key 1", "key 2", "key 1", "nothing", "key 1", "nothing")
     table.release()
     assert await asyncio.gather(*tasks) == ["value 1", "value 2", "value 1", None, "value 1", None]
     assert table.queries[1:] == [("key 1", "key 2", "nothing")]
@@ -77,24 +77,24 @@ async def test_calls_for_the_same_key_get_the_same_value(loader: Loader, table: 
 
 async def test_no_query_has_more_keys_than_the_bound(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    tasks = await asked(loader, *(f"key {number}" for number in range(2 * MAX_KEYS + 7)))
+    tasks = await requested(loader, *(f"key {number}" for number in range(2 * MAX_KEYS + 7)))
     table.release()
     assert await asyncio.gather(*tasks) == [f"value {number}" for number in range(2 * MAX_KEYS + 7)]
     assert [len(keys) for keys in table.queries] == [1, MAX_KEYS, MAX_KEYS, 7]
 
 
 async def test_no_call_joins_a_query_that_has_started(loader: Loader, table: Table) -> None:
-    """The query under way looked at the rows before this call: its answer may be older."""
+    """The running query may have read the rows before this call, so its result may be outdated."""
     first = await under_way(loader, table)
     table.rows["key 0"] = "newer"
-    (second,) = await asked(loader, "key 0")
+    (second,) = await requested(loader, "key 0")
     table.release()
     assert (await first, await second) == ("value 0", "newer")
 
 
 async def test_an_outage_is_everybodys_and_each_has_an_error_of_its_own(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    tasks = await asked(loader, "key 1", "key 2", "key 1")
+    tasks = await requested(loader, "key 1", "key 2", "key 1")
     table.failure = DBConnectionError("The connection to the database was lost.")
     table.release()
     errors = await asyncio.gather(first, *tasks, return_exceptions=True)
@@ -107,7 +107,7 @@ async def test_an_outage_is_everybodys_and_each_has_an_error_of_its_own(loader: 
 
 async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    one, bad, missing = await asked(loader, "key 1", "bad key", "nothing")
+    one, bad, missing = await requested(loader, "key 1", "bad key", "nothing")
     table.release()
     assert (await one, await missing) == ("value 1", None)
     with pytest.raises(DataValidationError):
@@ -126,7 +126,7 @@ async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loade
     falling = Falling()
     loader = data_loader(loader._pool, falling.find)
     await under_way(loader, falling)
-    one, two, bad = await asked(loader, "key 1", "key 2", "bad key")
+    one, two, bad = await requested(loader, "key 1", "key 2", "bad key")
     falling.release()
     assert await one == "value 1"
     with pytest.raises(DBConnectionError):
@@ -137,7 +137,7 @@ async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loade
 
 async def test_a_cancelled_caller_harms_no_other_and_is_not_read(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    one, two, three = await asked(loader, "key 1", "key 2", "key 3")
+    one, two, three = await requested(loader, "key 1", "key 2", "key 3")
     two.cancel()
     await asyncio.wait([two])
     assert two.cancelled()
@@ -148,12 +148,12 @@ async def test_a_cancelled_caller_harms_no_other_and_is_not_read(loader: Loader,
 
 async def test_a_caller_cancelled_during_the_query_harms_no_other(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    one, two = await asked(loader, "key 1", "key 2")
+    one, two = await requested(loader, "key 1", "key 2")
     first.cancel()
     table.release()
     assert (await one, await two) == ("value 1", "value 2")
     table.hold()
-    tasks = await asked(loader, "key 3", "key 4")
+    tasks = await requested(loader, "key 3", "key 4")
     await table.begun()
     tasks[0].cancel()
     table.release()
@@ -163,7 +163,7 @@ async def test_a_caller_cancelled_during_the_query_harms_no_other(loader: Loader
 
 async def test_where_all_have_left_nothing_is_read(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    tasks = await asked(loader, "key 1", "key 2")
+    tasks = await requested(loader, "key 1", "key 2")
     for task in tasks:
         task.cancel()
     table.release()
@@ -194,7 +194,7 @@ async def test_closing_refuses_waiting_calls_and_finishes_running_queries(
     loader: Loader, table: Table, pool: ConnectionPool[Table]
 ) -> None:
     first = await under_way(loader, table)
-    (second,) = await asked(loader, "key 1")
+    (second,) = await requested(loader, "key 1")
     stopping = asyncio.create_task(pool.stop())
     await asyncio.sleep(0)
     table.release()
@@ -220,7 +220,7 @@ async def test_closing_refuses_a_query_that_no_thread_has_begun(
     busy = [asyncio.create_task(pool.run(wait)) for _ in range(2)]
     for _ in busy:
         assert await asyncio.to_thread(entered.acquire, timeout=20)
-    tasks = await asked(loader, "key 1", "key 2")
+    tasks = await requested(loader, "key 1", "key 2")
     stopping = asyncio.create_task(pool.stop())
     errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(error) for error in errors] == [DBConnectionError] * 2

@@ -76,7 +76,7 @@ def test_the_tables_of_both_servers_have_the_same_columns() -> None:
 
 
 def test_every_script_for_mysql_can_be_run_again() -> None:
-    """One that was cut short is, and a second change of the same table could not tell whether the first was made."""
+    """An interrupted script is repeated; after a second change of the same table, the first could not be detected."""
     for script in load_scripts("pixyproxy.adapters.mysql"):
         changed = []
         for statement in split_statements(script.sql):

@@ -80,18 +80,18 @@ async def test_a_key_is_invalid_under_another_secret(harness: KeyHarness) -> Non
 
 
 async def test_the_secret_is_read_on_first_use(harness: KeyHarness) -> None:
-    asked: list[bytes] = []
+    requested: list[bytes] = []
 
     def secret() -> bytes:
-        asked.append(SECRET)
+        requested.append(SECRET)
         return SECRET
 
     service = KeyService(MemoryApiKeyRepository(harness.storage), harness.clock, secret)
     await service.list()
-    assert asked == []
+    assert requested == []
     token, _ = await service.add("alice")
     await service.authenticate(token)
-    assert asked == [SECRET]
+    assert requested == [SECRET]
 
 
 async def test_wrong_malformed_expired_and_revoked_keys_get_the_same_error(harness: KeyHarness) -> None:
@@ -114,7 +114,7 @@ async def test_a_key_is_valid_until_the_instant_it_expires(harness: KeyHarness) 
     end = harness.clock.now() + DAY
     token, key = await harness.service.add("alice", expires_at=end)
     assert key.expires_at == end
-    # The clock goes on by a second whenever it is read.
+    # The clock advances by a second at every reading.
     harness.clock.advance(end - harness.clock.now() - timedelta(seconds=2))
     assert (await harness.service.authenticate(token)).username == "alice"
     await refused(harness, token)

@@ -19,7 +19,7 @@ FAR_S = 3600.0
 
 
 async def turns(number: int = 10) -> None:
-    """Let everything happen that can."""
+    """Run the event loop until nothing more happens."""
     for _ in range(number):
         await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ async def test_a_slow_response_does_not_block_others_and_counts_once_it_has_arri
     await asking(next_one, 10)
     slow.hold(8)
     next_one.hold(9)
-    assert budget.bytes == 17  # what was paid for is never turned away
+    assert budget.bytes == 17  # a paid picture is never refused
 
 
 @pytest.mark.parametrize(("patience_s", "in_s"), [(0, FAR_S), (FAR_S, 0), (FAR_S, -1)])
@@ -103,7 +103,7 @@ async def test_a_cancelled_wait_leaves_the_queue() -> None:
     await turns()
     assert [wait.done() for wait in waits] == [True, True, False]
     full.release()
-    waits[2].cancel()  # in the moment in which there is room
+    waits[2].cancel()  # as soon as there is room
     await turns()
     assert waits[2].cancelled()
     small.release()
@@ -111,7 +111,7 @@ async def test_a_cancelled_wait_leaves_the_queue() -> None:
 
 
 class Patient(ScriptedGenerator):
-    """Asks for room, and counts the pictures that are on their way to the store."""
+    """Caller of admission that counts the pictures on their way to the store."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Patient(ScriptedGenerator):
 
 
 class SlowStore(FailingBlobStore):
-    """A store whose writes wait until a test lets them go on."""
+    """Store whose writes wait until a test releases them."""
 
     def __init__(self) -> None:
         super().__init__()

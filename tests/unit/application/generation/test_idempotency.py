@@ -1,4 +1,4 @@
-"""Idempotency keys: one upstream call a key, whoever repeats, and the same answer for all."""
+"""Idempotency keys: one upstream call per key, and the same response for every repeat."""
 
 import asyncio
 from typing import Any
@@ -63,7 +63,7 @@ async def test_a_repeat_waits_for_a_generation_of_another_process(harness: Servi
     first = asyncio.create_task(keyed(harness, "k"))
     while not harness.generator.requests:
         await asyncio.sleep(0)
-    # What another process runs has no task here.
+    # A generation of another process has no task here.
     harness.generations._tasks_by_guid.clear()
     second = asyncio.create_task(keyed(harness, "k"))
     await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""ModelCatalog: looking one up, and the warning of an announced end."""
+"""ModelCatalog: look-up of a model, and the warning of an announced shutdown."""
 
 import logging
 

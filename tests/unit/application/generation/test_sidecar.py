@@ -1,4 +1,4 @@
-"""The sidecar holds all that a row is made from again, and older ones are still read."""
+"""The sidecar holds everything needed to restore a row, and older sidecars can still be read."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Checksums of content: bytes are hashed when they are read, unless they were before and have not changed."""
+"""Checksums of content: bytes are hashed when read, unless the same version was hashed before."""
 
 import hashlib
 from collections.abc import Hashable

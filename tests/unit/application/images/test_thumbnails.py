@@ -89,9 +89,9 @@ async def test_a_thumbnail_is_made_once_and_kept(house: House) -> None:
 
 
 async def test_each_size_and_format_is_another(house: House) -> None:
-    image, asked = await house.image(), [(128, "image/webp"), (128, "image/jpeg"), (1024, "image/webp")]
-    opened = [await house.thumbnails.open("alice", image.guid, {"size": size}, kind) for size, kind in asked]
-    assert [await thumbnail.read() for thumbnail in opened] == [b"%d %s" % (s, kind.encode()) for s, kind in asked]
+    image, requested = await house.image(), [(128, "image/webp"), (128, "image/jpeg"), (1024, "image/webp")]
+    opened = [await house.thumbnails.open("alice", image.guid, {"size": size}, kind) for size, kind in requested]
+    assert [await thumbnail.read() for thumbnail in opened] == [b"%d %s" % (s, kind.encode()) for s, kind in requested]
     assert len({thumbnail.tag for thumbnail in opened}) == 3
     assert [thumbnail.filename.rpartition(".")[2] for thumbnail in opened] == ["webp", "jpg", "webp"]
     assert opened[0].filename.rpartition(".")[0] == image.request.filename.rpartition(".")[0]
@@ -134,8 +134,8 @@ async def test_a_cancelled_request_does_not_affect_others(house: House) -> None:
 async def test_a_failure_reaches_every_request_and_is_not_cached(house: House) -> None:
     image = await house.image()
     house.scaler.failure = errors.DataValidationError("damaged")
-    asked = (house.thumbnail(image.guid) for _ in range(3))
-    assert [str(outcome) for outcome in await asyncio.gather(*asked, return_exceptions=True)] == ["damaged"] * 3
+    requested = (house.thumbnail(image.guid) for _ in range(3))
+    assert [str(outcome) for outcome in await asyncio.gather(*requested, return_exceptions=True)] == ["damaged"] * 3
     assert len(house.scaler.scaled) == 1
     house.scaler.failure = None
     assert await house.thumbnail(image.guid) == b"256 image/webp"
@@ -187,7 +187,7 @@ async def test_a_full_store_does_not_keep_a_thumbnail_from_being_returned(
 
 
 async def test_other_bytes_of_the_same_image_have_another_thumbnail(house: House) -> None:
-    """As after a picture was brought back by hand."""
+    """As after a picture was restored by hand."""
     image = await house.image()
     first = await house.thumbnails.open("alice", image.guid, {}, "image/webp")
     house.images._storage.images[image.guid] = alter(image, sha256="0" * 64)

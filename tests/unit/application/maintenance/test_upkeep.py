@@ -1,4 +1,4 @@
-"""One process at a time sweeps, and a dead one does not stop the others."""
+"""One process at a time sweeps, and the death of one does not stop the others."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ class IdleRunner:
 
 
 class SlowReconciler:
-    """A reconciler whose sweeps take as long as a test wants; counts those that began, ended and were stopped."""
+    """Reconciler whose sweeps last until the test releases them; counts started, ended and stopped sweeps."""
 
     def __init__(self) -> None:
         self.begun = self.ended = self.stopped = 0

@@ -125,7 +125,7 @@ async def test_the_location_is_sent_instead_of_the_bytes_behind_nginx(monkeypatc
             assert (guid, size) == (detail["guid"], len(PNG))
             return location
 
-        # The store of this app has no files: what it cannot name is sent.
+        # The store of this app has no files, so the service sends the bytes.
         response = await app.client.get(detail["content_url"])
         assert (response.status_code, response.content) == (200, PNG)
         monkeypatch.setattr(app.blobs, "location", named)
@@ -139,7 +139,7 @@ async def test_the_location_is_sent_instead_of_the_bytes_behind_nginx(monkeypatc
             assert response.headers["content-disposition"] == content_disposition(detail["filename"])
             assert response.headers["x-content-type-options"] == "nosniff"
             assert "content-range" not in response.headers
-        # nginx would judge these by the date of the file, or sends several ranges.
+        # nginx would use the date of the file, or send several ranges.
         for headers, status, content in (
             ({"If-Match": ETAG}, 200, PNG),
             ({"If-Unmodified-Since": "Sat, 21 Nov 2099 10:00:00 GMT"}, 200, PNG),

@@ -211,7 +211,7 @@ async def test_the_rights_of_anonymous_callers_on_the_routes(anonymous: str, rea
         assert (await app.client.get(f"/image/{MISSING}")).status_code == (404 if read == 200 else 401)
         assert (await app.client.get("/image?nonsense=1")).status_code == (422 if read == 200 else 401)
         assert (await app.client.post("/image", json={"prompt": "x"})).status_code == write
-        # A body is not even looked at.
+        # The body is not parsed.
         assert (await app.client.post("/image", content=b"{")).status_code == (415 if write == 200 else 401)
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"):
             assert (await app.client.get(path)).status_code == 200, path

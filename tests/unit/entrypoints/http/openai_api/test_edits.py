@@ -32,7 +32,7 @@ SEEN: list[tuple[list[bytes], dict[str, bytes]]] = []
 
 
 def record_sources(app: HttpApp) -> None:
-    """Make the generator read the files that it is given, and record them in SEEN."""
+    """Make the generator read its files and record them in SEEN."""
     SEEN.clear()
 
     def read(image: EditSource) -> bytes:

@@ -33,7 +33,7 @@ async def hasty_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpApp]:
 
 
 class Client:
-    """A client without a library: it receives each piece as it is sent, and can hang up at any time."""
+    """Minimal client: receives each piece as it is sent, and can hang up at any time."""
 
     def __init__(self, app: HttpApp, **body: Any) -> None:
         self.pieces: list[bytes] = []
