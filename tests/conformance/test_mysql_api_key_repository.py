@@ -31,7 +31,7 @@ class TestMySQLApiKeyRepository(ApiKeyRepositoryContract):
     def storage(self, empty_mysql: MySQLSettings) -> MySQLKeys:
         return MySQLKeys(empty_mysql)
 
-    async def test_a_user_deleted_by_hand_takes_the_keys_along(
+    async def test_deleting_a_user_by_hand_deletes_the_keys(
         self, storage: MySQLKeys, repository: SQLApiKeyRepository
     ) -> None:
         for number, name in enumerate(("alice", "alice", "bob")):

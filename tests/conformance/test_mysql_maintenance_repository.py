@@ -141,7 +141,7 @@ class TestLostCommit:
         assert storage.lease(image.guid) == ("web1-2", NOW + 2 * LEASE)
 
     @pytest.mark.parametrize("former", ["web1-1", "web1-2"])
-    async def test_take_over_that_did_not(
+    async def test_take_over_without_effect(
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,
@@ -157,7 +157,7 @@ class TestLostCommit:
         assert storage.lease(image.guid) == (former, NOW - TICK)
         assert await repository.take_over(image.guid, "web1-2", NOW, NOW + LEASE) is True
 
-    async def test_take_over_that_did_not_and_another_was_quicker(
+    async def test_take_over_without_effect_while_another_succeeds(
         self,
         storage: MySQLRecords,
         cutter: CommitCutter,

@@ -32,7 +32,7 @@ class TestSQLiteApiKeyRepository(ApiKeyRepositoryContract):
     def storage(self, tmp_path: Path) -> SQLiteKeys:
         return SQLiteKeys(tmp_path)
 
-    async def test_a_user_deleted_by_hand_takes_the_keys_along(
+    async def test_deleting_a_user_by_hand_deletes_the_keys(
         self, storage: SQLiteKeys, repository: SQLApiKeyRepository
     ) -> None:
         for number, name in enumerate(("alice", "alice", "bob")):

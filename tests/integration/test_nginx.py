@@ -423,7 +423,7 @@ def test_events_arrive_one_by_one(behind: Behind) -> None:
     assert events == ["image_generation.partial_image", "image_generation.completed"]
 
 
-def test_an_edit_with_a_large_file_comes_through(behind: Behind) -> None:
+def test_an_edit_with_a_large_file_is_forwarded(behind: Behind) -> None:
     data = picture_of("a large duck", size=5_000_000)
     with behind.client() as client:
         response = client.post(

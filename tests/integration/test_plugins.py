@@ -32,9 +32,7 @@ def test_a_generator_is_chosen_by_its_name(installed: dict[str, str], tmp_path: 
             assert client.get(image["content_url"]).content.startswith(b"\x89PNG")
 
 
-def test_an_installed_generator_costs_money_until_the_operator_says_otherwise(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_installed_generator_counts_as_paid_unless_configured(installed: dict[str, str], tmp_path: Path) -> None:
     with Service(tmp_path, **installed, PIXYPROXY_GENERATOR="single-pixel") as service, service.client() as client:
         assert client.post("/image", json={"prompt": "a duck"}).status_code == 401
 
@@ -90,7 +88,7 @@ def test_a_broken_plugin_is_one_line_that_names_the_setting(
         assert part in line
 
 
-def test_a_plugin_names_a_setting_of_its_own(installed: dict[str, str], tmp_path: Path) -> None:
+def test_a_plugin_reports_its_own_wrong_setting(installed: dict[str, str], tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "serve", **installed, PIXYPROXY_BLOB_STORE="folder")
     expected = "pixyproxy: EXAMPLE_FOLDER: is missing; PIXYPROXY_BLOB_STORE=folder needs it\n"
     assert (done.returncode, done.stderr) == (2, expected)

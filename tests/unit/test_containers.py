@@ -153,7 +153,7 @@ def test_a_configured_secret_needs_no_file() -> None:
     assert container_with(PIXYPROXY_SECRET_KEY=KEY).secret() == KEY.encode()
 
 
-def test_each_service_in_memory_has_a_secret_of_its_own() -> None:
+def test_each_in_memory_service_has_its_own_secret() -> None:
     one, two = (container_with(**MEMORY).secret() for _ in range(2))
     assert len(one) == len(two) == 32
     assert one != two

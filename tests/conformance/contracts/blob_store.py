@@ -297,7 +297,7 @@ class BlobStoreContract:
         async with await store.read(guid, size=5, start=at, stop=at) as reader:
             assert [piece async for piece in reader] == []
 
-    async def test_a_large_blob_comes_in_pieces_none_of_them_empty(self, store: BlobStore) -> None:
+    async def test_a_large_blob_is_read_in_nonempty_pieces(self, store: BlobStore) -> None:
         guid = new_guid()
         await store.put(guid, LARGE, {})
         async with await store.read(guid, size=len(LARGE)) as reader:

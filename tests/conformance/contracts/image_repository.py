@@ -201,7 +201,9 @@ class ImageRepositoryContract:
         assert sorted(await found(repository, terms=("again",), tags=("tags",))) == sorted(prompts)
 
     @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: repr(text[:12]))
-    async def test_text_comes_back_exactly(self, storage: ImageStorage, repository: ImageRepository, text: str) -> None:
+    async def test_text_is_returned_exactly(
+        self, storage: ImageStorage, repository: ImageRepository, text: str
+    ) -> None:
         short = text[:64]
         draft = make_draft(
             prompt=text, filename=short, author=short, tags=(short, "b"), model=short, parameters={short: [text, None]}
@@ -255,7 +257,7 @@ class ImageRepositoryContract:
         with pytest.raises(ImageNotFoundError):
             await repository.mark_ready(deleted.guid, make_result(), LATER)
 
-    async def test_failure_text_comes_back_exactly(self, repository: ImageRepository) -> None:
+    async def test_failure_text_is_returned_exactly(self, repository: ImageRepository) -> None:
         for text in STRANGE_TEXTS:
             image = await repository.add(make_draft())
             failed = await repository.mark_failed(image.guid, Status.FAILED, Failure(text[:64], text), NOW)
@@ -297,7 +299,7 @@ class ImageRepositoryContract:
             datetime(2026, 11, 21, 23, 30, 0, 7, tzinfo=timezone(timedelta(hours=-5))),
         ],
     )
-    async def test_times_keep_their_microseconds_and_come_back_in_utc(
+    async def test_times_keep_their_microseconds_and_are_returned_in_utc(
         self, repository: ImageRepository, time: datetime
     ) -> None:
         image = await repository.add(make_draft(created_at=time))
@@ -1243,7 +1245,7 @@ class ImageRepositoryContract:
                     before = decode_cursor(page.next_cursor)
                 assert collected == visible
 
-    async def test_pages_stay_right_while_images_come_and_go(self, repository: ImageRepository) -> None:
+    async def test_pages_stay_correct_while_images_are_added_and_deleted(self, repository: ImageRepository) -> None:
         first = [await add_ready(repository, prompt=f"duck {i}") for i in range(20)]
         doomed = {image.guid for image in first[::3]}
         seen: list[str] = []

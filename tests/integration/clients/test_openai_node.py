@@ -103,7 +103,7 @@ def same(data: bytes) -> tuple[int, str]:
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def test_a_picture_comes_in_base64_and_is_remembered(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_a_picture_is_returned_in_base64_and_stored(client: Client, gateway: Gateway, prompt: str) -> None:
     options = {"size": "1024x1024", "quality": "low", "output_format": "png"}
     report = client(gateway, "generate", {"model": MODEL, "prompt": prompt, "n": 2, **options})
     answer = report["answer"]
@@ -117,7 +117,7 @@ def test_a_picture_comes_in_base64_and_is_remembered(client: Client, gateway: Ga
     assert gateway.charges == 1
 
 
-def test_a_picture_comes_by_an_address_of_the_service(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_a_picture_is_returned_as_a_url_of_the_service(client: Client, gateway: Gateway, prompt: str) -> None:
     params = {"model": MODEL, "prompt": prompt, "response_format": "url", "visibility": "private"}
     [image] = client(gateway, "generate", params)["answer"]["data"]
     assert set(image) == {"guid", "url"}
@@ -126,7 +126,7 @@ def test_a_picture_comes_by_an_address_of_the_service(client: Client, gateway: G
         assert anybody.get(f"/image/{image['guid']}/content").status_code == 404
 
 
-def test_early_views_come_before_the_picture(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_partial_images_precede_the_picture(client: Client, gateway: Gateway, prompt: str) -> None:
     params = {"model": MODEL, "prompt": prompt, "stream": True, "partial_images": 2}
     *views, final = client(gateway, "generate", params)["events"]
     assert [(view["type"], view["partial_image_index"], data_of(view)) for view in views] == [
@@ -215,14 +215,14 @@ def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway,
     assert (gateway.calls, gateway.charges) == (1, 0)
 
 
-def test_an_error_after_an_early_view_is_thrown_as_it_comes(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_an_error_after_a_partial_image_is_thrown_at_once(client: Client, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("stream partials=1 error=moderation")
     report = client(gateway, "generate", {"prompt": prompt, "stream": True})
     assert [event["type"] for event in report["events"]] == ["image_generation.partial_image"]
     assert report["error"]["body"] == refusal("moderation")
 
 
-def test_a_rate_limit_says_when_to_come_back(client: Client, gateway: Gateway, prompt: str) -> None:
+def test_a_rate_limit_has_a_retry_delay(client: Client, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("429 retry_after=77")
     error = client(gateway, "generate", {"prompt": prompt}, maxRetries=0)["error"]
     assert (error["name"], error["headers"]["retry-after"]) == ("RateLimitError", "77")

@@ -113,7 +113,7 @@ def same(data: bytes) -> tuple[int, str]:
 # --- pictures ---------------------------------------------------------------------------------------------------
 
 
-def test_a_picture_comes_in_base64_and_is_remembered(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_a_picture_is_returned_in_base64_and_stored(caller: Caller, gateway: Gateway, prompt: str) -> None:
     options = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt, **options))
     assert isinstance(answer, ImagesResponse)
@@ -132,7 +132,7 @@ def test_a_picture_comes_in_base64_and_is_remembered(caller: Caller, gateway: Ga
     assert gateway.charges == 1
 
 
-def test_a_picture_comes_by_an_address_of_the_service(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_a_picture_is_returned_as_a_url_of_the_service(caller: Caller, gateway: Gateway, prompt: str) -> None:
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt, response_format="url"))
     [image] = answer.data
     assert (image.b64_json, image.url) == (None, f"{gateway.service.url}/image/{image.guid}/content")
@@ -186,7 +186,7 @@ def test_unknown_parameters_are_passed_on(caller: Caller, gateway: Gateway, prom
 # --- streams ----------------------------------------------------------------------------------------------------
 
 
-def test_early_views_come_before_the_picture_is_made(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_partial_images_arrive_before_the_picture_is_finished(caller: Caller, gateway: Gateway, prompt: str) -> None:
     seen = threading.Event()
     gateway.hold(seen.is_set, "held then=stream after=1")
     events = caller.watch(
@@ -238,7 +238,7 @@ def test_a_picture_is_stored_though_its_client_has_left(caller: Caller, gateway:
     assert gateway.charges == gateway.calls == 1
 
 
-def test_an_error_after_an_early_view_is_raised_as_it_comes(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_an_error_after_a_partial_image_is_raised_at_once(caller: Caller, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("stream partials=1 error=moderation")
     seen: list[Any] = []
     with pytest.raises(openai.APIError) as caught:
@@ -399,7 +399,7 @@ def test_a_retired_path_is_not_found(caller: Caller, gateway: Gateway) -> None:
         caller.ask(lambda client: client.post("/images/variations", body={}, cast_to=ImagesResponse))
 
 
-def test_a_rate_limit_says_when_to_come_back(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_a_rate_limit_has_a_retry_delay(caller: Caller, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("429 retry_after=77")
     with pytest.raises(openai.RateLimitError) as caught:
         caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt), max_retries=0)
@@ -419,7 +419,7 @@ def test_a_rate_limit_that_passes_is_waited_for(caller: Caller, gateway: Gateway
     assert (gateway.calls, gateway.charges) == (4, 1)
 
 
-def test_a_failure_that_cost_nothing_is_repeated(caller: Caller, gateway: Gateway, prompt: str) -> None:
+def test_an_unpaid_failure_is_repeated(caller: Caller, gateway: Gateway, prompt: str) -> None:
     gateway.upstream.script("500")
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt))
     assert data_of(answer.data[0]) == picture_of(prompt)
@@ -508,7 +508,7 @@ def test_a_client_that_loses_patience_within_a_stream_finds_the_picture(
     assert gateway.calls == gateway.charges == 1
 
 
-def test_a_retry_that_comes_before_the_first_try_is_recorded_pays_nothing(
+def test_a_retry_before_the_first_attempt_is_recorded_pays_nothing(
     caller: Caller, gateway: Gateway, prompt: str
 ) -> None:
     seen, held = gateway.tries(), threading.Event()

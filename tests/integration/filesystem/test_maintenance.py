@@ -123,7 +123,7 @@ async def test_the_steps_of_quarantining_debris(harness: Harness, maintenance: F
     assert changes[4:] == ["fsync images/quarantine", "fsync images/0b/9f"]
 
 
-async def test_nothing_is_done_on_the_event_loop(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
+async def test_no_work_runs_on_the_event_loop(harness: Harness, maintenance: FilesystemBlobMaintenance) -> None:
     harness.keep()
     harness.write(f"images/0b/9f/.{GUID}.{HEX}.tmp", b"half", LONG_AGO)
     await maintenance.rescued()

@@ -158,7 +158,7 @@ async def test_a_crash_at_any_step_of_an_adoption(tmp_path: Path, prepare: Calla
         await again.close()
 
 
-async def test_bytes_whose_flush_failed_are_not_found_in_their_place(
+async def test_bytes_whose_flush_failed_are_not_left_in_place(
     harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:
     harness.keep()

@@ -110,7 +110,7 @@ async def test_delete_continues_if_another_process_is_quicker(tmp_path: Path) ->
     await store.close()
 
 
-async def test_pictures_and_thumbnails_are_apart(store: FilesystemThumbnailStore, tmp_path: Path) -> None:
+async def test_pictures_and_thumbnails_are_separate(store: FilesystemThumbnailStore, tmp_path: Path) -> None:
     pictures = FilesystemBlobStore(tmp_path, min_free_bytes=0)
     await pictures.open()
     await store.put(GUID, "a.json", b"small")
@@ -128,7 +128,7 @@ async def test_pictures_and_thumbnails_are_apart(store: FilesystemThumbnailStore
     await pictures.close()
 
 
-async def test_maintenance_sees_thumbnails_and_pictures_apart(tmp_path: Path) -> None:
+async def test_maintenance_distinguishes_thumbnails_from_pictures(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     harness.store()
     harness.write(f"images/{PATH}", b"small")

@@ -37,9 +37,7 @@ def stragglers(settings: MySQLSettings) -> set[int]:
     return {number for (number,) in settings.query("SELECT image_id FROM image_stragglers")}
 
 
-async def test_a_migration_finds_them_and_says_how_far_it_is(
-    old: MySQLSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_migration_finds_them_and_reports_progress(old: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "BATCH", 3)
     names: list[str] = []
     lines: list[str] = []

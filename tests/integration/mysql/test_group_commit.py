@@ -217,9 +217,7 @@ async def test_images_are_finished_where_the_answer_to_the_commit_is_lost(
     assert all(isinstance(image, Image) and image.status is Status.READY for image in ready)
 
 
-async def test_a_connection_that_was_lost_before_is_made_anew(
-    images: SQLImageRepository, empty_mysql: MySQLSettings
-) -> None:
+async def test_a_lost_connection_is_opened_again(images: SQLImageRepository, empty_mysql: MySQLSettings) -> None:
     await begin(images, *(make_draft() for _ in range(12)))  # several connections are open now
     with closing(empty_mysql.connect()) as other, other.cursor() as cursor:
         cursor.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()")
@@ -243,7 +241,7 @@ async def test_who_waits_for_a_lock_keeps_no_other(images: SQLImageRepository, e
     assert late == await images.get(all_begun[3].guid)
 
 
-async def test_long_prompts_come_in_several_packets(images: SQLImageRepository) -> None:
+async def test_long_prompts_are_sent_in_several_packets(images: SQLImageRepository) -> None:
     drafts = [make_draft(prompt=f"{number} " + "word " * 6_000 + "x" * 2_000) for number in range(24)]
     added = await begin(images, *drafts)
     assert [image.request.prompt for image in added if isinstance(image, Image)] == [

@@ -193,7 +193,7 @@ def test_more_than_fits_into_a_record_goes_through_tls(tls_mysql: MySQLSettings)
         assert cursor.fetchone() == (text,)
 
 
-def test_an_answer_that_takes_too_long_is_given_up_with_tls_too(tls_mysql: MySQLSettings) -> None:
+def test_a_slow_response_times_out_with_tls_too(tls_mysql: MySQLSettings) -> None:
     with closing(tls_mysql.database().server.connect(response_seconds=0.2)) as connection:
         cursor = connection.cursor()
         cursor.execute("SET max_statement_time = 0")

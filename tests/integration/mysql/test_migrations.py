@@ -259,7 +259,7 @@ async def test_without_the_right_to_create_the_database_the_error_names_the_admi
         await migrate(replace(weak, password="wrong").database().server)
 
 
-async def test_the_administrators_script_is_all_that_is_needed(private_mariadb: PrivateMariaDB) -> None:
+async def test_the_administrators_script_suffices(private_mariadb: PrivateMariaDB) -> None:
     server = private_mariadb.settings
     script = files("pixyproxy.adapters.mysql").joinpath("scripts", "0000_create_database_and_user.sql")
     for _ in range(2):

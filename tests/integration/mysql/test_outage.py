@@ -82,7 +82,7 @@ def all_down(database: MySQLDatabase) -> dict[str, str]:
     return dict.fromkeys(every_call(database), "DBConnectionError")
 
 
-async def test_every_call_says_so_while_the_server_is_away_and_works_once_it_is_back(
+async def test_every_call_fails_while_the_server_is_away_and_works_once_it_is_back(
     private_mariadb: PrivateMariaDB, database: MySQLDatabase
 ) -> None:
     images = SQLImageRepository(database)

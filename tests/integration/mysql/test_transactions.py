@@ -88,7 +88,7 @@ async def test_a_lock_that_is_held_is_an_outage_and_nothing_is_written_later(
     await users.set_password_hash("alice", "newer")
 
 
-async def test_a_transaction_whose_connection_is_lost_is_done_once_more_from_its_beginning(
+async def test_a_transaction_whose_connection_is_lost_is_repeated(
     empty_mysql: MySQLSettings, database: MySQLDatabase, users: SQLUserRepository
 ) -> None:
     tries = []
@@ -196,7 +196,7 @@ async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSe
     await images.close()
 
 
-async def test_a_statement_that_takes_too_long_is_ended_on_the_server_too(
+async def test_a_slow_statement_is_stopped_on_the_server_too(
     database: MySQLDatabase, empty_mysql: MySQLSettings
 ) -> None:
     # A join without end, of a size that no server works through in its time.
@@ -317,7 +317,7 @@ async def test_an_add_whose_commit_took_effect_succeeds(plain_mysql: MySQLSettin
         await images.close()
 
 
-async def test_an_add_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) -> None:
+async def test_an_add_whose_commit_was_lost_raises_an_error(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
         images = SQLImageRepository(settings.database())
@@ -346,7 +346,7 @@ async def test_a_batch_whose_commit_took_effect_succeeds(plain_mysql: MySQLSetti
         await images.close()
 
 
-async def test_a_batch_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings) -> None:
+async def test_a_batch_whose_commit_was_lost_raises_an_error(plain_mysql: MySQLSettings) -> None:
     cutter = CommitCutter(plain_mysql)
     with cutter.running() as settings:
         images = SQLImageRepository(settings.database())
@@ -362,7 +362,7 @@ async def test_a_batch_whose_commit_was_lost_says_so(plain_mysql: MySQLSettings)
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-async def test_another_write_whose_commit_may_be_lost_says_so_and_is_not_repeated(
+async def test_another_write_whose_commit_may_be_lost_raises_an_error_and_is_not_repeated(
     plain_mysql: MySQLSettings, cut: str
 ) -> None:
     cutter = CommitCutter(plain_mysql)

@@ -41,7 +41,7 @@ def stragglers(path: Path) -> set[int]:
         return {number for (number,) in connection.execute("SELECT image_id FROM image_stragglers")}
 
 
-async def test_a_migration_finds_them_and_says_how_far_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_finds_them_and_reports_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "BATCH", 3)
     names: list[str] = []
     lines: list[str] = []
@@ -91,7 +91,7 @@ async def test_a_deleted_image_is_no_straggler(path: Path) -> None:
     assert stragglers(path) == {number for number in STRAGGLERS if number <= COUNT // 2}
 
 
-def test_the_command_says_how_far_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.rename(path.with_name("pixyproxy.sqlite3"))
     monkeypatch.setenv("PIXYPROXY_DATA_DIR", str(path.parent))
     monkeypatch.setattr(backfill, "BATCH", 3)

@@ -226,7 +226,7 @@ async def test_a_lock_held_too_long_is_an_outage_and_nothing_is_written_later(
     assert await images.get(later.guid) == later
 
 
-async def test_a_read_that_takes_too_long_is_ended(database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_read_is_stopped(database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
     monkeypatch.setattr(threads, "CALL_SECONDS", 0.2)
     for _ in range(4):

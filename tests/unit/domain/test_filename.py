@@ -18,7 +18,7 @@ GUID = "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"
         ("x", "application/unknown", "x-0b9f1c2d.bin"),
     ],
 )
-def test_a_name_consists_of_the_words_of_the_prompt(prompt: str, media_type: str, filename: str) -> None:
+def test_a_name_is_made_of_the_words_of_the_prompt(prompt: str, media_type: str, filename: str) -> None:
     assert filename_for(prompt, GUID, media_type) == filename
     assert filename_problem(filename) is None
 

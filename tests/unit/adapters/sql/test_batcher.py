@@ -83,7 +83,7 @@ async def written(writes: Writes, ledger: Ledger, *items: str) -> "list[asyncio.
     return [first, *tasks]
 
 
-async def test_writes_that_come_together_are_done_together(writes: Writes, ledger: Ledger) -> None:
+async def test_concurrent_writes_share_a_transaction(writes: Writes, ledger: Ledger) -> None:
     items = [f"item {number}" for number in range(MAX_WRITES + 3)] + ["item 0"]
     tasks = await written(writes, ledger, *items)
     ledger.release()

@@ -92,7 +92,7 @@ async def test_no_call_joins_a_query_that_has_started(loader: Loader, table: Tab
     assert (await first, await second) == ("value 0", "newer")
 
 
-async def test_an_outage_is_everybodys_and_each_has_an_error_of_its_own(loader: Loader, table: Table) -> None:
+async def test_an_outage_raises_a_separate_error_for_each_caller(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
     tasks = await requested(loader, "key 1", "key 2", "key 1")
     table.failure = DBConnectionError("The connection to the database was lost.")
@@ -161,7 +161,7 @@ async def test_a_caller_cancelled_during_the_query_harms_no_other(loader: Loader
     assert tasks[0].cancelled()
 
 
-async def test_where_all_have_left_nothing_is_read(loader: Loader, table: Table) -> None:
+async def test_nothing_is_read_if_all_callers_were_cancelled(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
     tasks = await requested(loader, "key 1", "key 2")
     for task in tasks:
@@ -173,7 +173,7 @@ async def test_where_all_have_left_nothing_is_read(loader: Loader, table: Table)
     assert table.queries == [("key 0",), ("key 3",)]
 
 
-async def test_each_caller_has_a_time_limit_of_its_own(
+async def test_each_caller_has_its_own_time_limit(
     loader: Loader, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hasty:

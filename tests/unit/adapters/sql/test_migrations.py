@@ -54,7 +54,7 @@ def test_splitting(sql: str, statements: list[str]) -> None:
 
 
 @pytest.mark.parametrize("package", ["pixyproxy.adapters.mysql", "pixyproxy.adapters.sqlite"])
-def test_the_scripts_of_the_package_come_in_order_and_without_the_administrators(package: str) -> None:
+def test_scripts_are_loaded_in_order_without_the_administrators(package: str) -> None:
     versions = [script.version for script in load_scripts(package)]
     assert versions == list(range(1, len(versions) + 1))
     assert versions

@@ -17,7 +17,7 @@ from tests.fixtures import core
 from tests.fixtures.image_service import ServiceHarness, content_of, only_image
 
 
-async def test_a_row_whose_commit_was_not_confirmed_gives_its_key_back(
+async def test_a_row_whose_commit_was_not_confirmed_releases_its_key(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_batch = harness.images.add_batch

@@ -95,7 +95,7 @@ async def test_a_partial_read_does_not_fill_the_cache(sums: Sums) -> None:
     assert sums.begun == 2
 
 
-async def test_another_checksum_is_compared_anew(sums: Sums) -> None:
+async def test_another_checksum_is_compared_again(sums: Sums) -> None:
     store, checksums = Store(b"a duck"), ChecksumCache()
     await read_all(await content_of(b"a duck", store, checksums).read())
     with pytest.raises(BlobCorruptError):

@@ -117,7 +117,7 @@ async def test_the_row_is_committed_before_the_upstream_call(harness: ServiceHar
         (errors.GeneratorConnectionLostError("reset"), Status.UNKNOWN),
     ],
 )
-async def test_a_failure_is_recorded_in_the_generators_words(
+async def test_a_failure_is_recorded_with_the_generators_message(
     harness: ServiceHarness, error: errors.GeneratorError, status: Status
 ) -> None:
     harness.generator.outcome = error

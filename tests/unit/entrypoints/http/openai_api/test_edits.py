@@ -147,7 +147,7 @@ async def test_an_image_without_bytes_cannot_be_edited(app: HttpApp) -> None:
     assert response.status_code == 409
 
 
-async def test_a_generator_that_cannot_edit_says_so(app: HttpApp) -> None:
+async def test_a_generator_that_cannot_edit_raises_an_error(app: HttpApp) -> None:
     app.generator.edits = False
     response = await edit(app, files={"image": PNG}, data={"prompt": "x"})
     assert response.status_code == 400
