@@ -71,7 +71,7 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
     async def quarantine(self, guid: str) -> str:
         stored = self._find(guid)
         if stored == _NOTHING:
-            raise BlobMissingError("There is nothing of the picture in the blob store.")
+            raise BlobMissingError("The blob store has neither bytes nor sidecar of the picture.")
         del self._storage[guid]
         return self._store_in("quarantine", guid, stored)
 
