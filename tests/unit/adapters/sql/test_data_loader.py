@@ -46,7 +46,7 @@ async def asked(loader: Loader, *keys: str) -> "list[asyncio.Task[str | None]]":
 async def under_way(loader: Loader, table: Table) -> "asyncio.Task[str | None]":
     """Return a caller whose query has started and is blocked."""
     table.hold()
-    (first,) = await requested(loader, "key 0")
+    (first,) = await asked(loader, "key 0")
     await table.begun()
     return first
 
@@ -56,10 +56,10 @@ async def test_a_single_caller_waits_for_nobody(loader: Loader, table: Table) ->
     assert table.queries == [("key 0",), ("key 1",), ("key 2",)]
 
 
-async def test_calls_during_a_query_share_the_next_one(loader: Loader, table: Table) -> None:
+async def test_those_who_come_during_a_query_are_answered_by_the_next(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
     keys = [f"key {number}" for number in range(1, 60)]
-    tasks = await requested(loader, *keys)
+    tasks = await asked(loader, *keys)
     assert len(table.queries) == 1
     table.release()
     assert await first == "value 0"
@@ -67,9 +67,9 @@ async def test_calls_during_a_query_share_the_next_one(loader: Loader, table: Ta
     assert table.queries == [("key 0",), tuple(keys)]
 
 
-async def test_calls_for_the_same_key_get_the_same_value(loader: Loader, table: Table) -> None:
+async def test_who_asks_for_the_same_key_is_answered_alike(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    tasks = await requested(loader, "key 1", "key 2", "key 1", "nothing", "key 1", "nothing")
+    tasks = await asked(loader, "key 1", "key 2", "key 1", "nothing", "key 1", "nothing")
     table.release()
     assert await asyncio.gather(*tasks) == ["value 1", "value 2", "value 1", None, "value 1", None]
     assert table.queries[1:] == [("key 1", "key 2", "nothing")]
@@ -77,24 +77,24 @@ async def test_calls_for_the_same_key_get_the_same_value(loader: Loader, table: 
 
 async def test_no_query_has_more_keys_than_the_bound(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    tasks = await requested(loader, *(f"key {number}" for number in range(2 * MAX_KEYS + 7)))
+    tasks = await asked(loader, *(f"key {number}" for number in range(2 * MAX_KEYS + 7)))
     table.release()
     assert await asyncio.gather(*tasks) == [f"value {number}" for number in range(2 * MAX_KEYS + 7)]
     assert [len(keys) for keys in table.queries] == [1, MAX_KEYS, MAX_KEYS, 7]
 
 
-async def test_no_call_joins_a_query_that_has_started(loader: Loader, table: Table) -> None:
-    """The running query may have read the rows before this call, so its result may be outdated."""
+async def test_nobody_joins_a_query_that_has_begun(loader: Loader, table: Table) -> None:
+    """The query under way looked at the rows before this call: its answer may be older."""
     first = await under_way(loader, table)
     table.rows["key 0"] = "newer"
-    (second,) = await requested(loader, "key 0")
+    (second,) = await asked(loader, "key 0")
     table.release()
     assert (await first, await second) == ("value 0", "newer")
 
 
-async def test_an_outage_raises_a_separate_error_for_each_caller(loader: Loader, table: Table) -> None:
+async def test_an_outage_is_everybodys_and_each_has_an_error_of_its_own(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    tasks = await requested(loader, "key 1", "key 2", "key 1")
+    tasks = await asked(loader, "key 1", "key 2", "key 1")
     table.failure = DBConnectionError("The connection to the database was lost.")
     table.release()
     errors = await asyncio.gather(first, *tasks, return_exceptions=True)
@@ -107,7 +107,7 @@ async def test_an_outage_raises_a_separate_error_for_each_caller(loader: Loader,
 
 async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    one, bad, missing = await requested(loader, "key 1", "bad key", "nothing")
+    one, bad, missing = await asked(loader, "key 1", "bad key", "nothing")
     table.release()
     assert (await one, await missing) == ("value 1", None)
     with pytest.raises(DataValidationError):
@@ -116,7 +116,7 @@ async def test_a_key_that_makes_the_query_fail_harms_no_other(loader: Loader, ta
         await loader.run("bad key")
 
 
-async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loader: Loader, table: Table) -> None:
+async def test_an_outage_between_the_single_reads_is_the_error_of_those_it_meets(loader: Loader, table: Table) -> None:
     class Falling(Table):
         def find(self, connection: object, deadline: float, keys: Sequence[str]) -> Mapping[str, str]:
             if self.queries and len(keys) == 1 and keys[0] == "key 2":
@@ -126,7 +126,7 @@ async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loade
     falling = Falling()
     loader = data_loader(loader._pool, falling.find)
     await under_way(loader, falling)
-    one, two, bad = await requested(loader, "key 1", "key 2", "bad key")
+    one, two, bad = await asked(loader, "key 1", "key 2", "bad key")
     falling.release()
     assert await one == "value 1"
     with pytest.raises(DBConnectionError):
@@ -137,7 +137,7 @@ async def test_an_outage_between_single_reads_fails_only_the_affected_ones(loade
 
 async def test_a_cancelled_caller_harms_no_other_and_is_not_read(loader: Loader, table: Table) -> None:
     await under_way(loader, table)
-    one, two, three = await requested(loader, "key 1", "key 2", "key 3")
+    one, two, three = await asked(loader, "key 1", "key 2", "key 3")
     two.cancel()
     await asyncio.wait([two])
     assert two.cancelled()
@@ -148,12 +148,12 @@ async def test_a_cancelled_caller_harms_no_other_and_is_not_read(loader: Loader,
 
 async def test_a_caller_cancelled_during_the_query_harms_no_other(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    one, two = await requested(loader, "key 1", "key 2")
+    one, two = await asked(loader, "key 1", "key 2")
     first.cancel()
     table.release()
     assert (await one, await two) == ("value 1", "value 2")
     table.hold()
-    tasks = await requested(loader, "key 3", "key 4")
+    tasks = await asked(loader, "key 3", "key 4")
     await table.begun()
     tasks[0].cancel()
     table.release()
@@ -161,9 +161,9 @@ async def test_a_caller_cancelled_during_the_query_harms_no_other(loader: Loader
     assert tasks[0].cancelled()
 
 
-async def test_nothing_is_read_if_all_callers_were_cancelled(loader: Loader, table: Table) -> None:
+async def test_where_all_have_left_nothing_is_read(loader: Loader, table: Table) -> None:
     first = await under_way(loader, table)
-    tasks = await requested(loader, "key 1", "key 2")
+    tasks = await asked(loader, "key 1", "key 2")
     for task in tasks:
         task.cancel()
     table.release()
@@ -173,7 +173,7 @@ async def test_nothing_is_read_if_all_callers_were_cancelled(loader: Loader, tab
     assert table.queries == [("key 0",), ("key 3",)]
 
 
-async def test_each_caller_has_its_own_time_limit(
+async def test_each_caller_has_a_time_limit_of_its_own(
     loader: Loader, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hasty:
@@ -190,11 +190,11 @@ async def test_each_caller_has_its_own_time_limit(
     assert table.queries[1:] == [("key 1",)]
 
 
-async def test_closing_refuses_waiting_calls_and_finishes_running_queries(
+async def test_closing_refuses_those_who_wait_and_answers_those_whose_query_has_begun(
     loader: Loader, table: Table, pool: ConnectionPool[Table]
 ) -> None:
     first = await under_way(loader, table)
-    (second,) = await requested(loader, "key 1")
+    (second,) = await asked(loader, "key 1")
     stopping = asyncio.create_task(pool.stop())
     await asyncio.sleep(0)
     table.release()
@@ -220,7 +220,7 @@ async def test_closing_refuses_a_query_that_no_thread_has_begun(
     busy = [asyncio.create_task(pool.run(wait)) for _ in range(2)]
     for _ in busy:
         assert await asyncio.to_thread(entered.acquire, timeout=20)
-    tasks = await requested(loader, "key 1", "key 2")
+    tasks = await asked(loader, "key 1", "key 2")
     stopping = asyncio.create_task(pool.stop())
     errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(error) for error in errors] == [DBConnectionError] * 2
