@@ -27,7 +27,7 @@ def _fill_stragglers(session: Session, report: Callable[[str], object]) -> None:
             if is_straggler(created_at, latest):
                 found.append(str(image_id))
         if found:
-            session.change(" ".join([_ADD, "(", ", ".join(found), ")"]), {})
+            session.change(f"{_ADD} ({', '.join(found)})", {})
         last, batches = rows[-1][0], batches + 1
         if batches % _BATCHES_PER_REPORT == 0:
             report(f"{batches * BATCH:,} images looked at")

@@ -19,7 +19,7 @@ _COLUMNS = [
 ]
 IMAGE_COLUMNS = ", ".join(f"images.{column}" for column in ("id", *_COLUMNS))
 """The columns in the order in which `to_image` takes them."""
-SELECT_IMAGE = " ".join(["SELECT", IMAGE_COLUMNS, "FROM images"])
+SELECT_IMAGE = f"SELECT {IMAGE_COLUMNS} FROM images"
 """The beginning of every query for images."""
 
 
@@ -27,15 +27,8 @@ _INSERTED_COLUMNS = [
     *(*_COLUMNS, "filename_folded", "lease_owner", "lease_expires_at"),
     *("idempotency_caller", "idempotency_key", "request_fingerprint"),
 ]
-INSERT_IMAGE = " ".join(
-    [
-        "INSERT INTO images (",
-        ", ".join(_INSERTED_COLUMNS),
-        ") VALUES (",
-        ", ".join(f":{column.strip('`')}" for column in _INSERTED_COLUMNS),
-        ")",
-    ]
-)
+_VALUES = ", ".join(f":{column.strip('`')}" for column in _INSERTED_COLUMNS)
+INSERT_IMAGE = f"INSERT INTO images ({', '.join(_INSERTED_COLUMNS)}) VALUES ({_VALUES})"
 """The statement that adds a row with the values of `new_row`."""
 
 

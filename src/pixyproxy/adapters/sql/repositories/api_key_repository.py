@@ -13,15 +13,9 @@ from pixyproxy.ports.api_key_repository import ApiKeyRepository
 
 _COLUMNS = """api_keys.key_id, api_keys.`user`, api_keys.name, api_keys.digest, api_keys.created_at,
     api_keys.expires_at"""
-_BY_DIGESTS = " ".join(
-    [
-        "SELECT",
-        _COLUMNS,
-        ", roster.class_key, roster.`password` FROM api_keys",
-        "JOIN roster ON roster.`user` = api_keys.`user` WHERE api_keys.digest IN ",
-    ]
-)
-_LIST = " ".join(["SELECT", _COLUMNS, "FROM api_keys"])
+_BY_DIGESTS = f"""SELECT {_COLUMNS}, roster.class_key, roster.`password`
+    FROM api_keys JOIN roster ON roster.`user` = api_keys.`user` WHERE api_keys.digest IN """
+_LIST = f"SELECT {_COLUMNS} FROM api_keys"
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
 _LIST_OF_USER = _LIST + " WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
 _USER = "SELECT 1 FROM roster WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"

@@ -20,14 +20,9 @@ from pixyproxy.ports.image_repository import ImageRepository
 
 _BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
-_BY_CLAIM = " ".join(
-    [
-        "SELECT",
-        IMAGE_COLUMNS,
-        ", images.request_fingerprint FROM images WHERE images.idempotency_caller = :caller",
-        "AND images.idempotency_key = :key AND LENGTH(images.idempotency_caller) = LENGTH(:caller)",
-    ]
-)
+_BY_CLAIM = f"""SELECT {IMAGE_COLUMNS}, images.request_fingerprint FROM images
+    WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
+    AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
 _OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
 _KNOWN = sorted(Status)

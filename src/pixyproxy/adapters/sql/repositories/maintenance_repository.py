@@ -22,58 +22,24 @@ SLICE = 20_000
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
 _IS_OWN = "status = 'generating' AND lease_owner = :owner AND LENGTH(lease_owner) = LENGTH(:owner)"
 _IS_FREE = "status = 'generating' AND (lease_expires_at IS NULL OR lease_expires_at < :now)"
-_RENEW = " ".join(
-    [
-        "UPDATE images SET lease_expires_at =",
-        "CASE WHEN lease_expires_at > :until THEN lease_expires_at ELSE :until END WHERE",
-        _IS_OWN,
-    ]
-)
-_RENEWED = " ".join(
-    [
-        "SELECT COUNT(*), COUNT(CASE WHEN lease_expires_at >= :until THEN 1 END) FROM images WHERE",
-        _IS_OWN,
-    ]
-)
-_EXPIRED = " ".join([SELECT_IMAGE, "WHERE", _IS_FREE, "ORDER BY images.id LIMIT :most"])
-_TAKE_OVER = " ".join(
-    ["UPDATE images SET lease_owner = :owner, lease_expires_at = :until WHERE guid = :guid AND", _IS_FREE]
-)
-_IS_TAKEN = " ".join(
-    [
-        "SELECT CASE WHEN",
-        _IS_OWN,
-        "AND lease_expires_at >= :until THEN 'own' WHEN",
-        _IS_FREE,
-        "THEN 'free' END FROM images WHERE guid = :guid",
-    ]
-)
+_RENEW = f"""UPDATE images
+    SET lease_expires_at = CASE WHEN lease_expires_at > :until THEN lease_expires_at ELSE :until END WHERE {_IS_OWN}"""
+_RENEWED = f"""SELECT COUNT(*), COUNT(CASE WHEN lease_expires_at >= :until THEN 1 END) FROM images WHERE {_IS_OWN}"""
+_EXPIRED = f"{SELECT_IMAGE} WHERE {_IS_FREE} ORDER BY images.id LIMIT :most"
+_TAKE_OVER = f"UPDATE images SET lease_owner = :owner, lease_expires_at = :until WHERE guid = :guid AND {_IS_FREE}"
+_IS_TAKEN = f"""SELECT CASE WHEN {_IS_OWN} AND lease_expires_at >= :until THEN 'own' WHEN {_IS_FREE} THEN 'free' END
+    FROM images WHERE guid = :guid"""
 _NAMED_LEASE_IS_OWN = "owner = :owner AND LENGTH(owner) = LENGTH(:owner)"
-_ACQUIRE = " ".join(
-    [
-        "UPDATE maintenance_leases SET owner = :owner, expires_at = :until",
-        "WHERE name = :name AND (expires_at < :now OR (",
-        _NAMED_LEASE_IS_OWN,
-        "))",
-    ]
-)
+_ACQUIRE = f"""UPDATE maintenance_leases SET owner = :owner, expires_at = :until
+    WHERE name = :name AND (expires_at < :now OR ({_NAMED_LEASE_IS_OWN}))"""
 _NAMED_LEASE = "SELECT 1 FROM maintenance_leases WHERE name = :name"
 _ADD_NAMED_LEASE = "INSERT INTO maintenance_leases (name, owner, expires_at) VALUES (:name, :owner, :until)"
-_IS_ACQUIRED = " ".join(
-    [
-        "SELECT CASE WHEN",
-        _NAMED_LEASE_IS_OWN,
-        "THEN CASE WHEN expires_at >= :until THEN 'own' ELSE 'free' END",
-        "WHEN expires_at < :now THEN 'free' END FROM maintenance_leases WHERE name = :name",
-    ]
-)
+_IS_ACQUIRED = f"""SELECT
+    CASE WHEN {_NAMED_LEASE_IS_OWN} THEN CASE WHEN expires_at >= :until THEN 'own' ELSE 'free' END
+    WHEN expires_at < :now THEN 'free' END FROM maintenance_leases WHERE name = :name"""
 # The row stays, so that processes compete for a row lock and not for an insertion.
-_RELEASE = " ".join(
-    [
-        "UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000' WHERE name = :name AND",
-        _NAMED_LEASE_IS_OWN,
-    ]
-)
+_RELEASE = f"""UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000'
+    WHERE name = :name AND {_NAMED_LEASE_IS_OWN}"""
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
@@ -186,6 +152,6 @@ def _statuses(session: Session, guids: Collection[str]) -> dict[str, Status]:
     found: dict[str, Status] = {}
     for start in range(0, len(keys), _MAX_GUIDS):
         values, parameters = in_list(keys[start : start + _MAX_GUIDS])
-        rows = session.fetch(" ".join(["SELECT guid, status FROM images WHERE guid IN", values]), parameters)
+        rows = session.fetch(f"SELECT guid, status FROM images WHERE guid IN {values}", parameters)
         found |= {guid: Status(status) for guid, status in rows}
     return found
