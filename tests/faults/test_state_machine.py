@@ -320,7 +320,7 @@ class Machine(RuleBasedStateMachine):
         assert task is not None
         await asyncio.wait([task])
         if guid in self.images:
-            assert (await task)[0].image.guid == guid
+            assert (await task).image.guid == guid
         else:
             assert isinstance(task.exception(), errors.ConstraintViolationError)
 

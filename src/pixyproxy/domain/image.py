@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -146,13 +146,8 @@ class Image:
 
     def changed(self, changes: ImageChanges, now: datetime) -> "Image":
         """Return this image with the changes of its author."""
-        request = replace(
-            self.request,
-            filename=self.request.filename if changes.filename is None else changes.filename,
-            tags=self.request.tags if changes.tags is None else changes.tags,
-            visibility=changes.visibility or self.request.visibility,
-        )
-        return replace(self, request=request, updated_at=now.astimezone(UTC))
+        given = {name: value for name, value in asdict(changes).items() if value is not None}
+        return replace(self, request=replace(self.request, **given), updated_at=now.astimezone(UTC))
 
 
 def new_guid() -> str:

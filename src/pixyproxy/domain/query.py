@@ -5,7 +5,7 @@ import binascii
 from dataclasses import dataclass
 from datetime import datetime
 
-from pixyproxy.domain.errors import DataValidationError, FieldError
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image, Status, Visibility
 
 # A cursor hides the internal id: the id is scrambled by an invertible multiplication, and a checksum makes sure that a
@@ -64,5 +64,4 @@ def decode_cursor(cursor: str) -> int:
         last_id = int.from_bytes(raw[:8], "big") * _INVERSE % 2**64
         if last_id < 2**63 and encode_cursor(last_id) == cursor:
             return last_id
-    message = "must be a cursor from the Link header of an earlier answer, unchanged"
-    raise DataValidationError(f"cursor {message}", [FieldError(("cursor",), message)])
+    raise DataValidationError.at(("cursor",), "must be a cursor from the Link header of an earlier answer, unchanged")
