@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.openai import response_body
+from pixyproxy.adapters.openai import upstream_response
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES
 from pixyproxy.adapters.openai.upstream_client import READ_AHEAD_BYTES
@@ -294,7 +294,7 @@ async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: Fake
     await generator.open()
     upstream.script("429")
     task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
-    await until(lambda: upstream.requests and upstream.requests[0].ended)
+    await until(lambda: upstream.requests and upstream.requests[0].answered)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -324,7 +324,7 @@ async def test_a_response_that_grows_too_large_is_cut_off(
     await until(lambda: upstream.requests[1].ended)
     assert upstream.requests[1].bytes_sent < MAX_RESPONSE_BYTES + 32 * MIB
     assert caught.value.raw is not None
-    assert len(caught.value.raw) == response_body.KEPT_BYTES
+    assert len(caught.value.raw) == upstream_response.KEPT_BYTES
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib * 1024 < MAX_RESPONSE_BYTES + 96 * MIB
 

@@ -1,8 +1,8 @@
-"""Translation of failures of HTTP and of the network into errors of the domain."""
+"""Translation of failures of HTTP, of the network and of the SDK into errors of the domain."""
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -88,7 +88,15 @@ class StreamRefusal(Refusal):
         self.begun = begun
 
 
-FAILURES = (Refusal, aiohttp.ClientError, OSError)
+class ContentDecodingError(Exception):
+    """Body that is not compressed as its Content-Encoding says."""
+
+
+class SdkFailure(Exception):
+    """Failure of the SDK or its HTTP client, whose error is the cause."""
+
+
+FAILURES = (Refusal, ContentDecodingError, SdkFailure, aiohttp.ClientError, OSError)
 """All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 
@@ -114,16 +122,20 @@ def translate(error: Exception, *, api_key: str, model: str, model_requested: bo
 
 def never_sent(error: Exception) -> bool:
     """Return whether a connection failed before any of the request was sent, and may succeed the next time."""
-    # A wrong certificate stays wrong.
-    return isinstance(error, TRANSIENT) and not isinstance(error, aiohttp.ClientSSLError)
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes):
+        return False  # a wrong certificate stays wrong
+    return any(isinstance(cause, TRANSIENT) for cause in causes)
 
 
 def _connection_error(error: Exception, api_key: str) -> GeneratorError:
-    log.warning("The call of the generator failed: %s", sanitize(f"{type(error).__name__}: {error}", api_key))
-    if isinstance(error, NOT_SENT):
+    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so only the error that aiohttp
+    # raised underneath is reliable. In doubt the call may have been billed.
+    causes = tuple(_causes(error))
+    log.warning("The call of the generator failed: %s", sanitize(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key))
+    if any(isinstance(cause, NOT_SENT) for cause in causes):
         return GeneratorUnavailableError("The generator cannot be reached.")
-    # From here on the call may have been billed.
-    if isinstance(error, TimeoutError):
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return GeneratorTimeoutError("The generator did not answer in time.")
     return GeneratorConnectionLostError("The connection to the generator broke before its response was complete.")
 
@@ -162,3 +174,10 @@ def _model_error(model: str, requested: bool) -> GeneratorError:
         return GeneratorRequestError(f"The generator has no model {sanitize(model, '')!r} for this service.")
     log.error("The generator does not know the model %r: see PIXYPROXY_OPENAI_MODEL and OPENAI_BASE_URL", model)
     return GeneratorUnavailableError("The generator does not know the model that is configured.")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
 import jiter
 
 from pixyproxy.adapters.openai.error_responses import FAILURES, StreamRefusal
@@ -20,6 +19,7 @@ from pixyproxy.adapters.openai.received_picture import (
     read_reported_options,
 )
 from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter
+from pixyproxy.adapters.openai.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.generation import PartialImage
 from pixyproxy.ports.image_generator import MakeRoom, OnPartial
@@ -148,7 +148,7 @@ class StreamReader:
     _picture_bytes: int = 0
     _partials: int = 0
 
-    async def read(self, response: aiohttp.ClientResponse) -> list[ReceivedPicture]:
+    async def read(self, response: UpstreamResponse) -> list[ReceivedPicture]:
         """Return the pictures of the stream, at least one, even if it breaks off later: they are paid for.
 
         Raises one of FAILURES, among them StreamRefusal, or a GeneratorError if there is none.
@@ -168,7 +168,7 @@ class StreamReader:
             raise GeneratorResponseError("The generator's picture cannot be read.", raw=raw) from failure
         raise failure
 
-    async def _read(self, response: aiohttp.ClientResponse, parser: EventParser) -> None:
+    async def _read(self, response: UpstreamResponse, parser: EventParser) -> None:
         try:
             async with asyncio.timeout_at(self.deadline) as timeout:
                 await self._read_events(response, parser, timeout)
@@ -183,14 +183,12 @@ class StreamReader:
             # Not in a thread: after the generator was closed there is none.
             self._handle(read_event(rest))
 
-    async def _read_events(
-        self, response: aiohttp.ClientResponse, parser: EventParser, timeout: asyncio.Timeout
-    ) -> None:
+    async def _read_events(self, response: UpstreamResponse, parser: EventParser, timeout: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
         size, linger_until = 0, None
         async with AsyncExitStack() as permit:
             has_permit = False
-            while piece := await response.content.readany():
+            while piece := await response.read():
                 size += len(piece)
                 if size > MAX_STREAM_BYTES:
                     raise GeneratorResponseError("The generator's stream is too large.")

@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import ssl
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal, StreamRefusal, never_sent, translate
 from pixyproxy.adapters.openai.event_stream import SMALL_BYTES, StreamReader
@@ -13,9 +15,9 @@ from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
 from pixyproxy.adapters.openai.network import new_ssl_context
 from pixyproxy.adapters.openai.picture_fetcher import MARGIN_S, OPENAI_PICTURE_HOSTS, PictureFetcher
 from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES, ReceivedPicture, parse_response
-from pixyproxy.adapters.openai.request import write_request
-from pixyproxy.adapters.openai.response_body import read_body
+from pixyproxy.adapters.openai.request import UpstreamRequest, write_request
 from pixyproxy.adapters.openai.upstream_client import BodyReadLimiter, UpstreamClient, checked_base_url
+from pixyproxy.adapters.openai.upstream_response import UpstreamResponse, read_body
 from pixyproxy.domain.errors import (
     GeneratorCredentialsError,
     GeneratorError,
@@ -26,6 +28,9 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
+
+if TYPE_CHECKING:
+    from pixyproxy.adapters.openai.sdk import SdkClient
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
@@ -38,11 +43,14 @@ BODY_HOLD_S = 0.25
 
 @dataclass(slots=True)
 class _Resources:
+    context: ssl.SSLContext
     upstream: UpstreamClient
     fetcher: PictureFetcher
     limiter: BodyReadLimiter
     executor: ThreadPoolExecutor
-    responses: set[aiohttp.ClientResponse] = field(default_factory=set)
+    responses: set[UpstreamResponse] = field(default_factory=set)
+    sdk: "SdkClient | None" = None
+    sdk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -90,8 +98,10 @@ class OpenAIImageGenerator(ImageGenerator):
         base_url = checked_base_url(self._base_url)
         if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
             raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
-        upstream = UpstreamClient(self._api_key, base_url, new_ssl_context(), self._timeout_s)
+        context = new_ssl_context()
+        upstream = UpstreamClient(self._api_key, base_url, context, self._timeout_s)
         self._resources = _Resources(
+            context=context,
             upstream=upstream,
             fetcher=PictureFetcher(upstream, base_url, self._url_hosts),
             limiter=BodyReadLimiter(BODIES_AT_ONCE, BODY_HOLD_S),
@@ -101,12 +111,12 @@ class OpenAIImageGenerator(ImageGenerator):
     async def close(self) -> None:
         resources, self._resources = self._resources, None
         if resources is not None:
-            for response in resources.responses:
-                response.close()  # closing the client alone would not end pending reads
-            try:
-                await resources.upstream.close()
-            finally:
-                resources.executor.shutdown()  # waits milliseconds for a picture that is being decoded
+            async with AsyncExitStack() as stack:  # last in, first out; a failure does not stop the others
+                stack.callback(resources.executor.shutdown)  # waits milliseconds for a picture that is being decoded
+                stack.push_async_callback(_close, resources.upstream.close)
+                stack.push_async_callback(_close_sdk, resources)
+                for response in resources.responses:  # closing the clients alone would not end pending reads
+                    stack.push_async_callback(_close, response.close)
 
     async def generate(
         self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
@@ -116,9 +126,9 @@ class OpenAIImageGenerator(ImageGenerator):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         for delay_s in (*self._retry_delays_s, None):
-            body = write_request(request, model, streamed=on_partial is not None)
+            written = write_request(request, model, streamed=on_partial is not None)
             try:
-                pictures, raw = await self._call(resources, body, request.n, on_partial, make_room, deadline)
+                pictures, raw = await self._call(resources, written, request.n, on_partial, make_room, deadline)
                 break
             except FAILURES as error:
                 failure = translate(error, api_key=self._api_key, model=model, model_requested=bool(request.model))
@@ -149,16 +159,16 @@ class OpenAIImageGenerator(ImageGenerator):
     async def _call(
         self,
         resources: _Resources,
-        body: bytes | aiohttp.MultipartWriter,
+        request: UpstreamRequest,
         wanted: int,
         on_partial: OnPartial | None,
         make_room: MakeRoom | None,
         deadline: float,
     ) -> tuple[list[ReceivedPicture], bytes]:
-        if isinstance(body, bytes):
-            response = await resources.upstream.generate(body)
+        if request.files:
+            response = await (await self._sdk(resources)).edit(request)
         else:
-            response = await resources.upstream.edit(body)
+            response = await resources.upstream.generate(request.document)
         resources.responses.add(response)
         try:
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
@@ -170,7 +180,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 return pictures, b"\n".join(picture.data for picture in pictures if picture.undecoded)
             # Until there is room and a permit, the body waits in the socket's small buffers.
             limit = MAX_RESPONSE_BYTES * max(1, wanted)
-            declared = response.content_length
+            declared = response.declared_bytes
             if make_room is not None and (declared or 0) <= limit:
                 await make_room(declared)
             async with resources.limiter.permit():
@@ -181,7 +191,27 @@ class OpenAIImageGenerator(ImageGenerator):
                 return await loop.run_in_executor(resources.executor, parse_response, raw), raw
         finally:
             resources.responses.discard(response)
-            response.close()
+            await _close(response.close)
+
+    async def _sdk(self, resources: _Resources) -> "SdkClient":
+        """Return the client for edits, created for the first edit: importing the SDK takes time and much memory."""
+        async with resources.sdk_lock:
+            if resources.sdk is None and self._resources is resources:
+                try:
+                    resources.sdk = await asyncio.to_thread(self._new_sdk_client, resources.context)
+                except GeneratorUnavailableError:
+                    raise
+                except Exception as error:
+                    # Only the class: the message may hold the password of a proxy.
+                    raise GeneratorUnavailableError(f"Edits cannot be sent: {type(error).__name__}.") from error
+        if resources.sdk is None or self._resources is not resources:
+            raise GeneratorUnavailableError("The generator is closed.")
+        return resources.sdk
+
+    def _new_sdk_client(self, context: ssl.SSLContext) -> "SdkClient":
+        from pixyproxy.adapters.openai.sdk import SdkClient
+
+        return SdkClient(self._api_key, str(checked_base_url(self._base_url)), context, self._timeout_s)
 
     @property
     def _description(self) -> str:
@@ -198,7 +228,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 try:
                     return await read_body(response, max_bytes) if max_bytes else b""
                 finally:
-                    response.close()
+                    await response.close()
         except (*FAILURES, GeneratorResponseError) as error:
             if isinstance(error, Refusal) and error.status in (404, 405):
                 return None
@@ -216,6 +246,18 @@ class OpenAIImageGenerator(ImageGenerator):
         if self._resources is None:
             raise GeneratorUnavailableError("The generator is closed.")
         return self._resources
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    """Close, ignoring failures: they change nothing about what was received."""
+    with suppress(*FAILURES):
+        await close()
+
+
+async def _close_sdk(resources: _Resources) -> None:
+    async with resources.sdk_lock:
+        if resources.sdk is not None:
+            await _close(resources.sdk.close)
 
 
 def _retry_delay(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:

@@ -8,8 +8,8 @@ from yarl import URL
 
 from pixyproxy.adapters.openai.error_responses import FAILURES
 from pixyproxy.adapters.openai.received_picture import ReceivedPicture
-from pixyproxy.adapters.openai.response_body import read_body
 from pixyproxy.adapters.openai.upstream_client import UpstreamClient, has_credentials, read_url
+from pixyproxy.adapters.openai.upstream_response import read_body
 from pixyproxy.domain.errors import GeneratorResponseError
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
@@ -72,7 +72,7 @@ class PictureFetcher:
                 try:
                     data = await read_body(response, MAX_PICTURE_BYTES)
                 finally:
-                    response.close()
+                    await response.close()
         except (*FAILURES, GeneratorResponseError) as error:
             raise GeneratorResponseError("The picture the generator made could not be fetched.", raw=raw) from error
         if not data:

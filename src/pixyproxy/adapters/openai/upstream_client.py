@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -12,7 +12,8 @@ from yarl import URL
 
 from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal
 from pixyproxy.adapters.openai.network import Proxies
-from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, MODELS
+from pixyproxy.adapters.openai.request import GENERATIONS, MODELS
+from pixyproxy.adapters.openai.upstream_response import ReadPiece, UpstreamResponse, decode_content
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 CONNECT_S = 10.0
@@ -23,10 +24,7 @@ ERROR_BODY_S = 5.0
 """Limits of reading a refusal, whose status already says what matters."""
 
 READ_AHEAD_BYTES = 16 * 1024
-"""aiohttp buffers up to twice as much of a response; the rest waits in the kernel and at the sender.
-
-By default it buffers half a megabyte, which for hundreds of waiting responses is most of the memory.
-"""
+"""aiohttp buffers up to twice as much of a response; the rest waits in the kernel and at the sender."""
 
 MAX_URL_CHARS = 65536
 
@@ -37,6 +35,7 @@ HEADERS: dict[str, str] = {
     # A request on a kept connection that the server is just closing looks like a lost picture.
     # A generation takes seconds, so a new connection for each costs nothing.
     "Connection": "close",
+    "Content-Type": "application/json",
     "User-Agent": "pixyproxy",
 }
 
@@ -72,14 +71,30 @@ def checked_base_url(text: str) -> URL:
     return url
 
 
-def _new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
+def new_session(context: ssl.SSLContext, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """Return a client that uses no connection twice, keeps no cookie, and buffers little of a response.
+
+    By default aiohttp buffers half a megabyte of each response, which for hundreds of waiting ones is most of the
+    memory. It repeats requests on broken connections for idempotent methods only, never a POST. `trust_env` stays
+    off because it would send credentials from a .netrc file.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
+        read_bufsize=READ_AHEAD_BYTES,
+        auto_decompress=False,
+    )
+
+
+def new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
     """Wait `timeout_s` for each piece of a response, but at most CONNECT_S for a connection."""
     connect_s = min(CONNECT_S, timeout_s)
     return aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s, sock_read=timeout_s)
 
 
 class UpstreamClient:
-    """Client for generations, edits, the list of models, and downloads of pictures.
+    """Client for everything but edits: generations, the list of models, and downloads of pictures.
 
     Each method returns a successful response, which must be closed, and raises one of FAILURES otherwise. Redirects
     are not followed. Create it in the running loop. Proxies of the environment (HTTPS_PROXY, NO_PROXY) apply.
@@ -88,37 +103,31 @@ class UpstreamClient:
     def __init__(self, api_key: str, base_url: URL, context: ssl.SSLContext, timeout_s: float) -> None:
         self._proxies = Proxies()
         path = base_url.raw_path.rstrip("/")
-        self._generations, self._edits, self._models = (
-            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, EDITS, MODELS)
+        self._generations, self._models = (
+            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, MODELS)
         )
-        self._headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
-        # aiohttp repeats requests on broken connections for idempotent methods only, never a POST. `trust_env` stays
-        # off because it would send credentials from a .netrc file.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_new_timeout(timeout_s),
-            read_bufsize=READ_AHEAD_BYTES,
-        )
+        self._post_headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
+        self._get_headers = self._post_headers.copy()
+        del self._get_headers["Content-Type"]
+        self._fetch_headers = self._get_headers.copy()
+        self._fetch_headers["Accept"] = "*/*"
+        del self._fetch_headers["Authorization"]
+        self._session = new_session(context, new_timeout(timeout_s))
 
-    async def generate(self, document: bytes) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(self._headers, **{"Content-Type": "application/json"})
-        return await self._send("POST", self._generations, headers, data=document)
+    async def generate(self, document: bytes) -> UpstreamResponse:
+        return await self._send("POST", self._generations, self._post_headers, data=document)
 
-    async def edit(self, form: aiohttp.MultipartWriter) -> aiohttp.ClientResponse:
-        return await self._send("POST", self._edits, self._headers, data=form)
+    async def list_models(self, timeout_s: float) -> UpstreamResponse:
+        return await self._send("GET", self._models, self._get_headers, timeout=new_timeout(timeout_s))
 
-    async def list_models(self, timeout_s: float) -> aiohttp.ClientResponse:
-        return await self._send("GET", self._models, self._headers, timeout=_new_timeout(timeout_s))
-
-    async def fetch(self, url: URL) -> aiohttp.ClientResponse:
+    async def fetch(self, url: URL) -> UpstreamResponse:
         """Request an address without sending the API key."""
-        return await self._send("GET", url, CIMultiDict(HEADERS, Accept="*/*"))
+        return await self._send("GET", url, self._fetch_headers)
 
     async def close(self) -> None:
         await self._session.close()
 
-    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> UpstreamResponse:
         if self._session.closed:  # aiohttp would raise a bare RuntimeError
             raise aiohttp.ClientConnectionError("closed")
         if proxy_options := self._proxies.options(url):
@@ -129,22 +138,32 @@ class UpstreamClient:
             response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
         except UnicodeError as error:
             raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
+        read: ReadPiece = response.content.readany
+        if codings := response.headers.getall("Content-Encoding", None):
+            read = decode_content(read, ",".join(codings).split(","))
+
+        async def close() -> None:
+            response.close()
+
+        opened = UpstreamResponse(response.headers, read, close)
         if 200 <= response.status < 300:
-            return response
+            return opened
         try:
-            raise Refusal(response.status, response.headers, await _read_beginning(response))
+            raise await read_refusal(response.status, opened)
         finally:
             response.close()
 
 
-async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Return the beginning of an error response, which may be of any length; perhaps nothing: the status is enough."""
+async def read_refusal(status: int, response: UpstreamResponse) -> Refusal:
+    """Read the beginning of an error response, which may be of any length."""
     body = bytearray()
-    with suppress(*FAILURES):
+    try:
         async with asyncio.timeout(ERROR_BODY_S):
-            while len(body) < ERROR_BODY_BYTES and (piece := await response.content.readany()):
+            while len(body) < ERROR_BODY_BYTES and (piece := await response.read()):
                 body += piece
-    return bytes(body[:ERROR_BODY_BYTES])
+    except FAILURES:
+        pass  # the status is enough (a TimeoutError is an OSError)
+    return Refusal(status, response.headers, bytes(body[:ERROR_BODY_BYTES]))
 
 
 class BodyReadLimiter:

@@ -1,14 +1,16 @@
-"""Proxies and certificates of the environment."""
+"""Proxies and certificates of the environment; generations take the same way as edits."""
 
 import base64
 import ssl
 
 import aiohttp
+import httpx2
 import pytest
 from yarl import URL
 
 from pixyproxy.adapters.openai import network
 from pixyproxy.adapters.openai.network import Proxies, new_ssl_context
+from pixyproxy.adapters.openai.sdk import SmallBufferClient
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
@@ -24,6 +26,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def proxy_for(address: str) -> str | None:
     proxy = Proxies().options(URL(address)).get("proxy")
     return None if proxy is None else str(proxy).rstrip("/")
+
+
+def proxy_of_edits(address: str) -> str | None:
+    transport = SmallBufferClient()._transport_for_url(httpx2.URL(address))
+    proxy = getattr(transport, "proxy", None)
+    return None if proxy is None else str(proxy.url).rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +55,7 @@ def test_the_environment_names_the_proxy(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(address) == expected
+    assert proxy_for(address) == proxy_of_edits(address) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,9 +95,9 @@ def test_no_proxy_exempts_addresses(
     monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     for address in direct:
-        assert proxy_for(address) is None
+        assert proxy_for(address) is proxy_of_edits(address) is None
     for address in proxied:
-        assert proxy_for(address) == "http://p:1"
+        assert proxy_for(address) == proxy_of_edits(address) == "http://p:1"
 
 
 @pytest.mark.parametrize(("address", "where"), [("http://a", "headers"), ("https://a", "proxy_headers")])
