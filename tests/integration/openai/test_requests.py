@@ -294,7 +294,7 @@ async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: Fake
     await generator.open()
     upstream.script("429")
     task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
-    await until(lambda: upstream.requests and upstream.requests[0].answered)
+    await until(lambda: upstream.requests and upstream.requests[0].ended)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
