@@ -10,6 +10,7 @@ from pymysql.cursors import Cursor
 
 from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerConnection
 from pixyproxy.adapters.mysql.error_translation import BUSY, code_of, is_lost, translate
+from pixyproxy.adapters.sql.mapping import from_json
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 
@@ -50,6 +51,14 @@ class MySQLSession(Session):
             self._send(cursor, cursor.mogrify(pyformat(sql), dict(parameters)))
             rows: Sequence[Row] = cursor.fetchall()
             return rows
+
+    def fetch_packed(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
+        """Return the rows, each sent as one JSON array.
+
+        The driver parses a description of every column of a result: for a row of twenty columns that takes as long as
+        everything else, and half of the processor time of a read at 32 clients.
+        """
+        return [from_json(text) for (text,) in self.fetch(f"SELECT JSON_ARRAY({columns}) {rest}", parameters)]
 
     def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         return [int(cursor.lastrowid) for cursor in self._execute_each(sql, rows)]

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from pixyproxy.adapters.sql.mapping import (
+    IMAGE_COLUMNS,
     INSERT_IMAGE,
-    SELECT_IMAGE,
     changeable_values,
     claim_values,
     guid_key,
@@ -23,7 +23,7 @@ from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTake
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 
-_BY_GUIDS = SELECT_IMAGE + " WHERE images.guid IN "
+_BY_GUIDS = "FROM images WHERE images.guid IN "
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
@@ -50,7 +50,8 @@ class Completion(NamedTuple):
 def find_all(session: Session, guids: Sequence[str], lock: str = "") -> dict[str, Image]:
     """Return the images that exist under these GUIDs, at least one, by GUID."""
     values, parameters = in_list([guid_key(guid) for guid in guids])
-    return {image.guid: image for image in map(to_image, session.fetch(_BY_GUIDS + values + lock, parameters))}
+    rows = session.fetch_packed(IMAGE_COLUMNS, _BY_GUIDS + values + lock, parameters)
+    return {image.guid: image for image in map(to_image, rows)}
 
 
 def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:
