@@ -7,6 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PACKAGE = ROOT / "src" / "pixyproxy"
+MODULE = re.compile(r"`((?:adapters|application|domain|entrypoints|ports)/[\w/]+\.py)`")
 PATH = re.compile(r"`((?:tests|docs|deploy|benchmarks|requirements|src)/[\w./-]+)`|\]\((?!https?:|#)([^)#]+)")
 
 
@@ -27,4 +29,5 @@ def test_lines_end_at_100_characters_outside_of_tables_and_code(document: Path) 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_paths_in_documents_exist(document: Path) -> None:
     found = [ROOT / code if code else document.parent / link for code, link in PATH.findall(document.read_text())]
+    found += [PACKAGE / module for module in MODULE.findall(document.read_text())]
     assert [name_of(path.resolve()) for path in found if not path.exists() and path.name != "node_modules"] == []
