@@ -13,8 +13,8 @@ from pixyproxy.domain.query import ImageQuery
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _SAME_LENGTH = "LENGTH({column}) = LENGTH(:{parameter})"
 # An image may name a source several times; its posting list has it once.
-_FIRST_POSITION = """position = (SELECT MIN(same.position) FROM image_sources AS same
-    WHERE same.image_id = image_sources.image_id AND same.source_guid = image_sources.source_guid)"""
+_FIRST_POSITION = """(SELECT 1 FROM image_sources AS same WHERE same.image_id = image_sources.image_id
+    AND same.position < image_sources.position AND same.source_guid = image_sources.source_guid LIMIT 1) IS NULL"""
 
 
 class Criterion(NamedTuple):
