@@ -1,5 +1,7 @@
 """Make the shared fixtures known to all tests, and mark the tests that need a program or a server."""
 
+import signal
+
 import pytest
 
 pytest_plugins = ("tests.fixtures.image_service", "tests.fixtures.services", "tests.fixtures.sql.databases")
@@ -14,6 +16,11 @@ MARKS = {
     "node": "node",
 }
 """Fixtures, and the marker of every test that uses one."""
+
+
+def pytest_configure() -> None:
+    """Let the services that tests start notice SIGHUP, which `nohup` makes this process and them ignore."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
