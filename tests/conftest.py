@@ -1,6 +1,7 @@
 """Make the shared fixtures known to all tests, and mark the tests that need a program or a server."""
 
 import signal
+from itertools import chain
 
 import pytest
 
@@ -32,3 +33,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         marks.add("mysql")
     for mark in marks:
         item.add_marker(mark)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give every xdist worker its share of the fault tests first: they mostly wait, and one worker would end last."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        faults = [item for item in items if "faults" in item.path.parts]
+        others = [item for item in items if "faults" not in item.path.parts]
+        share = -(-len(others) // workers)
+        parts = ((faults[n::workers], others[n * share : (n + 1) * share]) for n in range(workers))
+        items[:] = chain.from_iterable(chain.from_iterable(parts))
