@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import threading
-from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -12,43 +11,9 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 from tests.conformance.contracts.blob_store import read_all
 from tests.fixtures.filesystem.calls import Call, FaultyCalls
+from tests.fixtures.filesystem.durability import CODES, GUID, Harness, failure_of
 
-GUID = "0b9f1c2d-1111-4222-8333-444455556666"
 OTHER = "0b9f1c2d-7777-4222-8333-444455556666"
-CODES = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE, errno.EBUSY)
-
-
-class Harness:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.folder = root / "0b" / "9f"
-        self.image = self.folder / f"{GUID}.bin"
-        self.calls = FaultyCalls()
-
-    async def store(self) -> FilesystemBlobStore:
-        store = FilesystemBlobStore(self.root, min_free_bytes=0, calls=self.calls)
-        await store.open()
-        self.calls.calls.clear()
-        return store
-
-    def files(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self.root)): p.read_bytes() for p in self.root.rglob("*") if p.is_file()}
-
-    def steps(self) -> list[str]:
-        """Return the calls without opening and closing of folders, and with numbered temporary files."""
-        names: dict[Path, str] = {}
-        steps = []
-        for call in self.calls.calls:
-            if call.kind == "folder" and call.name in ("open", "close"):
-                continue
-            if call.kind == "temporary":
-                names.setdefault(call.path, f"temporary-{len(names) + 1}")
-                steps.append(f"{call.name} {names[call.path]}")
-            elif call.kind == "folder":
-                steps.append(f"{call.name} {call.path.relative_to(self.root.parent)}")
-            else:
-                steps.append(str(call))
-        return steps
 
 
 @pytest.fixture
@@ -184,14 +149,6 @@ async def test_the_steps_of_a_rescue(harness: Harness) -> None:
 
 
 # Every step failing
-
-
-async def failure_of(call: Awaitable[object]) -> BlobStoreError | None:
-    try:
-        await call
-    except BlobStoreError as error:
-        return error
-    return None
 
 
 async def count_steps(root: Path, *, again: bool) -> list[Call]:

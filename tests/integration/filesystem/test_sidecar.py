@@ -8,7 +8,7 @@ import pytest
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError, BlobStoreFullError
 from tests.fixtures.filesystem.calls import Call
-from tests.integration.filesystem.test_durability import CODES, GUID, Harness, failure_of
+from tests.fixtures.filesystem.durability import CODES, GUID, Harness, failure_of
 
 OLD, NEW = {"version": 1}, {"version": 2}
 
