@@ -9,7 +9,7 @@ from pixyproxy.domain.errors import DBConnectionError
 BUSY_SECONDS = 4.0
 
 
-def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Return a connection to an existing file, in autocommit mode; raises sqlite3.Error.
 
     Every commit is flushed to the disk: with less, WAL loses commits when the power fails.
@@ -17,7 +17,7 @@ def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,  # the thread that closes it did not open it
     )
@@ -36,9 +36,10 @@ def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
 class FileConnection:
     """A thread's connection to the file: opened when needed, and again after the file was replaced."""
 
-    def __init__(self, path: Path, *, query_only: bool = False) -> None:
+    def __init__(self, path: Path, *, query_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         self._path = path
         self._query_only = query_only
+        self._busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
 
@@ -55,7 +56,7 @@ class FileConnection:
         file = (status.st_dev, status.st_ino)
         if self._connection is None or file != self._file:
             self.close()
-            self._connection = connect(self._path, query_only=self._query_only)
+            self._connection = connect(self._path, query_only=self._query_only, busy_seconds=self._busy_seconds)
             self._file = file
         return self._connection
 

@@ -22,7 +22,6 @@ _UNREADABLE = (
 MISSING = "The database file in PIXYPROXY_DATA_DIR is gone: put it back, or restart to begin with an empty one."
 
 _OUTAGES = {
-    sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_PROTOCOL: _BUSY,
     sqlite3.SQLITE_INTERRUPT: _SLOW,
@@ -36,6 +35,10 @@ _OUTAGES = {
     sqlite3.SQLITE_FULL: "No space is left for the database file in PIXYPROXY_DATA_DIR.",
     sqlite3.SQLITE_NOMEM: "No memory is left for the database.",
 }
+
+
+class LockedError(DBConnectionError):
+    """Another connection held the lock for longer than this one waits."""
 
 
 def primary_code(error: sqlite3.Error) -> int | None:
@@ -56,6 +59,8 @@ def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyE
     if isinstance(error, OSError):
         return DBConnectionError(_UNREADABLE)
     code = primary_code(error)
+    if code == sqlite3.SQLITE_BUSY:
+        return LockedError(_BUSY)
     if code in _OUTAGES:
         return DBConnectionError(_OUTAGES[code])
     if code == sqlite3.SQLITE_CONSTRAINT:

@@ -74,6 +74,11 @@ def run_write(file: FileConnection, deadline: float, job: Callable[[Session], T]
     return _run(file, transaction)
 
 
+def run_point_read(file: FileConnection, job: Callable[[Session], T]) -> T:
+    """Return the result of a job that reads by a unique key; raises LockedError if it would have to wait."""
+    return _run(file, lambda connection: job(SQLiteSession(connection)))
+
+
 def _limit(connection: sqlite3.Connection, deadline: float) -> None:
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
 
