@@ -1,5 +1,6 @@
 """The types of the values that the use cases accept, each with its rules and their messages."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +19,8 @@ MAX_IMAGES = 16
 """The most edit sources of an image (https://platform.openai.com/docs/api-reference/images/createEdit)."""
 MAX_QUERY_TERMS = 64
 """The most words in one search; the database joins a posting list for each."""
+_LOST_PLUS = re.compile(r"(\d{4}-?\d\d-?\d\d[T ]\S+) (\d\d(?::?\d\d)?)")
+"""A time whose offset lost its plus, which a query string that is not percent-encoded turns into a space."""
 
 
 def _check_prompt(prompt: str) -> str:
@@ -102,7 +105,9 @@ def _parse_time(value: object) -> object:
     """Accept ISO 8601 text beside datetimes; a time without a zone is UTC."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            text = value.strip()
+            lost_plus = _LOST_PLUS.fullmatch(text)
+            value = datetime.fromisoformat("+".join(lost_plus.groups()) if lost_plus else text)
         except ValueError:
             raise ValueError("must be a time in ISO 8601, such as 2026-11-21T10:00:00Z") from None
     if isinstance(value, datetime):

@@ -94,6 +94,29 @@ async def test_a_valid_query_string_is_accepted(query: str, app: HttpApp) -> Non
     assert "link" not in response.headers
 
 
+@pytest.mark.parametrize("form", ["2026-11-21T10:00:00{}", "2026-11-21+10:00{}", "20261121T100000.5{}"])
+@pytest.mark.parametrize("offset", ["+00:00", "%2B00:00", "+0000", "+00", "Z", "", "-00:00"])
+async def test_a_time_may_have_a_plus_that_is_not_encoded(form: str, offset: str, app: HttpApp) -> None:
+    [image] = [await app.create()]
+    later = image["created_at"].replace("2026-", "2999-")
+    for name, time, found in (("created_after", form, 1), ("created_before", form, 0), ("created_before", later, 1)):
+        response = await app.client.get(f"/image?{name}={time.format(offset)}")
+        assert (response.status_code, len(response.json())) == (200, found), response.text
+
+
+async def test_a_plus_that_is_not_encoded_counts(app: HttpApp) -> None:
+    await app.create()
+    for time, status, found in (
+        ("2026-11-21T12:00:00+14:00", 200, 1),
+        ("2026-11-21T12:00:00-14:00", 200, 0),
+        ("2026-11-21+02:00", 200, 1),  # a date and a time
+        ("2026-11-21+12:00", 200, 0),
+        ("2026-11-21T12:00:00++14:00", 422, 0),
+    ):
+        response = await app.client.get(f"/image?created_after={time}")
+        assert (response.status_code, status == 422 or len(response.json())) == (status, status == 422 or found), time
+
+
 async def test_the_next_page_keeps_the_filters(app: HttpApp) -> None:
     made = [await app.create(prompt=f"ente & söhne {i}", tags=["a b", "c&d"]) for i in range(3)]
     url: str | None = "/image/?limit=1&prompt=ente+s%C3%B6h&tag=a+b&tag=c%26d&author=alice"
