@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.web_origin import parse_origin
 
 _SECRET_LENGTH = 32
 
@@ -91,11 +92,8 @@ class Settings(BaseSettings):
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
         if isinstance(value, str):
-            origins = tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
-            for origin in origins:
-                if origin != "*" and urlsplit(origin).scheme not in {"http", "https"}:
-                    raise ValueError("must be origins such as https://example.org, separated by commas, or *")
-            return origins
+            origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+            return tuple(origin if origin == "*" else parse_origin(origin) for origin in origins)
         return value
 
     @field_validator("secret_key")

@@ -46,6 +46,7 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_ANONYMOUS", "everything", "'none', 'read' or 'write'"),
         ("PIXYPROXY_LOG_LEVEL", "LOUD", "'DEBUG'"),
         ("PIXYPROXY_CORS_ORIGINS", "example.org", "https://"),
+        ("PIXYPROXY_CORS_ORIGINS", "https://a.example,https://App.Example:443/path", "https://app.example is the"),
         ("PIXYPROXY_GENERATION_TIMEOUT_S", "nan", "finite"),
         ("PIXYPROXY_GENERATION_TIMEOUT_S", "0", "greater than 0"),
         ("PIXYPROXY_MAX_GENERATIONS", "0", "1"),
@@ -103,6 +104,11 @@ def test_a_secret_that_is_too_short_does_not_show(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hush" not in caught.value.message
+
+
+def test_origins_have_the_form_that_browsers_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_CORS_ORIGINS", " https://App.Example:443/ ,http://localhost:3000,*,")
+    assert load_settings().cors_origins == ("https://app.example", "http://localhost:3000", "*")
 
 
 def test_a_path_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
