@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
@@ -21,6 +20,7 @@ from pixyproxy.entrypoints.http.api.service_routes import build_service_router
 from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
+from pixyproxy.entrypoints.http.middleware.cross_site import CORS_OPTIONS, CrossSiteMiddleware
 from pixyproxy.entrypoints.http.middleware.error_responses import ErrorMiddleware, respond_to_error
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
 from pixyproxy.entrypoints.http.openai_api import documentation as openai_documentation
@@ -34,27 +34,6 @@ _DESCRIPTION = """Pictures from prompts: made once, stored, found again and deli
 
 Every path answers with and without a trailing slash, and `HEAD` works wherever `GET` does. Errors are
 `application/problem+json` (RFC 9457). Times are UTC in ISO 8601."""
-
-# Request headers of OpenAI's SDK for browsers.
-_SDK_HEADERS = [
-    f"X-Stainless-{name}"
-    for name in (
-        "Arch", "Lang", "OS", "Package-Version", "Retry-Count", "Runtime", "Runtime-Version", "Timeout",
-    )
-]  # fmt: skip
-_CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "HEAD", "POST", "PATCH", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *_SDK_HEADERS],
-    "expose_headers": [
-        "ETag",
-        "Idempotent-Replayed",
-        "Link",
-        "Location",
-        "Retry-After",
-        "X-Request-ID",
-        "X-Should-Retry",
-    ],
-}
 
 
 def create_app(container: Container) -> FastAPI:
@@ -80,10 +59,12 @@ def create_app(container: Container) -> FastAPI:
 
     # The last one added is outermost.
     app.add_middleware(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service())
+    origins, public_url = container.config.cors_origins(), container.config.public_url()
+    app.add_middleware(CrossSiteMiddleware, origins=origins, public_url=public_url)
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(CanonicalPathMiddleware)
-    if origins := container.config.cors_origins():
-        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS_OPTIONS)
     app.add_middleware(RequestLogMiddleware, routes=app.routes)
     return app
 

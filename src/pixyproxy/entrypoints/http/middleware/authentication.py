@@ -1,14 +1,29 @@
 """Middleware that finds out who is calling: HTTP Basic (RFC 7617) or an API key (RFC 6750)."""
 
 import base64
-import binascii
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.application.accounts.user_service import UserService
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
+
+_KEY_HEADERS = ("api-key", "x-api-key")
+"""Headers of an API key besides Authorization, as clients for Azure and for Anthropic send it."""
+
+
+def has_api_key(headers: Headers) -> bool:
+    """Return true if the credentials of a request are an API key, right or wrong."""
+    if "authorization" in headers:
+        return headers["authorization"].strip().partition(" ")[0].lower() == "bearer"
+    return any(name in headers for name in _KEY_HEADERS)
+
+
+def has_credentials(headers: Headers) -> bool:
+    """Return true if a request has any credentials, right or wrong."""
+    return "authorization" in headers or has_api_key(headers)
 
 
 class AuthenticationMiddleware:
@@ -21,30 +36,37 @@ class AuthenticationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            values = [value for name, value in scope["headers"] if name == b"authorization"]
-            scope.setdefault("state", {})["user"] = await self._authenticate(values) if values else None
+            scope.setdefault("state", {})["user"] = await self._authenticate(Headers(scope=scope))
         await self._app(scope, receive, send)
 
-    async def _authenticate(self, values: list[bytes]) -> User:
-        """Return the user of the Authorization headers; raise AuthenticationError if they are wrong or several."""
-        scheme, _, credentials = values[0].strip().partition(b" ")
-        if len(values) == 1 and scheme.lower() == b"basic":
-            if pair := _parse_basic(credentials.strip()):
-                return await self._users.authenticate(*pair)
-        elif len(values) == 1 and scheme.lower() == b"bearer":
-            # Any bytes decode as Latin-1, and no key has a character beyond ASCII.
-            return await self._keys.authenticate(credentials.strip().decode("latin-1"))
+    async def _authenticate(self, headers: Headers) -> User | None:
+        """Return the user of the credentials, None without any; raise AuthenticationError for wrong or several ones.
+
+        Authorization goes before the other headers.
+        """
+        if values := headers.getlist("authorization"):
+            scheme, _, credentials = values[0].strip().partition(" ")
+            if len(values) == 1 and scheme.lower() == "basic":
+                if pair := _parse_basic(credentials.strip()):
+                    return await self._users.authenticate(*pair)
+            elif len(values) == 1 and scheme.lower() == "bearer":
+                return await self._keys.authenticate(credentials.strip())
+        elif keys := {key.strip() for name in _KEY_HEADERS for key in headers.getlist(name)}:
+            if len(keys) == 1:
+                return await self._keys.authenticate(keys.pop())
+        else:
+            return None
         raise AuthenticationError(
             "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
-            "or Bearer with an API key (pxy_…)."
+            "or Bearer with an API key (pxy_…), which api-key or x-api-key may hold as well."
         )
 
 
-def _parse_basic(credentials: bytes) -> tuple[str, str] | None:
+def _parse_basic(credentials: str) -> tuple[str, str] | None:
     """Return username and password, or None if the credentials are malformed."""
     try:
         text = base64.b64decode(credentials, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
     username, colon, password = text.partition(":")
     return (username, password) if colon and username else None

@@ -1,5 +1,6 @@
 """Errors below `/v1` in OpenAI's envelope (https://platform.openai.com/docs/guides/error-codes)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pixyproxy.domain import errors
+from pixyproxy.entrypoints.http.middleware.authentication import has_credentials
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.problems import error_headers, log_error, status_of
 
 PREFIX = "/v1"
+_ROUTE_ENDS = (
+    (re.compile(r".*/images/+generations?/*", re.IGNORECASE), f"{PREFIX}/images/generations"),
+    (re.compile(r".*/images/+edits?/*", re.IGNORECASE), f"{PREFIX}/images/edits"),
+    (re.compile(r"(/+(v1|api|openai))*/+models(/.*)?", re.IGNORECASE), f"{PREFIX}/models"),
+)
+"""Ends of paths that clients with a wrong base URL ask for, and the right paths."""
 
 # OpenAI's clients know these by another status than the one that fits best elsewhere.
 _STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
@@ -34,8 +42,13 @@ _TYPE_OF_STATUS = {403: "permission_error", 429: "rate_limit_error"}
 
 
 def is_openai_path(path: str) -> bool:
-    """Return true if a path belongs to OpenAI's API."""
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
+    """Return true if a path belongs to OpenAI's API, or only a client of that API asks for it."""
+    return path == PREFIX or path.startswith((f"{PREFIX}/", "/openai/", "/images/")) or right_path(path) is not None
+
+
+def right_path(path: str) -> str | None:
+    """Return the path of OpenAI's API that was meant by one with a wrong base, None if the path tells nothing."""
+    return next((right for end, right in _ROUTE_ENDS if end.fullmatch(path) and path != right), None)
 
 
 def openai_error_response(request: Request, error: Exception) -> Response:
@@ -52,10 +65,12 @@ def openai_error_response(request: Request, error: Exception) -> Response:
         headers["x-should-retry"] = "false"
     if status == 401:
         headers["WWW-Authenticate"] += ', Bearer realm="pixyproxy"'
-        if "authorization" in request.headers:
+        if has_credentials(request.headers):
             body["error"]["message"] = f"{_WRONG_KEY} {body['error']['message']}"
     elif isinstance(error, HTTPException) and status == 404:
         body["error"]["message"] = f"Invalid URL ({request.method} {request.scope['path']})"
+        if right := right_path(request.scope["path"]):
+            body["error"]["message"] += f". Use {right}: the base URL of a client ends in {PREFIX}."
     elif status == 405:
         message = f"Not allowed to {request.method} on {request.scope['path']}: use {headers['Allow']}."
         body["error"]["message"] = message

@@ -153,8 +153,36 @@ async def test_malformed_credentials_are_answered_with_the_right_form(app: HttpA
     response = await app.raw("GET", "/healthz", headers=[(b"authorization", b"Digest x")])
     assert json.loads(response.body)["detail"] == (
         "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
-        "or Bearer with an API key (pxy_…)."
+        "or Bearer with an API key (pxy_…), which api-key or x-api-key may hold as well."
     )
+
+
+@pytest.mark.parametrize("name", [b"api-key", b"x-api-key"])
+async def test_a_key_may_be_in_a_header_of_its_own(name: bytes, app: HttpApp) -> None:
+    token, _ = await app.container.key_service().add("alice")
+    other, _ = await app.container.key_service().add("bob")
+    right, wrong, basic_bob = (name, token.encode()), (name, b"sk-foreign"), b"Basic " + encoded(":".join(BOB))
+    for headers, username in (
+        ([right], "alice"),
+        ([(name, b" " + token.encode() + b" ")], "alice"),
+        ([(b"api-key", token.encode()), (b"x-api-key", token.encode())], "alice"),
+        ([right, (b"authorization", basic_bob)], "bob"),
+        ([wrong, (b"authorization", basic_bob)], "bob"),
+        ([right, (b"authorization", b"Bearer " + other.encode())], "bob"),
+        ([wrong], None),
+        ([(name, b"")], None),
+        ([(name, basic_bob)], None),
+        ([(b"api-key", token.encode()), (b"x-api-key", other.encode())], None),
+        ([right, (b"authorization", b"Bearer sk-foreign")], None),
+    ):
+        response = await app.raw("GET", "/user/me", headers=headers)
+        expected = (401, "authentication-required") if username is None else (200, username)
+        body = json.loads(response.body)
+        assert (response.status, body.get("code") or body["username"]) == expected, headers
+    for path in ("/healthz", "/nowhere", "/v1/models"):
+        response = await app.raw("GET", path, headers=[wrong])
+        assert response.status == 401
+    assert json.loads(response.body)["error"]["message"].startswith("Incorrect API key provided.")
 
 
 async def test_a_key_appears_in_no_response_and_no_log_line(app: HttpApp) -> None:

@@ -288,6 +288,30 @@ async def test_other_paths_are_refused_with_openais_message(
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("/images/generations", "/v1/images/generations"),
+        ("/images/edits/", "/v1/images/edits"),
+        ("/v1//images/generations", "/v1/images/generations"),
+        ("/v1/v1/images/generations", "/v1/images/generations"),
+        ("/openai/v1/images/edits", "/v1/images/edits"),
+        ("/openai/deployments/dall-e-3/images/generations?api-version=2024-02-01", "/v1/images/generations"),
+        ("/api/v1/images//generations", "/v1/images/generations"),
+        ("/V1/Images/Generations", "/v1/images/generations"),
+        ("/v1/images/edit", "/v1/images/edits"),
+        ("/models", "/v1/models"),
+        ("/openai/models/dall-e-3", "/v1/models"),
+        ("/v1/v1/models", "/v1/models"),
+    ],
+)
+async def test_a_wrong_base_url_is_answered_with_the_right_path(app: HttpApp, path: str, right: str) -> None:
+    for method in ("POST", "GET"):
+        response = await app.client.request(method, path)
+        message = error_of(response)["message"]
+        assert (response.status_code, f"Use {right}: the base URL of a client ends in /v1." in message) == (404, True)
+
+
 async def test_an_idempotency_key_replays_all_pictures_in_either_form(app: HttpApp) -> None:
     first = await generate(app, headers={"Idempotency-Key": "k"}, n=2)
     second = await generate(app, headers={"Idempotency-Key": "k"}, n=2, response_format="url")
