@@ -6,7 +6,7 @@ import sys
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import serve
-from pixyproxy.settings import load_settings
+from pixyproxy.environment import load_settings
 
 
 def main(username: str, password: str) -> None:

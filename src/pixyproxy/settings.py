@@ -1,12 +1,11 @@
-"""Typed settings: the only reader of the environment and of the `.env` file."""
+"""Typed settings, each with its default and its rules."""
 
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.web_origin import parse_origin
@@ -40,15 +39,14 @@ Anonymous = Literal["none", "read", "write"]
 """The rights of a caller without credentials; each includes the one before."""
 
 
-class Settings(BaseSettings):
-    """Every setting, with its default; the environment overrides the `.env` file in the working folder.
+class Settings(BaseModel):
+    """Every setting, with its default.
 
-    A new setting is one line here and one, with its meaning, in `.env.example`.
+    A new setting is one line here, where its alias is its name in the environment, and one, with its meaning, in
+    `.env.example`.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     db_host: str | None = Field(None, validation_alias="DB_HOST")
     db_port: int = Field(3306, ge=1, le=65535, validation_alias="DB_PORT")
@@ -78,7 +76,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
     public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
     accel_prefix: UrlPath | None = Field(None, validation_alias="PIXYPROXY_ACCEL_PREFIX")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
+    cors_origins: tuple[str, ...] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"
     )
@@ -95,6 +93,18 @@ class Settings(BaseSettings):
             origins = [origin.strip() for origin in value.split(",") if origin.strip()]
             return tuple(origin if origin == "*" else parse_origin(origin) for origin in origins)
         return value
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        if not isinstance(value, Path):
+            return value
+        if re.match(r"\$\w+(/|$)", str(value)) or "${" in str(value):
+            raise ValueError("holds a variable, which is not replaced: write the path out, or begin it with ~")
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError(f"begins with {value.parts[0]}, and there is no such home folder") from None
 
     @field_validator("secret_key")
     @classmethod
@@ -128,17 +138,3 @@ class Settings(BaseSettings):
         if self.db_ssl_ca is not None and not self.db_ssl_ca.is_file():
             raise SettingsError(f"DB_SSL_CA: there is no file {str(self.db_ssl_ca)!r}; name a CA certificate (PEM)")
         return self
-
-
-def load_settings() -> Settings:
-    """Return the settings from the environment and `.env`. Raises SettingsError, one line that names each wrong one."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = []
-        for detail in error.errors(include_url=False, include_input=False):
-            name = str(detail["loc"][0]) if detail["loc"] else "settings"
-            problems.append(f"{name}: {detail['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("; ".join(problems)) from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f".env: is not UTF-8 text ({error.reason}); save it as UTF-8") from None

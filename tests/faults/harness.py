@@ -68,7 +68,7 @@ class Harness:
         """Return the container of a second process on the same database and folder."""
         names = {str(field.validation_alias) for field in Settings.model_fields.values()}
         given = {name: value for name, value in environment(self.folder, **self.values).items() if name in names}
-        container = build_container(Settings(_env_file=None, **given))  # type: ignore[arg-type, call-arg]
+        container = build_container(Settings(**given))  # type: ignore[arg-type, call-arg]
         container.config.rescue_dirs.from_value(
             (self.folder / "data" / "rescue", self.folder / "tmp" / "pixyproxy-rescue")
         )

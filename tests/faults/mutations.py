@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dependency_injector.containers  # noqa: F401
-import pydantic_settings  # noqa: F401
+import pydantic  # noqa: F401
 import pymysql  # noqa: F401
 import pytest
 

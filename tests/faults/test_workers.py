@@ -215,7 +215,7 @@ SUPERVISOR = f"""
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import bind
 from pixyproxy.entrypoints.http.supervisor import Supervisor
-from pixyproxy.settings import load_settings
+from pixyproxy.environment import load_settings
 
 settings = load_settings()
 listener = bind(settings.host, settings.port)

@@ -17,7 +17,7 @@ OPENAI = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-test"}
 
 def container_with(tmp_path: Path, **values: object) -> Container:
     folders = {"PIXYPROXY_DATA_DIR": tmp_path / "data", "PIXYPROXY_IMAGES_DIR": tmp_path / "images"}
-    return build_container(Settings(_env_file=None, **(folders | values)))  # type: ignore[arg-type, call-arg]
+    return build_container(Settings(**(folders | values)))  # type: ignore[arg-type, call-arg]
 
 
 @pytest.mark.parametrize("repository", ["sqlite", "memory"])
@@ -85,7 +85,7 @@ async def test_keys_outlive_the_process(tmp_path: Path) -> None:
 def test_adapters_that_are_not_chosen_are_not_imported() -> None:
     code = (
         "import sys; from pixyproxy.containers import build_container; from pixyproxy.settings import Settings;"
-        f"container = build_container(Settings(_env_file=None, **{MEMORY}));"
+        f"container = build_container(Settings(**{MEMORY}));"
         "container.image_repository(), container.blob_store(), container.generator();"
         "print(*(name for name in sys.modules if name.startswith('pixyproxy.adapters.')))"
     )

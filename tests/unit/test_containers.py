@@ -31,7 +31,7 @@ KEY = "ein Geheimnis mit mehr als 32 Zeichen, größer noch"
 
 def container_with(**values: object) -> Container:
     folders = {"PIXYPROXY_DATA_DIR": "/nowhere/data", "PIXYPROXY_IMAGES_DIR": "/nowhere/images"}
-    return build_container(Settings(_env_file=None, **(folders | values)))  # type: ignore[arg-type, call-arg]
+    return build_container(Settings(**(folders | values)))  # type: ignore[arg-type, call-arg]
 
 
 @pytest.mark.parametrize(

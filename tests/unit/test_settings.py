@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.containers import build_container
-from pixyproxy.settings import Settings, SettingsError, load_settings
+from pixyproxy.environment import load_settings
+from pixyproxy.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[2]
 

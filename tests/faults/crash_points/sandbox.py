@@ -20,9 +20,9 @@ from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailSto
 from pixyproxy.application.images import image_service
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.environment import load_settings
 from pixyproxy.plugins import BlobStorage
 from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
-from pixyproxy.settings import load_settings
 from tests.faults.crash_points.steps import SteppedCalls, Steps, watch_commits
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.sql.mysql_servers import MySQLSettings

@@ -45,7 +45,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Quer
         file.path = tmp_path / "pixyproxy.sqlite3"
         query = file.query
         values |= {"PIXYPROXY_REPOSITORY": "sqlite"}
-    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    settings = Settings(**values)  # type: ignore[call-arg]
     await build_container(settings).migrate(on_script=lambda _: None)
 
     @asynccontextmanager

@@ -10,8 +10,8 @@ from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.cli.runner import run_with_container
 from pixyproxy.entrypoints.logs import escaped
+from pixyproxy.environment import load_settings
 from pixyproxy.ports.resource import Resource
-from pixyproxy.settings import load_settings
 
 
 def check(

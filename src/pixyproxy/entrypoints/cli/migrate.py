@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from pixyproxy.containers import build_container
-from pixyproxy.settings import load_settings
+from pixyproxy.environment import load_settings
 
 
 def migrate() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.settings import load_settings
+from pixyproxy.environment import load_settings
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ import typer
 from pixyproxy.containers import build_container
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import serve as serve_http
-from pixyproxy.settings import Settings, load_settings
+from pixyproxy.environment import load_settings
+from pixyproxy.settings import Settings
 
 _EXAMPLE = '{"prompt": "a rubber duck on a sink"}'
 _MAY = {
