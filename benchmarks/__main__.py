@@ -9,7 +9,7 @@ from types import ModuleType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import content, details, gateway, generations, workers
+from benchmarks import content, details, gateway, generations, protocols, workers
 from benchmarks.compare import Report
 from benchmarks.load import LoadError
 from benchmarks.plan import FULL, QUICK, Bench
@@ -22,7 +22,7 @@ PARTS: dict[str, ModuleType] = {
     "generations": generations,
     "workers": workers,
 }
-OPTIONAL_PARTS: dict[str, ModuleType] = {"gateway": gateway}
+OPTIONAL_PARTS: dict[str, ModuleType] = {"gateway": gateway, "protocols": protocols}
 """Parts that are measured only when they are named."""
 
 

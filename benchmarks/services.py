@@ -67,6 +67,15 @@ def service_without_database(home: Path, username: str, password: str, **setting
 
 
 @contextmanager
+def service_on_h11(home: Path, **settings: str) -> Iterator[str]:
+    """Run a service as `service` does, with h11 as its implementation of HTTP/1.1; yield its address."""
+    settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
+    settings |= {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with process([sys.executable, "-m", "benchmarks.with_h11"], home, environment(**settings)) as started:
+        yield _address(started, "address", home)
+
+
+@contextmanager
 def upstream(folder: Path, behaviour: str) -> Iterator[str]:
     """Run the fake of OpenAI's images API with this behaviour; yield its base URL."""
     home = folder / "upstream"

@@ -13,10 +13,13 @@ import uvicorn
 
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.containers import Container, opened
+from pixyproxy.entrypoints.http.http_protocol import HTTPProtocol
 
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+KEEP_ALIVE_S = 75
+"""Seconds that an idle connection stays open: longer than proxies in front keep theirs, usually 60."""
 _DUPLICATE_S = 0.3
 _LAST_RESPONSES_S = 10.0
 """Seconds that responses being sent may take once no generation is in flight."""
@@ -79,6 +82,10 @@ def build_server(container: Container) -> DrainingServer:
     drain_s = container.config.drain_s()
     config = uvicorn.Config(
         create_app(container),
+        http=HTTPProtocol,
+        ws="none",
+        proxy_headers=False,  # the application reads them itself
+        timeout_keep_alive=KEEP_ALIVE_S,
         log_config=None,
         access_log=False,
         server_header=False,
