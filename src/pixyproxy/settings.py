@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.named_proxies import NamedProxies
 from pixyproxy.web_origin import parse_origin
 
 _SECRET_LENGTH = 32
@@ -75,6 +76,7 @@ class Settings(BaseModel):
     lease_s: float = Field(60, gt=0, le=3600, allow_inf_nan=False, validation_alias="PIXYPROXY_LEASE_S")
     drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
     public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
+    forwarded_allow_ips: tuple[str, ...] | None = Field(None, validation_alias="PIXYPROXY_FORWARDED_ALLOW_IPS")
     accel_prefix: UrlPath | None = Field(None, validation_alias="PIXYPROXY_ACCEL_PREFIX")
     cors_origins: tuple[str, ...] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
@@ -92,6 +94,14 @@ class Settings(BaseModel):
         if isinstance(value, str):
             origins = [origin.strip() for origin in value.split(",") if origin.strip()]
             return tuple(origin if origin == "*" else parse_origin(origin) for origin in origins)
+        return value
+
+    @field_validator("forwarded_allow_ips", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(name.strip() for name in value.split(",") if name.strip())
+            NamedProxies(value)
         return value
 
     @field_validator("*")

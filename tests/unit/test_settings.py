@@ -57,6 +57,8 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_ACCEL_PREFIX", "/", "such as /_images"),
         ("PIXYPROXY_ACCEL_PREFIX", "/a/../b", "such as /_images"),
         ("PIXYPROXY_ACCEL_PREFIX", "/a b", "such as /_images"),
+        ("PIXYPROXY_FORWARDED_ALLOW_IPS", "127.0.0.1, nginx", "'nginx' is no address or network"),
+        ("PIXYPROXY_FORWARDED_ALLOW_IPS", "*", "0.0.0.0/0 and ::/0"),
         ("PIXYPROXY_REPOSITORY", "oracle", "memory, mysql, sqlite"),
         ("PIXYPROXY_GENERATOR", "dalle", "openai, sketch"),
         ("PIXYPROXY_BLOB_STORE", "s3", "filesystem, memory"),

@@ -22,6 +22,7 @@ from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationM
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
 from pixyproxy.entrypoints.http.middleware.cross_site import CORS_OPTIONS, CrossSiteMiddleware
 from pixyproxy.entrypoints.http.middleware.error_responses import ErrorMiddleware, respond_to_error
+from pixyproxy.entrypoints.http.middleware.forwarded import ForwardedMiddleware
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
 from pixyproxy.entrypoints.http.openai_api import documentation as openai_documentation
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
@@ -65,6 +66,7 @@ def create_app(container: Container) -> FastAPI:
     app.add_middleware(CanonicalPathMiddleware)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS_OPTIONS)
+    app.add_middleware(ForwardedMiddleware, proxies=container.config.forwarded_allow_ips())
     app.add_middleware(RequestLogMiddleware, routes=app.routes)
     return app
 

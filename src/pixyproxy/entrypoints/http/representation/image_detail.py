@@ -8,20 +8,21 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from pixyproxy.domain.image import Image
+from pixyproxy.entrypoints.http.middleware.forwarded import forwarded_prefix
 
 
 class Links:
-    """Builds addresses from the public URL or, without one, from the request."""
+    """Builds addresses from the public URL or, without one, from the request and what a named proxy says about it."""
 
     def __init__(self, public_url: str | None) -> None:
         """Take the base of absolute URLs, without a trailing slash; None takes it from each request."""
         self._public_url = public_url
         # A service published below a path hands out that path too.
-        self._prefix = "" if public_url is None else "/".join(["", *public_url.split("/")[3:]])
+        self._prefix = None if public_url is None else "/".join(["", *public_url.split("/")[3:]])
 
     def path(self, path: str) -> str:
         """Return a path on this host."""
-        return f"{self._prefix}{path}"
+        return f"{forwarded_prefix.get() if self._prefix is None else self._prefix}{path}"
 
     def absolute(self, request: Request, path: str) -> str:
         """Return an absolute URL."""
@@ -29,7 +30,7 @@ class Links:
             return f"{self._public_url}{path}"
         # `request.url` would decode the query string, which may not be text.
         url = request.base_url
-        return f"{url.scheme}://{url.netloc}{path}"
+        return f"{url.scheme}://{url.netloc}{self.path(path)}"
 
     def next_page(self, request: Request, cursor: str, parameters: dict[str, object]) -> str:
         """Return the Link header (RFC 8288) to the next page of a list with these query parameters."""
