@@ -32,9 +32,10 @@ from pixyproxy.application.images.thumbnails import Thumbnails
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.maintenance.store_binding import StoreBinding
 from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.application.maintenance.verifier import Verifier
-from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.errors import PixyProxyException, StoreIdentityError
 from pixyproxy.plugins import BlobStorage, Repositories
 from pixyproxy.ports.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.blob_maintenance import BlobMaintenance
@@ -156,7 +157,10 @@ class Container(containers.DeclarativeContainer):
     user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)
     # The provider, not the secret: reading it may write a file, which building a container must not do.
     key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)
-    readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, generation_runner)
+    store_binding = providers.ThreadSafeSingleton(
+        StoreBinding, maintenance_repository, blob_store, blob_maintenance, clock, owner=config.process_name
+    )
+    readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, store_binding, generation_runner)
 
 
 def build_container(settings: Settings) -> Container:
@@ -221,6 +225,22 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         except PixyProxyException as error:
             raise SettingsError(f"PIXYPROXY_DATA_DIR, PIXYPROXY_SECRET_KEY: {error.message}") from error
         yield container
+
+
+async def bind_store(container: Container) -> None:
+    """Bind the opened blob store to the database, or check that they belong to each other.
+
+    Raises:
+        SettingsError: naming the settings that choose them, if they do not belong to each other.
+    """
+    try:
+        await container.store_binding().bind()
+    except StoreIdentityError as error:
+        config = container.config()
+        blobs = "PIXYPROXY_IMAGES_DIR" if config["blob_store"] == "filesystem" else "PIXYPROXY_BLOB_STORE"
+        database = {"mysql": "DB_HOST, DB_NAME", "sqlite": "PIXYPROXY_DATA_DIR"}
+        chosen = database.get(config["repository"], "PIXYPROXY_REPOSITORY")
+        raise SettingsError(f"{blobs}, {chosen}: {error.message}") from error
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
+from pixyproxy.adapters.filesystem.store_folder import MARKER
 from tests.conformance.contracts.blob_store import BlobStoreContract, BlobStoreHarness
 
 
@@ -66,6 +67,13 @@ class FilesystemHarness(BlobStoreHarness):
         changed = (self.root / guid[:2] / guid[2:4] / f"{guid}.bin").stat().st_ctime_ns
         while time.time_ns() - changed < SETTLED_NS:
             time.sleep(0.05)
+
+    def exchange(self, identity: str | None) -> None:
+        """Put another file in the place of the marker, as another folder would have one."""
+        marker = self.root / MARKER
+        marker.unlink(missing_ok=True)
+        if identity is not None:
+            marker.write_text(f"{identity}\n")
 
     def names(self) -> set[str]:
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}

@@ -44,6 +44,9 @@ class MemoryHarness(BlobStoreHarness):
     def settle(self, guid: str) -> None:
         """Other bytes are another object at once."""
 
+    def exchange(self, identity: str | None) -> None:
+        self.storage["store/identity"] = (None, identity)
+
     def names(self) -> set[str]:
         return set(self.storage)
 

@@ -12,7 +12,7 @@ from pixyproxy.adapters.sql.repositories.image_repository import SQLImageReposit
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SLICE, SQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
-from pixyproxy.ports.maintenance_repository import Totals
+from pixyproxy.ports.maintenance_repository import BindingState, StoreIdentity, Totals
 from tests.conformance.contracts.maintenance_repository import (
     LEASE,
     NOW,
@@ -77,6 +77,9 @@ class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
             repository.walk(0, 1),
             repository.totals(),
             repository.restore(image),
+            repository.newest(1),
+            repository.identity(),
+            repository.save_identity(StoreIdentity(image.guid, BindingState.BOUND)),
         ):
             with pytest.raises(DBConnectionError):
                 await call

@@ -187,6 +187,10 @@ class BlobStoreError(PixyProxyException, code="blob-store-unavailable"):
     """A blob store that cannot do its work now."""
 
 
+class StoreIdentityError(BlobStoreError, code="blob-store-mismatch"):
+    """A blob store that does not belong to the database: another one, or one that was emptied or is not mounted."""
+
+
 class BlobMissingError(BlobStoreError, code="blob-missing"):
     """No bytes are stored for the image."""
 

@@ -48,11 +48,32 @@ class BlobStore(Resource):
     ValueError for a GUID that is not in canonical form.
     """
 
+    @property
+    def is_lasting(self) -> bool:
+        """Return whether blobs outlive the process; no database is bound to a store that forgets them."""
+        return True
+
     @abstractmethod
-    async def check_writable(self) -> None:
-        """Return if a picture could be stored now.
+    async def identity(self) -> str | None:
+        """Return the identity of the database that the store belongs to, or None if it carries none."""
+
+    @abstractmethod
+    async def set_identity(self, identity: str) -> None:
+        """Make the store carry the identity of a database, a GUID, durably; no error if it carries it already.
+
+        A store that carried an identity when it was opened, or was given one since, has to carry it: as long as it
+        does not, `check_writable` and `put` raise StoreIdentityError, and no blob is reported as missing.
 
         Raises:
+            StoreIdentityError: it carries another; nothing was changed.
+        """
+
+    @abstractmethod
+    async def check_writable(self) -> None:
+        """Return if a picture could be stored now; cheap enough to be called before every generation.
+
+        Raises:
+            StoreIdentityError: the store does not carry the identity that it carried before.
             BlobStoreFullError: there is not enough room.
             BlobStoreError: writing is impossible.
         """

@@ -1,8 +1,10 @@
-"""The port for leases, surveys of all images, and restoring images into a database."""
+"""The port for leases, surveys of all images, restoring images, and the identity of the database."""
 
 from abc import abstractmethod
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 from pixyproxy.domain.image import Image, Status
@@ -14,6 +16,25 @@ class Totals(NamedTuple):
 
     images: int
     size_bytes: int
+
+
+class BindingState(StrEnum):
+    """The progress of binding a blob store to a database."""
+
+    BEGUN = "begun"
+    """The identity is chosen; the blob store may carry it already."""
+    REBUILDING = "rebuilding"
+    """The database is being filled from the sidecars in the blob store."""
+    BOUND = "bound"
+    """The blob store carries the identity: one that does not is another, or was emptied."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """The identity of a database, a GUID, and the state of its binding to a blob store."""
+
+    value: str
+    state: BindingState
 
 
 class MaintenanceRepository(Resource):
@@ -60,6 +81,18 @@ class MaintenanceRepository(Resource):
     @abstractmethod
     async def totals(self) -> Totals:
         """Return the number of `ready` rows and of their bytes; may take seconds with millions."""
+
+    @abstractmethod
+    async def newest(self, limit: int) -> tuple[Image, ...]:
+        """Return at most `limit` rows that are `ready`, highest id first."""
+
+    @abstractmethod
+    async def identity(self) -> StoreIdentity | None:
+        """Return the identity of the database, or None if it was given none; a new database is not `bound`."""
+
+    @abstractmethod
+    async def save_identity(self, identity: StoreIdentity) -> None:
+        """Replace the identity of the database."""
 
     @abstractmethod
     async def restore(self, image: Image) -> bool:

@@ -15,7 +15,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError, BlobStoreFullError
+from pixyproxy.domain.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    BlobStoreError,
+    BlobStoreFullError,
+    StoreIdentityError,
+)
 from pixyproxy.domain.image import new_guid
 from pixyproxy.ports.blob_store import BlobReader, BlobStore
 
@@ -80,6 +86,10 @@ class BlobStoreHarness(ABC):
     @abstractmethod
     def settle(self, guid: str) -> None:
         """Wait until every later change to a stored image gets another version."""
+
+    @abstractmethod
+    def exchange(self, identity: str | None) -> None:
+        """Make the storage look like another one, which carries this identity or none."""
 
     @abstractmethod
     def names(self) -> set[str]:
@@ -608,6 +618,8 @@ class BlobStoreContract:
         with harness.cut_off():
             for call in (
                 store.check_writable(),
+                store.identity(),
+                store.set_identity(GUID),
                 store.put(guid, b"other", {}),
                 store.rescue(guid, b"other", {}),
                 store.read(guid, size=5),
@@ -624,6 +636,60 @@ class BlobStoreContract:
                 assert not isinstance(caught.value, BlobMissingError)
         assert await read_all(await store.read(guid, size=5)) == b"bytes"
         assert await store.read_sidecar(guid) == SIDECAR
+
+    # identity
+
+    async def test_a_new_store_carries_no_identity(self, store: BlobStore) -> None:
+        assert await store.identity() is None
+        await store.check_writable()
+        assert await store.identity() is None
+
+    async def test_an_identity_is_carried_for_good(self, store: BlobStore, harness: BlobStoreHarness) -> None:
+        await store.set_identity(GUID)
+        await store.set_identity(GUID)
+        assert await store.identity() == GUID
+        other = harness.store()
+        await other.open()
+        assert await other.identity() == GUID
+        with pytest.raises(StoreIdentityError):
+            await other.set_identity(new_guid())
+        assert await store.identity() == GUID
+        await other.check_writable()
+        await other.close()
+
+    async def test_an_identity_is_a_guid(self, store: BlobStore) -> None:
+        with pytest.raises(ValueError, match="canonical"):
+            await store.set_identity("../x")
+        assert await store.identity() is None
+
+    @pytest.mark.parametrize("other", [None, "1c2d0b9f-4e5f-4a6b-8c7d-0e1f2a3b4c5d"], ids=["none", "another"])
+    @pytest.mark.parametrize("reopened", [False, True])
+    async def test_a_store_that_was_exchanged_is_not_used(
+        self, store: BlobStore, harness: BlobStoreHarness, other: str | None, reopened: bool
+    ) -> None:
+        guid = new_guid()
+        await store.set_identity(GUID)
+        if reopened:
+            await store.close()
+            await store.open()
+        await store.check_writable()
+        harness.exchange(other)
+        before = harness.names()
+        for _ in range(2):
+            for call in (store.check_writable(), store.put(guid, b"bytes", SIDECAR), store.read(guid, size=5)):
+                with pytest.raises(BlobStoreError) as caught:
+                    await call
+                assert type(caught.value) is StoreIdentityError
+        assert harness.names() == before
+        assert await store.identity() == other
+        harness.exchange(GUID)
+        await store.check_writable()
+        await store.put(guid, b"bytes", SIDECAR)
+
+    async def test_the_marker_is_no_blob(self, store: BlobStore) -> None:
+        await store.set_identity(GUID)
+        with pytest.raises(BlobMissingError):
+            await store.read(GUID, size=len(GUID))
 
     # opening and closing
 

@@ -12,7 +12,7 @@ from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
+from pixyproxy.ports.maintenance_repository import BindingState, MaintenanceRepository, StoreIdentity, Totals
 from tests.conformance.contracts.image_repository import STRANGE_TEXTS, add_ready, found
 from tests.fixtures.images import NOW, alter, make_draft, make_image, make_result
 
@@ -619,6 +619,33 @@ class MaintenanceRepositoryContract:
         assert await images.find_claimed("alice", "key-1") is None
         assert await images.find_recent("alice", "f" * 64, NOW) is None
         assert [row.guid for row in await repository.expired(NOW, 10)] == [image.guid]
+
+    # The newest images and the identity
+
+    async def test_the_newest_ready_images(self, repository: MaintenanceRepository, images: ImageRepository) -> None:
+        assert await repository.newest(3) == ()
+        ready = [await add_ready(images) for _ in range(4)]
+        await add_settled(images)
+        restored = restorable(created_at=NOW - timedelta(days=9))
+        await repository.restore(restored)
+        newest = await repository.newest(3)
+        assert newest[0].guid == restored.guid
+        assert newest[2] == ready[3]
+        assert len(await repository.newest(100)) == 6
+
+    async def test_a_new_database_is_not_bound(self, repository: MaintenanceRepository) -> None:
+        identity = await repository.identity()
+        assert identity is None or identity.state is BindingState.BEGUN
+
+    async def test_the_identity_is_replaced_for_everybody(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        for state in BindingState:
+            for value in (SOURCE, new_guid()):
+                await repository.save_identity(StoreIdentity(value, state))
+                assert await others[0].identity() == StoreIdentity(value, state)
+        await others[1].save_identity(StoreIdentity(SOURCE, BindingState.BOUND))
+        assert await repository.identity() == StoreIdentity(SOURCE, BindingState.BOUND)
 
 
 def restorable(**values: object) -> Image:

@@ -390,7 +390,7 @@ def lines_of(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 
 
 def test_check_prints_a_line_for_each_part(tmp_path: Path, empty_database: dict[str, str]) -> None:
-    good = {"settings": "ok", "database": "ok", "blob store": "ok", "generator": "ok", "secret": "ok"}
+    good = {"settings": "ok", "database": "ok", "blob store": "ok", "identity": "ok", "generator": "ok", "secret": "ok"}
     done = pixyproxy(tmp_path, "check")
     assert (done.returncode, lines_of(done)) == (0, good), done
     assert pixyproxy(tmp_path, "migrate", **empty_database).returncode == 0
@@ -427,7 +427,7 @@ def test_check_reports_the_part_that_fails(tmp_path: Path) -> None:
     with FakeUpstream() as upstream:
         upstream.script("401", path="/v1/models")
         done = pixyproxy(tmp_path, "check", **(openai | {"OPENAI_BASE_URL": upstream.base_url}))
-        assert (done.returncode, lines_of(done)) == (1, good | {"generator": "FAILED"})
+        assert (done.returncode, lines_of(done)) == (1, good | {"identity": "ok", "generator": "FAILED"})
 
 
 def test_an_older_schema_fails_the_check_with_the_command_to_run(mysql_server: MySQLSettings, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class FilesystemBlobMaintenance(BlobMaintenance):
 
     async def open(self) -> None:
         """Start the threads; raises BlobStoreError if the folder does not exist, and never creates it."""
-        await self._threads.open(self._folder.remember_mount)
+        await self._threads.open(self._folder.remember)
 
     async def close(self) -> None:
         """Wait for work under way and end the threads."""

@@ -59,11 +59,19 @@ class FilesystemBlobStore(BlobStore):
         await self._writes.close()
         await self._reads.close()
 
+    async def identity(self) -> str | None:
+        return await self._reads.run("read its marker", self._read_identity)
+
+    async def set_identity(self, identity: str) -> None:
+        await self._writes.run("write its marker", self._folder.write_identity, identity)
+
     async def check_writable(self) -> None:
-        """Try to write, unless that succeeded a moment ago: generations take longer than that."""
+        """Try to write, unless that succeeded a moment ago; the folder may have been exchanged since then."""
         if self._writable_until < time.monotonic():
             await self._reads.run("store a picture", self._check_writable)
             self._writable_until = time.monotonic() + self._probe_s
+        else:
+            await self._reads.run("store a picture", self._folder.require_present)
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         require_canonical_guid(guid)
@@ -114,8 +122,14 @@ class FilesystemBlobStore(BlobStore):
 
     def _prepare(self) -> None:
         durable_files.make_folders(self._calls, self._folder.root)
-        self._folder.remember_mount()
+        self._folder.remember()
         self._folder.require_writable()
+
+    def _read_identity(self) -> str | None:
+        """Return the identity in the marker; a folder that is gone is not one without an identity."""
+        if not self._calls.is_dir(self._folder.root):
+            self._folder.require_present()
+        return self._folder.read_identity()
 
     def _check_writable(self) -> None:
         self._folder.require_writable()

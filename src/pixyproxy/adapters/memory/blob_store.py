@@ -6,10 +6,11 @@ from itertools import count
 from typing import Any
 
 from pixyproxy.adapters.memory.storage import InMemory
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreFullError, StoreIdentityError
 from pixyproxy.ports.blob_store import BlobReader, BlobStore, require_canonical_guid
 
 _PIECE = 512 * 1024
+_IDENTITY = "store/identity"
 Stored = tuple[bytes | None, str | None]
 """Bytes and sidecar (as JSON text), each None if it is lost."""
 
@@ -44,6 +45,9 @@ class MemoryBlobs(InMemory):
     def __init__(self, storage: dict[str, Stored] | None = None) -> None:
         self._storage = {} if storage is None else storage
 
+    def _carried_identity(self) -> str | None:
+        return self._storage.get(_IDENTITY, (None, None))[1]
+
     def _find(self, guid: str) -> Stored:
         require_canonical_guid(guid)
         return self._storage.get(guid, (None, None))
@@ -69,12 +73,33 @@ class MemoryBlobStore(MemoryBlobs, BlobStore):
         self._versions: dict[str, tuple[bytes, int]] = {}
         self._last_version = 0
         self._capacity_bytes = capacity_bytes
+        self._identity: str | None = None
+
+    async def open(self) -> None:
+        """Remember the identity that the store carries."""
+        self._identity = self._carried_identity()
+
+    @property
+    def is_lasting(self) -> bool:
+        return False
+
+    async def identity(self) -> str | None:
+        return self._carried_identity()
+
+    async def set_identity(self, identity: str) -> None:
+        require_canonical_guid(identity)
+        if self._carried_identity() not in {None, identity}:
+            raise StoreIdentityError("The blob store belongs to another database.")
+        self._storage[_IDENTITY] = (None, identity)
+        self._identity = identity
 
     async def check_writable(self) -> None:
+        self._require_identity()
         self._require_room(1)
 
     async def put(self, guid: str, data: bytes, sidecar: Mapping[str, Any]) -> None:
         text = _encode(sidecar)
+        self._require_identity()
         self._require_room(len(data) - len(self._find(guid)[0] or b""))
         self._storage[guid] = (data, text)
 
@@ -121,6 +146,17 @@ class MemoryBlobStore(MemoryBlobs, BlobStore):
             self._last_version += 1
             self._versions[guid] = (data, self._last_version)
         return self._versions[guid][1]
+
+    def _bytes(self, guid: str) -> bytes:
+        try:
+            return super()._bytes(guid)
+        except BlobMissingError:
+            self._require_identity()
+            raise
+
+    def _require_identity(self) -> None:
+        if self._identity is not None and self._carried_identity() != self._identity:
+            raise StoreIdentityError("The blob store no longer carries the identity of its database.")
 
     def _require_room(self, more: int) -> None:
         used = sum(len(data or b"") for data, _ in self._storage.values())

@@ -8,7 +8,7 @@ from itertools import islice
 
 from pixyproxy.adapters.memory.storage import MemoryRepository
 from pixyproxy.domain.image import Image, Status
-from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository, StoreIdentity, Totals
 
 
 class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
@@ -54,6 +54,16 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
         ready = [image for image in self._storage.images.values() if image.status is Status.READY]
         sizes = [0 if image.result is None else image.result.size_bytes for image in ready]
         return Totals(len(sizes), sum(sizes))
+
+    async def newest(self, limit: int) -> tuple[Image, ...]:
+        ready = [image for image in self._storage.images.values() if image.status is Status.READY]
+        return tuple(ready[::-1][:limit])
+
+    async def identity(self) -> StoreIdentity | None:
+        return self._storage.identity
+
+    async def save_identity(self, identity: StoreIdentity) -> None:
+        self._storage.identity = identity
 
     async def restore(self, image: Image) -> bool:
         """Store the image under the next id, without the lease and claim of an earlier image with its GUID."""

@@ -7,7 +7,10 @@ from pixyproxy.domain.api_key import ApiKey
 from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.user import User
+from pixyproxy.ports.maintenance_repository import BindingState, StoreIdentity
 from pixyproxy.ports.resource import Resource
+
+_IDENTITY = StoreIdentity("00000000-0000-4000-8000-000000000000", BindingState.BEGUN)
 
 
 @dataclass(slots=True)
@@ -15,7 +18,8 @@ class MemoryStorage:
     """Images by GUID in the order of adding, users by name, API keys by id.
 
     `claims` and `leases` are by the GUID of their image, `named_leases` by name; a lease is an owner and its end.
-    `last_id` is the id of the image that was added last.
+    `last_id` is the id of the image that was added last. `identity` is the same for every new storage, so that a
+    folder that was used with one can be used with the next, but not with a database that remembers.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -25,6 +29,7 @@ class MemoryStorage:
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
+    identity: StoreIdentity = _IDENTITY
 
 
 class InMemory(Resource):

@@ -22,6 +22,7 @@ PROBES = (
     "SELECT image_id, position, source_guid FROM image_sources WHERE 1 = 0",
     "SELECT image_id FROM image_stragglers WHERE 1 = 0",
     "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
+    "SELECT id, identity, state FROM store_identity WHERE 1 = 0",
 )
 """Queries that fail if tables of these names exist and are not those of this program."""
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.application.maintenance.store_binding import StoreBinding
+from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 
@@ -12,18 +14,25 @@ from pixyproxy.ports.image_repository import ImageRepository
 class Readiness:
     """A check of database and blob store; the generator is not called, because that may cost money."""
 
-    def __init__(self, images: ImageRepository, blobs: BlobStore, runner: GenerationRunner) -> None:
+    def __init__(
+        self, images: ImageRepository, blobs: BlobStore, binding: StoreBinding, runner: GenerationRunner
+    ) -> None:
         self._images = images
         self._blobs = blobs
+        self._binding = binding
         self._runner = runner
 
     async def check(self) -> dict[str, str]:
         """Return `ok` or an error code for each part; holds no secrets."""
-        database, blob_store = await asyncio.gather(
-            _outcome(self._images.ping()), _outcome(self._blobs.check_writable())
-        )
+        database, blob_store = await asyncio.gather(_outcome(self._images.ping()), _outcome(self._check_blob_store()))
         generator = "draining" if self._runner.draining else "ok"
         return {"database": database, "blob_store": blob_store, "generator": generator}
+
+    async def _check_blob_store(self) -> None:
+        await self._blobs.check_writable()
+        # A database that cannot be asked has failed its own check.
+        with suppress(DBConnectionError):
+            await self._binding.verify()
 
 
 async def _outcome(check: Awaitable[None]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
@@ -31,14 +32,27 @@ def check(
 
 async def _check_parts(container: Container) -> bool:
     images, blobs, generator = container.image_repository(), container.blob_store(), container.generator()
+    stores = [
+        await _check_part("database", images, images.ping, "answers, and its tables are up to date"),
+        await _check_part("blob store", blobs, blobs.check_writable, "writable, with room"),
+    ]
     return all(
         [
-            await _check_part("database", images, images.ping, "answers, and its tables are up to date"),
-            await _check_part("blob store", blobs, blobs.check_writable, "writable, with room"),
+            *stores,
+            # Two that cannot be opened cannot be compared.
+            all(stores) and await _check_binding(container),
             await _check_part("generator", generator, generator.check),
             await _check_secret(container),
         ]
     )
+
+
+async def _check_binding(container: Container) -> bool:
+    async with AsyncExitStack() as stack:
+        for part in (container.maintenance_repository(), container.blob_store()):
+            stack.push_async_callback(part.close)
+            await part.open()
+        return await _check_part("identity", container.blob_maintenance(), container.store_binding().verify)
 
 
 async def _check_part(name: str, part: Resource, check: Callable[[], Awaitable[str | None]], success: str = "") -> bool:

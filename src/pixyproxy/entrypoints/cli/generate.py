@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.containers import Container
+from pixyproxy.containers import Container, bind_store
 from pixyproxy.entrypoints.cli.runner import run_with_container
 
 
@@ -39,6 +39,7 @@ def generate(
 async def _generate(container: Container, request: dict[str, object], output: Path | None) -> None:
     from pixyproxy.entrypoints.cli.progress import spinner
 
+    await bind_store(container)
     images = container.image_service()
     with spinner() as progress:
         progress.add_task(f"{container.generator().name} is drawing", total=None)

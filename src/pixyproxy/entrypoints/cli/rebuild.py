@@ -23,11 +23,12 @@ async def _rebuild(container: Container) -> Counter[str]:
     counts: Counter[str] = Counter()
     rebuilder = container.rebuilder()
     guids = await rebuilder.find()
-    with count_bar() as progress:
-        task = progress.add_task("restoring", total=len(guids))
-        async for rebuilt in rebuilder.rebuild(guids):
-            progress.advance(task)
-            counts[rebuilt.outcome] += 1
-            if rebuilt.outcome not in {"restored", "known"}:
-                typer.echo(f"{rebuilt.guid}  {rebuilt.outcome}", err=True)
+    async with container.store_binding().rebuilding():
+        with count_bar() as progress:
+            task = progress.add_task("restoring", total=len(guids))
+            async for rebuilt in rebuilder.rebuild(guids):
+                progress.advance(task)
+                counts[rebuilt.outcome] += 1
+                if rebuilt.outcome not in {"restored", "known"}:
+                    typer.echo(f"{rebuilt.guid}  {rebuilt.outcome}", err=True)
     return counts

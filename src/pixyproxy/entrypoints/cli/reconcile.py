@@ -27,6 +27,7 @@ def reconcile(
 async def _reconcile(container: Container, apply: bool) -> Counter[Action]:
     from pixyproxy.entrypoints.cli.progress import spinner
 
+    await container.store_binding().verify()
     counts: Counter[Action] = Counter()
     reconciler = container.reconciler()
     with spinner() as progress:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
-from pixyproxy.containers import Container, opened
+from pixyproxy.containers import Container, bind_store, opened
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.docs_routes import build_docs_router
@@ -88,6 +88,7 @@ def _build_routers(container: Container) -> list[APIRouter]:
 @asynccontextmanager
 async def _lifespan(container: Container, _: FastAPI) -> AsyncIterator[None]:
     async with opened(container):
+        await bind_store(container)
         background = [
             asyncio.create_task(container.upkeep().run()),
             asyncio.create_task(container.model_catalog().warn_of_shutdown()),

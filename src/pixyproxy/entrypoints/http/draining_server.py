@@ -12,7 +12,7 @@ from socket import socket
 import uvicorn
 
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.containers import Container, opened
+from pixyproxy.containers import Container, bind_store, opened
 from pixyproxy.entrypoints.http.http_protocol import HTTPProtocol
 
 logger = logging.getLogger(__name__)
@@ -95,9 +95,9 @@ def build_server(container: Container) -> DrainingServer:
 
 
 async def open_once(container: Container) -> None:
-    """Open and close all parts, so that a wrong setting is one line instead of a failed start of the server."""
+    """Open, bind and close all parts, so that a wrong setting is one line instead of a failed start of the server."""
     async with opened(container):
-        pass
+        await bind_store(container)
 
 
 def handle_stop_signals(request_stop: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from pixyproxy.adapters.sql.search.id_range import mark_stragglers
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.image import Image, Status
-from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
+from pixyproxy.ports.maintenance_repository import BindingState, MaintenanceRepository, StoreIdentity, Totals
 
 _MAX_GUIDS = 500
 """GUIDs of one statement at most: SQLite before 3.32 takes 999 parameters."""
@@ -41,6 +41,8 @@ _IS_ACQUIRED = f"""SELECT
 _RELEASE = f"""UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000'
     WHERE name = :name AND {_NAMED_LEASE_IS_OWN}"""
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
+_NEWEST = SELECT_IMAGE + "{index} WHERE status = 'ready' ORDER BY images.id DESC LIMIT :most"
+_SAVE_IDENTITY = "INSERT INTO store_identity (id, identity, state) VALUES (1, :identity, :state)"
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
     FROM (SELECT id, status, size_bytes FROM images WHERE id > :after_id ORDER BY id LIMIT :most) AS slice"""
@@ -102,6 +104,27 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
                 return Totals(images, size_bytes)
             after_id, images, size_bytes = last_id, images + int(count), size_bytes + int(total)
 
+    async def newest(self, limit: int) -> tuple[Image, ...]:
+        """Read backwards by the key of the table, which is short unless most rows are not `ready`."""
+
+        def find(session: Session) -> Sequence[Row]:
+            return session.fetch(_NEWEST.format(index=session.by_index("PRIMARY")), {"most": limit})
+
+        return tuple(map(to_image, await self._database.read(find)))
+
+    async def identity(self) -> StoreIdentity | None:
+        return await self._database.read(_identity)
+
+    async def save_identity(self, identity: StoreIdentity) -> None:
+        values = {"identity": identity.value, "state": identity.state.value}
+
+        def save(session: Session) -> bool:
+            session.change_later("DELETE FROM store_identity", {})
+            session.change_later(_SAVE_IDENTITY, values)
+            return True
+
+        await self._database.write(save, reread=lambda session: _identity(session) == identity or None)
+
     async def restore(self, image: Image) -> bool:
         image_id = 0
 
@@ -141,6 +164,11 @@ def _outcome(rows: Sequence[Row], *, absent: bool | None) -> bool | None:
     if not rows:
         return absent
     return None if rows[0][0] == "free" else rows[0][0] == "own"
+
+
+def _identity(session: Session) -> StoreIdentity | None:
+    rows = session.fetch("SELECT identity, state FROM store_identity", {})
+    return StoreIdentity(rows[0][0], BindingState(rows[0][1])) if rows else None
 
 
 def _sum(session: Session, after_id: int) -> Row:

@@ -49,6 +49,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.GeneratorTimeoutError: 504,
     errors.GeneratorResponseError: 502,
     errors.BlobStoreError: 503,
+    errors.StoreIdentityError: 503,
     errors.BlobMissingError: 500,
     errors.BlobCorruptError: 500,
     errors.BlobStoreFullError: 507,
