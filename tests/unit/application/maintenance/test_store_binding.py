@@ -18,7 +18,7 @@ from pixyproxy.ports.maintenance_repository import BindingState, StoreIdentity
 from tests.fixtures.images import make_draft, make_result
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-OWN, OTHER = new_guid(), new_guid()
+OWN, OTHER = "0b9f1c2d-4e5f-4a6b-8c7d-0e1f2a3b4c5d", "1c2d0b9f-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
 
 
 class LastingBlobStore(MemoryBlobStore):
