@@ -37,6 +37,22 @@ def parse_origin(text: str) -> str:
     return origin
 
 
+def is_own_origin(origin: str, host: str, public_url: str | None) -> bool:
+    """Return true if an origin is that of the public URL, or of this host by whatever scheme a proxy offers."""
+    try:
+        given = parse_origin(origin)
+    except ValueError:
+        return False
+    scheme = given.partition("://")[0]
+    for own in (f"{scheme}://{host}", "/".join((public_url or "").split("/")[:3])):
+        try:
+            if given == parse_origin(own):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
 def _host(host: str) -> str:
     """Return a host name or address as browsers write it; raise ValueError if it is none."""
     if ":" in host:

@@ -28,10 +28,14 @@ Source: TypeAlias = BinaryIO | str
 
 @dataclass(slots=True)
 class SourceReferences:
-    """The sources that a caller names: images, and further pictures by the names of their parameters (`mask`)."""
+    """The sources that a caller names: images, and further pictures by the names of their parameters (`mask`).
+
+    `opened` are the GUIDs that the caller has signed URLs of, which replace the access check.
+    """
 
     images: Sequence[Source] = ()
     attachments: Mapping[str, Source] = field(default_factory=dict)
+    opened: frozenset[str] = frozenset()
 
     def close(self) -> None:
         """Close all uploaded files."""
@@ -76,12 +80,12 @@ class EditSourceReader:
         try:
             _check_number(references)
             for number, source in enumerate(references.images):
-                sources.images += (await self._source(viewer, source, ("image", number)),)
+                sources.images += (await self._source(viewer, source, ("image", number), references.opened),)
                 if isinstance(source, str):
                     sources.derived_from += (parse_guid(source),)
                 _check_total(sources)
             for name, source in references.attachments.items():
-                sources.attachments[name] = await self._source(viewer, source, (name,))
+                sources.attachments[name] = await self._source(viewer, source, (name,), references.opened)
                 _check_total(sources)
         except BaseException:
             sources.close()
@@ -89,9 +93,11 @@ class EditSourceReader:
             raise
         return sources
 
-    async def _source(self, viewer: str | None, source: Source, loc: tuple[str | int, ...]) -> EditSource:
+    async def _source(
+        self, viewer: str | None, source: Source, loc: tuple[str | int, ...], opened: frozenset[str]
+    ) -> EditSource:
         if isinstance(source, str):
-            return await self._stored(viewer, source)
+            return await self._stored(viewer, source, opened)
         size = await asyncio.to_thread(source.seek, 0, 2)
         if size > MAX_SOURCE_BYTES:
             raise DataValidationError.at(loc, f"must be at most {MAX_SOURCE_BYTES // _MIB} MiB large")
@@ -103,10 +109,11 @@ class EditSourceReader:
                 raise DataValidationError.at(loc, f"must be a picture: {error.message}") from None
         return EditSource(source, picture, size, sha256)
 
-    async def _stored(self, viewer: str | None, guid: str) -> EditSource:
+    async def _stored(self, viewer: str | None, guid: str, opened: frozenset[str]) -> EditSource:
         try:
             image = await self._images.get(parse_guid(guid))
-            access.require_visible(image, viewer)
+            if image.guid not in opened:
+                access.require_visible(image, viewer)
         except ImageNotFoundError:
             raise ImageNotFoundError(f"There is no image {guid[:100]!r} to be edited.") from None
         content = ImageContent.of(image, self._blobs)

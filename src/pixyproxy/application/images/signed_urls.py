@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from urllib.parse import urlencode
@@ -40,6 +40,11 @@ class SignedUrls:
             return False
         right = hmac.compare_digest(signature, self._signature(guid, expires))
         return right and self._clock.now().timestamp() < int(expires)
+
+    def opens_query(self, guid: str, query: Mapping[str, object]) -> bool:
+        """Return whether the query of an address opens an image now."""
+        expires, signature = query.get("expires"), query.get("signature")
+        return bool(expires and signature) and self.opens(guid, str(expires), str(signature))
 
     def _signature(self, guid: str, expires: str) -> str:
         digest = hmac.digest(self._key, f"{guid.lower()}\n{expires}".encode(), hashlib.sha256)

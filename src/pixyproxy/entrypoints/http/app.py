@@ -20,11 +20,13 @@ from pixyproxy.entrypoints.http.api.service_routes import build_service_router
 from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
+from pixyproxy.entrypoints.http.middleware.content_coding import ContentCodingMiddleware
 from pixyproxy.entrypoints.http.middleware.cross_site import CORS_OPTIONS, CrossSiteMiddleware
 from pixyproxy.entrypoints.http.middleware.error_responses import ErrorMiddleware, respond_to_error
 from pixyproxy.entrypoints.http.middleware.forwarded import ForwardedMiddleware
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
 from pixyproxy.entrypoints.http.openai_api import documentation as openai_documentation
+from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
@@ -59,6 +61,7 @@ def create_app(container: Container) -> FastAPI:
     app.openapi = partial(openapi_document, app, schemas)  # type: ignore[method-assign]  # FastAPI's documented way
 
     # The last one added is outermost.
+    app.add_middleware(ContentCodingMiddleware)
     app.add_middleware(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service())
     origins, public_url = container.config.cors_origins(), container.config.public_url()
     app.add_middleware(CrossSiteMiddleware, origins=origins, public_url=public_url)
@@ -76,11 +79,12 @@ def _build_routers(container: Container) -> list[APIRouter]:
     links = Links(container.config.public_url())
     images, signed_urls = container.image_service(), container.signed_urls()
     presenter = ImagesPresenter(images, links, signed_urls, policy)
+    bodies = EditBodyReader(links, signed_urls)
     return [
         build_read_router(images, container.thumbnails(), policy, links, signed_urls, container.config.accel_prefix()),
         build_write_router(images, policy, links),
         build_service_router(container.readiness(), policy),
-        build_v1_router(images, container.model_catalog(), policy, presenter, StreamTimeouts()),
+        build_v1_router(images, container.model_catalog(), policy, presenter, bodies, StreamTimeouts()),
         build_docs_router(links),
     ]
 

@@ -1,7 +1,5 @@
 """The routes that read images: the list, details, content and thumbnails."""
 
-from collections.abc import Mapping
-
 from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.commands import GetThumbnail, SearchImages
@@ -89,7 +87,7 @@ def build_read_router(
         openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
-        by_link = is_signed(request.query_params, guid)
+        by_link = signed_urls.opens_query(guid, request.query_params)
         viewer = None if by_link else policy.require_reader(request)
         return await content_response(request, await images.open_content(viewer, guid, by_link=by_link), accel_prefix)
 
@@ -111,14 +109,10 @@ def build_read_router(
     )
     async def get_thumbnail(request: Request, guid: Guid) -> Response:
         query = read_query(request, numbers={"size"})
-        by_link = is_signed({name: query.pop(name, None) for name in ("expires", "signature")}, guid)
+        by_link = signed_urls.opens_query(guid, {name: query.pop(name, None) for name in ("expires", "signature")})
         viewer = None if by_link else policy.require_reader(request)
         media_type = "image/webp" if accepts(request, "image/webp") else "image/jpeg"
         thumbnail = await thumbnails.open(viewer, guid, query, media_type, by_link=by_link)
         return await thumbnail_response(request, thumbnail)
-
-    def is_signed(query: Mapping[str, object], guid: str) -> bool:
-        expires, signature = query.get("expires"), query.get("signature")
-        return bool(expires and signature) and signed_urls.opens(guid, str(expires), str(signature))
 
     return router

@@ -124,30 +124,49 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def require_json(request: Request) -> None:
-    """Raise HTTPException 415 unless the Content-Type is JSON."""
+def is_json(request: Request) -> bool:
+    """Return true if the body is declared as JSON."""
     media_type = media_type_of(request)
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def require_json(request: Request) -> None:
+    """Raise HTTPException 415 unless the body is declared as JSON."""
+    if not is_json(request):
         raise HTTPException(415, "Send the body as JSON, with Content-Type: application/json.")
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse a body as JSON (RFC 8259); raise HTTPException 400 if it is not JSON in UTF-8."""
+    """Parse a body as JSON (RFC 8259), with or without a byte order mark.
+
+    Raises:
+        HTTPException: 400 if it is not JSON in UTF-8.
+    """
+    if not body.strip():
+        raise HTTPException(400, 'The body is empty: send a JSON object, such as {"prompt": "a duck"}.')
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_members)
+        text = body.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_members)
     except UnicodeDecodeError:
         raise HTTPException(400, "The body is not UTF-8 text.") from None
     except RecursionError:
         raise HTTPException(400, "The body is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        raise HTTPException(
-            400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from None
+        raise HTTPException(400, _describe(error)) from None
     except ValueError:
         # Python limits the digits of an integer.
         raise HTTPException(400, "The body holds a number with too many digits.") from None
+
+
+def _describe(error: json.JSONDecodeError) -> str:
+    """Return a description of a syntax error; Python's own texts differ between its versions."""
+    where = f"line {error.lineno}, column {error.colno}"
+    if error.pos >= len(error.doc.rstrip()):
+        return f"The body is not JSON: it ends too early, at {where}."
+    return (
+        f"The body is not JSON from {where} on, where it says {error.doc[error.pos :][:20]!r}. Names and texts are in "
+        "double quotes, commas separate values, and line breaks in texts are written as \\n."
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

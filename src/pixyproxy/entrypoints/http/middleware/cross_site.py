@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pixyproxy.domain.errors import PermissionDeniedError
 from pixyproxy.entrypoints.http.middleware.authentication import has_api_key
-from pixyproxy.web_origin import parse_origin
+from pixyproxy.web_origin import is_own_origin
 
 CORS_OPTIONS: Mapping[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
@@ -71,23 +71,7 @@ class CrossSiteMiddleware:
             return False
         if site in {"cross-site", "same-site"}:
             return True
-        return origin is not None and not self._is_own(origin, headers.get("host", ""))
+        return origin is not None and not is_own_origin(origin, headers.get("host", ""), self._public_url)
 
     def _is_listed(self, origin: str) -> bool:
         return origin in self._origins or ("*" in self._origins and origin != "null")
-
-    def _is_own(self, origin: str, host: str) -> bool:
-        """Return true if the origin is that of the public URL, or of this host by whatever scheme a proxy offers."""
-        try:
-            given = parse_origin(origin)
-        except ValueError:
-            return False
-        scheme = given.partition("://")[0]
-        for base in (f"{scheme}://{host}", self._public_url or ""):
-            parts = base.split("/")
-            try:
-                if given == parse_origin("/".join(parts[:3])):
-                    return True
-            except ValueError:
-                continue
-        return False

@@ -14,6 +14,7 @@ from pixyproxy.entrypoints.http.api.requests import read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api import documentation as docs
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
+from pixyproxy.entrypoints.http.openai_api.edit_pictures import refuse_pictures
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts, begin_stream
 from pixyproxy.entrypoints.http.openai_api.images_request import ImagesRequest, parse_images_request
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, present_model, present_models
@@ -28,11 +29,11 @@ def build_v1_router(
     models: ModelCatalog,
     policy: AccessPolicy,
     presenter: ImagesPresenter,
+    bodies: EditBodyReader,
     timeouts: StreamTimeouts,
 ) -> APIRouter:
     """Build the routes that any client of OpenAI's images API calls unchanged."""
     router = direct_router("openai")
-    bodies = EditBodyReader()
 
     async def respond(
         request: Request,
@@ -64,6 +65,7 @@ def build_v1_router(
     async def generate_images(request: Request) -> Response:
         viewer = policy.require_writer(request)
         wanted = parse_images_request(request, await read_json(request))
+        refuse_pictures(wanted.parameters)
         return await respond(request, viewer, wanted, None, "image_generation")
 
     @router.post(

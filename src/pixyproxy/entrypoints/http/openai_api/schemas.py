@@ -103,6 +103,4 @@ class ImageReference(BaseModel):
     file_id: str | SkipJsonSchema[None] = Field(
         None, description="The GUID of a stored image.", json_schema_extra={"format": "uuid"}
     )
-    image_url: str | SkipJsonSchema[None] = Field(
-        None, description="A `data:` URL in base64.", pattern="^data:[^,]*;base64,[A-Za-z0-9+/]+={0,2}$"
-    )
+    image_url: str | SkipJsonSchema[None] = Field(None, description="A `data:` URL, or an address of this service.")

@@ -1,14 +1,19 @@
 """An image as the API shows it: `ImageDetail`, and the addresses in it."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from starlette.requests import Request
 
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.errors import ImageNotFoundError
+from pixyproxy.domain.image import Image, parse_guid
 from pixyproxy.entrypoints.http.middleware.forwarded import forwarded_prefix
+from pixyproxy.web_origin import is_own_origin
+
+_IMAGE_PATH = re.compile(r"^(.*)/image/([^/]+)(?:/content(?:/[^/]*)?)?/?$")
 
 
 class Links:
@@ -31,6 +36,24 @@ class Links:
         # `request.url` would decode the query string, which may not be text.
         url = request.base_url
         return f"{url.scheme}://{url.netloc}{self.path(path)}"
+
+    def stored_image(self, request: Request, address: str) -> tuple[str, Mapping[str, str]] | None:
+        """Return the GUID in an address of an image or of its content that this service handed out, and the query.
+
+        Absolute addresses are those of the public URL and of the host that the request was sent to. None: no such one.
+        """
+        try:
+            parts = urlsplit(address)
+            found = _IMAGE_PATH.search(unquote(parts.path))
+            guid = parse_guid(found[2]) if found else ""
+        except (ValueError, ImageNotFoundError):
+            return None
+        origin = f"{parts.scheme or request.url.scheme}://{parts.netloc}"
+        own = not parts.scheme and not parts.netloc
+        own = own or is_own_origin(origin, request.headers.get("host", ""), self._public_url)
+        if found is None or not own or found[1] not in {"", self.path("")}:
+            return None
+        return guid, dict(parse_qsl(parts.query))
 
     def next_page(self, request: Request, cursor: str, parameters: dict[str, object]) -> str:
         """Return the Link header (RFC 8288) to the next page of a list with these query parameters."""

@@ -161,18 +161,21 @@ async def test_a_generator_that_cannot_edit_raises_an_error(app: HttpApp) -> Non
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (None, "must be a list"),
-        ([], "must be a list"),
-        ("x", "must be a list"),
-        (["x"], "must hold either file_id"),
+        (None, "must be given"),
+        ([], "must be given"),
+        ("x", "must be a data: URL, the GUID"),
+        ("", "must be a data: URL, the GUID"),
+        (["x"], "must be a data: URL, the GUID"),
+        (5, "must hold either file_id"),
+        ([{"image_url": {"url": 5}}], "must hold either file_id"),
         ([{}], "must hold either file_id"),
         ([{"file_id": MISSING, "image_url": data_url(PNG)}], "must hold either file_id"),
         ([{"file_id": 5}], "must hold either file_id"),
         ([{"file_id": MISSING, "detail": "high"}], "must hold either file_id"),
         ([{"image_url": "https://example.org/a.png"}], "other addresses are not fetched"),
         ([{"image_url": "file:///etc/passwd"}], "other addresses are not fetched"),
-        ([{"image_url": "data:image/png,x"}], "in base64"),
-        ([{"image_url": "data:image/png;base64"}], "in base64"),
+        ([{"image_url": "data:image/png,x"}], "must be a picture"),
+        ([{"image_url": "data:image/png;base64"}], "with a comma"),
         ([{"image_url": "data:image/png;base64,####"}], "valid base64"),
         ([{"image_url": data_url(b"no picture")}], "must be a picture"),
         ([{"image_url": data_url(b"")}], "must be a picture"),
@@ -290,3 +293,92 @@ async def test_a_call_that_is_cancelled_at_its_start_leaves_the_edit_sources_ope
     assert SEEN == [([PNG], {})]
     await asyncio.sleep(0)
     assert closed(app)
+
+
+async def test_an_address_of_this_service_stands_for_the_stored_image() -> None:
+    async with http_app(PIXYPROXY_PUBLIC_URL="https://Img.example/pixy") as app:
+        record_sources(app)
+        app.generator.outcome = GeneratedImage(OTHER)
+        stored = await app.create()
+        app.generator.outcome = GeneratedImage(PNG)
+        guid, path = stored["guid"], stored["content_url"]
+        assert path.startswith("/pixy/image/")
+        for address in (
+            path,
+            f"https://img.example{path}",
+            f"https://img.example:443{path}?download=1",
+            f"http://test.example/image/{guid}/content",
+            f"http://test.example/image/{guid.upper()}/content/any-name.png",
+            f"/image/{guid}/content/a%20b.png",
+            f"/image/{guid}",
+        ):
+            for images in (address, [address], {"image_url": address}, [{"file_id": address}]):
+                response = await edit(app, json={"prompt": "x", "images": images})
+                assert (response.status_code, SEEN[-1]) == (200, ([OTHER], {})), response.text
+        made = len(app.generator.requests)
+        for address in (
+            f"https://other.example{path}",
+            f"https://img.example:8443{path}",
+            f"ftp://img.example{path}",
+            f"/other/image/{guid}/content",
+            f"/image/{guid}/thumbnail",
+            f"/image/{guid}/content/a/b",
+            "/image/x/content",
+            "http://[img.example",
+        ):
+            response = await edit(app, json={"prompt": "x", "images": [{"image_url": address}]})
+            assert (response.status_code, "an address of this service" in message_of(response)) == (400, True)
+        assert len(app.generator.requests) == made
+
+
+async def test_a_signed_address_opens_a_private_image(app: HttpApp) -> None:
+    private = (await edit(app, files={"image": OTHER}, data={"prompt": "x", "visibility": "private"})).json()
+    guid = private["data"][0]["guid"]
+    query = app.container.signed_urls().query_for(guid)
+    address = f"http://test.example/image/{guid}/content"
+    for auth, sent, status in (
+        (BOB, f"{address}?{query}", 200),
+        (None, f"/image/{guid}/content/a.png?{query}", 200),
+        (BOB, address, 404),
+        (BOB, f"{address}?{query}x", 404),
+        (ALICE, address, 200),
+        (ALICE, f"{address}?{query}x", 200),
+    ):
+        response = await edit(app, auth, json={"prompt": "x", "images": sent, "mask": sent})
+        assert response.status_code == status, (auth, sent)
+    # A signature opens the image that it was made for, and no other.
+    other = (await edit(app, files={"image": OTHER}, data={"prompt": "x", "visibility": "private"})).json()
+    images = [f"{address}?{query}", other["data"][0]["guid"]]
+    assert (await edit(app, BOB, json={"prompt": "x", "images": images})).status_code == 404
+
+
+async def test_pictures_in_json_may_have_the_names_and_forms_of_other_clients(app: HttpApp) -> None:
+    one, two = data_url(PNG), data_url(OTHER)
+    for body, seen in (
+        ({"image": one}, ([PNG], {})),
+        ({"image": [one, two]}, ([PNG, OTHER], {})),
+        ({"images": {"image_url": {"url": one, "detail": "high"}}}, ([PNG], {})),
+        ({"image": {"image_url": one, "file_id": None}}, ([PNG], {})),
+        ({"image[]": [one, two]}, ([PNG, OTHER], {})),
+        ({"image[1]": one, "image[0]": two}, ([OTHER, PNG], {})),
+        ({"images": [one], "image": None, "mask": None}, ([PNG], {})),
+        ({"images": [one], "mask": two}, ([PNG], {"mask": OTHER})),
+        ({"images": [one], "mask": [{"image_url": two}]}, ([PNG], {"mask": OTHER})),
+        ({"images": [one], "style": {"image_url": two}}, ([PNG], {"style": OTHER})),
+    ):
+        response = await edit(app, json={"prompt": "x", **body})
+        assert (response.status_code, SEEN[-1]) == (200, seen), body
+        guid = response.json()["data"][0]["guid"]
+        assert (await app.client.get(f"/image/{guid}")).json()["parameters"] == {}
+    made = len(app.generator.requests)
+    for body, words in (
+        ({"image": one, "images": [two]}, "under one name"),
+        ({"image": one, "image[0]": two}, "under one name"),
+        ({"image": one, "mask": [one, two]}, "given once only"),
+        ({"image": one, "mask": ""}, "must be a data: URL"),
+        ({"image": one, "mask": True}, "must hold either file_id"),
+        ({"image": [one] * 9, "image[]": [one] * 9}, "at most 16"),
+    ):
+        response = await edit(app, json={"prompt": "x", **body})
+        assert (response.status_code, words in message_of(response)) == (400, True), response.text
+    assert len(app.generator.requests) == made
