@@ -1,9 +1,7 @@
 """The composition root: everything the service is made of, wired by its settings."""
 
 import asyncio
-import os
 import secrets
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,13 +16,16 @@ from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.adapters.system.process_monitor import SystemProcessMonitor
 from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.application.accounts.user_service import UserService
+from pixyproxy.application.generation.callers import Departures
 from pixyproxy.application.generation.edit_sources import EditSourceReader
 from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submitter
+from pixyproxy.application.generation.uncertainty import UncertainSubmissions
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.application.images.signed_urls import SignedUrls
@@ -75,6 +76,7 @@ class Container(containers.DeclarativeContainer):
 
     secret = providers.ThreadSafeSingleton(_secret, config.secret_key, config.secret_path)
     clock = providers.ThreadSafeSingleton(SystemClock)
+    process_monitor = providers.ThreadSafeSingleton(SystemProcessMonitor)
     hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher)
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
@@ -119,12 +121,18 @@ class Container(containers.DeclarativeContainer):
         maintenance_repository,
         generator,
         clock,
-        owner=config.process_name,
+        owner=process_monitor.provided.own_name,
         max_in_flight=config.max_generations,
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
-    submitter = providers.ThreadSafeSingleton(Submitter, image_repository, generation_runner, generator, clock)
+    departures = providers.ThreadSafeSingleton(Departures, image_repository, generation_runner, clock)
+    uncertain_submissions = providers.ThreadSafeSingleton(
+        UncertainSubmissions, image_repository, departures, process_monitor, clock, lease_s=config.lease_s
+    )
+    submitter = providers.ThreadSafeSingleton(
+        Submitter, image_repository, generation_runner, generator, clock, departures, uncertain_submissions
+    )
     edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector)
     image_service = providers.ThreadSafeSingleton(
         ImageService, image_repository, blob_store, thumbnail_store, submitter, edit_source_reader, clock
@@ -140,7 +148,7 @@ class Container(containers.DeclarativeContainer):
         blob_maintenance,
         thumbnail_store,
         clock,
-        owner=config.process_name,
+        owner=process_monitor.provided.own_name,
         lease_s=config.lease_s,
     )
     upkeep = providers.ThreadSafeSingleton(
@@ -149,7 +157,7 @@ class Container(containers.DeclarativeContainer):
         reconciler,
         maintenance_repository,
         clock,
-        owner=config.process_name,
+        owner=process_monitor.provided.own_name,
         lease_s=config.lease_s,
     )
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
@@ -158,7 +166,12 @@ class Container(containers.DeclarativeContainer):
     # The provider, not the secret: reading it may write a file, which building a container must not do.
     key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)
     store_binding = providers.ThreadSafeSingleton(
-        StoreBinding, maintenance_repository, blob_store, blob_maintenance, clock, owner=config.process_name
+        StoreBinding,
+        maintenance_repository,
+        blob_store,
+        blob_maintenance,
+        clock,
+        owner=process_monitor.provided.own_name,
     )
     readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, store_binding, generation_runner)
 
@@ -249,6 +262,4 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     values["secret_path"] = None if settings.repository == "memory" else settings.data_dir / "secret.key"
     values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
     values["anonymous"] = settings.anonymous
-    # No two processes may share a name, not even one after the other, because a lease outlives its process.
-    values["process_name"] = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return values

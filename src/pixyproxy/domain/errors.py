@@ -17,7 +17,7 @@ class PixyProxyException(Exception):
     `code` is a stable slug for programs. `guid` names the image concerned, if there is one and the caller may know
     it. `retry_after_s` is the number of seconds after which a repeat may succeed, or None. `replayed` is True if the
     outcome of an earlier request is repeated. `may_have_been_paid` is True if money may have been spent: the request
-    must not be repeated automatically.
+    must not be repeated automatically. `advice` is a sentence on what the caller can do, or None.
     """
 
     code = "internal-error"
@@ -25,6 +25,7 @@ class PixyProxyException(Exception):
     retry_after_s: float | None = None
     replayed = False
     may_have_been_paid = False
+    advice: str | None = None
 
     def __init_subclass__(cls, *, code: str | None = None) -> None:
         if code is not None:
@@ -37,6 +38,11 @@ class PixyProxyException(Exception):
         self.guid = guid
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+    @property
+    def detail(self) -> str:
+        """The message with the advice, if there is one."""
+        return self.message if self.advice is None else f"{self.message} {self.advice}"
 
 
 _KINDS: dict[str, type[PixyProxyException]] = {PixyProxyException.code: PixyProxyException}

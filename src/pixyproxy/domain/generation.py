@@ -95,6 +95,21 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Predecessor:
+    """An image of an earlier identical request, as far as it tells whether that request is uncertain.
+
+    `lease` is that of a `generating` image. `caller_left_at` is the time when its caller left without the answer.
+    """
+
+    guid: str
+    status: Status
+    updated_at: datetime
+    batch: str | None
+    lease: Lease | None
+    caller_left_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDraft:
     """An image whose generation is about to begin, with the lease and the claim that are recorded with it."""
 

@@ -40,6 +40,10 @@ class Status(StrEnum):
         return member
 
 
+SETTLED = frozenset({Status.READY, Status.FAILED, Status.UNKNOWN})
+"""The statuses of a generation that has ended; one that a newer version wrote may be any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The reason why there is no image: a stable code and a message for people."""

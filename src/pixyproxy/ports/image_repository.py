@@ -1,10 +1,10 @@
 """The port to the store of image records."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.generation import ImageDraft, Predecessor
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.resource import Resource
@@ -32,8 +32,8 @@ class ImageRepository(Resource):
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
         """Record new images, all or none, with status `generating`; ids grow in the order of adding.
 
-        Only the first may have a claim. Of several callers that claim the same key at once, one succeeds; a claim
-        without a key is not exclusive.
+        Only the first may have a claim with a key. Of several callers that claim the same key at once, one succeeds; a
+        claim without a key is not exclusive.
 
         Raises:
             IdempotencyKeyTakenError: An image holds the claim (the same caller and key); nothing was changed.
@@ -61,6 +61,23 @@ class ImageRepository(Resource):
         """Return the newest image with this caller's fingerprint, with or without a key, or None.
 
         The image is `generating` or was updated at or after `since`, and its claim was not released.
+        """
+
+    @abstractmethod
+    async def predecessors(
+        self, caller: str, fingerprint: str, *, ended_since: datetime, left_since: datetime
+    ) -> tuple[Predecessor, ...]:
+        """Return the images with this caller's fingerprint that may be uncertain, oldest first.
+
+        They are not settled, or `unknown` and updated at or after `ended_since`, or their caller left at or after
+        `left_since`. Images that released their claim are none of them.
+        """
+
+    @abstractmethod
+    async def mark_caller_left(self, guids: Collection[str], at: datetime) -> int:
+        """Record that the caller of these images (at most 1,000) left without the answer; change nothing else.
+
+        Missing images are no error. Return how many exist.
         """
 
     @abstractmethod

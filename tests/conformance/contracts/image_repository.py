@@ -11,7 +11,7 @@ import pytest
 
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
+from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft, Lease, Predecessor
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery, decode_cursor
 from pixyproxy.domain.search_terms import fold, query_terms
@@ -684,6 +684,86 @@ class ImageRepositoryContract:
         assert await repository.find_recent("alice", "a" * 64, NOW) == image != again
         storage.delete_by_hand()
         assert await repository.find_recent("alice", "a" * 64, NOW) is None
+
+    # Predecessors
+
+    async def predecessors(
+        self, repository: ImageRepository, caller: str = "alice", fingerprint: str = "a" * 64
+    ) -> list[Predecessor]:
+        """Return what may be uncertain if things count that happened at NOW or later."""
+        return list(await repository.predecessors(caller, fingerprint, ended_since=NOW, left_since=NOW))
+
+    async def test_an_unsettled_image_is_a_predecessor_whatever_its_age(self, repository: ImageRepository) -> None:
+        lease = Lease("web1-1", LATER)
+        claims = [IdempotencyClaim("alice", key, "a" * 64) for key in (None, "key")]
+        long_ago = NOW - timedelta(days=400)
+        images = [await repository.add(make_draft(claim=claim, lease=lease, created_at=long_ago)) for claim in claims]
+        assert await self.predecessors(repository) == [
+            Predecessor(image.guid, Status.GENERATING, long_ago, None, lease, None) for image in images
+        ]
+
+    async def test_every_image_of_a_batch_can_be_a_predecessor(self, repository: ImageRepository) -> None:
+        first, second = make_batch(2, claim=IdempotencyClaim("alice", "key", "a" * 64))
+        await repository.add_batch([first, replace(second, claim=IdempotencyClaim("alice", None, "a" * 64))])
+        assert [(found.guid, found.batch) for found in await self.predecessors(repository)] == [
+            (first.guid, first.guid),
+            (second.guid, first.guid),
+        ]
+        found = await repository.find_claimed("alice", "key")
+        assert found is not None
+        assert (found[0].guid, found[1]) == (first.guid, "a" * 64)
+
+    async def test_predecessors_have_this_caller_and_fingerprint(self, repository: ImageRepository) -> None:
+        for caller, fingerprint in [("", "a"), ("Alice", "a"), ("alice ", "a"), ("álice", "a"), ("alice", "b")]:
+            image = await repository.add(make_draft(claim=IdempotencyClaim(caller, None, fingerprint * 64)))
+            await repository.mark_caller_left([image.guid], NOW)
+        await repository.add(make_draft())
+        assert await self.predecessors(repository) == []
+
+    @pytest.mark.parametrize("status", [Status.READY, Status.FAILED, Status.UNKNOWN])
+    @pytest.mark.parametrize("left_at", [None, NOW - timedelta(microseconds=1), NOW])
+    @pytest.mark.parametrize("ended_at", [NOW - timedelta(microseconds=1), NOW])
+    async def test_a_settled_image_is_a_predecessor_if_recently_unknown_or_left(
+        self, repository: ImageRepository, status: Status, left_at: datetime | None, ended_at: datetime
+    ) -> None:
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64)))
+        if left_at is not None:
+            assert await repository.mark_caller_left([image.guid], left_at) == 1
+        if status is Status.READY:
+            await repository.mark_ready(image.guid, make_result(), ended_at)
+        else:
+            await repository.mark_failed(image.guid, status, Failure("x", "y"), ended_at)
+        expected = [Predecessor(image.guid, status, ended_at, None, None, left_at)]
+        is_recent = left_at == NOW or (status is Status.UNKNOWN and ended_at == NOW)
+        assert await self.predecessors(repository) == (expected if is_recent else [])
+
+    async def test_an_image_that_released_its_claim_is_no_predecessor(self, repository: ImageRepository) -> None:
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64)))
+        await repository.mark_caller_left([image.guid], NOW)
+        await repository.mark_failed(image.guid, Status.UNKNOWN, Failure("x", "y"), NOW, free_key=True)
+        assert await self.predecessors(repository) == []
+
+    async def test_a_caller_leaves_several_images_and_changes_nothing_else(
+        self, storage: ImageStorage, repository: ImageRepository
+    ) -> None:
+        images = await repository.add_batch(make_batch(3))
+        guids = [image.guid for image in images]
+        other = await repository.add(make_draft())
+        assert (
+            await repository.mark_caller_left([*guids, new_guid()], LATER.astimezone(timezone(timedelta(hours=9)))) == 3
+        )
+        assert await repository.mark_caller_left([*guids], LATER) == 3
+        assert await repository.mark_caller_left([new_guid()], LATER) == 0
+        assert await repository.batch(images[0].guid) == images
+        assert await repository.get(other.guid) == other
+
+    async def test_a_new_image_has_not_been_left(self, repository: ImageRepository) -> None:
+        claim = IdempotencyClaim("alice", None, "a" * 64)
+        image = await repository.add(make_draft(claim=claim))
+        await repository.mark_caller_left([image.guid], NOW)
+        await repository.delete(image.guid)
+        await repository.add(make_draft(guid=image.guid, claim=claim))
+        assert [found.caller_left_at for found in await self.predecessors(repository)] == [None]
 
     # mark_ready
 

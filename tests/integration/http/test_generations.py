@@ -1,6 +1,7 @@
 """The service with an upstream behind a real socket: success, every main failure, and callers that hang up."""
 
 import socket
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -37,8 +38,9 @@ def _no_secret_anywhere(service: Service) -> Iterator[None]:
 
 
 def create(service: Service, **fields: Any) -> httpx.Response:
+    """Create an image with a prompt of its own: one that is repeated might join an uncertain predecessor."""
     with service.client(ALICE) as client:
-        response = client.post("/image", json={"prompt": PROMPT} | fields)
+        response = client.post("/image", json={"prompt": f"{PROMPT} {uuid.uuid4()}"} | fields)
         assert KEY not in response.text
         return response
 
@@ -46,7 +48,9 @@ def create(service: Service, **fields: Any) -> httpx.Response:
 def test_a_picture_is_generated_paid_once_and_delivered(service: Service, upstream: FakeUpstream) -> None:
     paid = len(upstream.charges)
     upstream.script("ok size=100000 revised=a_velvet_duck")
-    detail = create(service, size="1024x1024", quality="low", background="opaque", output_format="png").json()
+    detail = create(
+        service, prompt=PROMPT, size="1024x1024", quality="low", background="opaque", output_format="png"
+    ).json()
     assert len(upstream.charges) == paid + 1
     sent = upstream.generations[-1].json
     options = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}

@@ -52,6 +52,8 @@ def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[obje
         "add_batch": lambda: images.add_batch(make_batch(2)),
         "batch": lambda: images.batch(guid),
         "find_recent": lambda: images.find_recent("", "a" * 64, NOW),
+        "predecessors": lambda: images.predecessors("", "a" * 64, ended_since=NOW, left_since=NOW),
+        "mark_caller_left": lambda: images.mark_caller_left([guid], NOW),
         "mark_ready": lambda: images.mark_ready(guid, make_result(), NOW),
         "mark_failed": lambda: images.mark_failed(guid, Status.FAILED, Failure("x", "y"), NOW),
         "get": lambda: images.get(guid),

@@ -9,12 +9,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pixyproxy.adapters.sql import connection_pool as threads
 from pixyproxy.adapters.sql.repositories.api_key_repository import SQLApiKeyRepository
-from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository, find_recent
+from pixyproxy.adapters.sql.repositories.predecessors import find_predecessors
 from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sql.session import Parameters, Row, Session
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -69,6 +71,8 @@ def every_call(database: SQLiteDatabase) -> dict[str, Callable[[], Awaitable[obj
         "batch": lambda: images.batch(guid),
         "find_claimed": lambda: images.find_claimed("", "key"),
         "find_recent": lambda: images.find_recent("", "a" * 64, NOW),
+        "predecessors": lambda: images.predecessors("", "a" * 64, ended_since=NOW, left_since=NOW),
+        "mark_caller_left": lambda: images.mark_caller_left([guid], NOW),
         "mark_ready": lambda: images.mark_ready(guid, make_result(), NOW),
         "mark_failed": lambda: images.mark_failed(guid, Status.FAILED, Failure("x", "y"), NOW),
         "get": lambda: images.get(guid),
@@ -341,24 +345,42 @@ async def test_no_thread_is_left_behind(path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-")]
 
 
-async def test_recent_images_are_read_from_their_index(images: SQLImageRepository, database: SQLiteDatabase) -> None:
-    from pixyproxy.adapters.sql.repositories.image_repository import find_recent
+class Explaining:
+    """A session that keeps the query plan of what it is asked to read."""
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.by_index = session.by_index
+        self.steps: list[str] = []
+
+    def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
+        rows = self._session.fetch(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        self.steps.extend(str(row[3]) for row in rows)
+        return ()
+
+
+async def plan_of(database: SQLiteDatabase, read: Callable[[Any], object]) -> list[str]:
     def job(session: Session) -> list[str]:
-        explained: list[str] = []
+        explaining = Explaining(session)
+        read(explaining)
+        return explaining.steps
 
-        class Explaining:
-            def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-                rows = session.fetch(f"EXPLAIN QUERY PLAN {sql}", parameters)
-                explained.extend(str(row[3]) for row in rows)
-                return ()
+    return await database.read(job)
 
-        find_recent(Explaining(), "", "a" * 64, NOW)  # type: ignore[arg-type]  # all it needs of a session
-        return explained
 
-    steps = await database.read(job)
+async def test_recent_images_are_read_from_their_index(images: SQLImageRepository, database: SQLiteDatabase) -> None:
+    steps = await plan_of(database, lambda session: find_recent(session, "", "a" * 64, NOW))
     recent = [step for step in steps if "images_request" in step]
     assert ["updated_at>" in step for step in recent if "status=?" in step] == [False, True], steps
     # One part for each gap between the known statuses, where entries are found only if a newer version wrote them.
     assert sum("status>" in step or "status<" in step for step in recent) == len(recent) - 2 == len(Status) + 1, steps
+    assert not any(step.startswith("SCAN images") for step in steps), steps
+
+
+async def test_predecessors_are_read_from_their_indexes(images: SQLImageRepository, database: SQLiteDatabase) -> None:
+    steps = await plan_of(database, lambda session: find_predecessors(session, "", "a" * 64, NOW, NOW))
+    by_status = [step for step in steps if "images_request" in step]
+    assert ["updated_at>" in step for step in by_status if "status=?" in step] == [False, True], steps
+    [left] = [step for step in steps if "images_caller_left" in step]
+    assert "caller_left_at>" in left
     assert not any(step.startswith("SCAN images") for step in steps), steps

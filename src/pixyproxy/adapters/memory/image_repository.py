@@ -1,15 +1,15 @@
 """Images in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pixyproxy.adapters.memory.storage import MemoryRepository, MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
-from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
+from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft, Lease, Predecessor
+from pixyproxy.domain.image import SETTLED, Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
 from pixyproxy.domain.search_terms import fold, index_terms
 from pixyproxy.ports.image_repository import ImageRepository
@@ -51,6 +51,35 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
             and (image.status is Status.GENERATING or image.updated_at >= since)
         ]
         return found[-1] if found else None
+
+    async def predecessors(
+        self, caller: str, fingerprint: str, *, ended_since: datetime, left_since: datetime
+    ) -> tuple[Predecessor, ...]:
+        found = []
+        for image, claim in self._claims():
+            left_at = self._storage.callers_left.get(image.guid)
+            is_recent = image.status not in SETTLED or (
+                image.status is Status.UNKNOWN and image.updated_at >= ended_since
+            )
+            left_recently = left_at is not None and left_at >= left_since
+            if (claim.caller, claim.fingerprint) == (caller, fingerprint) and (is_recent or left_recently):
+                lease = self._storage.leases.get(image.guid)
+                found.append(
+                    Predecessor(
+                        image.guid,
+                        image.status,
+                        image.updated_at,
+                        image.request.batch,
+                        None if lease is None else Lease(*lease),
+                        left_at,
+                    )
+                )
+        return tuple(found)
+
+    async def mark_caller_left(self, guids: Collection[str], at: datetime) -> int:
+        known = {guid for guid in guids if guid in self._storage.images}
+        self._storage.callers_left.update(dict.fromkeys(known, at.astimezone(UTC)))
+        return len(known)
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Store the result, unless exactly it is stored already (the file name may have changed since)."""
@@ -109,6 +138,7 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         self._storage.last_id += 1
         self._storage.leases[draft.guid] = (draft.lease.owner, draft.lease.expires_at)
         self._storage.claims.pop(draft.guid, None)
+        self._storage.callers_left.pop(draft.guid, None)
         if draft.claim is not None:
             self._storage.claims[draft.guid] = draft.claim
         return self._keep(draft.recorded(self._storage.last_id))

@@ -71,6 +71,7 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
             return False
         self._storage.leases.pop(image.guid, None)
         self._storage.claims.pop(image.guid, None)
+        self._storage.callers_left.pop(image.guid, None)
         self._storage.last_id += 1
         image = deepcopy(image)
         request = replace(image.request, created_at=image.request.created_at.astimezone(UTC))

@@ -17,9 +17,9 @@ _IDENTITY = StoreIdentity("00000000-0000-4000-8000-000000000000", BindingState.B
 class MemoryStorage:
     """Images by GUID in the order of adding, users by name, API keys by id.
 
-    `claims` and `leases` are by the GUID of their image, `named_leases` by name; a lease is an owner and its end.
-    `last_id` is the id of the image that was added last. `identity` is the same for every new storage, so that a
-    folder that was used with one can be used with the next, but not with a database that remembers.
+    `claims`, `leases` and `callers_left` are by the GUID of their image, `named_leases` by name; a lease is an owner
+    and its end. `last_id` is the id of the image that was added last. `identity` is the same for every new storage, so
+    that a folder that was used with one can be used with the next, but not with a database that remembers.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -27,6 +27,7 @@ class MemoryStorage:
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     claims: dict[str, IdempotencyClaim] = field(default_factory=dict)
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    callers_left: dict[str, datetime] = field(default_factory=dict)
     named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     last_id: int = 0
     identity: StoreIdentity = _IDENTITY

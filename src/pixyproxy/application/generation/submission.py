@@ -1,36 +1,39 @@
 """The first step of a generation: check a submission, find an earlier identical one, or draft rows and start a run."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from pixyproxy.application.generation.callers import Caller, Departures
 from pixyproxy.application.generation.edit_sources import EditSources
 from pixyproxy.application.generation.idempotency import ClaimLocks, UnpaidFailures, claim_of
 from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.generation.replays import EarlierSubmission, Replays
 from pixyproxy.application.generation.runner import GenerationRunner
+from pixyproxy.application.generation.uncertainty import UncertainSubmissions, how_to_insist
 from pixyproxy.domain.errors import (
-    BlobStoreError,
     DataValidationError,
     EditingUnsupportedError,
     IdempotencyKeyReusedError,
     IdempotencyKeyTakenError,
-    ImageNotFoundError,
-    ImageNotReadyError,
-    recreate_error,
+    PixyProxyException,
 )
 from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import GenerationRequest, IdempotencyClaim, ImageDraft
-from pixyproxy.domain.image import Image, ImageRequest, Status, Visibility, new_guid
+from pixyproxy.domain.image import Image, ImageRequest, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)
 """Time after the end of a generation during which a retry without a key joins it."""
-_STORING_S = 60.0
-"""Seconds that storing and recording may take beyond the deadline of the upstream call."""
-_FIRST_POLL_S, _LONGEST_POLL_S = 0.05, 1.0
+_LEAVING_S = 0.25
+"""Seconds to wait for news that the caller of an identical request left, before it counts as one that waits.
+
+A client that times out closes one connection and repeats its request over another, perhaps to another process.
+"""
 _CLAIM_TRIES = 3
 """Attempts to claim a key while other requests claim and release it because their generations fail."""
 _PERSONAL = frozenset({"user", "safety_identifier"})
@@ -75,12 +78,21 @@ class Submitter:
     """Turns submissions into outcomes; see `ImageService.create` for what it promises and raises."""
 
     def __init__(
-        self, images: ImageRepository, runner: GenerationRunner, generator: ImageGenerator, clock: Clock
+        self,
+        images: ImageRepository,
+        runner: GenerationRunner,
+        generator: ImageGenerator,
+        clock: Clock,
+        departures: Departures,
+        uncertain: UncertainSubmissions,
     ) -> None:
         self._images = images
         self._runner = runner
         self._generator = generator
         self._clock = clock
+        self._departures = departures
+        self._uncertain = uncertain
+        self._replays = Replays(images, runner, clock)
         self._claims = ClaimLocks()
         self._unpaid_failures = UnpaidFailures(clock)
 
@@ -91,34 +103,53 @@ class Submitter:
         idempotency_key: str | None = None,
         retried: bool = False,
         wait: bool = True,
+        caller: Caller | None = None,
         on_partial: OnPartial | None = None,
     ) -> GenerationOutcome:
         """Return the outcome of a submission, whose edit sources are closed when they are no longer needed.
 
-        With `retried` and without a key it joins an identical submission of the same caller that is running or ended
-        within `RETRY_WINDOW`, unless one has failed since without being paid.
+        Without a key it joins an identical submission of the same caller that is uncertain. With `retried` it also
+        joins one that is running or ended within `RETRY_WINDOW`, unless one has failed since without being paid.
         """
+        caller = caller or Caller()
         drafts: list[ImageDraft] = []
         try:
             self._check(submission)
             claim = claim_of(submission.viewer, idempotency_key, submission.canonical())
-            for _ in range(_CLAIM_TRIES):
+            for attempt in range(_CLAIM_TRIES):
                 async with self._claims.hold(claim):
-                    earlier = await self._earlier(claim, retried)
-                    if earlier is None:
+                    earlier, others_run = await self._earlier(claim, retried)
+                    begins = earlier is None and (attempt > 0 or not others_run)
+                    if begins:
                         drafts = self._drafts(submission, claim)
                         try:
                             with self._unpaid_failures.noticed(claim):
                                 generation = await self._runner.start(drafts, _request(submission), on_partial)
                         except IdempotencyKeyTakenError:
+                            drafts = []
                             continue
+                        self._departures.expect(caller, _guids(drafts))
                 if earlier is not None:
-                    return await self._repeat(*earlier, claim, wait)
+                    return await self._replay(earlier, claim, caller, wait)
+                if not begins:
+                    await asyncio.sleep(_LEAVING_S)
+                    continue
                 if not wait:
                     return GenerationOutcome(generation.images)
                 with self._unpaid_failures.noticed(claim):
                     return await asyncio.shield(generation.task)
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
+        except PixyProxyException as error:
+            if error.may_have_been_paid and not error.replayed:
+                self._leave(caller, drafts)
+                if idempotency_key is None:
+                    now = self._clock.now()
+                    error.advice = how_to_insist(now, now)
+            raise
+        except BaseException:
+            # Cancelled by a shutdown, or a bug.
+            self._leave(caller, drafts)
+            raise
         finally:
             # A generation continues, and reads its sources, even if this call is cancelled.
             task = self._runner.task_of(drafts[0].guid) if drafts else None
@@ -126,6 +157,12 @@ class Submitter:
                 submission.sources.close()
             else:
                 task.add_done_callback(lambda _: submission.sources.close())
+
+    def _leave(self, caller: Caller, drafts: Sequence[ImageDraft]) -> None:
+        """Record that a caller gets an error in place of pictures that may have been paid for."""
+        if drafts:
+            self._departures.expect(caller, _guids(drafts))
+        self._departures.leave(caller)
 
     def _check(self, submission: Submission) -> None:
         if submission.viewer is None and submission.visibility is Visibility.PRIVATE:
@@ -136,55 +173,29 @@ class Submitter:
                 f"The generator {self._generator.name!r} makes pictures from prompts only: it cannot edit images."
             )
 
-    async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[Image, str] | None:
-        """Return the image of the submission that this claim repeats, and its fingerprint, or None."""
+    async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[EarlierSubmission | None, bool]:
+        """Return the submission that this claim repeats, or None, and whether others like it run beside it."""
         if claim.key is not None:
-            return await self._images.find_claimed(claim.caller, claim.key)
-        if not retried:
-            return None
-        since = self._unpaid_failures.earliest_match(claim, self._clock.now() - RETRY_WINDOW)
-        image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
-        return None if image is None else (image, claim.fingerprint)
+            found = await self._images.find_claimed(claim.caller, claim.key)
+            return None if found is None else EarlierSubmission(*found), False
+        image, others_run = None, False
+        if retried:
+            since = self._unpaid_failures.earliest_match(claim, self._clock.now() - RETRY_WINDOW)
+            image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
+        if image is None:
+            image, others_run = await self._uncertain.find(claim)
+        return None if image is None else EarlierSubmission(image, claim.fingerprint), others_run
 
-    async def _repeat(self, image: Image, fingerprint: str, claim: IdempotencyClaim, wait: bool) -> GenerationOutcome:
-        """Return the outcome of an earlier submission, or raise its error again."""
-        if fingerprint != claim.fingerprint:
+    async def _replay(
+        self, earlier: EarlierSubmission, claim: IdempotencyClaim, caller: Caller, wait: bool
+    ) -> GenerationOutcome:
+        if earlier.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for another request: use a new key for a new picture."
             )
-        batch = image.request.batch
-        images = [image] if batch is None else list(await self._images.batch(batch))
-        if wait:
-            images = [found for one in images if (found := await self._settled(one)) is not None]
-        made = tuple(one for one in images if one.failure is None)
-        if made:
-            return GenerationOutcome(made, replayed=True)
-        failed = next((one for one in images if one.failure is not None), None)
-        if failed is None or failed.failure is None:
-            raise ImageNotFoundError("The image was deleted.", guid=image.guid)
-        error = recreate_error(failed.failure.code, failed.failure.message, failed.guid)
-        error.replayed = True
-        # A store that fails before anything is paid leaves no row; this one failed afterwards.
-        error.may_have_been_paid |= failed.status is Status.UNKNOWN or isinstance(error, BlobStoreError)
-        raise error
-
-    async def _settled(self, image: Image) -> Image | None:
-        """Wait for a generation that was begun by another call, here or in another process; None if it was deleted."""
-        deadline = asyncio.get_running_loop().time() + self._runner.timeout_s + _STORING_S
-        delay_s = _FIRST_POLL_S
-        try:
-            if (task := self._runner.task_of(image.guid)) is not None:
-                await asyncio.wait([task])
-                image = await self._images.get(image.guid)
-            while image.status is Status.GENERATING:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=5)
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 1.5, _LONGEST_POLL_S)
-                image = await self._images.get(image.guid)
-        except ImageNotFoundError:
-            return None
-        return image
+        images = await self._replays.images_of(earlier.image)
+        self._departures.expect(caller, _guids(images))
+        return await self._replays.outcome(images, claim, wait)
 
     def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
         lease = self._runner.new_lease()
@@ -212,10 +223,15 @@ class Submitter:
                     batch=guids[0] if submission.n > 1 else None,
                 ),
                 lease,
-                claim if guid == guids[0] else None,
+                # Each row says of which request it is; the key is claimed once.
+                claim if guid == guids[0] else replace(claim, key=None),
             )
             for guid in guids
         ]
+
+
+def _guids(items: Iterable[ImageDraft | Image]) -> list[str]:
+    return [item.guid for item in items]
 
 
 def _request(submission: Submission) -> GenerationRequest:

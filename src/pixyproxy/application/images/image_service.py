@@ -3,6 +3,7 @@
 import logging
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
+from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.sidecar import sidecar_of
@@ -48,12 +49,19 @@ class ImageService:
         self._checksums = ChecksumCache()
 
     async def create(
-        self, viewer: str | None, data: object, *, idempotency_key: str | None = None, wait: bool = True
+        self,
+        viewer: str | None,
+        data: object,
+        *,
+        idempotency_key: str | None = None,
+        wait: bool = True,
+        caller: Caller | None = None,
     ) -> GenerationOutcome:
         """Generate, store and record a picture, and return it; with `wait` False, return once its row is committed.
 
         From then on the generation runs to its end even if this call is cancelled. A repeat with the same key and the
-        same request joins the first while it runs, and gets its outcome afterwards, errors too.
+        same request joins the first while it runs, and gets its outcome afterwards, errors too. One without a key
+        does so while the first is uncertain. `caller` learns which images it waits for.
 
         Raises:
             GeneratorError: if no picture was made.
@@ -65,7 +73,7 @@ class ImageService:
         command = validate(CreateImage, data)
         sources = await self._sources.read(viewer, SourceReferences(command.edit_of or ()))
         submission = _submission(viewer, command, sources)
-        return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait)
+        return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait, caller=caller)
 
     async def generate(
         self,
@@ -75,6 +83,7 @@ class ImageService:
         *,
         idempotency_key: str | None = None,
         retried: bool = False,
+        caller: Caller | None = None,
         on_partial: OnPartial | None = None,
     ) -> GenerationOutcome:
         """Generate pictures by one call, from a prompt or from `sources`, whose files are closed in the end.
@@ -91,7 +100,7 @@ class ImageService:
             raise
         submission = _submission(viewer, command, await self._sources.read(viewer, sources), command.n or 1)
         return await self._submitter.submit(
-            submission, idempotency_key=idempotency_key, retried=retried, on_partial=on_partial
+            submission, idempotency_key=idempotency_key, retried=retried, caller=caller, on_partial=on_partial
         )
 
     async def get(self, viewer: str | None, guid: str) -> Image:

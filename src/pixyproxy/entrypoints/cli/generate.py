@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pixyproxy.containers import Container, bind_store
+from pixyproxy.domain.image import new_guid
 from pixyproxy.entrypoints.cli.runner import run_with_container
 
 
@@ -43,7 +44,8 @@ async def _generate(container: Container, request: dict[str, object], output: Pa
     images = container.image_service()
     with spinner() as progress:
         progress.add_task(f"{container.generator().name} is drawing", total=None)
-        image = (await images.create(None, request)).image
+        # A person who runs the command again wants another picture, whatever became of the last.
+        image = (await images.create(None, request, idempotency_key=new_guid())).image
     content = images.content_of(image)
     picture, size = content.result.picture, content.result.size_bytes
     typer.echo(f"{image.guid}  {image.request.filename}  {picture.width}x{picture.height}  {size} bytes")

@@ -22,6 +22,7 @@ from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationM
 from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
 from pixyproxy.entrypoints.http.middleware.content_coding import ContentCodingMiddleware
 from pixyproxy.entrypoints.http.middleware.cross_site import CORS_OPTIONS, CrossSiteMiddleware
+from pixyproxy.entrypoints.http.middleware.departure import DepartureMiddleware
 from pixyproxy.entrypoints.http.middleware.error_responses import ErrorMiddleware, respond_to_error
 from pixyproxy.entrypoints.http.middleware.forwarded import ForwardedMiddleware
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
@@ -62,6 +63,7 @@ def create_app(container: Container) -> FastAPI:
 
     # The last one added is outermost.
     app.add_middleware(ContentCodingMiddleware)
+    app.add_middleware(DepartureMiddleware, departures=container.departures())
     app.add_middleware(AuthenticationMiddleware, users=container.user_service(), keys=container.key_service())
     origins, public_url = container.config.cors_origins(), container.config.public_url()
     app.add_middleware(CrossSiteMiddleware, origins=origins, public_url=public_url)
@@ -101,6 +103,8 @@ async def _lifespan(container: Container, _: FastAPI) -> AsyncIterator[None]:
         yield
         # Generations in flight are paid for: their pictures are stored before the parts close.
         await container.generation_runner().drain(container.config.drain_s())
+        # Those who still wait are sent away.
+        await container.departures().close()
         # Thumbnails can be made again at any time.
         await container.thumbnails().close()
         for task in background:

@@ -108,7 +108,7 @@ class Worker(Process):
             raise SystemExit(STARTUP_FAILURE) from None
         logs.configure(self._settings.log_level)
         self._server = server = build_server(container)
-        logger.info("worker %d serves as %s", os.getpid(), container.config.process_name())
+        logger.info("worker %d serves as %s", os.getpid(), container.process_monitor().own_name)
         server.run(sockets)
 
     def _obey(self) -> None:

@@ -1,19 +1,23 @@
 """Images in an SQL database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
 
 from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.mapping import IMAGE_COLUMNS, SELECT_IMAGE, guid_key, to_image, to_time
 from pixyproxy.adapters.sql.repositories import image_transactions as transactions
+from pixyproxy.adapters.sql.repositories.predecessors import (
+    STATUSES_OF_NEWER_VERSIONS,
+    find_predecessors,
+    mark_caller_left,
+)
 from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import ConstraintViolationError
-from pixyproxy.domain.generation import ImageDraft
+from pixyproxy.domain.generation import ImageDraft, Predecessor
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
@@ -25,14 +29,7 @@ _BY_CLAIM = f"""SELECT {IMAGE_COLUMNS}, images.request_fingerprint FROM images
     AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
 _OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
-_KNOWN = sorted(Status)
-# Statuses written by a newer version lie between the known ones.
-_UNKNOWN = (
-    f"status < '{_KNOWN[0]}'",
-    *(f"status > '{low}' AND status < '{high}'" for low, high in pairwise(_KNOWN)),
-    f"status > '{_KNOWN[-1]}'",
-)
-_RECENT = ("status IN ('ready', 'failed', 'unknown')", *_UNKNOWN)
+_RECENT = ("status IN ('ready', 'failed', 'unknown')", *STATUSES_OF_NEWER_VERSIONS)
 # UNION ALL instead of OR, and a range of statuses in each part, so that each server reads only recent entries of the
 # index, however often the same was requested before.
 _BY_REQUEST = " ".join(
@@ -80,6 +77,16 @@ class SQLImageRepository(SQLRepository, ImageRepository):
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
         return await self._database.read(partial(find_recent, caller=caller, fingerprint=fingerprint, since=since))
+
+    async def predecessors(
+        self, caller: str, fingerprint: str, *, ended_since: datetime, left_since: datetime
+    ) -> tuple[Predecessor, ...]:
+        return await self._database.read(
+            lambda session: find_predecessors(session, caller, fingerprint, ended_since, left_since)
+        )
+
+    async def mark_caller_left(self, guids: Collection[str], at: datetime) -> int:
+        return await self._database.write(partial(mark_caller_left, guids=tuple(guids), at=at))
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         image = await self._mark_ready(transactions.Completion(guid, result, now))

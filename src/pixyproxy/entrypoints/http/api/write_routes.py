@@ -26,7 +26,7 @@ from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 _POLL_AFTER_S = "2"
 _CREATED_HEADERS = {
     "Location": header("The address of its details."),
-    "Idempotent-Replayed": header("`true` if an earlier request with this key created it."),
+    "Idempotent-Replayed": header("`true` if an earlier request created it: one with this key, or an uncertain one."),
 }
 _PREFER = {
     **parameter(
@@ -62,7 +62,13 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         viewer = policy.require_writer(request)
         body = await read_json(request)
         respond_async = prefers_async(request)
-        outcome = await images.create(viewer, body, idempotency_key=idempotency_key(request), wait=not respond_async)
+        outcome = await images.create(
+            viewer,
+            body,
+            idempotency_key=idempotency_key(request),
+            wait=not respond_async,
+            caller=request.state.caller,
+        )
         headers = {"Location": links.absolute(request, f"/image/{outcome.image.guid}")}
         if outcome.replayed:
             headers["Idempotent-Replayed"] = "true"

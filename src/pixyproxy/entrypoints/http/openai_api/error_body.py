@@ -96,7 +96,7 @@ def error_body(error: Exception) -> dict[str, Any]:
     if isinstance(error, errors.GeneratorError) and error.document is not None:
         return dict(error.document)
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), error.code)
-    param, message = None, error.message
+    param, message = None, error.detail
     if isinstance(error, errors.DataValidationError) and error.errors:
         param = ".".join(map(str, error.errors[0].loc)) or None
         message = " ".join(f"{'.'.join(map(str, loc)) or 'body'}: {msg}." for loc, msg in error.errors)

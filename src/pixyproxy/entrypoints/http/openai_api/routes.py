@@ -49,6 +49,7 @@ def build_v1_router(
                 sources,
                 idempotency_key=wanted.idempotency_key,
                 retried=wanted.retried,
+                caller=request.state.caller,
                 on_partial=on_partial,
             )
 

@@ -122,7 +122,7 @@ def problem_response(request: Request, error: Exception) -> Response:
     """Return the problem document of any error; unexpected ones are logged and not described."""
     members: dict[str, Any] = {}
     if isinstance(error, errors.PixyProxyException):
-        status, detail, code = status_of(error), error.message, error.code
+        status, detail, code = status_of(error), error.detail, error.code
         if error.guid is not None:
             members["guid"] = error.guid
         if isinstance(error, errors.DataValidationError):

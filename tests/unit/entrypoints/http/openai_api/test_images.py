@@ -216,8 +216,9 @@ async def test_upstream_errors_have_their_status_and_retry_headers(
     app.generator.outcome = error
     response = await generate(app)
     assert response.status_code == status
-    error = error_of(response)
-    assert (error["type"], error["code"], error["message"]) == (kind, code, "no")
+    body = error_of(response)
+    assert (body["type"], body["code"], body["message"]) == (kind, code, error.detail)
+    assert ("Idempotency-Key" in body["message"]) == error.may_have_been_paid
     assert response.headers.get("x-should-retry") == should_retry
     assert response.headers.get("retry-after") == retry_after
 

@@ -149,7 +149,7 @@ async def test_an_error_before_the_first_event_is_an_error_response(
     client = Client(app)
     await client.task
     assert (client.status, client.headers[b"content-type"]) == (status, b"application/json")
-    assert json.loads(b"".join(client.pieces))["error"]["message"] == "no"
+    assert json.loads(b"".join(client.pieces))["error"]["message"] == error.detail
 
 
 async def test_an_error_after_the_first_event_is_an_event(app: HttpApp) -> None:
