@@ -79,6 +79,9 @@ class Settings(BaseModel):
     forwarded_allow_ips: tuple[str, ...] | None = Field(None, validation_alias="PIXYPROXY_FORWARDED_ALLOW_IPS")
     accel_prefix: UrlPath | None = Field(None, validation_alias="PIXYPROXY_ACCEL_PREFIX")
     cors_origins: tuple[str, ...] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
+    response_format: Literal["b64_json", "url", "both"] | None = Field(
+        None, validation_alias="PIXYPROXY_RESPONSE_FORMAT"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"
     )

@@ -46,6 +46,7 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_PUBLIC_URL", "ftp://x", "http"),
         ("PIXYPROXY_ANONYMOUS", "everything", "'none', 'read' or 'write'"),
         ("PIXYPROXY_LOG_LEVEL", "LOUD", "'DEBUG'"),
+        ("PIXYPROXY_RESPONSE_FORMAT", "png", "'b64_json', 'url' or 'both'"),
         ("PIXYPROXY_CORS_ORIGINS", "example.org", "https://"),
         ("PIXYPROXY_CORS_ORIGINS", "https://a.example,https://App.Example:443/path", "https://app.example is the"),
         ("PIXYPROXY_GENERATION_TIMEOUT_S", "nan", "finite"),

@@ -135,7 +135,10 @@ def test_a_picture_is_returned_in_base64_and_stored(caller: Caller, gateway: Gat
 def test_a_picture_is_returned_as_a_url_of_the_service(caller: Caller, gateway: Gateway, prompt: str) -> None:
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt, response_format="url"))
     [image] = answer.data
-    assert (image.b64_json, image.url) == (None, f"{gateway.service.url}/image/{image.guid}/content")
+    content_url = gateway.detail(image.guid)["content_url"]
+    assert (image.b64_json, image.url) == (None, f"{gateway.service.url}{content_url}")
+    assert content_url.startswith(f"/image/{image.guid}/content/")
+    assert content_url.endswith(".png")
     with gateway.service.client() as anybody:
         assert anybody.get(image.url).content == picture_of(prompt)
     assert gateway.charges == 1

@@ -27,7 +27,8 @@ IMAGE_DETAIL = """
  "media_type": "image/png", "width": 1024, "height": 1024, "size_bytes": 1482211, "sha256": "…",
  "generator": "openai", "model": "gpt-image-2", "parameters": {"size": "1024x1024"}, "revised_prompt": null,
  "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068}, "derived_from": [],
- "content_url": "/image/0b9f…/content", "thumbnail_url": "/image/0b9f…/thumbnail", "placeholder": null}
+ "content_url": "/image/0b9f…/content/a-rubber-duck-on-a-sink-0b9f1c2d.png",
+ "thumbnail_url": "/image/0b9f…/thumbnail", "placeholder": null}
 """
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -81,7 +82,7 @@ def test_create_returns_all_details(service: Service) -> None:
     expected = {"prompt": "a rubber duck on a sink", "tags": ["duck"], "author": "alice", "visibility": "public",
                 "status": "ready", "media_type": "image/png", "width": 1024, "height": 1024, "generator": "sketch",
                 "parameters": {"size": "1024x1024"}, "revised_prompt": None,
-                "content_url": f"/image/{detail['guid']}/content",
+                "content_url": f"/image/{detail['guid']}/content/{detail['filename']}",
                 "thumbnail_url": f"/image/{detail['guid']}/thumbnail"}  # fmt: skip
     assert {name: detail[name] for name in expected} == expected
     assert TIME.fullmatch(detail["created_at"])
@@ -273,6 +274,7 @@ def test_change(service: Service) -> None:
         assert response.status_code == 200
         assert changed["updated_at"] > detail["updated_at"]
         expected = detail | {"tags": ["new", "鸭"], "filename": "ënte 🦆.png", "updated_at": changed["updated_at"]}
+        expected["content_url"] = f"{path}/content/%C3%ABnte%20%F0%9F%A6%86.png"
         assert lasting(changed) == lasting(client.get(path).json()) == lasting(expected)
         assert found(client, guid=detail["guid"], tag="鸭") == [detail["guid"]]
         assert found(client, guid=detail["guid"], tag="old") == []

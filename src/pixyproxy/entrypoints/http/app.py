@@ -80,7 +80,7 @@ def _build_routers(container: Container) -> list[APIRouter]:
     policy = AccessPolicy(container.config.anonymous())
     links = Links(container.config.public_url())
     images, signed_urls = container.image_service(), container.signed_urls()
-    presenter = ImagesPresenter(images, links, signed_urls, policy)
+    presenter = ImagesPresenter(images, links, signed_urls, policy, container.config.response_format())
     bodies = EditBodyReader(links, signed_urls)
     return [
         build_read_router(images, container.thumbnails(), policy, links, signed_urls, container.config.accel_prefix()),

@@ -36,7 +36,8 @@ def build_docs_router(links: Links) -> APIRouter:
 
     @router.get("/openapi.json")
     async def get_openapi(request: Request) -> Response:
-        return json_response(request.app.openapi())
+        document, server = request.app.openapi(), links.server()
+        return json_response(document if server is None else {**document, "servers": [{"url": server}]})
 
     router.mount("/docs/assets", StaticFiles(directory=SWAGGER_UI))
     return router

@@ -1,6 +1,8 @@
 """The routes that read images: the list, details, content and thumbnails."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.commands import GetThumbnail, SearchImages
 from pixyproxy.application.images.image_service import ImageService
@@ -17,11 +19,20 @@ from pixyproxy.entrypoints.http.representation.openapi import (
     SECURITY,
     SIGNATURE,
     Guid,
+    Responses,
     header,
     problems,
     query_parameters,
 )
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
+
+CONTENT: Responses = {
+    200: {"description": "The whole image.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
+    206: {"description": "The requested range.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
+    304: {"description": "The client has this image already."},
+    **problems(404, 409, 412, 416),
+}
+Name = Annotated[str, Path(description="A file name, which is not looked at.")]
 
 
 def build_read_router(
@@ -78,15 +89,24 @@ def build_read_router(
         "/image/{guid}/content",
         response_class=Response,
         summary="Get the bytes of an image, exactly as generated",
-        responses={
-            200: {"description": "The whole image.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
-            206: {"description": "The requested range.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
-            304: {"description": "The client has this image already."},
-            **problems(404, 409, 412, 416),
-        },
+        responses=CONTENT,
         openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
     )
     async def get_content(request: Request, guid: Guid) -> Response:
+        return await content(request, guid)
+
+    @router.get(
+        "/image/{guid}/content/{name}",
+        response_class=Response,
+        summary="Get the bytes of an image by the address that is handed out",
+        description="Like the address without a name: any name is accepted.",
+        responses=CONTENT,
+        openapi_extra={"security": SECURITY, "parameters": SIGNATURE},
+    )
+    async def get_named_content(request: Request, guid: Guid, name: Name) -> Response:
+        return await content(request, guid)
+
+    async def content(request: Request, guid: str) -> Response:
         by_link = signed_urls.opens_query(guid, request.query_params)
         viewer = None if by_link else policy.require_reader(request)
         return await content_response(request, await images.open_content(viewer, guid, by_link=by_link), accel_prefix)

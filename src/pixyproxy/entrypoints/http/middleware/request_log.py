@@ -18,6 +18,7 @@ from pixyproxy.entrypoints.logs import request_id
 logger = logging.getLogger(__name__)
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", "-:.")
+_FILE_NAME = re.compile(r"(?<=/content/).+")
 _CLIENT_DISCONNECTED = 499
 """The logged status of a request whose client hung up before the status line, as nginx has it."""
 
@@ -68,8 +69,8 @@ class RequestLogMiddleware:
         id_ = self._ids.next()
         scope.setdefault("state", {})["request_id"] = id_
         token = request_id.set(id_)
-        # The path only: a query string holds prompts that people search for.
-        subject = f"{scope['method']} {scope['path']}"
+        # A query string holds prompts that people search for, and a file name is made from one.
+        subject = f"{scope['method']} {_FILE_NAME.sub('*', scope['path'])}"
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         extra = {"where": endpoint_location(self._routes, method, canonical_path(scope["path"]))}
         status, sent = _CLIENT_DISCONNECTED, 0

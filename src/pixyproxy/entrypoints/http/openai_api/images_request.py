@@ -17,12 +17,13 @@ _FORMATS = ("b64_json", "url")
 class ImagesRequest:
     """A parsed request; `parameters` describe the pictures, the other fields the response.
 
-    `by_url` asks for addresses instead of bytes; `retried` is true if the client says that it repeats a request.
+    `response_format` is `b64_json` or `url`, None if the client does not say; `retried` is true if it says that it
+    repeats a request.
     """
 
     parameters: Mapping[str, Any]
     stream: bool
-    by_url: bool
+    response_format: str | None
     idempotency_key: str | None
     retried: bool
 
@@ -41,7 +42,7 @@ def parse_images_request(request: Request, body: object) -> ImagesRequest:
     return ImagesRequest(
         parameters={name: value for name, value in body.items() if name not in _FORM_FIELDS},
         stream=bool(stream),
-        by_url=response_format == "url",
+        response_format=response_format,
         idempotency_key=idempotency_key(request),
         retried=_retry_count(request) > 0,
     )

@@ -17,7 +17,7 @@ from pixyproxy.domain.image import Image, Picture, Visibility
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response
-from pixyproxy.entrypoints.http.representation.image_detail import Links
+from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path
 from pixyproxy.entrypoints.http.representation.json_response import encode_json
 
 _NO_USAGE = {
@@ -35,15 +35,30 @@ class ImagesPresenter:
     https://platform.openai.com/docs/api-reference/images/object and …/images-streaming
     """
 
-    def __init__(self, images: ImageService, links: Links, signed_urls: SignedUrls, policy: AccessPolicy) -> None:
+    def __init__(
+        self,
+        images: ImageService,
+        links: Links,
+        signed_urls: SignedUrls,
+        policy: AccessPolicy,
+        response_format: str | None,
+    ) -> None:
+        """Take the parts, and what a response holds by default: `b64_json`, `url`, `both`, or None for OpenAI's way."""
         self._images = images
         self._links = links
         self._signed_urls = signed_urls
         self._policy = policy
+        self._response_format = response_format
 
-    async def response(self, request: Request, outcome: GenerationOutcome, *, by_url: bool) -> Response:
-        """Return the whole response, with the address of every picture or its bytes in base64."""
+    async def response(
+        self, request: Request, outcome: GenerationOutcome, response_format: str | None, model: object
+    ) -> Response:
+        """Return the whole response, with the address of every picture, its bytes in base64, or both.
+
+        `response_format` and `model` are those that the request names, None if it names none.
+        """
         first = outcome.images[0]
+        wanted = response_format or self._response_format or _default_format(model or first.request.model)
         document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
         document |= {name: value for name, value in _properties(first).items() if value != "auto"}
         usage = sum_usage(None if image.result is None else image.result.usage for image in outcome.images)
@@ -52,12 +67,11 @@ class ImagesPresenter:
         # Joined by hand: a JSON encoder would look for characters to escape in megabytes of base64.
         parts: list[bytes | Base64] = [encode_json(document)[:-1], b',"data":']
         for number, image in enumerate(outcome.images):
-            parts.append(b"," if number else b"[")
-            if by_url:
-                parts.append(encode_json({**_members(image), "url": self._url(request, image)}))
-            else:
-                data = await self._bytes(image, outcome)
-                parts += [encode_json(_members(image))[:-1], b',"b64_json":"', Base64(data), b'"}']
+            members = _members(image) | ({} if wanted == "b64_json" else {"url": self._url(request, image)})
+            parts += [b"," if number else b"[", encode_json(members)[:-1]]
+            if wanted != "url":
+                parts += [b',"b64_json":"', Base64(await self._bytes(image, outcome)), b'"']
+            parts.append(b"}")
         parts.append(b"]}")
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         if outcome.replayed:
@@ -78,7 +92,7 @@ class ImagesPresenter:
 
     def _url(self, request: Request, image: Image) -> str:
         """Return the address of an image: permanent if anybody may see the image, else signed and temporary."""
-        path = f"/image/{image.guid}/content"
+        path = content_path(image)
         if image.request.visibility is Visibility.PRIVATE or not self._policy.anonymous_may_read:
             path = f"{path}?{self._signed_urls.query_for(image.guid)}"
         return self._links.absolute(request, path)
@@ -124,6 +138,12 @@ def present_model(model: GeneratorModel) -> dict[str, Any]:
 def present_models(models: Sequence[GeneratorModel]) -> dict[str, Any]:
     """Return the list of models."""
     return {"object": "list", "data": [present_model(model) for model in models]}
+
+
+def _default_format(model: object) -> str:
+    """Return what OpenAI's responses for a model hold unless they are asked for something else."""
+    name = str(model).rpartition("/")[2].lower()
+    return "url" if name.startswith("dall-e-") else "b64_json"
 
 
 def _picture_event(name: str, members: Mapping[str, Any], picture: bytes) -> bytes:

@@ -55,7 +55,9 @@ def build_v1_router(
 
         if wanted.stream:
             return await begin_stream(generate, kind, wanted.parameters, presenter, timeouts)
-        return await presenter.response(request, await generate(None), by_url=wanted.by_url)
+        return await presenter.response(
+            request, await generate(None), wanted.response_format, wanted.parameters.get("model")
+        )
 
     @router.post(
         "/v1/images/generations",

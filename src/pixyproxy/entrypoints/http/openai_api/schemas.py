@@ -89,7 +89,9 @@ class GenerationForm(BaseModel):
         None, description="The number of partial pictures in a stream: 0 to 3.", examples=[2]
     )
     response_format: Literal["b64_json", "url"] | None = Field(
-        None, description="Bytes (default) or an address.", examples=["url"]
+        None,
+        description="Bytes or an address; by default what the operator chose, else bytes, for `dall-e-*` an address.",
+        examples=["url"],
     )
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from starlette.requests import Request
 
@@ -28,6 +28,10 @@ class Links:
     def path(self, path: str) -> str:
         """Return a path on this host."""
         return f"{forwarded_prefix.get() if self._prefix is None else self._prefix}{path}"
+
+    def server(self) -> str | None:
+        """Return the address of the service for the OpenAPI document: the public URL or a prefix, None without them."""
+        return self._public_url or forwarded_prefix.get() or None
 
     def absolute(self, request: Request, path: str) -> str:
         """Return an absolute URL."""
@@ -61,6 +65,11 @@ class Links:
         return f'<{self.absolute(request, f"/image?{query}")}>; rel="next"'
 
 
+def content_path(image: Image) -> str:
+    """Return the path of an image's bytes; it ends in the file name, for clients that take name and type from it."""
+    return f"/image/{image.guid}/content/{quote(image.request.filename, safe='')}"
+
+
 def present_time(time: datetime) -> str:
     """Return a time in UTC as ISO 8601 with microseconds and `Z`."""
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -90,7 +99,7 @@ def present_image(image: Image, links: Links) -> dict[str, Any]:
         "revised_prompt": result and result.revised_prompt,
         "usage": None if result is None or result.usage is None else dict(result.usage),
         "derived_from": list(image.request.derived_from),
-        "content_url": links.path(f"/image/{image.guid}/content"),
+        "content_url": links.path(content_path(image)),
         "thumbnail_url": links.path(f"/image/{image.guid}/thumbnail"),
         "placeholder": image.placeholder,
     }

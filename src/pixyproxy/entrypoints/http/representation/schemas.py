@@ -31,7 +31,7 @@ _IMAGE: dict[str, Any] = {
     "revised_prompt": None,
     "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068},
     "derived_from": [],
-    "content_url": f"/image/{_GUID}/content",
+    "content_url": f"/image/{_GUID}/content/a-rubber-duck-on-a-sink-0b9f1c2d.png",
     "thumbnail_url": f"/image/{_GUID}/thumbnail",
     "placeholder": "data:image/webp;base64,UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA",
 }
@@ -75,7 +75,7 @@ class ImageDetail(ResponseSchema):
     revised_prompt: str | None
     usage: dict[str, Any] | None = Field(description="As the generator reports it.")
     derived_from: list[str] = Field(description="The GUIDs of the stored images that this is an edit of.")
-    content_url: str = Field(description="The path of the bytes on this host.")
+    content_url: str = Field(description="The path of the bytes on this host, which ends in the file name.")
     thumbnail_url: str = Field(description="The path of a small picture on this host; `?size=` selects its size.")
     placeholder: str | None = Field(
         description="A preview of a few pixels as a `data:` URI of less than 500 characters; null until it exists."

@@ -138,7 +138,9 @@ async def test_addresses_begin_with_the_public_url(base: str) -> None:
         detail = response.json()
         assert response.headers["location"] == f"{base}/image/{detail['guid']}"
         path = base.removeprefix("https://").partition("/")[2]
-        assert detail["content_url"] == f"/{path}/image/{detail['guid']}/content".replace("//", "/")
+        content = f"/{path}/image/{detail['guid']}/content/{detail['filename']}".replace("//", "/")
+        assert detail["content_url"] == content
+        assert (await app.client.get("/openapi.json")).json()["servers"] == [{"url": base}]
         response = await app.client.get("/image?limit=1")
         assert response.links["next"]["url"].startswith(f"{base}/image?limit=1&cursor=")
         prefix = f"/{path}" if path else ""

@@ -43,6 +43,7 @@ def pair(lines: list[str]) -> tuple[re.Match[str], re.Match[str]]:
         ("HEAD", "/image", {}, 200, "list_images"),
         ("GET", f"/image/{MISSING}", {}, 404, "get_image"),
         ("GET", "/image/5/content", {}, 404, "get_content"),
+        ("GET", "/image/5/content/*", {}, 404, "get_named_content"),
         ("GET", "/nowhere", {}, 404, "-"),
         ("PUT", "/image", {}, 405, "-"),
         ("GET", "/image?x=1", {}, 422, "list_images"),
@@ -206,3 +207,13 @@ def test_the_host_of_an_id_is_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "my host\n[x]-é")
     assert re.fullmatch(ID, RequestIds().next())
     assert RequestIds().next().isascii()
+
+
+async def test_a_file_name_is_not_logged(app: HttpApp) -> None:
+    [image] = [await app.create(prompt="velvet words")]
+    assert "velvet" in image["content_url"]
+    with log_lines() as lines:
+        assert (await app.client.get(image["content_url"])).status_code == 200
+        assert (await app.client.get(image["content_url"] + "/more")).status_code == 404
+    assert len([line for line in lines if f"GET /image/{image['guid']}/content/*" in line]) == 4
+    assert "velvet" not in "".join(lines)

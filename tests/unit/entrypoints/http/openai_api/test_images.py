@@ -123,7 +123,8 @@ async def test_surplus_pictures_are_rescued(app: HttpApp) -> None:
 async def test_the_address_of_a_public_picture_is_permanent(app: HttpApp) -> None:
     [entry] = (await generate(app, response_format="url")).json()["data"]
     assert "b64_json" not in entry
-    assert entry["url"] == f"http://test.example/image/{entry['guid']}/content"
+    name = f"a-duck-{entry['guid'][:8]}.png"
+    assert entry["url"] == f"http://test.example/image/{entry['guid']}/content/{name}"
     assert (await app.client.get(entry["url"])).content == PNG
 
 
@@ -146,6 +147,56 @@ async def test_the_address_of_a_private_picture_is_signed_and_expires(app: HttpA
     clock.advance(timedelta(hours=25))
     assert (await app.client.get(url)).status_code == 404
     assert (await app.client.get(url, auth=basic(ALICE))).status_code == 200
+
+
+async def test_an_address_ends_in_the_file_name_of_any_script(app: HttpApp) -> None:
+    [entry] = (await generate(app, response_format="url", filename="ente ü? #1%.png")).json()["data"]
+    guid = entry["guid"]
+    tail = "/content/ente%20%C3%BC%3F%20%231%25.png"
+    assert entry["url"] == f"http://test.example/image/{guid}{tail}"
+    assert (await app.client.get(f"/image/{guid}")).json()["content_url"] == f"/image/{guid}{tail}"
+    for name in (tail, "/content/anything", "/content/", "/content", "/content/ente.png/"):
+        assert (await app.client.get(f"/image/{guid}{name}")).content == PNG
+    assert (await app.client.get(f"/image/{guid}/content/a/b")).status_code == 404
+    private = (await generate(app, visibility="private")).json()["data"][0]["guid"]
+    assert (await app.client.get(f"/image/{private}/content/a.png")).status_code == 404
+    assert (await app.client.post(f"/image/{guid}/content/a.png")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("setting", "body", "members"),
+    [
+        ("", {}, "b64_json"),
+        ("", {"model": "gpt-image-2"}, "b64_json"),
+        ("", {"model": "dall-e-3"}, "url"),
+        ("", {"model": "openai/DALL-E-2"}, "url"),
+        ("", {"model": "dall-e-3", "response_format": "b64_json"}, "b64_json"),
+        ("", {"model": "gpt-image-2", "response_format": "url"}, "url"),
+        ("b64_json", {"model": "dall-e-3"}, "b64_json"),
+        ("url", {}, "url"),
+        ("url", {"response_format": "b64_json"}, "b64_json"),
+        ("both", {"model": "dall-e-3"}, "url b64_json"),
+        ("both", {"response_format": "url"}, "url"),
+    ],
+)
+async def test_a_response_holds_what_is_asked_for_or_configured(
+    setting: str, body: dict[str, str], members: str
+) -> None:
+    async with http_app(**{"PIXYPROXY_RESPONSE_FORMAT": setting} if setting else {}) as app:
+        response = await generate(app, n=2, **body)
+        for entry in response.json()["data"]:
+            assert list(entry) == ["guid", *members.split()]
+            if "url" in entry:
+                assert (await app.client.get(entry["url"])).content == PNG
+            if "b64_json" in entry:
+                assert base64.b64decode(entry["b64_json"]) == PNG
+        form = await app.client.post("/v1/images/edits", files={"image": PNG}, data={"prompt": "x", **body})
+        assert list(form.json()["data"][0]) == ["guid", *members.split()]
+
+
+async def test_the_model_that_was_configured_decides_if_the_request_names_none(app: HttpApp) -> None:
+    app.generator.outcome = GeneratedImage(PNG, model="dall-e-3")
+    assert "url" in (await generate(app)).json()["data"][0]
 
 
 async def test_every_address_is_signed_if_anonymous_callers_may_not_read() -> None:
