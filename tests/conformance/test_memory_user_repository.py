@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
@@ -13,6 +14,9 @@ class MemoryUsers(UserStorage):
 
     def repository(self) -> MemoryUserRepository:
         return MemoryUserRepository(self._storage)
+
+    def images(self) -> MemoryImageRepository:
+        return MemoryImageRepository(self._storage)
 
     def stored(self) -> dict[str, tuple[str, str | None]]:
         return {name: (user.password_hash, user.class_key) for name, user in self._storage.users.items()}

@@ -3,6 +3,7 @@
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -12,6 +13,9 @@ from tests.fixtures.sql.mysql_storage import MySQLTables
 class MySQLUsers(MySQLTables, UserStorage):
     def repository(self) -> SQLUserRepository:
         return SQLUserRepository(self.settings.database())
+
+    def images(self) -> SQLImageRepository:
+        return SQLImageRepository(self.settings.database())
 
     def stored(self) -> dict[str, tuple[str, str | None]]:
         rows = self.query("SELECT `user`, `password`, class_key FROM roster")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from tests.conformance.contracts.user_repository import UserRepositoryContract, UserStorage
@@ -13,6 +14,9 @@ from tests.fixtures.sql.sqlite_storage import SQLiteFile
 class SQLiteUsers(SQLiteFile, UserStorage):
     def repository(self) -> SQLUserRepository:
         return SQLUserRepository(SQLiteDatabase(self.path))
+
+    def images(self) -> SQLImageRepository:
+        return SQLImageRepository(SQLiteDatabase(self.path))
 
     def stored(self) -> dict[str, tuple[str, str | None]]:
         return {name: (secret, key) for name, secret, key in self.query("SELECT user, password, class_key FROM roster")}

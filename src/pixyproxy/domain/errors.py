@@ -78,6 +78,10 @@ class ConstraintViolationError(PixyProxyException, code="conflict"):
     """A write that would break a uniqueness or integrity rule of the store."""
 
 
+class NameReservedError(ConstraintViolationError, code="name-reserved"):
+    """A username whose pictures, or whose removed user, may belong to somebody else."""
+
+
 class IdempotencyKeyTakenError(ConstraintViolationError, code="idempotency-key-taken"):
     """An idempotency key that another request of the same caller holds."""
 

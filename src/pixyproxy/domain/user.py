@@ -1,5 +1,6 @@
 """The user: a person or program on the roster."""
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -16,3 +17,12 @@ class User:
 def compose(text: str) -> str:
     """Return a username or password in Unicode's composed form (NFC), in which it is compared (see RFC 8265)."""
     return unicodedata.normalize("NFC", text)
+
+
+def name_key(username: str) -> str:
+    """Return the SHA-256, in hexadecimal, of a username without case and compatibility forms.
+
+    The names of removed users are reserved under it: `Alice` does not follow `alice`, nor do letters of full width.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
+    return hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()

@@ -26,7 +26,7 @@ class ImageRepository(Resource):
 
     @abstractmethod
     async def ping(self) -> None:
-        """Return if the store answers."""
+        """Return if the store answers and takes writes."""
 
     @abstractmethod
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:

@@ -22,8 +22,16 @@ class UserRepository(Resource):
         """Return all users, ordered by name (by code point)."""
 
     @abstractmethod
-    async def add(self, user: User) -> None:
-        """Add a user; raises ConstraintViolationError, changing nothing, if the name is taken."""
+    async def add(self, user: User, *, take_over: bool = False) -> None:
+        """Add a user; with `take_over` also under a name that is reserved, which frees it.
+
+        A name is reserved if it, or one with the same `name_key`, is that of a removed user, and if it is the author
+        of an image, whose user may have been removed in another way.
+
+        Raises:
+            NameReservedError: the name is reserved; nothing was changed.
+            ConstraintViolationError: the name is taken; nothing was changed.
+        """
 
     @abstractmethod
     async def set_password_hash(self, username: str, password_hash: str) -> None:
@@ -31,4 +39,7 @@ class UserRepository(Resource):
 
     @abstractmethod
     async def remove(self, username: str) -> None:
-        """Remove the user but not their images; raises UserNotFoundError if there is none."""
+        """Remove the user with all API keys, but not their images, and reserve the name.
+
+        Raises UserNotFoundError if there is none.
+        """

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pixyproxy.domain.errors import ConstraintViolationError, UserNotFoundError
+from pixyproxy.domain.errors import ConstraintViolationError, NameReservedError, UserNotFoundError
 from pixyproxy.domain.user import User
+from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.user_repository import UserRepository
+from tests.fixtures.images import make_draft
 
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$" + "h" * 40
 
@@ -23,6 +25,10 @@ class UserStorage(ABC):
     @abstractmethod
     def stored(self) -> dict[str, tuple[str, str | None]]:
         """Return the stored password hash and class key by name."""
+
+    @abstractmethod
+    def images(self) -> ImageRepository:
+        """Return a new, unopened image repository on this storage."""
 
     @abstractmethod
     def delete_by_hand(self) -> None:
@@ -151,3 +157,49 @@ class UserRepositoryContract:
                 await repository.remove(name)
         with pytest.raises(UserNotFoundError):
             await repository.get("alice")
+
+    async def test_the_name_of_a_removed_user_is_reserved(self, repository: UserRepository) -> None:
+        for name in ("alice", "Zo\u00eb", "straße", "猫"):
+            await repository.add(User(name, None, HASH))
+            await repository.remove(name)
+        for name in ("alice", "Alice", "ALICE", "\uff41lice", "Zo\u00eb", "zo\u00cb", "STRASSE", "猫"):
+            with pytest.raises(NameReservedError):
+                await repository.add(User(name, None, "other"))
+        assert await repository.list() == ()
+        await repository.add(User("alic", None, HASH))
+        await repository.add(User("alice2", None, HASH))
+
+    async def test_a_reserved_name_can_be_taken_over(self, repository: UserRepository) -> None:
+        await repository.add(User("alice", None, HASH))
+        await repository.remove("alice")
+        await repository.add(User("ALICE", None, "h"), take_over=True)
+        with pytest.raises(NameReservedError):
+            await repository.add(User("alice", None, "h"))
+        await repository.add(User("alice", "ct-2026", "h"), take_over=True)
+        assert await repository.get("alice") == User("alice", "ct-2026", "h")
+        with pytest.raises(ConstraintViolationError) as caught:
+            await repository.add(User("alice", None, "h"), take_over=True)
+        assert type(caught.value) is ConstraintViolationError
+        await repository.add(User("Alice", None, "h"))
+        await repository.remove("alice")
+        with pytest.raises(NameReservedError):
+            await repository.add(User("alice", None, "h"))
+
+    async def test_a_new_name_can_be_taken_over_too(self, repository: UserRepository) -> None:
+        await repository.add(User("alice", None, HASH), take_over=True)
+        assert (await repository.get("alice")).password_hash == HASH
+
+    async def test_an_author_of_images_who_is_no_user_is_a_reserved_name(
+        self, storage: UserStorage, repository: UserRepository
+    ) -> None:
+        images = storage.images()
+        await images.open()
+        await images.add(make_draft(author="alice"))
+        await images.close()
+        with pytest.raises(NameReservedError):
+            await repository.add(User("alice", None, HASH))
+        await repository.add(User("Alice", None, HASH))
+        await repository.add(User("alice", None, HASH), take_over=True)
+        with pytest.raises(ConstraintViolationError) as caught:
+            await repository.add(User("alice", None, HASH))
+        assert type(caught.value) is ConstraintViolationError

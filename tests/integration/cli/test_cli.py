@@ -54,7 +54,7 @@ def test_help_needs_no_settings(tmp_path: Path) -> None:
         ("generate", ["prompt", "--output", "-o", "--size", "--tag"]),
         ("check", ["exit status 1"]),
         ("user", ["add", "list", "passwd", "remove"]),
-        ("user add", ["name", "--class-key", "standard input"]),
+        ("user add", ["name", "--class-key", "--take-over", "standard input"]),
         ("user passwd", ["name", "standard input"]),
         ("user remove", ["name"]),
         ("user list", ["--help"]),
@@ -347,9 +347,12 @@ def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:
         assert not works(service, "bob", "secret")
         assert pixyproxy(tmp_path, "user", "remove", "bob").stdout == "removed bob\n"
         assert not works(service, "bob", "changed")
+        refused = pixyproxy(tmp_path, "user", "add", "BOB", stdin="other\n")
+        assert (refused.returncode, "--take-over" in refused.stderr) == (1, True), refused
         for command in (["remove", "bob"], ["passwd", "bob"]):
             missing = pixyproxy(tmp_path, "user", *command, stdin="x\n")
             assert (missing.returncode, "no such user" in missing.stderr) == (1, True)
+        assert pixyproxy(tmp_path, "user", "add", "bob", "--take-over", stdin="other\n").stdout == "added bob\n"
 
 
 def test_a_bad_name_or_password_is_refused(tmp_path: Path) -> None:

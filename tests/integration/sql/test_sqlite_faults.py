@@ -1,6 +1,7 @@
 """SQLite: damaged, locked and missing files, and concurrent processes."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -384,3 +385,17 @@ async def test_predecessors_are_read_from_their_indexes(images: SQLImageReposito
     [left] = [step for step in steps if "images_caller_left" in step]
     assert "caller_left_at>" in left
     assert not any(step.startswith("SCAN images") for step in steps), steps
+
+
+@pytest.mark.parametrize("read_only", ["file", "folder"])
+async def test_a_read_only_file_or_folder_takes_no_writes(
+    path: Path, images: SQLImageRepository, monkeypatch: pytest.MonkeyPatch, read_only: str
+) -> None:
+    await images.ping()
+    denied = path if read_only == "file" else path.parent
+    monkeypatch.setattr(os, "access", lambda asked, mode: asked != denied)
+    with pytest.raises(DBConnectionError, match="read-only"):
+        await images.ping()
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(DBConnectionError, match="gone"):
+        await images.ping()

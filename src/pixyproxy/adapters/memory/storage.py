@@ -24,6 +24,7 @@ class MemoryStorage:
 
     images: dict[str, Image] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    removed_users: set[str] = field(default_factory=set)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     claims: dict[str, IdempotencyClaim] = field(default_factory=dict)
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)

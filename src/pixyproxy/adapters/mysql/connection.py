@@ -1,7 +1,10 @@
 """Opens connections to MySQL or MariaDB, with or without TLS, and sets up their sessions."""
 
+import math
 import ssl
 import struct
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +19,12 @@ from pixyproxy.domain.errors import DBConnectionError
 CONNECT_SECONDS = 3
 """Time limit for connecting to one address of the server."""
 _RESPONSE_SECONDS = 4
+_READ_ONLY_SECONDS = 1
+"""Time after which a connection to a server that takes no writes is replaced: the next may lead to another server."""
 _LOCK_SECONDS = 2
 """Time limit for a lock, so short that a second attempt still meets a caller's deadline."""
+
+IS_READ_ONLY = "SELECT @@global.read_only, @@global.innodb_read_only"
 
 # Times are read as text: the mapping is the same as for SQLite, and faster than the driver's.
 _CONVERSIONS = {k: v for k, v in conversions.items() if k not in {FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP}}
@@ -25,6 +32,8 @@ _CONVERSIONS = {k: v for k, v in conversions.items() if k not in {FIELD_TYPE.DAT
 _SESSION = (
     "SET time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION', "
+    # The check that the server takes writes deletes nothing, without a key.
+    "sql_safe_updates = 0, "
     f"innodb_lock_wait_timeout = {_LOCK_SECONDS}, lock_wait_timeout = {_LOCK_SECONDS}, "
     # Intersecting two indexes loses their order: all matches would be read and sorted for one page.
     "optimizer_switch = 'index_merge_intersection=off'"
@@ -101,12 +110,27 @@ class Server:
         return context
 
 
-class ServerConnection:
-    """A thread's connection to the server: opened when needed, and again after it was lost."""
+def is_read_only(values: Sequence[object]) -> bool:
+    """Return whether the values of `IS_READ_ONLY` say that the server takes no writes."""
+    return any(str(value).upper() not in {"0", "OFF"} for value in values)
 
-    def __init__(self, server: Server) -> None:
+
+class Era:
+    """The time during which one server takes the writes; all connections of a pool share it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+class ServerConnection:
+    """A thread's connection to the server: opened when needed, and again after it was lost or in a new era."""
+
+    def __init__(self, server: Server, era: Era) -> None:
         self._server = server
         self._connection: Connection[Any] | None = None
+        self._common_era = era
+        self._era = era.number
+        self._until = math.inf
 
     def get(self) -> "Connection[Any]":
         """Return the open connection.
@@ -114,12 +138,29 @@ class ServerConnection:
         Raises:
             DBConnectionError: The server does not take one.
         """
+        if self._era != self._common_era.number or time.monotonic() > self._until:
+            self.close()
         if self._connection is None:
+            self._era, self._until = self._common_era.number, math.inf
             try:
                 self._connection = self._server.connect()
+                with self._connection.cursor() as cursor:
+                    cursor.execute(IS_READ_ONLY)
+                    if is_read_only(cursor.fetchone() or ()):
+                        self._until = time.monotonic() + _READ_ONLY_SECONDS
             except pymysql.MySQLError as error:
+                self.close()
                 raise translate(error) from error
         return self._connection
+
+    def end_era(self) -> None:
+        """Close this connection now, and those of the other threads before their next use.
+
+        Another server may take the writes now, and reads of the old one would be stale.
+        """
+        if self._era == self._common_era.number:
+            self._common_era.number += 1
+        self.close()
 
     def close(self) -> None:
         """Close the connection if it is open."""

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import pymysql
 
-from pixyproxy.adapters.mysql.connection import Server, ServerConnection
+from pixyproxy.adapters.mysql.connection import Era, Server, ServerConnection
 from pixyproxy.adapters.mysql.error_translation import BUSY, TOO_LARGE, code_of
 from pixyproxy.adapters.mysql.migrations import check_schema
-from pixyproxy.adapters.mysql.session import run_read, run_write
+from pixyproxy.adapters.mysql.session import require_writable, run_read, run_write
 from pixyproxy.adapters.sql.batcher import MAX_WRITES, Batcher, SplitBatchError
 from pixyproxy.adapters.sql.connection_pool import ConnectionPool
 from pixyproxy.adapters.sql.database import Item, Reread, SQLDatabase, Write, WriteAll
@@ -34,7 +34,7 @@ class MySQLDatabase(SQLDatabase):
         pool_size: int = 4,
     ) -> None:
         self.server = Server(host, port, user, password, name, ssl_ca)
-        self._pool = ConnectionPool(f"mysql-{name}", pool_size, partial(ServerConnection, self.server))
+        self._pool = ConnectionPool(f"mysql-{name}", pool_size, partial(ServerConnection, self.server, Era()))
         super().__init__(self._pool)
 
     async def _start(self) -> None:
@@ -47,6 +47,10 @@ class MySQLDatabase(SQLDatabase):
 
     async def _stop(self) -> None:
         await self._pool.stop()
+
+    async def ping(self) -> None:
+        """Return if the server answers and takes writes."""
+        await self._pool.run(require_writable)
 
     def _run_read(self, connection: ServerConnection, deadline: float, job: Callable[[Session], T]) -> T:
         return run_read(connection, deadline, job)

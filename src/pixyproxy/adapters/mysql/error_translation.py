@@ -27,15 +27,36 @@ _FULL = "The database takes no more connections: check DB_POOL_SIZE and the serv
 _LOST = "The connection to the database was lost."
 _BUSY = "The database is busy with the same data."
 _SLOW = "The database did not answer in time."
-_READ_ONLY = "The database server is read-only."
+_READ_ONLY = "The database server takes no writes: it is read-only, a replica, or not ready; check DB_HOST."
 _DISK = "The database server has no space left."
 
-BUSY = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
+BUSY = frozenset(
+    {
+        ER.LOCK_DEADLOCK,
+        ER.LOCK_WAIT_TIMEOUT,
+        1020,  # the record has changed since it was read (MariaDB)
+        3101,  # the plugin of group replication rolled the transaction back (MySQL)
+    }
+)
+"""Numbers of errors after which nothing was written and a repeat may succeed."""
 TOO_LARGE = ER.NET_PACKET_TOO_LARGE
 DUPLICATE_COLUMN, DUPLICATE_INDEX = ER.DUP_FIELDNAME, ER.DUP_KEYNAME
 ABSENT_COLUMN_OR_INDEX = 1091  # to be dropped
 UNKNOWN_DATABASE, DATABASE_DENIED, PRIVILEGE_DENIED, NO_SUCH_TABLE = 1049, 1044, 1227, 1146
 
+READ_ONLY = 1290
+"""The server runs with read_only or super_read_only."""
+_READ_ONLY_CODES = frozenset(
+    {
+        1036,  # the table is read-only
+        1047,  # the node of a Galera cluster is not ready
+        READ_ONLY,
+        1792,  # the transaction is read-only
+        1836,  # read-only mode
+        1874,  # innodb_read_only
+        3032,  # offline mode (MySQL)
+    }
+)
 _LOST_CODES = frozenset(
     {
         CR.CR_SERVER_GONE_ERROR,
@@ -46,6 +67,8 @@ _LOST_CODES = frozenset(
         1159,  # network read timeout
         1160,  # network write error
         1161,  # network write timeout
+        1180,  # an error during the commit, whose outcome is as unknown as without a response
+        3100,  # an error of the plugin of group replication during the commit (MySQL)
         1927,  # connection was killed (MariaDB)
         3169,  # session was killed (MySQL)
         4031,  # closed because the client was idle too long (MySQL)
@@ -79,9 +102,7 @@ _OUTAGES = {
     1317: _SLOW,  # the query was killed
     1969: _SLOW,  # max_statement_time (MariaDB)
     3024: _SLOW,  # max_execution_time (MySQL)
-    1290: _READ_ONLY,
-    1792: _READ_ONLY,
-    1836: _READ_ONLY,
+    **dict.fromkeys(_READ_ONLY_CODES, _READ_ONLY),
     1021: _DISK,
     1114: _DISK,
     TOO_LARGE: "The database server takes no statement of this size: raise its max_allowed_packet.",
@@ -99,6 +120,11 @@ def code_of(error: pymysql.MySQLError) -> int:
 def is_lost(error: pymysql.MySQLError) -> bool:
     """Return whether the connection was lost."""
     return code_of(error) in _LOST_CODES or isinstance(error, pymysql.InterfaceError)
+
+
+def refuses_writes(error: pymysql.MySQLError) -> bool:
+    """Return whether the server takes no writes: nothing was written, and a new connection may lead to another."""
+    return code_of(error) in _READ_ONLY_CODES
 
 
 def is_outage(error: pymysql.MySQLError) -> bool:

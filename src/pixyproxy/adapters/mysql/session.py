@@ -8,8 +8,8 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, ServerConnection
-from pixyproxy.adapters.mysql.error_translation import BUSY, code_of, is_lost, translate
+from pixyproxy.adapters.mysql.connection import CONNECT_SECONDS, IS_READ_ONLY, ServerConnection, is_read_only
+from pixyproxy.adapters.mysql.error_translation import BUSY, READ_ONLY, code_of, is_lost, refuses_writes, translate
 from pixyproxy.adapters.sql.mapping import from_json
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, pyformat
 from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
@@ -18,6 +18,9 @@ _TRIES = 3
 _ROWS_AT_ONCE = 1000
 _MOST_AT_ONCE = 250_000
 """Characters of the statements in one packet, unless one statement is longer; servers accept a megabyte or more."""
+
+_WRITE_NOTHING = "DELETE FROM maintenance_leases WHERE 1 = 0"
+"""A statement that servers refuse where they refuse all writes."""
 
 T = TypeVar("T")
 
@@ -130,6 +133,20 @@ def run_read(server: ServerConnection, deadline: float, job: Callable[[Session],
     return _run(server, deadline, job)
 
 
+def require_writable(server: ServerConnection, deadline: float) -> None:
+    """Raise DBConnectionError unless the server takes writes of this account; changes nothing.
+
+    A privileged account may write to a server that is read-only, but what it writes is not on the others.
+    """
+
+    def ask(session: MySQLSession) -> None:
+        if is_read_only(session.fetch(IS_READ_ONLY, {})[0]):
+            raise pymysql.err.OperationalError(READ_ONLY, "read-only")
+        session.change(_WRITE_NOTHING, {})
+
+    _run(server, deadline, ask)
+
+
 def run_write(
     server: ServerConnection,
     deadline: float,
@@ -182,14 +199,16 @@ def _run(
             _roll_back(server)
             raise translate(error) if isinstance(error, UnicodeEncodeError) else error from error.__cause__
         except pymysql.MySQLError as error:
-            lost = is_lost(error)
-            if lost:
+            lost, refused = is_lost(error), refuses_writes(error)
+            if refused:
+                server.end_era()
+            elif lost:
                 server.close()
             else:
                 _roll_back(server)
             if lost and session.committing:
                 raise _OutcomeUnknownError("The connection to the database was lost during a commit.") from error
-            again = lost and time.monotonic() + CONNECT_SECONDS < deadline
+            again = (lost or refused) and time.monotonic() + CONNECT_SECONDS < deadline
             again = again or (wait_for_locks and code_of(error) in BUSY)
             if tries >= _TRIES or not again:
                 raise translate(error) from error

@@ -23,6 +23,7 @@ PROBES = (
     "SELECT image_id FROM image_stragglers WHERE 1 = 0",
     "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
     "SELECT id, identity, state FROM store_identity WHERE 1 = 0",
+    "SELECT `user`, name_key FROM removed_users WHERE 1 = 0",
 )
 """Queries that fail if tables of these names exist and are not those of this program."""
 

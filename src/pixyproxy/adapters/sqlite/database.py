@@ -1,5 +1,6 @@
 """One SQLite file: a thread that writes, a few that read, and a connection for quick reads on the event loop."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,9 +12,10 @@ from pixyproxy.adapters.sql.connection_pool import ConnectionPool
 from pixyproxy.adapters.sql.database import Find, Item, K, Load, Reread, SQLDatabase, Write, WriteAll
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.adapters.sqlite.connection import FileConnection
-from pixyproxy.adapters.sqlite.error_translation import LockedError
+from pixyproxy.adapters.sqlite.error_translation import MISSING, READ_ONLY, LockedError
 from pixyproxy.adapters.sqlite.migrations import migrate
 from pixyproxy.adapters.sqlite.session import run_point_read, run_read, run_write
+from pixyproxy.domain.errors import DBConnectionError
 
 _READERS = 2
 
@@ -40,6 +42,12 @@ class SQLiteDatabase(SQLDatabase):
         await self._readers.stop()
         # Last: the last connection to close folds the log into the file, if it may write.
         await self._writer.stop()
+
+    async def ping(self) -> None:
+        """Return if the file answers, and it and its folder can be written: the log and its index are beside it."""
+        if self._users and not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK | os.X_OK)):
+            raise DBConnectionError(READ_ONLY if self.path.exists() else MISSING)
+        await self.read(lambda session: session.fetch("SELECT version FROM schema_migrations LIMIT 1", {}))
 
     def _run_read(self, connection: FileConnection, deadline: float, job: Callable[[Session], T]) -> T:
         return run_read(connection, deadline, job)

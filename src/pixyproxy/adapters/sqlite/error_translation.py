@@ -19,6 +19,9 @@ _DAMAGED = "The database file in PIXYPROXY_DATA_DIR is damaged or no SQLite data
 _UNREADABLE = (
     "The database file in PIXYPROXY_DATA_DIR cannot be opened or written: check the folder and its permissions."
 )
+READ_ONLY = (
+    "The database file in PIXYPROXY_DATA_DIR, or its folder, is read-only: check permissions and the file system."
+)
 MISSING = "The database file in PIXYPROXY_DATA_DIR is gone: put it back, or restart to begin with an empty one."
 
 _OUTAGES = {
@@ -27,7 +30,7 @@ _OUTAGES = {
     sqlite3.SQLITE_INTERRUPT: _SLOW,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_READONLY: _UNREADABLE,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: _UNREADABLE,
     sqlite3.SQLITE_PERM: _UNREADABLE,
     sqlite3.SQLITE_AUTH: _UNREADABLE,

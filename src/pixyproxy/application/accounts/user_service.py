@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from pixyproxy.application.commands import AddUser, ChangePassword, validate
-from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, UserNotFoundError
+from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, NameReservedError, UserNotFoundError
 from pixyproxy.domain.user import User, compose
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.password_hasher import PasswordHasher
@@ -48,13 +48,23 @@ class UserService:
             return user
         raise AuthenticationError("Wrong username or password.")
 
-    async def add(self, username: str, password: str, class_key: str | None = None) -> User:
-        """Add a user; raise ConstraintViolationError if the name is taken."""
+    async def add(self, username: str, password: str, class_key: str | None = None, *, take_over: bool = False) -> User:
+        """Add a user; with `take_over` under a reserved name too, with the pictures that name it as their author.
+
+        Raises:
+            NameReservedError: if it is the name of a removed user, or the author of pictures.
+            ConstraintViolationError: if the name is taken.
+        """
         command = validate(AddUser, {"username": username, "password": password, "class_key": class_key})
         password_hash = await self._hasher.hash(compose(command.password))
         user = User(compose(command.username), command.class_key, password_hash)
         try:
-            await self._users.add(user)
+            await self._users.add(user, take_over=take_over)
+        except NameReservedError:
+            raise NameReservedError(
+                f"The name {user.username!r} was that of a user who was removed, or pictures have it as their author: "
+                "choose another name, or take it over (--take-over) if it is the same person."
+            ) from None
         except ConstraintViolationError:
             raise ConstraintViolationError(f"There is a user {user.username!r} already.") from None
         return user
@@ -70,7 +80,7 @@ class UserService:
         await self._users.set_password_hash(compose(command.username), password_hash)
 
     async def remove(self, username: str) -> None:
-        """Remove a user, but not their images."""
+        """Remove a user with all API keys, but not their images, and reserve the name."""
         await self._users.remove(compose(username))
 
     async def _is_right(self, user: User, password: str) -> bool:

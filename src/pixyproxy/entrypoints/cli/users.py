@@ -15,10 +15,13 @@ Name = Annotated[str, typer.Argument(help="The username.")]
 def add(
     name: Name,
     class_key: Annotated[str | None, typer.Option(help="A group that the user belongs to.")] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the name of a removed user, with the pictures.")
+    ] = False,
 ) -> None:
     """Add a user; asks for the password, or reads a line from standard input."""
     password = _read_password()
-    run_with_container(lambda container: container.user_service().add(name, password, class_key))
+    run_with_container(lambda container: container.user_service().add(name, password, class_key, take_over=take_over))
     typer.echo(f"added {name}")
 
 
@@ -39,7 +42,7 @@ def passwd(name: Name) -> None:
 
 @app.command("remove")
 def remove(name: Name) -> None:
-    """Remove a user with all API keys; the user's images stay."""
+    """Remove a user with all API keys; the user's images stay, and the name is reserved."""
     run_with_container(lambda container: container.user_service().remove(name))
     typer.echo(f"removed {name}")
 

@@ -125,7 +125,7 @@ async def test_the_keys_of_a_removed_user_are_invalid(harness: KeyHarness) -> No
     users = MemoryUserRepository(harness.storage)
     await users.remove("alice")
     await refused(harness, token)
-    await users.add(User("alice"))
+    await users.add(User("alice"), take_over=True)
     await refused(harness, token)
 
 

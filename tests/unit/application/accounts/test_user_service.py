@@ -95,3 +95,15 @@ async def test_errors_give_their_reason(harness: UserHarness) -> None:
         await harness.service.change_password("bob", "secret")
     with pytest.raises(errors.UserNotFoundError):
         await harness.service.remove("bob")
+
+
+async def test_a_removed_name_is_given_to_nobody_else_unless_it_is_taken_over(harness: UserHarness) -> None:
+    await harness.service.add("Zo\u00eb", "secret")
+    await harness.service.remove("Zoe\u0308")
+    for name in ("Zo\u00eb", "Zoe\u0308", "ZO\u00cb"):
+        with pytest.raises(errors.NameReservedError, match="--take-over"):
+            await harness.service.add(name, "other")
+    with pytest.raises(errors.AuthenticationError):
+        await harness.service.authenticate("Zo\u00eb", "secret")
+    await harness.service.add("Zoe\u0308", "other", take_over=True)
+    assert (await harness.service.authenticate("Zo\u00eb", "other")).username == "Zo\u00eb"

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from pixyproxy.adapters.sql.backfill import RESERVE_NAME
 from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
-from pixyproxy.domain.errors import UserNotFoundError
-from pixyproxy.domain.user import User
+from pixyproxy.domain.errors import NameReservedError, UserNotFoundError
+from pixyproxy.domain.user import User, name_key
 from pixyproxy.ports.user_repository import UserRepository
 
 _LIST = "SELECT `user`, class_key, `password` FROM roster"
@@ -16,6 +17,9 @@ _INSERT = "INSERT INTO roster (`user`, `password`, class_key) VALUES (:username,
 _SET_HASH = """UPDATE roster SET `password` = :password_hash
     WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"""
 _DELETE = "DELETE FROM roster WHERE `user` = :username AND LENGTH(`user`) = LENGTH(:username)"
+_FREE_NAME = "DELETE FROM removed_users WHERE `user` = :username"
+_RESERVED = """SELECT 1 WHERE EXISTS (SELECT 1 FROM removed_users WHERE name_key = :name_key)
+    OR EXISTS (SELECT 1 FROM images WHERE author = :username AND LENGTH(author) = LENGTH(:username))"""
 
 
 class SQLUserRepository(SQLRepository, UserRepository):
@@ -36,22 +40,35 @@ class SQLUserRepository(SQLRepository, UserRepository):
         rows = await self._database.read(lambda session: session.fetch(_LIST, {}))
         return tuple(sorted(map(_to_user, rows), key=lambda user: user.username))
 
-    async def add(self, user: User) -> None:
+    async def add(self, user: User, *, take_over: bool = False) -> None:
         values = {"username": user.username, "password_hash": user.password_hash, "class_key": user.class_key}
-        await self._database.write(lambda session: session.change(_INSERT, values))
+
+        def add(session: Session) -> None:
+            # First, so that a name that is taken is not called reserved.
+            session.change(_INSERT, values)
+            if take_over:
+                session.change_later(_FREE_NAME, {"username": user.username})
+            elif session.fetch(_RESERVED, {"username": user.username, "name_key": name_key(user.username)}):
+                raise NameReservedError("The name is reserved.")
+
+        await self._database.write(add)
 
     async def set_password_hash(self, username: str, password_hash: str) -> None:
-        await self._change(_SET_HASH, {"username": username, "password_hash": password_hash})
+        values = {"username": username, "password_hash": password_hash}
+        await self._database.write(lambda session: _change(session, _SET_HASH, values))
 
     async def remove(self, username: str) -> None:
-        await self._change(_DELETE, {"username": username})
+        def remove(session: Session) -> None:
+            _change(session, _DELETE, {"username": username})
+            session.change_later(_FREE_NAME, {"username": username})
+            session.change_later(RESERVE_NAME, {"username": username, "name_key": name_key(username)})
 
-    async def _change(self, sql: str, values: Parameters) -> None:
-        def change(session: Session) -> None:
-            if not session.change(sql, values):
-                raise _missing()
+        await self._database.write(remove)
 
-        await self._database.write(change)
+
+def _change(session: Session, sql: str, values: Parameters) -> None:
+    if not session.change(sql, values):
+        raise _missing()
 
 
 def _find_all(session: Session, usernames: Sequence[str]) -> dict[str, User]:

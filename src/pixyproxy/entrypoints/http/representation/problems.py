@@ -29,6 +29,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.UserNotFoundError: 404,
     errors.ModelNotFoundError: 404,
     errors.ConstraintViolationError: 409,
+    errors.NameReservedError: 409,
     errors.IdempotencyKeyTakenError: 409,
     errors.IdempotencyKeyReusedError: 422,
     errors.ImageNotReadyError: 409,
