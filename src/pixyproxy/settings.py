@@ -85,6 +85,7 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"
     )
+    log_callers: bool = Field(False, validation_alias="PIXYPROXY_LOG_CALLERS")
 
     @property
     def anonymous(self) -> Anonymous:

@@ -2,6 +2,7 @@
 
 import contextvars
 import logging
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,11 @@ def escaped(text: str) -> str:
     """Return the text on one line, with control characters escaped as in Python, so that it cannot forge a line."""
     # Most text is printable, and then nothing in it needs escaping.
     return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def escaped_word(text: str) -> str:
+    """Return the text as one word, so that it cannot forge a field of a line: blanks, `=`, `"` and `\\` are escaped."""
+    return re.sub(r'[\s="\\]', lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class LineFormatter(logging.Formatter):

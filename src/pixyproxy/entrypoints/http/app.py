@@ -72,7 +72,7 @@ def create_app(container: Container) -> FastAPI:
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS_OPTIONS)
     app.add_middleware(ForwardedMiddleware, proxies=container.config.forwarded_allow_ips())
-    app.add_middleware(RequestLogMiddleware, routes=app.routes)
+    app.add_middleware(RequestLogMiddleware, routes=app.routes, with_callers=container.config.log_callers())
     return app
 
 

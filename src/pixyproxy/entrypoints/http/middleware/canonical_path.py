@@ -23,6 +23,6 @@ class CanonicalPathMiddleware:
             if path != scope["path"] or scope["method"] == "HEAD":
                 scope = dict(scope, path=path, raw_path=path.encode())
                 if scope["method"] == "HEAD":
-                    scope["state"] = dict(scope.get("state", {}), head=True)
+                    scope.setdefault("state", {})["head"] = True
                     scope["method"] = "GET"
         await self._app(scope, receive, send)

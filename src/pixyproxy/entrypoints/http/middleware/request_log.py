@@ -12,13 +12,16 @@ from types import CodeType
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
-from pixyproxy.entrypoints.logs import request_id
+from pixyproxy.entrypoints.logs import escaped_word, request_id
 
 logger = logging.getLogger(__name__)
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", "-:.")
 _FILE_NAME = re.compile(r"(?<=/content/).+")
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that are requested every few seconds and tell a reader of the log nothing."""
 _CLIENT_DISCONNECTED = 499
 """The logged status of a request whose client hung up before the status line, as nginx has it."""
 
@@ -54,12 +57,14 @@ class RequestLogMiddleware:
     """Logs REQUEST START and REQUEST END for every request, and adds X-Request-ID to the response.
 
     It is outermost, so that unknown paths, errors, streams and clients that hang up are logged too. END comes after
-    the last byte was passed to the server, with the number of bytes of the body.
+    the last byte was passed to the server, with the number of bytes of the body. Health probes log at DEBUG.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], *, with_callers: bool = False) -> None:
+        """Take the routes that handle requests, and true to log each caller's name and address."""
         self._app = app
         self._routes = routes
+        self._with_callers = with_callers
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +77,9 @@ class RequestLogMiddleware:
         # A query string holds prompts that people search for, and a file name is made from one.
         subject = f"{scope['method']} {_FILE_NAME.sub('*', scope['path'])}"
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        extra = {"where": endpoint_location(self._routes, method, canonical_path(scope["path"]))}
+        path = canonical_path(scope["path"])
+        level = logging.DEBUG if path in _PROBES else logging.INFO
+        extra = {"where": endpoint_location(self._routes, method, path)}
         status, sent = _CLIENT_DISCONNECTED, 0
         start = time.perf_counter()
         header = (b"x-request-id", id_.encode())
@@ -86,12 +93,20 @@ class RequestLogMiddleware:
                 sent += len(message.get("body", b""))
             await send(message)
 
-        logger.info("REQUEST START %s", subject, extra=extra)
+        logger.log(level, "REQUEST START %s", subject, extra=extra)
         try:
             await self._app(scope, receive, send_and_count)
         finally:
             duration_ms = (time.perf_counter() - start) * 1000
             if scope["method"] == "HEAD":
                 sent = 0
-            logger.info("REQUEST END %s %d %dB %.1fms", subject, status, sent, duration_ms, extra=extra)
+            caller = _caller(scope) if self._with_callers else ""
+            logger.log(level, "REQUEST END %s %d %dB %.1fms%s", subject, status, sent, duration_ms, caller, extra=extra)
             request_id.reset(token)
+
+
+def _caller(scope: Scope) -> str:
+    """Return the name and address of the caller as they are found in the request once it was handled."""
+    user: User | None = scope["state"].get("user")
+    name = "-" if user is None else escaped_word(user.username)
+    return f" user={name} from={escaped_word(scope['client'][0]) if scope['client'] else '-'}"

@@ -56,7 +56,6 @@ def pair(lines: list[str]) -> tuple[re.Match[str], re.Match[str]]:
         ("GET", "/user/me", {"auth": basic(BOB)}, 200, "get_me"),
         ("GET", "/docs", {}, 200, "get_docs"),
         ("GET", "/docs/assets/swagger-ui.css", {}, 200, "-"),
-        ("GET", "/healthz", {}, 200, "get_health"),
     ],
 )
 async def test_every_request_writes_two_lines(
@@ -70,6 +69,46 @@ async def test_every_request_writes_two_lines(
     assert start["where"].partition(":")[0] == name
     assert int(end["bytes"]) == len(response.content)
     assert response.headers["x-request-id"] == start["id"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/healthz/"])
+async def test_health_probes_log_at_debug(path: str, app: HttpApp, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="pixyproxy.entrypoints.http.middleware.request_log")
+    assert (await app.client.get(path)).status_code == 200
+    start, end = [record for record in caplog.records if "REQUEST" in record.getMessage()]
+    assert (start.levelno, end.levelno) == (logging.DEBUG, logging.DEBUG)
+    assert start.getMessage() == f"REQUEST START GET {path}"
+    assert end.getMessage().startswith(f"REQUEST END GET {path} 200 ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "auth", "forwarded", "caller"),
+    [
+        ("GET", "/image", None, None, "user=- from=127.0.0.1"),
+        ("GET", "/image", ALICE, None, "user=alice from=127.0.0.1"),
+        ("HEAD", "/image", ALICE, "2001:db8::1", "user=alice from=2001:db8::1"),
+        ("GET", "/nowhere", BOB, "192.0.2.9, 192.0.2.1", "user=bob from=192.0.2.1"),
+        ("GET", "/image", ("alice", "wrong"), None, "user=- from=127.0.0.1"),
+        ("GET", "/image", ('a b=c"\\d\u3000é', "x"), None, r"user=a\u0020b\u003dc\u0022\u005cd\u3000é from=127.0.0.1"),
+    ],
+)
+async def test_the_end_names_the_caller_where_that_is_set(
+    method: str, path: str, auth: tuple[str, str] | None, forwarded: str | None, caller: str
+) -> None:
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    async with http_app(PIXYPROXY_LOG_CALLERS="1") as app:
+        await app.container.user_service().add('a b=c"\\d\u3000é', "x", None)
+        with log_lines() as lines:
+            await app.client.request(method, path, auth=basic(auth), headers=headers)
+    assert lines[-1].endswith(f"ms {caller}")
+    assert re.search(END.pattern + " user=", lines[-1])
+    assert "user=" not in lines[0]
+
+
+async def test_callers_are_not_logged_by_default(app: HttpApp) -> None:
+    with log_lines() as lines:
+        await app.client.get("/image", auth=basic(ALICE))
+    assert "alice" not in "".join(lines)
 
 
 async def test_an_error_in_a_handler_writes_two_lines(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
