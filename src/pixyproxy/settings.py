@@ -74,6 +74,7 @@ class Settings(BaseModel):
     )
     max_generations: int = Field(256, ge=1, le=100_000, validation_alias="PIXYPROXY_MAX_GENERATIONS")
     lease_s: float = Field(60, gt=0, le=3600, allow_inf_nan=False, validation_alias="PIXYPROXY_LEASE_S")
+    start_wait_s: float = Field(30, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_START_WAIT_S")
     drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
     public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
     forwarded_allow_ips: tuple[str, ...] | None = Field(None, validation_alias="PIXYPROXY_FORWARDED_ALLOW_IPS")

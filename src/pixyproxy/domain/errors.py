@@ -54,6 +54,10 @@ class DBConnectionError(PixyProxyException, code="database-unavailable"):
     retry_after_s = 2.0
 
 
+class DBRefusedError(DBConnectionError):
+    """A database that responds and refuses this service, or a file that cannot be used: the operator must act."""
+
+
 class SchemaVersionError(PixyProxyException, code="schema-version"):
     """The database responds, but its tables do not fit this program."""
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,11 @@ from typer.testing import CliRunner
 
 from pixyproxy.entrypoints.cli.main import app
 from tests.fixtures.openai.upstream import MODELS, FakeUpstream, RefusingPort
-from tests.fixtures.service import COMMAND, PATIENCE_S, Service, environment, pixyproxy
+from tests.fixtures.service import COMMAND, PATIENCE_S, Deadline, Service, environment, pixyproxy
 from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def empty_database(mysql_server: MySQLSettings) -> Iterator[dict[str, str]]:
     """Return the settings of a MySQL database without tables."""
     with fresh_database(mysql_server, migrated=False) as database:
@@ -35,7 +37,7 @@ def empty_database(mysql_server: MySQLSettings) -> Iterator[dict[str, str]]:
 def test_help_needs_no_settings(tmp_path: Path) -> None:
     done = pixyproxy(tmp_path, "--help", PIXYPROXY_GENERATOR="wrong")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("serve", "migrate", "generate", "check", "user"):
+    for word in ("serve", "migrate", "generate", "check", "user", "--install-completion", "--version"):
         assert word in done.stdout
     script = subprocess.run(
         [Path(sys.executable).with_name("pixyproxy"), "--help"],
@@ -49,7 +51,8 @@ def test_help_needs_no_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("serve", ["SIGTERM"]),
+        ("", ["serve", "--version"]),
+        ("serve", ["SIGTERM", "--host", "--port"]),
         ("migrate", ["SQL scripts"]),
         ("generate", ["prompt", "--output", "-o", "--size", "--tag"]),
         ("check", ["exit status 1"]),
@@ -61,18 +64,43 @@ def test_help_needs_no_settings(tmp_path: Path) -> None:
     ],
 )
 def test_every_command_has_help(command: str, words: list[str]) -> None:
-    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}).invoke(app, [*command.split(), "--help"])
+    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+    done = runner.invoke(app, [*command.split(), "--help"])
     assert done.exit_code == 0
+    assert runner.invoke(app, [*command.split(), "-h"]).output == done.output
     for word in words:
         assert word in done.output
     assert not re.search(r"--password|PASSWORD", done.output)
 
 
+def test_the_version_needs_no_settings(tmp_path: Path) -> None:
+    done = pixyproxy(tmp_path, "--version", PIXYPROXY_GENERATOR="wrong")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"pixyproxy {version('pixyproxy')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [("pixyproxy se", {"serve"}), ("pixyproxy user pa", {"passwd"}), ("pixyproxy serve --p", {"--port"})],
+)
+def test_a_shell_completes_commands_and_options(typed: str, completions: set[str], tmp_path: Path) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_PIXYPROXY_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pixyproxy")],
+        env=environment(tmp_path, PIXYPROXY_GENERATOR="wrong", **words),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (set(done.stdout.split()), done.stderr) == (completions, "")
+
+
 def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
-    done = pixyproxy(tmp_path, "serve", "--port", "5")
+    done = pixyproxy(tmp_path, "serve", "--prot", "5")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such option" in done.stderr
-    for arguments in ([], ["nonsense"], ["user"], ["user", "add"], ["generate"], ["user", "add", "alice", "secret"],
+    for arguments in ([], ["nonsense"], ["serve", "--port", "70000"],
+                      ["serve", "--port", "http"], ["user"], ["user", "add"], ["generate"],
+                      ["user", "add", "alice", "secret"],
                       ["user", "add", "alice", "--password", "secret"]):  # fmt: skip
         assert CliRunner().invoke(app, arguments).exit_code == 2, arguments
     assert list(tmp_path.iterdir()) == []
@@ -112,6 +140,43 @@ def test_it_listens_at_the_configured_address(tmp_path: Path) -> None:
         assert re.fullmatch(r"http://\[::1\]:\d+", service.url)
 
 
+class ServiceWithOptions(Service):
+    """A service whose address is given by options."""
+
+    command = (*COMMAND, "serve", "--host", "127.0.0.2", "--port", "0")
+
+
+def test_options_go_before_the_settings_of_the_address(tmp_path: Path) -> None:
+    with ServiceWithOptions(tmp_path, PIXYPROXY_HOST="::1", PIXYPROXY_PORT="tcp://10.0.0.1:8001") as service:
+        assert re.fullmatch(r"http://127\.0\.0\.2:\d+", service.url)
+
+
+def test_a_database_that_is_late_is_waited_for(tmp_path: Path) -> None:
+    assert pixyproxy(tmp_path, "migrate").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "data" / "pixyproxy.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        service = Service(tmp_path)
+        (tmp_path / "log").touch()
+        with ThreadPoolExecutor(1) as pool:
+            start = pool.submit(service.start)
+            deadline = Deadline("the service waits for the database")
+            while "waiting up to 30 s for the database: The database file is locked" not in service.log:
+                deadline.wait()
+            other.execute("ROLLBACK")
+            start.result()
+        service.stop()
+    assert service.log.count("waiting") == 1
+
+
+def test_the_wait_for_a_database_ends(tmp_path: Path) -> None:
+    nowhere = {**NOBODY, "DB_HOST": "nowhere.invalid", "PIXYPROXY_START_WAIT_S": "1"}
+    done = pixyproxy(tmp_path, "serve", **nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, last = done.stderr.splitlines()
+    assert first.startswith("pixyproxy: waiting up to 1 s for the database: The database server cannot be reached")
+    assert last.startswith("pixyproxy: DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME: The database server cannot be")
+
+
 def test_an_interrupt_shuts_down_cleanly(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.start()
@@ -146,7 +211,13 @@ def refuses(folder: Path, *parts: str, **values: str) -> None:
         assert part in line, (part, line)
 
 
-NOBODY = {"PIXYPROXY_REPOSITORY": "mysql", "DB_HOST": "127.0.0.1", "DB_USER": "pixy", "DB_PASSWORD": "hush-hush"}
+NOBODY = {
+    "PIXYPROXY_START_WAIT_S": "0",
+    "PIXYPROXY_REPOSITORY": "mysql",
+    "DB_HOST": "127.0.0.1",
+    "DB_USER": "pixy",
+    "DB_PASSWORD": "hush-hush",
+}
 WRONG: list[tuple[dict[str, str], list[str]]] = [
     ({"PIXYPROXY_GENERATOR": "dalle"}, ["PIXYPROXY_GENERATOR: ", "'dalle'", "openai, sketch"]),
     ({"PIXYPROXY_GENERATOR": "a\nb\x1b[2J"}, ["PIXYPROXY_GENERATOR: "]),
@@ -326,6 +397,48 @@ def in_terminal(folder: Path, arguments: list[str], answers: list[tuple[str, str
 def works(service: Service, name: str, password: str) -> bool:
     with service.client((name, password)) as client:
         return client.get("/user/me").status_code == 200
+
+
+@pytest.mark.parametrize("command", ["user add a", "user passwd a", "user remove a", "user list", "key add a"])
+def test_accounts_are_not_left_to_a_memory_that_ends(command: str, tmp_path: Path) -> None:
+    done = pixyproxy(tmp_path, *command.split(), PIXYPROXY_REPOSITORY="memory", stdin="secret\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("pixyproxy: PIXYPROXY_REPOSITORY: memory keeps users and keys in one process only")
+
+
+def test_accounts_beside_a_service_that_keeps_its_own_elsewhere_are_told(tmp_path: Path) -> None:
+    with Service(tmp_path / "service") as service:
+        port = service.url.rpartition(":")[2]
+        own = {"PIXYPROXY_PORT": port}
+        (tmp_path / "other").mkdir()
+        for arguments in (("user", "add", "bob"), ("user", "passwd", "bob")):
+            done = pixyproxy(tmp_path / "other", *arguments, stdin="pass:wörd\n", **own)
+            assert done.returncode == 0
+            [line] = done.stderr.splitlines()
+            assert f"running at 127.0.0.1 port {port} does not know bob: it keeps its users elsewhere" in line
+            assert f"the folder {tmp_path / 'other' / 'data'} (PIXYPROXY_DATA_DIR)" in line
+            assert "wörd" not in line
+            done = pixyproxy(tmp_path / "service", *arguments, stdin="pass:wörd\n", **own)
+            assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("response", [b"HTTP/1.1 401 x\r\nContent-Length: 0\r\n\r\n", b"nonsense\r\n\r\n", b""])
+def test_a_password_is_not_sent_to_another_program(tmp_path: Path, response: bytes) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                received.append(connection.recv(65536))
+                connection.sendall(response)
+
+        pool.submit(serve)
+        port = str(listener.getsockname()[1])
+        done = pixyproxy(tmp_path, "user", "add", "bob", stdin="secret\n", PIXYPROXY_PORT=port)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(received) == 1
+    assert b"authorization" not in received[0].lower()
 
 
 def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 
 from pixyproxy.adapters.mysql.error_translation import translate
-from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.errors import DBRefusedError
 
 CONNECT_SECONDS = 3
 """Time limit for connecting to one address of the server."""
@@ -56,7 +56,7 @@ class Server:
 
         Raises:
             pymysql.MySQLError: The server cannot be reached or refuses the login.
-            DBConnectionError: The response is not MySQL's, or the CA file cannot be read.
+            DBRefusedError: The response is not MySQL's, or the CA file cannot be read.
         """
         tls = self._tls()
         try:
@@ -81,7 +81,7 @@ class Server:
         except (LookupError, ValueError, AssertionError, struct.error) as error:
             # The driver fails in these ways on the greeting of another kind of server.
             message = "The server that answers is not MySQL or MariaDB: check DB_HOST and DB_PORT."
-            raise DBConnectionError(message) from error
+            raise DBRefusedError(message) from error
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -104,7 +104,7 @@ class Server:
         try:
             context = ssl.create_default_context(cafile=self.ssl_ca)
         except (OSError, ValueError) as error:
-            raise DBConnectionError("The file that DB_SSL_CA names cannot be read as CA certificates.") from error
+            raise DBRefusedError("The file that DB_SSL_CA names cannot be read as CA certificates.") from error
         # Certificates that MySQL generates lack extensions which Python 3.13 requires.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context

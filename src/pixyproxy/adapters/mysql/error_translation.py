@@ -14,6 +14,7 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
     DBConnectionError,
+    DBRefusedError,
     PixyProxyException,
 )
 
@@ -23,6 +24,7 @@ _UNKNOWN_DATABASE = "The server has no such database: check DB_NAME, or run `pix
 _HOST = "The database server takes no connections from this host: check DB_HOST and the server's accounts."
 _UNREACHABLE = "The database server cannot be reached: check DB_HOST and DB_PORT."
 _TLS = "No trusted TLS connection to the database: check DB_SSL_CA, and that DB_HOST is a name in its certificate."
+_NO_TLS = "The database server insists on TLS: set DB_SSL_CA."
 _FULL = "The database takes no more connections: check DB_POOL_SIZE and the server's limits."
 _LOST = "The connection to the database was lost."
 _BUSY = "The database is busy with the same data."
@@ -94,7 +96,7 @@ _OUTAGES = {
     CR.CR_CONN_HOST_ERROR: _UNREACHABLE,
     CR.CR_UNKNOWN_HOST: _UNREACHABLE,
     CR.CR_SSL_CONNECTION_ERROR: _TLS,
-    3159: "The database server insists on TLS: set DB_SSL_CA.",
+    3159: _NO_TLS,
     1040: _FULL,
     1203: _FULL,
     1226: _FULL,
@@ -108,6 +110,8 @@ _OUTAGES = {
     TOO_LARGE: "The database server takes no statement of this size: raise its max_allowed_packet.",
 }
 
+_REFUSALS = frozenset({_LOGIN, _RIGHTS, _UNKNOWN_DATABASE, _HOST, _TLS, _NO_TLS})
+"""Outages that end when somebody changes the settings or the accounts, not by themselves."""
 _WRONG_TABLES = frozenset({1054, 1176, NO_SUCH_TABLE})  # a column, an index, a table that is not there
 _BAD_TEXT = frozenset({1300, 1366, 1406})
 
@@ -137,10 +141,11 @@ def translate(error: pymysql.MySQLError | UnicodeEncodeError) -> PixyProxyExcept
     if isinstance(error, UnicodeEncodeError):
         return DataValidationError("A text holds lone surrogates, which are no characters.")
     code = code_of(error)
-    if isinstance(getattr(error, "original_exception", None), ssl.SSLError):
-        return DBConnectionError(_TLS)
+    if isinstance(original := getattr(error, "original_exception", None), ssl.SSLError):
+        return (DBRefusedError if isinstance(original, ssl.SSLCertVerificationError) else DBConnectionError)(_TLS)
     if code in _OUTAGES:
-        return DBConnectionError(_OUTAGES[code])
+        message = _OUTAGES[code]
+        return (DBRefusedError if message in _REFUSALS else DBConnectionError)(message)
     if code in _WRONG_TABLES:
         return foreign_tables()
     if code in _BAD_TEXT:

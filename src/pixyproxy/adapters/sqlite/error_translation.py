@@ -10,6 +10,7 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
     DBConnectionError,
+    DBRefusedError,
     PixyProxyException,
 )
 
@@ -60,12 +61,13 @@ def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyE
     if isinstance(error, UnicodeEncodeError):
         return DataValidationError("A text holds lone surrogates, which are no characters.")
     if isinstance(error, OSError):
-        return DBConnectionError(_UNREADABLE)
+        return DBRefusedError(_UNREADABLE)
     code = primary_code(error)
     if code == sqlite3.SQLITE_BUSY:
         return LockedError(_BUSY)
     if code in _OUTAGES:
-        return DBConnectionError(_OUTAGES[code])
+        message = _OUTAGES[code]
+        return (DBConnectionError if message in {_BUSY, _SLOW} else DBRefusedError)(message)
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConstraintViolationError("The database already holds a record of this name.")
     if code == sqlite3.SQLITE_ERROR:
@@ -73,5 +75,5 @@ def translate(error: sqlite3.Error | UnicodeEncodeError | OSError) -> PixyProxyE
         return foreign_tables()
     if code is None and isinstance(error, sqlite3.OperationalError):
         # The driver's only error of this class: a stored text is not UTF-8.
-        return DBConnectionError(_DAMAGED)
+        return DBRefusedError(_DAMAGED)
     return PixyProxyException(f"The database refuses a statement (error {code}).")

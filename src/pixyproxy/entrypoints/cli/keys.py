@@ -9,7 +9,7 @@ import typer
 from pixyproxy.application.accounts.key_service import ID_LENGTH, PREFIX
 from pixyproxy.containers import Container
 from pixyproxy.domain.api_key import ApiKey
-from pixyproxy.entrypoints.cli.runner import run_with_container
+from pixyproxy.entrypoints.cli.runner import run_with_accounts
 from pixyproxy.entrypoints.logs import escaped
 
 app = typer.Typer(help="Manage the API keys with which programs act for users.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def add(
     end = None if expires is None else _parse_end(expires)
     duration = end if isinstance(end, timedelta) else None
     time = end if isinstance(end, datetime) else None
-    secret, key = run_with_container(
+    secret, key = run_with_accounts(
         lambda container: container.key_service().add(user, name=name, expires_in=duration, expires_at=time)
     )
     typer.echo(secret)
@@ -51,7 +51,7 @@ def list_(
     async def find(container: Container) -> tuple[tuple[ApiKey, ...], datetime]:
         return await container.key_service().list(user), container.clock().now()
 
-    keys, now = run_with_container(find)
+    keys, now = run_with_accounts(find)
     for key in keys:
         typer.echo("\t".join(escaped(column) for column in _columns(key, now)))
 
@@ -62,7 +62,7 @@ def revoke(
 ) -> None:
     """Revoke a key with immediate effect."""
     bare_id = _bare_id(key_id)
-    run_with_container(lambda container: container.key_service().revoke(bare_id))
+    run_with_accounts(lambda container: container.key_service().revoke(bare_id))
     typer.echo(f"revoked {PREFIX}{bare_id}")
 
 

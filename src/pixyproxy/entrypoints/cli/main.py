@@ -1,6 +1,8 @@
 """The command `pixyproxy` with its subcommands and exit status."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -14,9 +16,26 @@ app = typer.Typer(
     name="pixyproxy",
     help="The image gateway for pictures that cost money. Settings come from the environment or a .env file.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixyproxy {version('pixyproxy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("generate")(generate.generate)

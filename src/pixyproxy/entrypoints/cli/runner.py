@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pixyproxy.containers import Container, build_container, opened
 from pixyproxy.environment import load_settings
+from pixyproxy.settings import SettingsError
 
 T = TypeVar("T")
 
@@ -18,3 +19,17 @@ def run_with_container(action: Callable[[Container], Awaitable[T]]) -> T:
             return await action(container)
 
     return asyncio.run(run())
+
+
+def run_with_accounts(action: Callable[[Container], Awaitable[T]]) -> T:
+    """Run an action on users or keys, as `run_with_container` does.
+
+    Raises:
+        SettingsError: if the repository would forget them when the command ends.
+    """
+    if load_settings().repository == "memory":
+        raise SettingsError(
+            "PIXYPROXY_REPOSITORY: memory keeps users and keys in one process only: what this command does would be "
+            "forgotten at its end, and no running service would see it; use sqlite or mysql for both"
+        )
+    return run_with_container(action)

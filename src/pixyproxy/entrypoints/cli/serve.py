@@ -1,6 +1,7 @@
 """`pixyproxy serve`: run the service."""
 
 from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -18,21 +19,29 @@ _MAY = {
 }
 
 
-def serve() -> None:
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on, instead of PIXYPROXY_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port, instead of PIXYPROXY_PORT; 0 takes a free one.")
+    ] = None,
+) -> None:
     """Run the service until a signal to stop: Ctrl-C (SIGINT), SIGTERM, SIGHUP or SIGQUIT.
 
     The first one drains: generations in flight are finished and stored. A second one ends the service at once.
     """
-    settings = load_settings()
+    settings = load_settings(PIXYPROXY_HOST=host, PIXYPROXY_PORT=port)
     container = build_container(settings)
 
     def announce(address: str) -> None:
         logs.configure(settings.log_level)
         typer.echo(wiring(settings, address))
 
+    def wait(reason: str) -> None:
+        typer.echo(f"pixyproxy: waiting up to {settings.start_wait_s:g} s for the database: {reason}", err=True)
+
     # Until the service runs, an error is one line that names the setting, without log lines around it.
     logs.configure("CRITICAL")
-    serve_http(settings, container, announce)
+    serve_http(settings, container, announce, wait)
 
 
 def wiring(settings: Settings, address: str) -> str:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.entrypoints.cli.runner import run_with_container
+from pixyproxy.entrypoints.cli.runner import run_with_accounts
+from pixyproxy.entrypoints.cli.running_service import warn_of_other_accounts
+from pixyproxy.environment import load_settings
 
 app = typer.Typer(help="Manage user accounts.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The username.")]
@@ -21,14 +23,15 @@ def add(
 ) -> None:
     """Add a user; asks for the password, or reads a line from standard input."""
     password = _read_password()
-    run_with_container(lambda container: container.user_service().add(name, password, class_key, take_over=take_over))
+    run_with_accounts(lambda container: container.user_service().add(name, password, class_key, take_over=take_over))
     typer.echo(f"added {name}")
+    warn_of_other_accounts(load_settings(), name, password)
 
 
 @app.command("list")
 def list_() -> None:
     """List all users with their class keys."""
-    for user in run_with_container(lambda container: container.user_service().list()):
+    for user in run_with_accounts(lambda container: container.user_service().list()):
         typer.echo(user.username if user.class_key is None else f"{user.username}\t{user.class_key}")
 
 
@@ -36,14 +39,15 @@ def list_() -> None:
 def passwd(name: Name) -> None:
     """Set a new password; asks for it, or reads a line from standard input."""
     password = _read_password()
-    run_with_container(lambda container: container.user_service().change_password(name, password))
+    run_with_accounts(lambda container: container.user_service().change_password(name, password))
     typer.echo(f"changed the password of {name}")
+    warn_of_other_accounts(load_settings(), name, password)
 
 
 @app.command("remove")
 def remove(name: Name) -> None:
     """Remove a user with all API keys; the user's images stay, and the name is reserved."""
-    run_with_container(lambda container: container.user_service().remove(name))
+    run_with_accounts(lambda container: container.user_service().remove(name))
     typer.echo(f"removed {name}")
 
 

@@ -12,7 +12,7 @@ from socket import socket
 import uvicorn
 
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.containers import Container, bind_store, opened
+from pixyproxy.containers import Container
 from pixyproxy.entrypoints.http.http_protocol import HTTPProtocol
 
 logger = logging.getLogger(__name__)
@@ -92,12 +92,6 @@ def build_server(container: Container) -> DrainingServer:
         timeout_graceful_shutdown=math.ceil(min(drain_s, _LAST_RESPONSES_S)),
     )
     return DrainingServer(config, container.generation_runner(), drain_s)
-
-
-async def open_once(container: Container) -> None:
-    """Open, bind and close all parts, so that a wrong setting is one line instead of a failed start of the server."""
-    async with opened(container):
-        await bind_store(container)
 
 
 def handle_stop_signals(request_stop: Callable[[], None]) -> None:

@@ -6,21 +6,24 @@ import socket
 from collections.abc import Callable
 
 from pixyproxy.containers import Container
-from pixyproxy.entrypoints.http.draining_server import build_server, handle_stop_signals, open_once
+from pixyproxy.entrypoints.http.draining_server import build_server, handle_stop_signals
+from pixyproxy.entrypoints.http.first_opening import OnWait, open_once
 from pixyproxy.entrypoints.http.supervisor import Supervisor
 from pixyproxy.settings import Settings, SettingsError
 
 _BACKLOG = 2048
 
 
-def serve(settings: Settings, container: Container, announce: Callable[[str], None]) -> None:
-    """Call `announce` with the address, and serve until a signal to stop.
+def serve(
+    settings: Settings, container: Container, announce: Callable[[str], None], on_wait: OnWait = lambda _: None
+) -> None:
+    """Call `announce` with the address, and serve until a signal to stop; call `on_wait` if the database is late.
 
     Raises:
         SettingsError: if a part cannot be opened or the address not be bound.
         PartError: if a part cannot be opened that depends on no setting.
     """
-    asyncio.run(open_once(container))
+    asyncio.run(open_once(container, on_wait))
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

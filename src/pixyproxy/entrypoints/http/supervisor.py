@@ -24,8 +24,8 @@ from pixyproxy.entrypoints.http.draining_server import (
     DrainingServer,
     build_server,
     handle_stop_signals,
-    open_once,
 )
+from pixyproxy.entrypoints.http.first_opening import open_once
 from pixyproxy.settings import Settings
 
 logger = logging.getLogger(__name__)

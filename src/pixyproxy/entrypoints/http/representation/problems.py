@@ -23,6 +23,7 @@ CHALLENGE = 'Basic realm="pixyproxy", charset="UTF-8"'
 STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.PixyProxyException: 500,
     errors.DBConnectionError: 503,
+    errors.DBRefusedError: 503,
     errors.SchemaVersionError: 503,
     errors.RecordNotFoundError: 404,
     errors.ImageNotFoundError: 404,
