@@ -149,18 +149,19 @@ def test_a_single_process_drains_at_other_signals_too(tmp_path: Path, number: in
 
 @pytest.mark.parametrize("workers", [1, WORKERS])
 def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) -> None:
-    def ask(client: httpx.Client) -> None:
-        with suppress(httpx.TransportError):
-            create(client, "hanging")
-
+    path, ways = "/v1/images/generations", 3
     with new_deployment(tmp_path, "sqlite", PIXYPROXY_WORKERS=str(workers)) as deployment:
-        deployment.upstream.script("hang")
-        with ThreadPoolExecutor(1) as pool:
+        deployment.upstream.script(*["hang"] * ways)
+        with ThreadPoolExecutor(ways) as pool:
             service = deployment.service()
             service.start()
             with service.client() as client, service.client() as probe:
-                pool.submit(ask, client)
-                deployment.wait_for_generations(1)
+                requested = [
+                    pool.submit(create, client, "hanging"),
+                    pool.submit(client.post, path, json={"prompt": "hanging in v1"}),
+                    pool.submit(client.post, path, json={"prompt": "hanging in a stream", "stream": True}),
+                ]
+                deployment.wait_for_generations(ways)
                 service.signal(signal.SIGTERM)
                 wait_until(lambda: "draining: no generation" in service.log, "the service drains")
                 time.sleep(1)
@@ -170,7 +171,13 @@ def test_a_second_signal_ends_the_service_at_once(tmp_path: Path, workers: int) 
                 assert service.wait() == 0
                 # At once, not after the 330 s that generations have for ending.
                 assert time.monotonic() - start < 20
-        assert deployment.charges() == {"hanging": 1} or deployment.charges() == {}
+                answers = [future.result() for future in requested]
+        assert [answer.status_code for answer in answers] == [503] * ways
+        assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+        guids = {problem(answers[0])["guid"], *(answer.json()["error"]["guid"] for answer in answers[1:])}
+        assert len(guids) == ways
+        assert "Traceback" not in service.log
+        assert "CancelledError" not in service.log
 
 
 def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_world: Deployment) -> None:

@@ -125,6 +125,10 @@ class CapacityExceededError(PixyProxyException, code="capacity-exceeded"):
     retry_after_s = 5.0
 
 
+class ServiceStoppedError(PixyProxyException, code="service-stopped"):
+    """The end of the service before it could answer; with a `guid`, a generation that it had begun."""
+
+
 class GeneratorError(PixyProxyException, code="generator-failed"):
     """A generator's failure to make a picture.
 

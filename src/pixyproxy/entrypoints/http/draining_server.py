@@ -29,7 +29,8 @@ class DrainingServer(uvicorn.Server):
     """A server that, asked to stop, starts no generation but serves until those in flight are stored.
 
     Meanwhile `/readyz` answers 503, so that a load balancer looks elsewhere. A second request to stop, or the end of
-    the drain time, ends it at once; the reconciler settles the generations that are left.
+    the drain time, ends it at once: requests are cancelled, which `ErrorMiddleware` answers, and the reconciler
+    settles the generations that are left.
     """
 
     def __init__(self, config: uvicorn.Config, generations: GenerationRunner, drain_s: float) -> None:
@@ -43,8 +44,7 @@ class DrainingServer(uvicorn.Server):
         """Ask to drain, the second time to end at once; safe in signal handlers and other threads."""
         self._stop_requests += 1
         if self._stop_requests > 1:
-            self.config.timeout_graceful_shutdown = 0
-            self.should_exit = self.force_exit = True
+            self._end_at_once()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,18 +59,19 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, wait for responses unless asked to end at once, and close the application."""
-        if self.force_exit:
+        if self._stop_requests > 1:
             self._generations.begin_drain(0)
         await super().shutdown(sockets)
-        if self.force_exit:
-            # uvicorn skips this when forced to exit, but open parts may still be writing.
-            await self.lifespan.shutdown()
+
+    def _end_at_once(self) -> None:
+        self.config.timeout_graceful_shutdown = 0
+        self.should_exit = True
 
     async def _drain(self) -> None:
         logger.info("draining: no generation is started any more")
         if await self._generations.drain(self._drain_s):
             # The callers of those left would wait in vain.
-            self.config.timeout_graceful_shutdown = 0
+            self._end_at_once()
         self.should_exit = True
 
 

@@ -1,13 +1,15 @@
 """Middleware that answers errors, and the choice of the form in which they are answered."""
 
+import asyncio
 import logging
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.entrypoints.http.openai_api.error_body import is_openai_path, openai_error_response
+from pixyproxy.domain.errors import PixyProxyException, ServiceStoppedError
+from pixyproxy.entrypoints.http.openai_api.error_body import error_body, is_openai_path, openai_error_response
+from pixyproxy.entrypoints.http.openai_api.images_response import error_event
 from pixyproxy.entrypoints.http.representation.problems import problem_response
 
 logger = logging.getLogger(__name__)
@@ -21,10 +23,11 @@ async def respond_to_error(request: Request, error: Exception) -> Response:
 
 
 class ErrorMiddleware:
-    """Answers what the exception handlers of the application do not: errors of other middleware, and bugs.
+    """Answers what the exception handlers of the application do not: errors of other middleware, bugs, and the end.
 
     FastAPI's own handler of unexpected errors is outside of all middleware: its responses would have no request id,
-    no CORS headers and no line in the request log.
+    no CORS headers and no line in the request log. Requests that are cancelled, which only a server does that ends at
+    once, are answered too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,24 +37,62 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+        response = _StartedResponse(send)
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._answer(scope, receive, response)
+        except asyncio.CancelledError:
+            await _send_away(scope, receive, response)
+
+    async def _answer(self, scope: Scope, receive: Receive, response: "_StartedResponse") -> None:
+        try:
+            await self._app(scope, receive, response.send)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
-            if started:
+            if response.started:
                 # The server cuts the connection of a response without its last part: the only sign left to the client
                 # that it is not whole.
                 cause = error.__cause__ or error  # Starlette wraps errors that it may not answer any more
                 trace = None if isinstance(cause, PixyProxyException) else cause
                 logger.error("response cut short: %s: %s", type(cause).__name__, cause, exc_info=trace)
                 return
-            response = await respond_to_error(Request(scope, receive), error)
-            await response(scope, receive, send)
+            answer = await respond_to_error(Request(scope, receive), error)
+            await answer(scope, receive, response.send)
+
+
+class _StartedResponse:
+    """The messages of a response on their way to the client: whether it has begun or ended, and if it has events."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = self.ended = self.has_events = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            fields = dict(message.get("headers", ()))
+            self.has_events = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        else:
+            self.ended = not message.get("more_body", False)
+        await self._send(message)
+
+
+async def _send_away(scope: Scope, receive: Receive, response: _StartedResponse) -> None:
+    """Answer a request that the end of the service interrupts, in the form that is still possible."""
+    caller = scope.get("state", {}).get("caller")
+    if caller is not None and caller.guids:
+        error = ServiceStoppedError(
+            "The service stopped before the picture was made; it may have been paid for. Get the image by this GUID to "
+            "learn its outcome. To have another one made and paid for, send the request with a new Idempotency-Key.",
+            guid=caller.guids[0],
+        )
+        error.may_have_been_paid = True
+    else:
+        error = ServiceStoppedError("The service stopped before it could answer: try again in a moment.")
+    if not response.started:
+        answer = await respond_to_error(Request(scope, receive), error)
+        await answer(scope, receive, response.send)
+    elif response.has_events and not response.ended:
+        await response.send({"type": "http.response.body", "body": error_event(error_body(error)), "more_body": False})
+    else:
+        logger.error("response cut short: the service stops")

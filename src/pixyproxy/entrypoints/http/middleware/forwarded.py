@@ -46,7 +46,8 @@ class ForwardedMiddleware:
     def _read(self, scope: Scope) -> None:
         if not any(name in _FIELDS for name, _ in scope["headers"]):
             return
-        peer = parse_address(scope["client"][0]) if scope["client"] else UNIX
+        host = (scope.get("client") or (UNIX,))[0]
+        peer = parse_address(host)
         if peer is not None and peer in self._proxies:
             self._believe(scope, peer)
         elif not self._has_warned:
@@ -54,7 +55,7 @@ class ForwardedMiddleware:
             logger.warning(
                 "ignored the X-Forwarded fields of %s: PIXYPROXY_FORWARDED_ALLOW_IPS does not name it "
                 "(this is logged once)",
-                peer or scope["client"][0],
+                peer or host,
             )
 
     def _believe(self, scope: Scope, peer: str) -> None:

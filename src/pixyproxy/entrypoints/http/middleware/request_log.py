@@ -109,4 +109,4 @@ def _caller(scope: Scope) -> str:
     """Return the name and address of the caller as they are found in the request once it was handled."""
     user: User | None = scope["state"].get("user")
     name = "-" if user is None else escaped_word(user.username)
-    return f" user={name} from={escaped_word(scope['client'][0]) if scope['client'] else '-'}"
+    return f" user={name} from={escaped_word(scope['client'][0]) if scope.get('client') else '-'}"

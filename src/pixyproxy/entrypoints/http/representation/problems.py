@@ -38,6 +38,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.AuthenticationError: 401,
     errors.PermissionDeniedError: 403,
     errors.CapacityExceededError: 503,
+    errors.ServiceStoppedError: 503,
     errors.GeneratorError: 502,
     errors.PromptRejectedError: 422,
     errors.GeneratorRequestError: 422,
@@ -90,6 +91,9 @@ def error_headers(request: Request, error: Exception, status: int) -> dict[str, 
     elif isinstance(error, errors.PixyProxyException):
         if error.replayed:
             headers["Idempotent-Replayed"] = "true"
+        if error.may_have_been_paid:
+            # OpenAI's SDKs and others that know the header would repeat the request by themselves.
+            headers["x-should-retry"] = "false"
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         elif status in _DEFAULT_RETRY_S:
