@@ -28,12 +28,9 @@ _CREATED_HEADERS = {
     "Location": header("The address of its details."),
     "Idempotent-Replayed": header("`true` if an earlier request created it: one with this key, or an uncertain one."),
 }
-_PREFER = {
-    **parameter(
-        "Prefer", "header", "With `respond-async` (RFC 7240) the response is 202, as soon as the generation has begun."
-    ),
-    "example": "respond-async",
-}
+_PREFER = parameter(
+    "Prefer", "header", "With `respond-async` (RFC 7240) the response is 202, as soon as the generation has begun."
+)
 
 
 def build_write_router(images: ImageService, policy: AccessPolicy, links: Links) -> APIRouter:
@@ -54,9 +51,13 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
                 "model": ImageDetail,
                 "headers": {**_CREATED_HEADERS, **RETRY_AFTER},
             },
-            **problems(400, 404, 409, 413, 415, 422, 429, 502, 504, 507),
+            **problems(400, 403, 404, 409, 413, 415, 422, 429, 502, 504, 507),
         },
-        openapi_extra={"security": SECURITY, **request_body(CreateImage), "parameters": [IDEMPOTENCY_KEY, _PREFER]},
+        openapi_extra={
+            "security": SECURITY,
+            **request_body(CreateImage, {"prompt": "a rubber duck on a sink"}),
+            "parameters": [IDEMPOTENCY_KEY, _PREFER],
+        },
     )
     async def create_image(request: Request) -> Response:
         viewer = policy.require_writer(request)
@@ -86,7 +87,7 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         summary="Change tags, visibility or file name",
         response_description="The changed image.",
         responses=problems(400, 403, 404, 409, 413, 415, 422),
-        openapi_extra={"security": LOGIN, **request_body(UpdateImage)},
+        openapi_extra={"security": LOGIN, **request_body(UpdateImage, {"tags": ["duck", "bath"]})},
     )
     async def update_image(request: Request, guid: Guid) -> Response:
         user = policy.require_user(request)

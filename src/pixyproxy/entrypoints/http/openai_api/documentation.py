@@ -20,10 +20,19 @@ from pixyproxy.entrypoints.http.representation.openapi import (
     schema_ref,
 )
 
-_STORED = {"file_id": "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"}
+_PROMPT = "a rubber duck on a sink"
+_PICTURE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEX/1goUPHgeqfPDAAAAhElEQVR42tXQMQ6CQBhE4Y8fEujk"
+    "CHgTvJFH3CN4BI5AuTGEtSCaLYiFnVO9vEmmGP4zl4zAvT9EU0oCfSkrwcBAMNIRTATBTENLQpNCA7N4z8eBU206GGvzgQGG0+o3"
+    "yJBPqw3W2uyw1KZA0mLmJkgUgoWdYGUjyGSCJw9amK/Vz1/yAplxHLTjgxe2AAAAAElFTkSuQmCC"
+)
+_INLINE = {"image_url": _PICTURE}
+"""A picture of 64 pixels, so that `/docs` can send an edit as it is."""
 _DESCRIPTIONS = {
     **ERROR_DESCRIPTIONS,
     400: "The request is invalid, or the generator refuses it.",
+    403: "A page of another site asks for it.",
     404: "There is no such model or image, or none that you may see.",
     409: "The picture is still being generated.",
     422: "The Idempotency-Key was used for another request.",
@@ -44,7 +53,7 @@ IMAGES: Responses = {
         "model": ImagesResponse,
         "content": {"text/event-stream": {"schema": {}}},
     },
-    **_errors(400, 404, 409, 413, 415, 422, 429, 507),
+    **_errors(400, 403, 404, 409, 413, 415, 422, 429, 507),
 }
 MODELS: Responses = {200: {"description": "All models.", "model": OfferedModels}, **_errors(429)}
 MODEL: Responses = {200: {"description": "The model.", "model": OfferedModel}, **_errors(404, 429)}
@@ -53,7 +62,7 @@ MODEL: Responses = {200: {"description": "The model.", "model": OfferedModel}, *
 def generations() -> dict[str, Any]:
     """Describe the request of a generation."""
     schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm")]}
-    return _request({"application/json": {"schema": schema}})
+    return _request({"application/json": {"schema": schema, "example": {"prompt": _PROMPT, "response_format": "url"}}})
 
 
 def edits() -> dict[str, Any]:
@@ -65,7 +74,7 @@ def edits() -> dict[str, Any]:
         "properties": {
             "image": {"type": "array", "items": picture, "maxItems": 16, "description": "1 to 16, 50 MiB each."},
             "mask": picture,
-            "prompt": {"type": "string", "minLength": 1, "maxLength": 32_000},
+            "prompt": {"type": "string", "minLength": 1, "maxLength": 32_000, "example": _PROMPT},
         },
         "additionalProperties": True,
     }
@@ -78,13 +87,16 @@ def edits() -> dict[str, Any]:
                 "items": schema_ref("ImageReference"),
                 "minItems": 1,
                 "maxItems": 16,
-                "examples": [[_STORED]],
+                "examples": [[_INLINE]],
             },
-            "mask": {**schema_ref("ImageReference"), "examples": [_STORED]},
+            "mask": {**schema_ref("ImageReference"), "examples": [_INLINE]},
         },
     }
     schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm"), references]}
-    return _request({"multipart/form-data": {"schema": form}, "application/json": {"schema": schema}})
+    example = {"prompt": _PROMPT, "images": [_INLINE], "response_format": "url"}
+    return _request(
+        {"application/json": {"schema": schema, "example": example}, "multipart/form-data": {"schema": form}}
+    )
 
 
 def _request(content: dict[str, Any]) -> dict[str, Any]:

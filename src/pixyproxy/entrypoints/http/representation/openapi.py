@@ -15,7 +15,7 @@ Responses = dict[int | str, dict[str, Any]]
 ERROR_DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON in UTF-8; or the generator cannot do this at all (`code: editing-unsupported`).",
     401: "Credentials are missing or wrong.",
-    403: "Only the author may do this.",
+    403: "Only the author may do this; or a page of another site asks for it (`code: cross-site`).",
     404: "There is no such image, or none that you may see.",
     409: "The state of the image does not allow this; see `code`.",
     412: "A condition of the request does not hold.",
@@ -37,7 +37,11 @@ SECURITY: list[dict[str, list[str]]] = [{}, *LOGIN]
 """A login, or none, as far as the operator allows it."""
 _SECURITY_SCHEMES = {
     "basic": {"type": "http", "scheme": "basic", "description": "Username and password."},
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, which begins with `pxy_`."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, which begins with `pxy_`; also in `api-key` or `x-api-key`.",
+    },
 }
 
 Guid = Annotated[str, Path(description="The GUID of an image.", json_schema_extra={"format": "uuid"})]
@@ -106,9 +110,12 @@ def error_responses(
     return described
 
 
-def request_body(command: type[Command]) -> dict[str, Any]:
-    """Describe the body of a route that parses its JSON itself."""
-    content = {"application/json": {"schema": schema_ref(command.__name__)}}
+def request_body(command: type[Command], example: Mapping[str, object]) -> dict[str, Any]:
+    """Describe the body of a route that parses its JSON itself.
+
+    `/docs` sends the example as it is: it must be one that works. Without one `/docs` fills in every field.
+    """
+    content = {"application/json": {"schema": schema_ref(command.__name__), "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
