@@ -1,7 +1,8 @@
 """Driver of LiteLLM's SDK: reads one command per line of JSON on standard input, and writes the result as a line.
 
-{"call": "image_generation", "params": {…}} names a function of `litellm`, which is awaited where it is async. Pictures
-to edit are given by the paths of their files, in `image` and `mask`.
+{"call": "image_generation", "params": {…}} names a function of `litellm`, which is awaited where it is async. With
+"router": {…} it is a method of a `Router` of one deployment with these parameters. Pictures to edit are given by the
+paths of their files, in `image` and `mask`.
 """
 
 import asyncio
@@ -17,7 +18,12 @@ import litellm
 litellm.suppress_debug_info = True  # it would be printed among the answers
 
 
-async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
+async def call(name: str, params: dict[str, Any], router: dict[str, Any] | None = None) -> dict[str, Any]:
+    if router is not None:
+        deployment = {"model_name": "pictures", "litellm_params": params | {"model": "openai/gpt-image-2"}}
+        module, params = litellm.Router([deployment], **router), {"model": "pictures", "prompt": params.pop("prompt")}
+    else:
+        module = litellm
     with ExitStack() as files:
 
         def opened(path: str) -> BinaryIO:
@@ -27,7 +33,7 @@ async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
             given = params[field]
             params[field] = [opened(path) for path in given] if isinstance(given, list) else opened(given)
         try:
-            answer = getattr(litellm, name)(**params)
+            answer = getattr(module, name)(**params)
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:
@@ -41,7 +47,7 @@ async def call(name: str, params: dict[str, Any]) -> dict[str, Any]:
 async def main() -> None:
     for line in sys.stdin:
         requested = json.loads(line)
-        print(json.dumps(await call(requested["call"], requested["params"])), flush=True)
+        print(json.dumps(await call(requested["call"], requested["params"], requested.get("router"))), flush=True)
 
 
 asyncio.run(main())

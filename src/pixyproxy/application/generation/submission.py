@@ -29,7 +29,7 @@ from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)
 """Time after the end of a generation during which a retry without a key joins it."""
-_LEAVING_S = 0.25
+_LEAVING_S = 0.5
 """Seconds to wait for news that the caller of an identical request left, before it counts as one that waits.
 
 A client that times out closes one connection and repeats its request over another, perhaps to another process.
