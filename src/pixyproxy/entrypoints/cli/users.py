@@ -1,5 +1,6 @@
 """`pixyproxy user`: manage user accounts."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -55,4 +56,6 @@ def _read_password() -> str:
     """Read the password, which is never an argument because arguments show in the list of processes."""
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")
+    # In some locales Python decodes strictly; bytes that are no text are refused with a reason later.
+    typed = io.TextIOWrapper(sys.stdin.buffer, sys.stdin.encoding, errors="surrogateescape")
+    return typed.readline().rstrip("\r\n")
