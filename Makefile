@@ -4,6 +4,9 @@ BIN := .venv/bin
 NODE_CLIENT := tests/integration/clients/node
 LITELLM := benchmarks/.litellm
 
+# Without it every process of the tests compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-last faults mutations check format bench bench-scale bench-gateway lock clean
 

@@ -109,8 +109,14 @@ def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
 # --- serve ----------------------------------------------------------------------------------------------------
 
 
+class ServiceOfShell(Service):
+    """A service in a Python of its own, as people start it."""
+
+    command = (*COMMAND, "serve")
+
+
 def test_the_start_block_lists_the_adapters(tmp_path: Path) -> None:
-    with Service(tmp_path) as service:
+    with ServiceOfShell(tmp_path) as service:
         said = service.announced
         assert f"repository  sqlite ({tmp_path / 'data'})" in said
         assert "generator   sketch (offline and free)" in said
@@ -412,13 +418,14 @@ def test_accounts_beside_a_service_that_keeps_its_own_elsewhere_are_told(tmp_pat
         own = {"PIXYPROXY_PORT": port}
         (tmp_path / "other").mkdir()
         for arguments in (("user", "add", "bob"), ("user", "passwd", "bob")):
-            done = pixyproxy(tmp_path / "other", *arguments, stdin="pass:wörd\n", **own)
+            password = f"pass:wörd of {arguments[1]}\n"
+            done = pixyproxy(tmp_path / "other", *arguments, stdin=password, **own)
             assert done.returncode == 0
             [line] = done.stderr.splitlines()
             assert f"running at 127.0.0.1 port {port} does not know bob: it keeps its users elsewhere" in line
             assert f"the folder {tmp_path / 'other' / 'data'} (PIXYPROXY_DATA_DIR)" in line
             assert "wörd" not in line
-            done = pixyproxy(tmp_path / "service", *arguments, stdin="pass:wörd\n", **own)
+            done = pixyproxy(tmp_path / "service", *arguments, stdin=password, **own)
             assert (done.returncode, done.stderr) == (0, "")
 
 
