@@ -30,6 +30,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.application.images.thumbnails import Thumbnails
+from pixyproxy.application.maintenance.generator_health import GeneratorHealth
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
@@ -173,7 +174,10 @@ class Container(containers.DeclarativeContainer):
         clock,
         owner=process_monitor.provided.own_name,
     )
-    readiness = providers.ThreadSafeSingleton(Readiness, image_repository, blob_store, store_binding, generation_runner)
+    generator_health = providers.ThreadSafeSingleton(GeneratorHealth, generator)
+    readiness = providers.ThreadSafeSingleton(
+        Readiness, image_repository, blob_store, store_binding, generation_runner, generator_health
+    )
 
 
 def build_container(settings: Settings) -> Container:

@@ -99,6 +99,8 @@ async def _lifespan(container: Container, _: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(container.upkeep().run()),
             asyncio.create_task(container.model_catalog().warn_of_shutdown()),
             asyncio.create_task(container.placeholders().run()),
+            # A generator that is set up wrongly is logged at the start.
+            asyncio.create_task(container.generator_health().state()),
         ]
         yield
         # Generations in flight are paid for: their pictures are stored before the parts close.

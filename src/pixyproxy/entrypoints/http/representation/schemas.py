@@ -118,7 +118,7 @@ class Alive(ResponseSchema):
 
 
 class Ready(ResponseSchema):
-    """The parts needed to serve, each with `ok` or an error code."""
+    """The parts needed to serve, each with `ok` or an error code, and the generator with the reason."""
 
     status: Literal["ok", "unavailable"]
     database: str = Field(examples=["ok"])
