@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pixyproxy.plugins import BlobStorage, Repositories
 from pixyproxy.ports.image_generator import ImageGenerator
-from pixyproxy.settings import Settings
+from pixyproxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pixyproxy.adapters.memory.storage import MemoryStorage
@@ -126,10 +126,16 @@ def sketch_generator() -> ImageGenerator:
 def openai_generator(settings: Settings) -> ImageGenerator:
     """Return the generator that calls OpenAI's images API."""
     from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+    from pixyproxy.adapters.openai.picture_hosts import PictureHost
 
+    try:
+        picture_hosts = tuple(map(PictureHost.parse, settings.openai_picture_hosts))
+    except ValueError as error:
+        raise SettingsError(f"OPENAI_PICTURE_HOSTS: {error}") from None
     return OpenAIImageGenerator(
         settings.openai_api_key.get_secret_value(),
         settings.openai_base_url,
         settings.openai_model,
         timeout_s=settings.generation_timeout_s,
+        picture_hosts=picture_hosts,
     )

@@ -58,6 +58,7 @@ class Settings(BaseModel):
     db_pool_size: int = Field(4, ge=1, le=64, validation_alias="DB_POOL_SIZE")
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
     openai_base_url: HttpUrl | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    openai_picture_hosts: tuple[str, ...] = Field((), validation_alias="OPENAI_PICTURE_HOSTS")
     repository: str = Field("sqlite", validation_alias="PIXYPROXY_REPOSITORY")
     generator: str = Field("sketch", validation_alias="PIXYPROXY_GENERATOR")
     blob_store: str = Field("filesystem", validation_alias="PIXYPROXY_BLOB_STORE")
@@ -99,6 +100,13 @@ class Settings(BaseModel):
         if isinstance(value, str):
             origins = [origin.strip() for origin in value.split(",") if origin.strip()]
             return tuple(origin if origin == "*" else parse_origin(origin) for origin in origins)
+        return value
+
+    @field_validator("openai_picture_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(host.strip() for host in value.split(",") if host.strip())
         return value
 
     @field_validator("forwarded_allow_ips", mode="before")

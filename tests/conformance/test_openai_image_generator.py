@@ -16,7 +16,6 @@ KEY = "sk-test-0123456789abcdef"
 
 class TestOpenAIImageGenerator(ImageGeneratorContract):
     adapter = OpenAIImageGenerator
-    awaits_make_room = True
 
     @pytest.fixture
     def upstream(self) -> Iterator[FakeUpstream]:

@@ -13,8 +13,6 @@ from tests.faults.history import History
 from tests.faults.ledger import Ledger
 
 _ROWS = "SELECT guid, status, prompt, sha256, size_bytes, error_code, tags FROM images ORDER BY id"
-_PAID_ERRORS = {"generator-answer", "blob-store-unavailable", "blob-store-full"}
-"""Codes of `failed` rows that admit a charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +173,4 @@ class Audit:
 
 
 def _admits_charge(row: Row) -> bool:
-    return row.status in {"ready", "unknown"} or (row.status == "failed" and row.error_code in _PAID_ERRORS)
+    return row.status in {"ready", "unknown"}

@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from itertools import cycle
 from pathlib import Path
 
@@ -18,9 +18,8 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
 from pixyproxy.containers import build_container, opened
-from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Image
-from pixyproxy.ports.image_generator import MakeRoom, OnPartial
 from tests.faults.databases import SQLiteDatabase
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture
@@ -79,11 +78,9 @@ class Unflushed(SystemCalls):
 class Noise(ScriptedGenerator):
     """Make different pictures, some of them large."""
 
-    async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
-    ) -> tuple[GeneratedImage, ...]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         size = LARGE_BYTES if request.prompt.startswith("large") else SMALL_BYTES
-        return (GeneratedImage(picture(request.prompt, "png", size)),)
+        yield GeneratedImage(picture(request.prompt, "png", size))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,22 +28,19 @@ from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
-from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.maintenance.findings import Finding
-from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.domain import errors
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import Page
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import MakeRoom, OnPartial
-from tests.fixtures.core import ScriptedGenerator, image_service_on
+from tests.fixtures.core import ScriptedGenerator, image_service_on, reconciler_on
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LEASE_S = 60.0
@@ -76,7 +73,13 @@ FAILURES: dict[str, errors.GeneratorError] = {
     )
 }
 UNPAID = {"generator-rate-limited", "generator-credentials", "generator-quota-exhausted", "generator-unavailable"}
-UNKNOWN = {"generator-connection-lost", "generator-timeout", "generation-interrupted"}
+UNKNOWN = {
+    "generator-connection-lost",
+    "generator-timeout",
+    "generation-interrupted",
+    "generator-answer",
+    "blob-store-full",
+}
 OUTCOMES = st.one_of(st.just(PICTURE), st.sampled_from([NO_PICTURE, CRASH, FULL, *FAILURES]))
 
 T = TypeVar("T")
@@ -95,9 +98,7 @@ class SetClock(Clock):
 class OutcomeGenerator(ScriptedGenerator):
     """Generator whose next call has a scripted outcome, behind a gate if one is set."""
 
-    async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
-    ) -> tuple[GeneratedImage, ...]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         outcome, self.outcome = self.outcome, RuntimeError("no call was to be made")
         gate = self.gate
         self.requests.append(request)
@@ -105,7 +106,8 @@ class OutcomeGenerator(ScriptedGenerator):
             await gate.wait()
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome if isinstance(outcome, tuple) else (outcome,)
+        for image in outcome if isinstance(outcome, tuple) else (outcome,):
+            yield image
 
 
 class Backend:
@@ -202,8 +204,8 @@ class Machine(RuleBasedStateMachine):
         self.service, self.generations = image_service_on(
             images, recovery, blobs, self.generator, self.clock, owner=owner, lease_s=LEASE_S
         )
-        self.reconciler = Reconciler(
-            images, recovery, blobs, stored, MemoryThumbnailStore(), self.clock, owner=owner, lease_s=LEASE_S
+        self.reconciler = reconciler_on(
+            images, recovery, blobs, stored, self.clock, owner=owner, lease_s=LEASE_S, generator=self.generator
         )
 
     async def _stop(self) -> None:

@@ -22,7 +22,7 @@ QUOTA = (502, "generator-quota-exhausted", "failed")
 LIMITED = (429, "generator-rate-limited", "failed")
 LOST = (502, "generator-connection-lost", "unknown")
 LATE = (504, "generator-timeout", "unknown")
-NONSENSE = (502, "generator-answer", "failed")
+NONSENSE = (502, "generator-answer", "unknown")
 
 REPLAYED: dict[str, tuple[int, str, str]] = {
     "moderation": REJECTED,
@@ -36,12 +36,13 @@ REPLAYED: dict[str, tuple[int, str, str]] = {
     "cut-headers": LOST,
     "garbage": LOST,
     "reset-mid-body": LOST,
-    "short-length": LOST,
-    "cut-chunked": LOST,
     "hang": LATE,
     "hang-mid-body": LATE,
     "trickle": LATE,
     "504": LATE,
+    "408": LATE,
+    "error status=502 body=bad_gateway content_type=text/html": LOST,
+    "error-cut": LOST,
     "html": NONSENSE,
     "not-json": NONSENSE,
     "truncated-json": NONSENSE,
@@ -53,9 +54,7 @@ REPLAYED: dict[str, tuple[int, str, str]] = {
     "null-b64": NONSENSE,
     "malformed-b64": NONSENSE,
     "not-a-picture": NONSENSE,
-    "error-in-200": NONSENSE,
-    "zip-bomb": NONSENSE,
-    "url to=http://127.0.0.1:9/gone.png": NONSENSE,
+    "url at=empty": NONSENSE,
 }
 """From behaviour of the upstream to status, code and status of the row; the key is kept."""
 
@@ -64,7 +63,6 @@ TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
     "403": CREDENTIALS,
     "404-model": UNAVAILABLE,
     "405": UNAVAILABLE,
-    "408": UNAVAILABLE,
     "409": UNAVAILABLE,
     "429 retry_after=60": LIMITED,
     "quota": QUOTA,
@@ -72,8 +70,7 @@ TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
     "billing-limit": QUOTA,
     "500": UNAVAILABLE,
     "503": UNAVAILABLE,
-    "error status=502 body=bad_gateway content_type=text/html": UNAVAILABLE,
-    "error-cut": UNAVAILABLE,
+    "error-in-200": UNAVAILABLE,
     "redirect": UNAVAILABLE,
 }
 """The same for faults that free the key."""

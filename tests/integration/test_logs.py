@@ -20,7 +20,7 @@ def test_everything_goes_to_standard_error_and_libraries_stay_at_warning() -> No
         logs.configure("DEBUG")
         logs.configure("DEBUG")
         logging.getLogger("any").debug("seen \\ud800")
-        for name in ("openai", "httpx2", "httpcore2", "aiohttp", "PIL", "asyncio"):
+        for name in ("openai", "httpx2", "httpcore2", "PIL", "asyncio"):
             logging.getLogger(name).info("unseen")
             logging.getLogger(name + ".child").info("unseen")
             logging.getLogger(name).warning("seen")

@@ -16,6 +16,7 @@ from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GenerationRequest
 from pixyproxy.domain.image import Status
 from pixyproxy.settings import Settings
+from tests.fixtures.generation import generated
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PNG = base64.b64decode(
@@ -69,7 +70,7 @@ async def test_failures_are_reported_as_the_port_requires(
     generator = generator_class()(url)
     await generator.open()
     with pytest.raises(error):
-        await generator.generate(GenerationRequest("a duck"))
+        await generated(generator, GenerationRequest("a duck"))
     await generator.close()
 
 
@@ -77,5 +78,5 @@ async def test_an_unreachable_server_is_reported() -> None:
     generator = generator_class()("http://127.0.0.1:9")
     await generator.open()
     with pytest.raises(errors.GeneratorUnavailableError):
-        await generator.generate(GenerationRequest("a duck"))
+        await generated(generator, GenerationRequest("a duck"))
     await generator.close()

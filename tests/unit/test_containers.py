@@ -162,3 +162,11 @@ def test_each_in_memory_service_has_its_own_secret() -> None:
 def test_a_misspelt_setting_in_the_container_is_an_error() -> None:
     with pytest.raises(injector_errors.Error):
         container_with().config.no_such_setting()
+
+
+@pytest.mark.parametrize(
+    "hosts", ["http://cdn.example.org", "cdn.example.org/pictures", "a,b c", "cdn.*.org", "h:port"]
+)
+def test_a_wrong_host_of_pictures_is_said_with_its_setting(hosts: str) -> None:
+    with pytest.raises(SettingsError, match=r"OPENAI_PICTURE_HOSTS: .* such as cdn\.example\.org"):
+        container_with(**OPENAI, OPENAI_PICTURE_HOSTS=hosts).generator()

@@ -134,11 +134,12 @@ class GeneratorError(PixyProxyException, code="generator-failed"):
 
     With `may_have_been_paid` the outcome of the call is unknown. `is_final` is True if the same request would get the
     same response again. `document` is the generator's own description of the error as JSON types, if it gave one
-    that holds no secret, for callers of its API.
+    that holds no secret, for callers of its API. `raw` holds the bytes that had arrived, to be rescued.
     """
 
     is_final = False
     document: Mapping[str, Any] | None = None
+    raw: bytes | None = None
 
 
 class PromptRejectedError(GeneratorError, code="prompt-rejected"):
@@ -192,9 +193,10 @@ class GeneratorTimeoutError(GeneratorError, code="generator-timeout"):
 
 
 class GeneratorResponseError(GeneratorError, code="generator-answer"):
-    """A successful response without a usable picture; `raw` is its body, to be rescued."""
+    """A successful response without a usable picture, which may have been paid for; `raw` is its body."""
 
     is_final = True
+    may_have_been_paid = True
 
     def __init__(self, message: str, *, raw: bytes | None = None) -> None:
         super().__init__(message)

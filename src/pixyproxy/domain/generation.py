@@ -24,7 +24,8 @@ class GenerationRequest:
 
     `model` None leaves the choice to the generator. `options` are passed on unchanged (`size`, `quality`,
     `background`, `output_format`, …): the generator judges their values. `attachments` are further pictures of an
-    edit by the names of their parameters (`mask`, …).
+    edit by the names of their parameters (`mask`, …). With `early_views` the caller wants partial images, as many as
+    the option `partial_images` says.
     """
 
     prompt: str
@@ -33,6 +34,7 @@ class GenerationRequest:
     n: int = 1
     images: tuple[EditSource, ...] = ()
     attachments: Mapping[str, EditSource] = field(default_factory=dict)
+    early_views: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,17 @@
 """The usage of a call, split among its pictures and summed up again."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
+
+_MORE_DIGITS = 6
+"""Decimal places that the share of a fraction has beyond those of the fraction."""
 
 
 def split_usage(usage: Mapping[str, Any] | None, parts: int) -> list[dict[str, Any] | None]:
-    """Split every whole number, at any depth, into parts that differ by at most one and add up to it.
+    """Split every number, at any depth, into parts that add up to it, whole numbers into whole ones.
 
-    Earlier parts get the remainder. Anything but whole numbers is the same in each part.
+    Earlier parts get the remainder. Anything but numbers is the same in each part.
     """
     if usage is None:
         return [None] * parts
@@ -29,6 +33,13 @@ def _share(value: Any, parts: int, part: int) -> Any:
     if type(value) is int:
         share, left = divmod(value, parts)
         return share + (part < left)
+    if isinstance(value, float) and parts > 1:
+        # Split as a decimal, as an amount of money is meant: binary fractions would not add up.
+        amount = Decimal(str(value))
+        exponent = amount.as_tuple().exponent
+        if isinstance(exponent, int):
+            exponent -= _MORE_DIGITS
+            return float(Decimal(_share(int(amount.scaleb(-exponent)), parts, part)).scaleb(exponent))
     return value
 
 
@@ -40,4 +51,6 @@ def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
             total[name] = _sum(left, right)
         elif type(left) is int and type(right) is int:
             total[name] = left + right
+        elif type(left) in (int, float) and type(right) in (int, float):
+            total[name] = float(Decimal(str(left)) + Decimal(str(right)))
     return total

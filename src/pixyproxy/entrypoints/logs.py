@@ -62,5 +62,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("openai", "httpx2", "httpcore2", "aiohttp", "PIL", "asyncio"):
+    for name in ("openai", "httpx2", "httpcore2", "PIL", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,23 +1,17 @@
 """Port to generators, which make pictures from prompts."""
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import AsyncGenerator
 
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
 from pixyproxy.ports.resource import Resource
-
-OnPartial: TypeAlias = Callable[[PartialImage], None]
-"""Callback that receives each partial image in the event loop; it returns at once and raises nothing."""
-MakeRoom: TypeAlias = Callable[[int | None], Awaitable[None]]
-"""Awaited with the length of a response, or None if unknown, before its bytes are read into memory."""
 
 
 class ImageGenerator(Resource):
     """Generator of pictures, perhaps slow and billed.
 
-    Several calls may run concurrently. The caller enforces a total deadline by cancelling `generate`, which must
-    then end promptly.
+    Several calls may run concurrently. The caller enforces a total deadline by cancelling a step of `generate`,
+    which must then end promptly.
     """
 
     @property
@@ -31,21 +25,17 @@ class ImageGenerator(Resource):
         """True if it makes pictures from other pictures."""
 
     @abstractmethod
-    async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
-    ) -> tuple[GeneratedImage, ...]:
-        """Generate `request.n` pictures and return their bytes exactly as received.
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
+        """Generate `request.n` pictures and yield each, its bytes exactly as received, as soon as it is there.
 
         At most one call is made that can be billed: only one that cannot have been billed (a refused connection, a
         rate limit) may be repeated. The bytes need not be a picture: the caller inspects them. Unknown options are
-        passed on or ignored, never checked against a closed list. The result holds at least one picture, but
-        perhaps fewer or more than requested. The usage of the call is split among them so that the shares add up.
+        passed on or ignored, never checked against a closed list. At least one picture is yielded unless an error is
+        raised, but perhaps fewer or more than requested; an error may follow pictures. The usage of the call is
+        split among them so that the shares add up.
 
-        `on_partial` is called with each partial image before this method returns; the option `partial_images` says
-        how many are wanted. A generator without partial images never calls it.
-
-        `make_room` is awaited, perhaps several times, before a response from elsewhere is read into memory. A
-        generator that makes the bytes itself need not call it.
+        Partial images are yielded only with `request.early_views`, and not by every generator. The caller stores
+        each picture before it asks for the next item: a generator that bounds its memory counts a picture until then.
 
         The files of `request.images` and `request.attachments` are read from their beginning, as often as needed,
         and not closed.
@@ -59,8 +49,16 @@ class ImageGenerator(Resource):
         Raises GeneratorRateLimitedError, GeneratorQuotaError or GeneratorCredentialsError.
         Raises GeneratorUnavailableError if it failed or cannot be reached and nothing was billed.
         Raises GeneratorConnectionLostError or GeneratorTimeoutError if the call may have been billed.
-        Raises GeneratorResponseError, with the bytes received, if a successful response holds no picture.
+        Raises GeneratorResponseError if a successful response holds no picture.
+        Whatever arrived and is in no yielded picture is the error's `raw`, if it may have been paid for.
         """
+
+    async def read_rescued(self, data: bytes) -> tuple[GeneratedImage, ...]:
+        """Return the pictures in bytes that an earlier version rescued because it could not read them; perhaps none.
+
+        By default the bytes themselves are the picture.
+        """
+        return (GeneratedImage(data),)
 
     @abstractmethod
     async def models(self) -> tuple[GeneratorModel, ...]:

@@ -1,8 +1,8 @@
 """Conformance suite of the port ImageGenerator.
 
 An adapter's suite subclasses `ImageGeneratorContract`, sets `adapter` and supplies the fixture `unopened`;
-it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`, and sets
-`awaits_make_room` where the answers come from elsewhere. `generator` is `unopened`, opened and closed again.
+it may replace the fixtures `secrets`, `slow_request`, `refused`, `charges` and `usage_of_three`. `generator` is
+`unopened`, opened and closed again.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from pixyproxy.domain.generation import EditSource, GeneratedImage, GenerationRe
 from pixyproxy.domain.image import Picture
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.ports.image_generator import ImageGenerator
+from tests.fixtures.generation import generated
 
 PATIENCE_S = 20.0
 """Bound of tests that would otherwise hang."""
@@ -52,7 +53,6 @@ class ImageGeneratorContract:
     """Tests of each sentence of the port."""
 
     adapter: ClassVar[type[ImageGenerator]]
-    awaits_make_room: ClassVar[bool] = False
 
     @pytest.fixture
     def unopened(self) -> ImageGenerator:
@@ -99,25 +99,25 @@ class ImageGeneratorContract:
 
     @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: ascii(prompt[:20]))
     async def test_makes_one_picture_of_any_prompt(self, generator: ImageGenerator, prompt: str) -> None:
-        check_images(await generator.generate(GenerationRequest(prompt=prompt)), 1)
+        check_images(await generated(generator, GenerationRequest(prompt=prompt)), 1)
 
     @pytest.mark.parametrize("number", [1, 2, 3, 10])
     async def test_makes_the_requested_number_of_different_pictures(
         self, generator: ImageGenerator, number: int
     ) -> None:
-        images = await generator.generate(GenerationRequest(prompt="many ducks", n=number))
+        images = await generated(generator, GenerationRequest(prompt="many ducks", n=number))
         check_images(images, number)
         assert len({image.data for image in images}) == number
 
     async def test_shares_of_the_usage_add_up(
         self, generator: ImageGenerator, usage_of_three: Mapping[str, Any] | None
     ) -> None:
-        images = await generator.generate(GenerationRequest(prompt="three ducks", n=3))
+        images = await generated(generator, GenerationRequest(prompt="three ducks", n=3))
         assert sum_usage(image.usage for image in images) == usage_of_three
 
     async def test_reports_the_options_that_were_used(self, generator: ImageGenerator) -> None:
         options = {"size": "512x512", "quality": "low", "background": "opaque", "output_format": "png"}
-        for image in await generator.generate(GenerationRequest(prompt="reported", options=options, n=2)):
+        for image in await generated(generator, GenerationRequest(prompt="reported", options=options, n=2)):
             assert image.reported is not None
             assert {**image.reported, **options} == dict(image.reported)
 
@@ -134,7 +134,7 @@ class ImageGeneratorContract:
             partials.append(partial)
 
         options: dict[str, Any] = {"output_format": "png"} | ({} if wanted is None else {"partial_images": wanted})
-        images = await generator.generate(GenerationRequest(prompt="early", options=options), on_partial)
+        images = await generated(generator, GenerationRequest(prompt="early", options=options), on_partial)
         returned = True
         check_images(images, 1)
         assert [partial.index for partial in partials] == list(range(wanted or 0))
@@ -144,32 +144,14 @@ class ImageGeneratorContract:
             assert partial.reported["output_format"] == "png"
         await asyncio.sleep(0.05)
 
-    async def test_awaits_make_room_before_it_reads_a_response(self, generator: ImageGenerator) -> None:
-        requested: list[int | None] = []
-        room = asyncio.Event()
-
-        async def make_room(size: int | None) -> None:
-            requested.append(size)
-            await room.wait()
-
-        request = GenerationRequest(prompt="room", options={"size": "1024x1024", "output_format": "png"})
-        task = asyncio.create_task(generator.generate(request, None, make_room))
-        async with asyncio.timeout(PATIENCE_S):
-            while not requested and not task.done():
-                await asyncio.sleep(0.005)
-            assert bool(requested) is self.awaits_make_room
-            assert all(size is None or size > 0 for size in requested)
-            room.set()
-            check_images(await task, 1)
-
     @pytest.mark.parametrize("wanted", [None, 3])
     async def test_partial_images_do_not_change_the_pictures(
         self, generator: ImageGenerator, wanted: int | None
     ) -> None:
         options = {"size": "512x512"} | ({} if wanted is None else {"partial_images": wanted})
         request = GenerationRequest(prompt="the same", options=options, n=2)
-        without = await generator.generate(request)
-        streamed = await generator.generate(request, lambda partial: None)
+        without = await generated(generator, request)
+        streamed = await generated(generator, request, lambda partial: None)
         assert [image.data for image in streamed] == [image.data for image in without]
         assert [image.reported for image in streamed] == [image.reported for image in without]
 
@@ -180,7 +162,7 @@ class ImageGeneratorContract:
         request = GenerationRequest(prompt="odd views", options={"size": "64x64", "partial_images": wanted})
         for on_partial in (None, check_partial):
             try:
-                check_images(await generator.generate(request, on_partial), 1)
+                check_images(await generated(generator, request, on_partial), 1)
             except GeneratorError as error:
                 check_error(error, secrets)
 
@@ -196,10 +178,10 @@ class ImageGeneratorContract:
         request = GenerationRequest(prompt="with a hat", n=2, images=pictures, attachments={"mask": mask})
         before = charges()
         if generator.can_edit:
-            check_images(await generator.generate(request), 2)
+            check_images(await generated(generator, request), 2)
         else:
             with pytest.raises(EditingUnsupportedError):
-                await generator.generate(request)
+                await generated(generator, request)
             assert charges() == before
         for each in (*pictures, mask):
             assert not each.file.closed
@@ -214,8 +196,8 @@ class ImageGeneratorContract:
         request = GenerationRequest(prompt="again", images=(picture, picture))
         for position in (0, 17, picture.size_bytes):
             picture.file.seek(position)
-            check_images(await generator.generate(request), 1)
-        for images in await asyncio.gather(*(generator.generate(request, lambda partial: None) for _ in range(3))):
+            check_images(await generated(generator, request), 1)
+        for images in await asyncio.gather(*(generated(generator, request, lambda partial: None) for _ in range(3))):
             check_images(images, 1)
         picture.file.close()
 
@@ -224,7 +206,7 @@ class ImageGeneratorContract:
     ) -> None:
         for on_partial in (None, check_partial):
             with pytest.raises(GeneratorRequestError) as caught:
-                await generator.generate(refused, on_partial)
+                await generated(generator, refused, on_partial)
             check_error(caught.value, secrets)
 
     async def test_lists_models_with_the_default_one(
@@ -235,7 +217,7 @@ class ImageGeneratorContract:
         names = [model.id for model in models]
         assert names == sorted(set(names))
         [default] = [model.id for model in models if model.is_default]
-        [image] = await generator.generate(GenerationRequest(prompt="by default", options={"size": "64x64"}))
+        [image] = await generated(generator, GenerationRequest(prompt="by default", options={"size": "64x64"}))
         assert image.model == default
         for model in models:
             assert model.id
@@ -246,22 +228,22 @@ class ImageGeneratorContract:
 
     async def test_takes_the_usual_options(self, generator: ImageGenerator) -> None:
         options = {"size": "1024x1024", "quality": "low", "background": "auto", "output_format": "png"}
-        check_images(await generator.generate(GenerationRequest(prompt="with options", options=options)), 1)
+        check_images(await generated(generator, GenerationRequest(prompt="with options", options=options)), 1)
 
     async def test_an_unknown_option_is_passed_on_or_ignored(self, generator: ImageGenerator) -> None:
         options = {"made_up_tomorrow": {"deep": ["value"]}}
-        check_images(await generator.generate(GenerationRequest(prompt="new option", options=options)), 1)
+        check_images(await generated(generator, GenerationRequest(prompt="new option", options=options)), 1)
 
     async def test_does_not_change_the_options(self, generator: ImageGenerator) -> None:
         options = {"size": "1024x1024", "other": ["kept"]}
         request = GenerationRequest(prompt="not changed", options=options)
-        await generator.generate(request)
+        await generated(generator, request)
         assert request.options is options
         assert options == {"size": "1024x1024", "other": ["kept"]}
 
     async def test_calls_run_concurrently(self, generator: ImageGenerator) -> None:
         prompts = [f"picture number {number}" for number in range(12)]
-        made = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
+        made = await asyncio.gather(*(generated(generator, GenerationRequest(prompt=prompt)) for prompt in prompts))
         for images in made:
             check_images(images, 1)
         assert len({image.data for (image,) in made}) == len(prompts)
@@ -271,29 +253,29 @@ class ImageGeneratorContract:
         self, generator: ImageGenerator, options: Mapping[str, Any], secrets: tuple[str, ...]
     ) -> None:
         try:
-            check_images(await generator.generate(GenerationRequest(prompt="odd options", options=options)), 1)
+            check_images(await generated(generator, GenerationRequest(prompt="odd options", options=options)), 1)
         except GeneratorError as error:
             check_error(error, secrets)
-        check_images(await generator.generate(GenerationRequest(prompt="and all is well again")), 1)
+        check_images(await generated(generator, GenerationRequest(prompt="and all is well again")), 1)
 
     async def test_a_cancelled_call_ends_promptly(
         self, generator: ImageGenerator, slow_request: GenerationRequest
     ) -> None:
         for delay_s in (0.0, 0.001, 0.02, 0.1):
-            task = asyncio.create_task(generator.generate(slow_request))
+            task = asyncio.create_task(generated(generator, slow_request))
             await asyncio.sleep(delay_s)
             task.cancel()
             done, _ = await asyncio.wait([task], timeout=PATIENCE_S)
             assert done, "the cancelled call goes on"
             if not task.cancelled():
                 check_images(task.result(), 1)
-        check_images(await generator.generate(GenerationRequest(prompt="after the cancelled ones")), 1)
+        check_images(await generated(generator, GenerationRequest(prompt="after the cancelled ones")), 1)
 
     async def test_a_cancelled_call_does_not_affect_others(
         self, generator: ImageGenerator, slow_request: GenerationRequest
     ) -> None:
-        cancelled = asyncio.create_task(generator.generate(slow_request))
-        neighbour = asyncio.create_task(generator.generate(GenerationRequest(prompt="a neighbour")))
+        cancelled = asyncio.create_task(generated(generator, slow_request))
+        neighbour = asyncio.create_task(generated(generator, GenerationRequest(prompt="a neighbour")))
         await asyncio.sleep(0.005)
         cancelled.cancel()
         async with asyncio.timeout(PATIENCE_S):
@@ -324,14 +306,14 @@ class ImageGeneratorContract:
     async def test_opening_again_after_closing_works(self, unopened: ImageGenerator) -> None:
         for turn in range(3):
             await unopened.open()
-            check_images(await unopened.generate(GenerationRequest(prompt=f"turn {turn}")), 1)
+            check_images(await generated(unopened, GenerationRequest(prompt=f"turn {turn}")), 1)
             await unopened.close()
 
     async def test_closing_releases_threads_and_files(self, unopened: ImageGenerator) -> None:
         async def one_life() -> None:
             await unopened.open()
             await asyncio.gather(
-                *(unopened.generate(GenerationRequest(prompt=f"a life {number}")) for number in range(4))
+                *(generated(unopened, GenerationRequest(prompt=f"a life {number}")) for number in range(4))
             )
             await unopened.close()
 

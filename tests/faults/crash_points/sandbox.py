@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailStore
 from pixyproxy.application.images import image_service
 from pixyproxy.containers import Container, build_container, opened
-from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
 from pixyproxy.environment import load_settings
 from pixyproxy.plugins import BlobStorage
-from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator
 from tests.faults.crash_points.steps import SteppedCalls, Steps, watch_commits
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -52,12 +52,10 @@ class LedgerGenerator(ImageGenerator):
     def can_edit(self) -> bool:
         return False
 
-    async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
-    ) -> tuple[GeneratedImage, ...]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         with self._steps.step("charge"):
             append(self._ledger, request.prompt)
-        return (GeneratedImage(picture(request.prompt), model="ledger-1", usage={"total_tokens": 3}),)
+        yield GeneratedImage(picture(request.prompt), model="ledger-1", usage={"total_tokens": 3})
 
     async def models(self) -> tuple[GeneratorModel, ...]:
         return (GeneratorModel("ledger-1", is_default=True),)

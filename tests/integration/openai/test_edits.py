@@ -24,6 +24,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation import EditSource, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Picture
+from tests.fixtures.generation import generated
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.streams import partial_of
@@ -79,11 +80,11 @@ def sent(upstream: FakeUpstream, number: int = 0) -> list[tuple[str, str | None,
 
 
 async def test_one_picture(upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker) -> None:
-    [image] = await generator.generate(GenerationRequest("with a hat 🎩", images=(input_image(ONE),)))
+    [image] = await generated(generator, GenerationRequest("with a hat 🎩", images=(input_image(ONE),)))
     assert (image.data, image.model, image.usage) == (picture_of("with a hat 🎩"), "gpt-image-2", tokens(1))
     [request] = upstream.requests
     assert (request.method, request.path) == ("POST", EDITS)
-    assert request.json == {"prompt": "with a hat 🎩", "model": "gpt-image-2", "n": "1"}
+    assert request.json == {"prompt": "with a hat 🎩", "model": "gpt-image-2"}
     assert sent(upstream) == [("image", "image-1.png", "image/png", len(ONE), sha256(ONE))]
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert "transfer-encoding" not in request.headers  # some servers know no upload of unknown length
@@ -108,7 +109,7 @@ async def test_several_pictures_and_attachments(
             "partial_images": 2,
         },
     )
-    images = await generator.generate(request)
+    images = await generated(generator, request)
     assert [image.data for image in images] == [picture_of("all of it", number) for number in range(2)]
     assert images[0].reported is not None
     assert images[0].reported["size"] == "64x64"
@@ -131,10 +132,10 @@ async def test_options_cannot_replace_files(
 ) -> None:
     options = {"image": "x", "image[]": ["x"], "mask": "x", "n": 9, "stream": True, "prompt": "x", "model": "x"}
     attachments = {"mask": input_image(b"mask")}
-    await generator.generate(
-        GenerationRequest("p", options=options, images=(input_image(ONE),), attachments=attachments)
+    await generated(
+        generator, GenerationRequest("p", options=options, images=(input_image(ONE),), attachments=attachments)
     )
-    assert upstream.edits[0].json == {"prompt": "p", "model": "gpt-image-2", "n": "1"}
+    assert upstream.edits[0].json == {"prompt": "p", "model": "gpt-image-2"}
     assert [part.name for part in upstream.edits[0].files] == ["image", "mask"]
 
 
@@ -143,7 +144,7 @@ async def test_field_names_are_escaped(
 ) -> None:
     name = 'a"; filename="x\r\nX-Evil: 1\r\n\r\n'
     request = GenerationRequest("p", images=(input_image(ONE),), attachments={name: input_image(b"mask")})
-    await generator.generate(request)
+    await generated(generator, request)
     _, part = upstream.edits[0].files
     assert "X-Evil" in part.name  # all of it is the name
     assert (part.content_type, part.sha256) == ("image/png", sha256(b"mask"))
@@ -165,7 +166,7 @@ async def test_a_request_that_json_cannot_express_is_not_sent(
     request_of: Callable[[EditSource], GenerationRequest],
 ) -> None:
     with pytest.raises(GeneratorRequestError):
-        await generator.generate(request_of(input_image(ONE)))
+        await generated(generator, request_of(input_image(ONE)))
     assert upstream.requests == []
 
 
@@ -175,7 +176,7 @@ async def test_unflushed_files_are_sent_completely(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, input_image: Maker, size: int, in_memory: int
 ) -> None:
     data = b"x" * size
-    await generator.generate(GenerationRequest("p", images=(input_image(data, in_memory=in_memory),)))
+    await generated(generator, GenerationRequest("p", images=(input_image(data, in_memory=in_memory),)))
     assert sent(upstream) == [("image", "image-1.png", "image/png", size, sha256(data))]
 
 
@@ -184,7 +185,7 @@ async def test_a_file_is_sent_in_its_recorded_length(
 ) -> None:
     image = input_image(ONE)
     image.file.write(b"more")
-    await generator.generate(GenerationRequest("p", images=(image,)))
+    await generated(generator, GenerationRequest("p", images=(image,)))
     assert sent(upstream)[0][3:] == (len(ONE), sha256(ONE))
 
 
@@ -200,7 +201,7 @@ async def test_a_file_that_cannot_be_read_fails_the_call(
     damage(image.file)
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(GeneratorError):
-            await generator.generate(GenerationRequest("p", images=(image,)))
+            await generated(generator, GenerationRequest("p", images=(image,)))
     await generator.close()
     assert upstream.requests == []
 
@@ -215,10 +216,10 @@ async def test_an_edit_can_be_streamed(
     upstream.script(spec, path=EDITS)
     partials: list[PartialImage] = []
     request = GenerationRequest("p", images=(input_image(ONE),), options={"partial_images": 2})
-    [image] = await generator.generate(request, partials.append)
+    [image] = await generated(generator, request, partials.append)
     assert image.data == picture_of("p")
     assert [partial.data for partial in partials] == [partial_of("p", index) for index in (0, 1)]
-    fields = {"prompt": "p", "model": "gpt-image-2", "n": "1", "partial_images": "2", "stream": "true"}
+    fields = {"prompt": "p", "model": "gpt-image-2", "partial_images": "2", "stream": "true"}
     assert upstream.edits[0].json == fields
     assert sent(upstream)[0][4] == sha256(ONE)
 
@@ -230,7 +231,7 @@ async def test_a_repeated_call_sends_every_file_completely(
     request = GenerationRequest(
         "p", images=(input_image(ONE), input_image(TWO)), attachments={"mask": input_image(b"mask")}
     )
-    [image] = await generator.generate(request)
+    [image] = await generated(generator, request)
     assert image.data == picture_of("p")
     assert len(upstream.edits) == 3
     assert len(upstream.charges) == 1
@@ -242,7 +243,7 @@ async def test_a_refused_connection_is_repeated_with_the_files(upstream: FakeUps
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.01, 0.5))
     await generator.open()
     upstream.stop()
-    task = asyncio.create_task(generator.generate(GenerationRequest("p", images=(input_image(ONE),))))
+    task = asyncio.create_task(generated(generator, GenerationRequest("p", images=(input_image(ONE),))))
     await asyncio.sleep(0.1)
     upstream.start()
     [image] = await task
@@ -273,7 +274,6 @@ FAULTS = (
     Fault("reset-before-headers", GeneratorConnectionLostError, charges=1),
     Fault("close-before-headers", GeneratorConnectionLostError, charges=1),
     Fault("reset-mid-body", GeneratorConnectionLostError, charges=1),
-    Fault("short-length", GeneratorConnectionLostError, charges=1),
     Fault("hang", GeneratorTimeoutError, charges=1),
 )
 
@@ -288,7 +288,7 @@ async def test_fault(
     upstream.defaults[EDITS] = fault.spec
     image = input_image(ONE)
     with pytest.raises(GeneratorError) as caught:
-        await generator.generate(GenerationRequest("p", images=(image,)), on_partial)
+        await generated(generator, GenerationRequest("p", images=(image,)), on_partial)
     await generator.close()
     assert type(caught.value) is fault.error
     assert caught.value.may_have_been_paid == bool(fault.charges)
@@ -303,7 +303,7 @@ async def test_an_unreachable_server(input_image: Maker) -> None:
         generator = new_generator(base_url)
         await generator.open()
         with pytest.raises(GeneratorUnavailableError):
-            await generator.generate(GenerationRequest("p", images=(input_image(ONE),)))
+            await generated(generator, GenerationRequest("p", images=(input_image(ONE),)))
         await generator.close()
 
 
@@ -334,20 +334,17 @@ async def served(handler: Handler, timeout_s: float = 5.0) -> AsyncIterator[Open
     server.close()
 
 
-@pytest.mark.parametrize("closes", [True, False], ids=["closes", "stays"])
-async def test_a_refusal_during_the_upload_ends_it(input_image: Maker, closes: bool) -> None:
+async def test_a_refusal_during_the_upload_ends_it(input_image: Maker) -> None:
     async def refuse_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
-        if not closes:
-            await over.wait()
 
     image = input_image(b"x" * 30 * MIB)
     async with served(refuse_at_once, 600.0) as generator, asyncio.timeout(PATIENCE_S):
         # A reset may overtake the refusal.
-        with pytest.raises((GeneratorRequestError, GeneratorConnectionLostError) if closes else GeneratorRequestError):
-            await generator.generate(GenerationRequest("p", images=(image,)))
+        with pytest.raises((GeneratorRequestError, GeneratorConnectionLostError)):
+            await generated(generator, GenerationRequest("p", images=(image,)))
     assert not image.file.closed
 
 
@@ -361,7 +358,7 @@ async def test_a_cancelled_upload_leaves_the_file_open(input_image: Maker) -> No
 
     image = input_image(b"x" * 30 * MIB)
     async with served(never_read, 600.0) as generator, asyncio.timeout(PATIENCE_S):
-        task = asyncio.create_task(generator.generate(GenerationRequest("p", images=(image,))))
+        task = asyncio.create_task(generated(generator, GenerationRequest("p", images=(image,))))
         await arrived.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -391,7 +388,7 @@ async def test_large_files_are_not_read_into_memory(tmp_path: Path) -> None:
             )
             tracemalloc.start()
             try:
-                await generator.generate(GenerationRequest("p", images=images))
+                await generated(generator, GenerationRequest("p", images=images))
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()

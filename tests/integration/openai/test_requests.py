@@ -1,25 +1,22 @@
 """Successful generations: requests and results, and the use of connections and memory."""
 
 import asyncio
-import gc
 import io
 import logging
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 
-import aiohttp
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.openai import upstream_response
+from pixyproxy.adapters.openai.admission import ByteBudget
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.openai.received_picture import MAX_RESPONSE_BYTES
-from pixyproxy.adapters.openai.upstream_client import READ_AHEAD_BYTES
-from pixyproxy.application.generation.admission import ByteBudget, Permit
+from pixyproxy.adapters.openai.reading import response_reader
+from pixyproxy.adapters.openai.reading.upstream_response import KEPT_BYTES
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest
 from pixyproxy.domain.usage import sum_usage
+from tests.fixtures.generation import generated
 from tests.fixtures.openai.behaviours import picture_of, tokens
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.upstream import FakeUpstream
@@ -45,7 +42,7 @@ async def generator(upstream: FakeUpstream) -> AsyncIterator[OpenAIImageGenerato
 
 async def one(generator: OpenAIImageGenerator, request: GenerationRequest) -> GeneratedImage:
     """Return the only picture of a request for one."""
-    [image] = await generator.generate(request)
+    [image] = await generated(generator, request)
     return image
 
 
@@ -60,12 +57,12 @@ async def test_sends_prompt_model_and_options_as_they_are(
 ) -> None:
     prompt = "  Ente 🦆\n\x00 鸭子 "
     options = {"size": "1536x1024", "quality": None, "response_format": "url", "new": {"deep": [1, 2.5, None, True]}}
-    await generator.generate(GenerationRequest(prompt=prompt, options=options))
-    await generator.generate(GenerationRequest(prompt=prompt, model="another-model"))
+    await generated(generator, GenerationRequest(prompt=prompt, options=options))
+    await generated(generator, GenerationRequest(prompt=prompt, model="another-model"))
     first, second = upstream.generations
     assert first.method == "POST"
-    assert first.json == {"prompt": prompt, "model": "gpt-image-2", "n": 1, **options}
-    assert second.json == {"prompt": prompt, "model": "another-model", "n": 1}
+    assert first.json == {"prompt": prompt, "model": "gpt-image-2", **options}
+    assert second.json == {"prompt": prompt, "model": "another-model"}
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
@@ -73,7 +70,7 @@ async def test_the_address_may_end_in_a_slash(upstream: FakeUpstream, ending: st
     generator = OpenAIImageGenerator(KEY, upstream.base_url + ending, "gpt-image-2")
     await generator.open()
     try:
-        await generator.generate(GenerationRequest("a duck"))
+        await generated(generator, GenerationRequest("a duck"))
     finally:
         await generator.close()
     [request] = upstream.requests
@@ -82,9 +79,9 @@ async def test_the_address_may_end_in_a_slash(upstream: FakeUpstream, ending: st
 
 async def test_options_cannot_override_the_request(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     options = {"n": 10, "stream": True, "partial_images": 3, "prompt": "other", "model": "other"}
-    await generator.generate(GenerationRequest(prompt="one", options=options))
-    await generator.generate(GenerationRequest(prompt="one", options=options, n=4))
-    assert upstream.generations[0].json == {"prompt": "one", "model": "gpt-image-2", "n": 1}
+    await generated(generator, GenerationRequest(prompt="one", options=options))
+    await generated(generator, GenerationRequest(prompt="one", options=options, n=4))
+    assert upstream.generations[0].json == {"prompt": "one", "model": "gpt-image-2"}
     assert upstream.generations[1].json == {"prompt": "one", "model": "gpt-image-2", "n": 4}
 
 
@@ -95,7 +92,7 @@ async def test_sends_nothing_of_the_environment(upstream: FakeUpstream, monkeypa
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Environment: from-the-environment\nAuthorization: Bearer stolen")
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "gpt-image-2")
     await generator.open()
-    await generator.generate(GenerationRequest(prompt="quiet"))
+    await generated(generator, GenerationRequest(prompt="quiet"))
     await generator.check()
     await generator.close()
     generation, models = upstream.requests
@@ -123,7 +120,7 @@ async def test_returns_the_metadata_of_the_upstream(upstream: FakeUpstream, gene
 async def test_several_pictures_share_the_usage(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok model=m revised=nicer")
     options = {"size": "1536x1024", "quality": "auto", "output_format": "webp"}
-    images = await generator.generate(GenerationRequest(prompt="ducks", n=3, options=options))
+    images = await generated(generator, GenerationRequest(prompt="ducks", n=3, options=options))
     assert [image.data for image in images] == [picture_of("ducks", number, "webp") for number in range(3)]
     assert sum_usage(image.usage for image in images) == tokens(3)
     assert [image.usage["output_tokens"] for image in images if image.usage] == [1056] * 3
@@ -135,7 +132,7 @@ async def test_several_pictures_share_the_usage(upstream: FakeUpstream, generato
 
 async def test_large_pictures_in_one_response(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok size=1500000")
-    images = await generator.generate(GenerationRequest(prompt="ducks", n=4))
+    images = await generated(generator, GenerationRequest(prompt="ducks", n=4))
     assert [image.data for image in images] == [picture_of("ducks", number, "png", 1_500_000) for number in range(4)]
 
 
@@ -182,7 +179,7 @@ async def test_concurrent_large_responses_are_complete(upstream: FakeUpstream, g
 async def test_calls_are_not_limited_by_a_connection_pool(
     upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
-    tasks = [asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang]]"))) for _ in range(150)]
+    tasks = [asyncio.create_task(generated(generator, GenerationRequest(prompt="[[hang]]"))) for _ in range(150)]
     await until(lambda: len(upstream.requests) == 150)  # aiohttp's own limit would be 100
     for task in tasks:
         task.cancel()
@@ -191,7 +188,7 @@ async def test_calls_are_not_limited_by_a_connection_pool(
 
 async def test_slow_responses_do_not_block_others(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     trickles = [
-        asyncio.create_task(generator.generate(GenerationRequest(prompt="[[hang-mid-body]]"))) for _ in range(8)
+        asyncio.create_task(generated(generator, GenerationRequest(prompt="[[hang-mid-body]]"))) for _ in range(8)
     ]
     await until(lambda: len(upstream.requests) == 8)
     async with asyncio.timeout(PATIENCE_S):
@@ -201,51 +198,64 @@ async def test_slow_responses_do_not_block_others(upstream: FakeUpstream, genera
     await asyncio.wait(trickles)
 
 
-def stream_readers() -> list[aiohttp.StreamReader]:
-    """Return the bodies of all responses in this process, including those of earlier tests."""
-    return [each for each in gc.get_objects() if type(each) is aiohttp.StreamReader]
+def budget_of(generator: OpenAIImageGenerator) -> ByteBudget:
+    assert generator._resources is not None
+    return generator._resources.budget
 
 
 @pytest.mark.parametrize("chunked", ["true", "false"])
-async def test_a_response_is_not_read_before_there_is_room(
+async def test_a_response_is_not_read_before_it_is_admitted(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, chunked: str
 ) -> None:
-    upstream.script(f"ok size=6000000 chunked={chunked}")
-    before = stream_readers()
-    requested: list[int | None] = []
-    room = asyncio.Event()
-
-    async def make_room(size: int | None) -> None:
-        requested.append(size)
-        await room.wait()
-
-    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
-    await until(lambda: requested)
-    await asyncio.sleep(0.2)
-    [taken_in] = [each.total_bytes for each in stream_readers() if not any(each is old for old in before)]
-    # What may be read ahead, and what one read of the event loop brings at most.
-    assert 0 < taken_in <= 2 * READ_AHEAD_BYTES + 256_000
-    room.set()
-    [image] = await task
-    assert image.data == picture("a", "png", 6_000_000)
-    base64_size = (len(image.data) + 2) // 3 * 4
-    [size] = requested
-    assert size is None if chunked == "true" else size is not None and base64_size < size < base64_size + 1000
+    budget_of(generator).change(20 * MIB)
+    upstream.script(f"ok size=12000000 chunked={chunked}")
+    task = asyncio.create_task(one(generator, GenerationRequest(prompt="a")))
+    await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
+    await asyncio.sleep(0.3)
+    [request] = upstream.requests
+    assert not request.ended  # the socket's buffers are full
+    budget_of(generator).change(-20 * MIB)
+    assert (await task).data == picture("a", "png", 12_000_000)
+    await until(lambda: request.ended)
+    assert budget_of(generator).bytes == 0
 
 
-async def test_closing_ends_a_wait_for_room(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
-    upstream.script("ok size=6000000")
-    budget = ByteBudget(1000)
-    with Permit(budget) as full, Permit(budget) as late:
-        full.hold(1000)
-        make_room = partial(late.admit, deadline=asyncio.get_running_loop().time() + PATIENCE_S)
-        task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a"), None, make_room))
-        await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
-        await generator.close()
-        full.release()
-        async with asyncio.timeout(PATIENCE_S):
-            with pytest.raises(GeneratorConnectionLostError):
-                await task
+async def test_a_picture_counts_until_the_next_item_is_asked_for(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("ok size=300000")
+    items = generator.generate(GenerationRequest(prompt="a", n=2))
+    for number in range(2):
+        image = await anext(items)
+        assert isinstance(image, GeneratedImage)
+        assert image.data == picture_of("a", number, "png", 300_000)
+        assert budget_of(generator).bytes == len(image.data)
+    assert [item async for item in items] == []
+    assert budget_of(generator).bytes == 0
+
+
+async def test_a_caller_who_stops_gives_the_permit_back(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    upstream.script("ok size=300000")
+    items = generator.generate(GenerationRequest(prompt="a", n=2))
+    await anext(items)
+    await items.aclose()
+    assert budget_of(generator).bytes == 0
+
+
+async def test_closing_ends_a_wait_for_admission(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok size=12000000")
+    budget = budget_of(generator)
+    budget.change(20 * MIB)
+    task = asyncio.create_task(one(generator, GenerationRequest(prompt="a")))
+    await until(lambda: upstream.requests and upstream.requests[0].bytes_sent)
+    await asyncio.sleep(0.1)
+    await generator.close()
+    budget.change(-20 * MIB)
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(GeneratorConnectionLostError):
+            await task
 
 
 async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
@@ -259,7 +269,7 @@ async def test_no_connection_is_used_twice(upstream: FakeUpstream, generator: Op
 async def test_a_broken_connection_is_not_repeated(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("reset-before-headers", "ok", "ok")
     with pytest.raises(GeneratorConnectionLostError):
-        await generator.generate(GenerationRequest(prompt="once"))
+        await generated(generator, GenerationRequest(prompt="once"))
     assert len(upstream.generations) == 1
 
 
@@ -268,19 +278,19 @@ async def test_a_cancelled_call_frees_its_connection(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
 ) -> None:
     upstream.script(spec)
-    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    task = asyncio.create_task(generated(generator, GenerationRequest(prompt="a")))
     await until(lambda: upstream.requests and (spec == "hang" or upstream.requests[0].bytes_sent))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: upstream.requests[0].abandoned)
+    await until(lambda: upstream.requests[0].ended)
     assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("spec", ["hang", "hang-mid-body"])
 async def test_closing_aborts_running_calls(upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str) -> None:
     upstream.script(spec)
-    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    task = asyncio.create_task(generated(generator, GenerationRequest(prompt="a")))
     await until(lambda: upstream.requests and (spec == "hang" or upstream.requests[0].bytes_sent))
     await generator.close()
     async with asyncio.timeout(PATIENCE_S):
@@ -293,7 +303,7 @@ async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: Fake
     generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(200.0,))
     await generator.open()
     upstream.script("429")
-    task = asyncio.create_task(generator.generate(GenerationRequest(prompt="a")))
+    task = asyncio.create_task(generated(generator, GenerationRequest(prompt="a")))
     await until(lambda: upstream.requests and upstream.requests[0].ended)
     await asyncio.sleep(0.05)
     task.cancel()
@@ -303,37 +313,42 @@ async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: Fake
     await generator.close()
 
 
-async def test_a_response_declared_too_large_is_not_read(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
-) -> None:
-    upstream.script("huge length=1000000000")
-    with pytest.raises(GeneratorResponseError):
-        await generator.generate(GenerationRequest(prompt="a"))
-    await until(lambda: upstream.requests[0].ended)
-    assert upstream.requests[0].bytes_sent < 32 * MIB  # as much as fits into the buffers of two sockets
-
-
+@pytest.mark.parametrize("declared", ["true", "false"])
 async def test_a_response_that_grows_too_large_is_cut_off(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, declared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await generator.generate(GenerationRequest(prompt="warm"))
+    monkeypatch.setattr(response_reader, "MAX_RESPONSE_BYTES", 16 * MIB)
+    await generated(generator, GenerationRequest(prompt="warm"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    upstream.script("huge length=1000000000 declared=false")
-    with pytest.raises(GeneratorResponseError) as caught:
-        await generator.generate(GenerationRequest(prompt="a"))
+    upstream.script(f"huge length=1000000000 declared={declared}")
+    with pytest.raises(GeneratorResponseError, match="too large") as caught:
+        await generated(generator, GenerationRequest(prompt="a"))
     await until(lambda: upstream.requests[1].ended)
-    assert upstream.requests[1].bytes_sent < MAX_RESPONSE_BYTES + 32 * MIB
+    # As much as fits into the buffers of two sockets.
+    assert upstream.requests[1].bytes_sent < (16 + 32) * MIB
     assert caught.value.raw is not None
-    assert len(caught.value.raw) == upstream_response.KEPT_BYTES
+    assert len(caught.value.raw) == KEPT_BYTES
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kib * 1024 < MAX_RESPONSE_BYTES + 96 * MIB
+    assert grown_kib * 1024 < (16 + 96) * MIB
+
+
+async def test_a_picture_in_a_response_that_grows_too_large_comes_out(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response_reader, "MAX_RESPONSE_BYTES", 200_000)
+    upstream.script("ok size=200000 chunked=true")
+    items = generator.generate(GenerationRequest(prompt="a", n=3))
+    images = [await anext(items), await anext(items)]
+    assert [image.data for image in images] == [picture_of("a", number, "png", 200_000) for number in range(2)]
+    with pytest.raises(GeneratorResponseError, match="too large"):
+        await anext(items)
 
 
 async def test_logs_hold_no_prompt_key_or_picture(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await generator.generate(GenerationRequest(prompt="a most secret prompt"))
+    await generated(generator, GenerationRequest(prompt="a most secret prompt"))
     assert "secret prompt" not in caplog.text
     assert KEY not in caplog.text
     assert "b64_json" not in caplog.text

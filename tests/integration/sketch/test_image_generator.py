@@ -6,6 +6,7 @@ import sys
 
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.generation import GenerationRequest
+from tests.fixtures.generation import generated
 
 
 async def test_processes_with_other_hash_seeds_draw_the_same() -> None:
@@ -16,7 +17,7 @@ async def test_processes_with_other_hash_seeds_draw_the_same() -> None:
     )
     generator = SketchImageGenerator()
     await generator.open()
-    [image] = await generator.generate(GenerationRequest("a duck ✓", options={"size": "200x200"}))
+    [image] = await generated(generator, GenerationRequest("a duck ✓", options={"size": "200x200"}))
     await generator.close()
     here = hashlib.sha256(image.data).hexdigest()
     for seed in ("1", "2"):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from pixyproxy.adapters.openai.reading.json_document import parse_json
+
 MAX_MESSAGE_CHARS = 1000
 MAX_DOCUMENT_BYTES = 16 * 1024
 MAX_DEPTH = 16
@@ -17,27 +19,97 @@ MAX_RETRY_AFTER_S = 86_400.0
 _SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
 
 
+_TEXTS = ("message", "detail", "error_description", "error_message", "error_msg", "msg", "reason", "title",
+          "faultstring", "Message", "text")  # fmt: skip
+"""Names of members that hold a reason, the best first."""
+_ENVELOPES = ("error", "errors", "detail", "Error", "fault")
+"""Names of members in which an upstream wraps its own errors."""
+_CODES = ("code", "type", "status", "error_code", "errorCode", "Code")
+_MAX_REASONS = 8
+_HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_MODEL = re.compile(r"model|deployment|engine|endpoints? found", re.IGNORECASE)
+
+
 class ErrorMessage(NamedTuple):
-    """Message, made safe to show, and codes of an error document."""
+    """Message, made safe to show, and codes of an error document.
+
+    `is_own_word` is True for a document in which an upstream reports an error of its own, not a gateway's page or text.
+    `everything` is all of its text, for a search only.
+    """
 
     message: str
     codes: frozenset[str]
+    is_own_word: bool = False
+    everything: str = ""
+
+    @property
+    def concerns_model(self) -> bool:
+        """True if it says that there is no such model, rather than no such address."""
+        return self.is_own_word and _MODEL.search(self.everything) is not None and "invalid url" not in self.everything
 
 
 def read_error_message(body: bytes, api_key: str) -> ErrorMessage:
     """Return message and codes of an error document in OpenAI's shape or one of those seen in its imitations."""
     try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    error = document.get("error", document) if isinstance(document, dict) else document
+        document: Any = parse_json(body)
+    except ValueError:
+        text = body.decode("utf-8", "replace")
+        return ErrorMessage("" if _HTML.match(text) else sanitize(text, api_key), frozenset())
+    if isinstance(document, list) and document and isinstance(document[0], dict):
+        document = document[0]
+    error: Any = document
+    is_own_word = False
+    if isinstance(document, dict):
+        for name in _ENVELOPES:
+            if document.get(name):
+                error, is_own_word = document[name], True
+                break
+    reasons = list(dict.fromkeys(_reasons(error)))[:_MAX_REASONS]
+    if not reasons and error is not document:
+        reasons = list(_reasons({name: document[name] for name in document if name not in _ENVELOPES}))
+    texts = [text for _, text in _texts(document)]
+    return ErrorMessage(
+        sanitize("; ".join(reasons), api_key), frozenset(_codes(document, error)), is_own_word, " ".join(texts).lower()
+    )
+
+
+def _reasons(error: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the reasons in an error: a text, an object with one, a list of either, or lists of texts by field."""
+    if depth > MAX_DEPTH:
+        return
     if isinstance(error, str):
-        return ErrorMessage(sanitize(error, api_key), frozenset())
-    if not isinstance(error, dict):
-        return ErrorMessage("", frozenset())
-    message = next((text for key in ("message", "detail") if isinstance(text := error.get(key), str)), "")
-    codes = frozenset(code for key in ("code", "type") if isinstance(code := error.get(key), str))
-    return ErrorMessage(sanitize(message, api_key), codes)
+        if error.strip():
+            yield error
+    elif isinstance(error, list):
+        for inner in error:
+            yield from _reasons(inner, depth + 1)
+    elif isinstance(error, dict):
+        reason = next((error[name] for name in _TEXTS if error.get(name)), None)
+        if reason is not None:
+            place = error.get("loc") or error.get("param") or error.get("field")
+            where = ".".join(map(str, place)) if isinstance(place, list) else ""
+            for text in _reasons(reason, depth + 1):
+                yield f"{where}: {text}" if where else text
+        else:
+            for name, inner in error.items():
+                if isinstance(inner, (dict, list)):
+                    for text in _reasons(inner, depth + 1):
+                        yield text if name in _ENVELOPES else f"{name}: {text}"
+
+
+def _codes(document: Any, error: Any) -> Iterator[str]:
+    for place in (error, error.get("error") if isinstance(error, dict) else None, document):
+        if isinstance(place, dict):
+            yield from (code for name in _CODES if isinstance(code := place.get(name), str))
+
+
+def find_error(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an error that came with a status of success, at the top or in `data[]` instead of a picture; or None."""
+    entries = document.get("data")
+    for candidate in (document, *(entries if isinstance(entries, list) else ())):
+        if isinstance(candidate, dict) and (error := candidate.get("error") or candidate.get("errors")):
+            return {"error": error}
+    return None
 
 
 def sanitize(text: str, api_key: str) -> str:

@@ -1,97 +1,125 @@
 """Download of pictures that the upstream returns as addresses instead of bytes."""
 
 import asyncio
-import re
-from dataclasses import replace
 
-from yarl import URL
+import httpx2
 
-from pixyproxy.adapters.openai.error_responses import FAILURES
-from pixyproxy.adapters.openai.received_picture import ReceivedPicture
-from pixyproxy.adapters.openai.upstream_client import UpstreamClient, has_credentials, read_url
-from pixyproxy.adapters.openai.upstream_response import read_body
+from pixyproxy.adapters.openai.error_translation import FAILURES, Refusal
+from pixyproxy.adapters.openai.picture_hosts import PictureHost, find_host, is_public, port_of
+from pixyproxy.adapters.openai.reading.content_coding import codings_of, unpack
+from pixyproxy.adapters.openai.reading.upstream_response import read_body
+from pixyproxy.adapters.openai.socket_record import AddressRefusedError, SocketRecord
+from pixyproxy.adapters.openai.upstream_client import UpstreamClient
 from pixyproxy.domain.errors import GeneratorResponseError
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 FETCH_S = 60.0
-MARGIN_S = 0.5
-"""Seconds by which this adapter ends before its caller's deadline, which would lose what was received."""
+MAX_REDIRECTS = 5
+RETRY_DELAYS_S = (0.5, 2.0)
+"""Seconds before each repeat of a download, which costs nothing."""
+MAX_URL_CHARS = 65536
 
-PLAIN_NAME = re.compile(r"[a-z0-9._-]+")
-
-OPENAI_PICTURE_HOSTS = ("oaidalleapiprodscus.blob.core.windows.net",)
+OPENAI_PICTURE_HOSTS = (PictureHost("oaidalleapiprodscus.blob.core.windows.net"),)
 """Host where OpenAI keeps the pictures of its older models for an hour (`url` in its images API reference)."""
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class PictureHostRefusedError(GeneratorResponseError):
+    """An address that may not be fetched: the operator must allow its host."""
 
 
 class PictureFetcher:
-    """Downloads from the upstream's own origin and from `hosts` (and their subdomains), from nowhere else.
+    """Downloads from the upstream's own origin and from `hosts`, from nowhere else, without credentials.
 
-    An address in a response is foreign input and could point into the service's own network. No credentials are
-    sent and no redirect is followed. A host other than the upstream must be a plain name, reached by https or by
-    the upstream's own scheme.
+    An address in a response is foreign input and could point into the service's own network. Each redirect is checked
+    like the first address. Behind a wildcard only public IP addresses are connected to; a host that is named may be
+    anywhere.
     """
 
-    def __init__(self, upstream: UpstreamClient, base_url: URL, hosts: tuple[str, ...]) -> None:
+    def __init__(self, upstream: UpstreamClient, base_url: httpx2.URL, hosts: tuple[PictureHost, ...]) -> None:
         self._upstream = upstream
         self._base = base_url
-        self._hosts = tuple(host.lower() for host in hosts)
+        self._hosts = (*hosts, *OPENAI_PICTURE_HOSTS)
 
-    async def fetch_all(self, pictures: list[ReceivedPicture], raw: bytes, deadline: float) -> list[ReceivedPicture]:
-        """Return the pictures with the bytes from their addresses; a failed download leaves its picture as it was.
-
-        Raises the GeneratorResponseError of `fetch` if there is no picture at all.
-        """
-        failures: list[GeneratorResponseError] = []
-
-        async def fetched(picture: ReceivedPicture) -> ReceivedPicture:
-            if picture.url is None:
-                return picture
-            try:
-                return replace(picture, data=await self.fetch(picture.url, raw, deadline), undecoded=False)
-            except GeneratorResponseError as error:
-                failures.append(error)
-                return picture
-
-        results = await asyncio.gather(*map(fetched, pictures))
-        if failures and all(picture.undecoded for picture in results):
-            raise failures[0]
-        return results
-
-    async def fetch(self, address: str, raw: bytes, deadline: float) -> bytes:
+    async def fetch(self, address: str, deadline: float) -> bytes:
         """Return the bytes at the address, at most MAX_PICTURE_BYTES, before the loop's clock shows `deadline`.
 
-        Raises GeneratorResponseError with `raw`, the response that holds the address, for every failure: the
-        picture is paid for and can be downloaded from there by hand.
+        Raises GeneratorResponseError with the address as `raw` for every failure, as PictureHostRefusedError if it may
+        not be fetched: the picture is paid for and can be downloaded from there by hand.
         """
-        url = self._allowed(address)
-        if url is None:
-            raise GeneratorResponseError("The generator returned an address that may not be fetched.", raw=raw)
+        raw = address.encode("utf-8", "replace")
         try:
-            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + FETCH_S, deadline - MARGIN_S)):
-                response = await self._upstream.fetch(url)
-                try:
-                    data = await read_body(response, MAX_PICTURE_BYTES)
-                finally:
-                    await response.close()
-        except (*FAILURES, GeneratorResponseError) as error:
+            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + FETCH_S, deadline)):
+                data = await self._fetch_repeatedly(address)
+        except GeneratorResponseError as error:
+            error.raw = raw
+            raise
+        except FAILURES as error:
             raise GeneratorResponseError("The picture the generator made could not be fetched.", raw=raw) from error
         if not data:
             raise GeneratorResponseError("The picture the generator made is empty.", raw=raw)
         return data
 
-    def _allowed(self, address: str) -> URL | None:
-        url = read_url(address, self._base)
-        if url is None or has_credentials(url) or not url.host:
-            return None
-        if origin(url) == origin(self._base):
-            return url
-        if not PLAIN_NAME.fullmatch(url.raw_host or ""):
-            return None  # an IPv6 zone can imitate the end of a host name, and the event loop may ignore it
-        host = url.host.lower()
-        listed = any(host == allowed or host.endswith("." + allowed) for allowed in self._hosts)
-        return url if listed and url.scheme in ("https", self._base.scheme) else None
+    async def _fetch_repeatedly(self, address: str) -> bytes:
+        for delay_s in RETRY_DELAYS_S:
+            try:
+                return await self._follow(address)
+            except Refusal as error:
+                if error.status < 500 and error.status not in (404, 408, 425, 429):
+                    raise
+            except AddressRefusedError:
+                raise
+            except FAILURES:
+                pass
+            await asyncio.sleep(delay_s)
+        return await self._follow(address)
 
+    async def _follow(self, address: str) -> bytes:
+        url = self._checked(self._base, address)
+        for _ in range(MAX_REDIRECTS):
+            record = SocketRecord(url.host, None if self._is_named(url) else is_public)
+            try:
+                response = await self._upstream.fetch(url, record)
+            except AddressRefusedError as error:
+                raise PictureHostRefusedError(
+                    f"The picture is at {url.host}, which is {error}: not a public address; "
+                    "to allow it, name the host itself in OPENAI_PICTURE_HOSTS."
+                ) from None
+            except Refusal as error:
+                if error.status not in _REDIRECTS or not (location := error.headers.get("location")):
+                    raise
+                url = self._checked(url, location)
+                continue
+            try:
+                data = await read_body(response, MAX_PICTURE_BYTES)
+            finally:
+                await response.close()
+            return unpack(data, codings_of(response.headers.get("content-encoding")), MAX_PICTURE_BYTES)
+        raise GeneratorResponseError("The picture the generator made is behind too many redirects.")
 
-def origin(url: URL) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port, with the default port filled in (RFC 6454)."""
-    return url.scheme, url.host, url.port
+    def _checked(self, base: httpx2.URL, address: str) -> httpx2.URL:
+        """Return the address as a URL; raise GeneratorResponseError if it is none or may not be fetched."""
+        try:
+            if len(address) > MAX_URL_CHARS:
+                raise ValueError
+            url = base.join(address)
+            if url.scheme not in ("http", "https") or not url.host:
+                raise ValueError
+        except (httpx2.InvalidURL, ValueError):
+            raise GeneratorResponseError("The generator returned an address that is none.") from None
+        if url.userinfo:
+            raise GeneratorResponseError("The generator returned an address with credentials, which is not fetched.")
+        if not self._is_own(url) and find_host(self._hosts, url) is None:
+            raise PictureHostRefusedError(
+                f"The picture is at {url.host}, a host that is not allowed: to have its pictures fetched, "
+                "name it in OPENAI_PICTURE_HOSTS."
+            )
+        return url
+
+    def _is_own(self, url: httpx2.URL) -> bool:
+        return (url.scheme, url.host, port_of(url)) == (self._base.scheme, self._base.host, port_of(self._base))
+
+    def _is_named(self, url: httpx2.URL) -> bool:
+        host = find_host(self._hosts, url)
+        return self._is_own(url) or (host is not None and not host.is_wildcard)

@@ -15,6 +15,8 @@ MODELS = "/models"
 
 # Parameters that this adapter sets, which options cannot override.
 _RESERVED = frozenset({"model", "prompt", "n", "stream"})
+_URL_BY_DEFAULT = "dall-e-"
+"""Models that answer with addresses unless `response_format` says otherwise; the later ones do not know it."""
 # OpenAI's field names for the pictures of an edit, one or several.
 _IMAGE, _IMAGES = "image", "image[]"
 
@@ -32,19 +34,23 @@ class UpstreamRequest:
     files: list[FormFile]
 
 
-def write_request(request: GenerationRequest, model: str, *, streamed: bool) -> UpstreamRequest:
+def write_request(request: GenerationRequest, model: str) -> UpstreamRequest:
     """Return the upstream's request, with its files at their beginning.
 
     Raises GeneratorRequestError if it cannot be written as JSON.
     """
     files = list(_form_files(request))
     reserved = _RESERVED | {_IMAGE, _IMAGES, *request.attachments} if files else _RESERVED
-    if not streamed:
+    if not request.early_views:
         reserved |= {"partial_images"}  # upstreams refuse it without a stream
     options = {name: value for name, value in request.options.items() if name not in reserved}
-    body = {"prompt": request.prompt, "model": model, "n": request.n, **options}
-    if streamed:
+    body = {"prompt": request.prompt, "model": model, **options}
+    if request.n > 1:
+        body["n"] = request.n  # some upstreams do not know it
+    if request.early_views:
         body["stream"] = True
+    if model.startswith(_URL_BY_DEFAULT):
+        body["response_format"] = "b64_json"  # an address would have to be fetched
     try:
         document = _to_json(body)
         _to_json(list(request.attachments))
@@ -98,8 +104,11 @@ class EditSourceFile:
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._size - self._position)
         wanted = left if size < 0 else min(size, left)
-        self._file.seek(self._position)
-        data = self._file.read(wanted)
+        try:
+            self._file.seek(self._position)
+            data = self._file.read(wanted)
+        except ValueError as error:
+            raise OSError("the file of an edit source is closed") from error
         if len(data) < wanted:
             raise OSError("the file of an edit source is shorter than recorded")
         self._position += len(data)

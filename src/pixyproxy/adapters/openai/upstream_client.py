@@ -1,19 +1,27 @@
-"""HTTP client of the upstream: each call is one request, sent with nothing that was not configured."""
+"""Client of the upstream on OpenAI's SDK: each call is one request, sent with nothing that was not configured."""
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import parse_qsl
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+import httpx2
+from openai import APIConnectionError, AsyncOpenAI, Omit
 
-from pixyproxy.adapters.openai.error_responses import FAILURES, Refusal
-from pixyproxy.adapters.openai.network import Proxies
-from pixyproxy.adapters.openai.request import GENERATIONS, MODELS
-from pixyproxy.adapters.openai.upstream_response import ReadPiece, UpstreamResponse, decode_content
+from pixyproxy.adapters.openai.error_translation import FAILURES, Refusal, RequestNotSentError
+from pixyproxy.adapters.openai.reading.content_coding import codings_of, unpack
+from pixyproxy.adapters.openai.reading.raw_response import split_response
+from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse
+from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, MODELS, UpstreamRequest
+from pixyproxy.adapters.openai.socket_record import (
+    SocketRecord,
+    begin_request,
+    current_record,
+    record_of,
+    record_socket,
+)
 from pixyproxy.domain.errors import GeneratorUnavailableError
 
 CONNECT_S = 10.0
@@ -22,11 +30,6 @@ CONNECT_S = 10.0
 ERROR_BODY_BYTES = 64 * 1024
 ERROR_BODY_S = 5.0
 """Limits of reading a refusal, whose status already says what matters."""
-
-READ_AHEAD_BYTES = 16 * 1024
-"""aiohttp buffers up to twice as much of a response; the rest waits in the kernel and at the sender."""
-
-MAX_URL_CHARS = 65536
 
 HEADERS: dict[str, str] = {
     "Accept": "application/json",
@@ -39,157 +42,218 @@ HEADERS: dict[str, str] = {
     "User-Agent": "pixyproxy",
 }
 
-
-def read_url(text: str, base: URL | None = None) -> URL | None:
-    """Parse an address, relative to `base` if given; None if it is not valid."""
-    if len(text) > MAX_URL_CHARS or any(char < " " or char == "\x7f" for char in text):
-        return None
-    try:
-        text.encode()
-        url = URL(text.replace(" ", "%20"))  # yarl would strip spaces at the ends and turn others into plus signs
-        url = base.join(url) if base else url
-        # yarl parses these lazily, and some odd addresses fail only here.
-        _ = url.raw_user, url.host, url.port
-    except (ValueError, IndexError):
-        return None
-    return url
+# Makes the SDK return the response before reading its body.
+_RAW_RESPONSE = {"X-Stainless-Raw-Response": "stream"}
+_REPEATABLE = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
-def has_credentials(url: URL) -> bool:
-    """Return whether the address holds a user or a password, even an empty one."""
-    return url.raw_user is not None or url.raw_password is not None
+class PlainOpenAI(AsyncOpenAI):
+    """The SDK's client with our headers and no others.
 
-
-def checked_base_url(text: str) -> URL:
-    """Parse the base URL.
-
-    Raises GeneratorUnavailableError for one that no request can use.
+    The SDK would add OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID and a description of this machine, but
+    only `settings` reads the environment.
     """
-    url = read_url(text)
-    if url is None or url.scheme not in ("http", "https") or not url.host or has_credentials(url):
-        raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
-    return url
 
-
-def new_session(context: ssl.SSLContext, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    """Return a client that uses no connection twice, keeps no cookie, and buffers little of a response.
-
-    By default aiohttp buffers half a megabyte of each response, which for hundreds of waiting ones is most of the
-    memory. It repeats requests on broken connections for idempotent methods only, never a POST. `trust_env` stays
-    off because it would send credentials from a .netrc file.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=timeout,
-        read_bufsize=READ_AHEAD_BYTES,
-        auto_decompress=False,
-    )
-
-
-def new_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
-    """Wait `timeout_s` for each piece of a response, but at most CONNECT_S for a connection."""
-    connect_s = min(CONNECT_S, timeout_s)
-    return aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s, sock_read=timeout_s)
+    @property
+    def default_headers(self) -> dict[str, str | Omit]:
+        return dict(HEADERS)
 
 
 class UpstreamClient:
-    """Client for everything but edits: generations, the list of models, and downloads of pictures.
+    """Client without the SDK's retries, redirects and cookies; proxies and certificates are those of the environment.
 
-    Each method returns a successful response, which must be closed, and raises one of FAILURES otherwise. Redirects
-    are not followed. Create it in the running loop. Proxies of the environment (HTTPS_PROXY, NO_PROXY) apply.
+    `timeout_s` bounds the silence between two pieces of a response, in seconds. Each method returns a successful
+    response, which must be closed, and raises one of FAILURES otherwise.
+
+    Raises GeneratorUnavailableError for a proxy of the environment that cannot be used.
     """
 
-    def __init__(self, api_key: str, base_url: URL, context: ssl.SSLContext, timeout_s: float) -> None:
-        self._proxies = Proxies()
-        path = base_url.raw_path.rstrip("/")
-        self._generations, self._models = (
-            base_url.with_path(path + end, encoded=True, keep_query=True) for end in (GENERATIONS, MODELS)
+    def __init__(self, api_key: str, base_url: httpx2.URL, timeout_s: float) -> None:
+        # At INFO the HTTP client logs every address.
+        http_log = logging.getLogger("httpx2")
+        if http_log.level == logging.NOTSET:
+            http_log.setLevel(logging.WARNING)
+        connect_s = min(CONNECT_S, timeout_s / 2)
+        self._timeout = httpx2.Timeout(timeout_s, connect=connect_s, pool=connect_s)
+        self._base_url = base_url
+        try:
+            self._http = httpx2.AsyncClient(
+                timeout=self._timeout,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                event_hooks={"request": [record_socket, _remove_sdk_headers], "response": [_refuse_unsuccessful]},
+            )
+        except (httpx2.InvalidURL, ValueError, ImportError):
+            # The message may hold the password of a proxy.
+            raise GeneratorUnavailableError(
+                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY holds an address of a proxy that cannot be used."
+            ) from None
+        self._sdk = PlainOpenAI(
+            api_key=api_key,
+            admin_api_key="",
+            webhook_secret="",
+            base_url=base_url.copy_with(query=None),
+            default_query=dict(parse_qsl(base_url.query.decode(), keep_blank_values=True)),
+            timeout=self._timeout,
+            max_retries=0,
+            http_client=self._http,
         )
-        self._post_headers = CIMultiDict(HEADERS, Authorization=f"Bearer {api_key}")
-        self._get_headers = self._post_headers.copy()
-        del self._get_headers["Content-Type"]
-        self._fetch_headers = self._get_headers.copy()
-        self._fetch_headers["Accept"] = "*/*"
-        del self._fetch_headers["Authorization"]
-        self._session = new_session(context, new_timeout(timeout_s))
 
-    async def generate(self, document: bytes) -> UpstreamResponse:
-        return await self._send("POST", self._generations, self._post_headers, data=document)
+    async def generate(self, request: UpstreamRequest, deadline: float) -> UpstreamResponse:
+        """Send a generation or, if the request has files, an edit; the response begins before `deadline`."""
+        if request.files:
+            headers = {**_RAW_RESPONSE, "Content-Type": "multipart/form-data"}
+            return await _opened(
+                self._sdk.post(
+                    EDITS,
+                    cast_to=httpx2.Response,
+                    body=request.fields,
+                    files=request.files,
+                    options={"headers": headers},
+                ),
+                is_lenient=True,
+                deadline=deadline,
+            )
+        return await _opened(
+            self._sdk.post(
+                GENERATIONS, cast_to=httpx2.Response, content=request.document, options={"headers": _RAW_RESPONSE}
+            ),
+            is_lenient=True,
+            deadline=deadline,
+        )
 
     async def list_models(self, timeout_s: float) -> UpstreamResponse:
-        return await self._send("GET", self._models, self._get_headers, timeout=new_timeout(timeout_s))
+        """Ask for the list of models, with a time-out of its own."""
+        return await _opened(
+            self._sdk.get(MODELS, cast_to=httpx2.Response, options={"headers": _RAW_RESPONSE, "timeout": timeout_s})
+        )
 
-    async def fetch(self, url: URL) -> UpstreamResponse:
-        """Request an address without sending the API key."""
-        return await self._send("GET", url, self._fetch_headers)
+    async def has_route(self) -> bool:
+        """Return whether anything is at the address of generations, without asking for one."""
+        url = self._base_url.copy_with(path=self._base_url.path.rstrip("/") + GENERATIONS)
+        for method in ("GET", "OPTIONS"):
+            request = self._http.build_request(method, url, headers={**HEADERS, **self._sdk.auth_headers})
+            try:
+                await (await _opened(self._http.send(request, stream=True))).close()
+            except Refusal as error:
+                if error.status == 404:
+                    continue
+            return True
+        return False
+
+    async def fetch(self, url: httpx2.URL, record: SocketRecord) -> UpstreamResponse:
+        """Request an address without sending the API key; redirects are refusals.
+
+        Raises AddressRefusedError, an OSError, if the record refuses the address that the host's name stands for.
+        """
+        headers = {**HEADERS, "Accept": "*/*"}
+        del headers["Content-Type"]
+        request = self._http.build_request("GET", url, headers=headers, extensions={"record": record})
+        return await _opened(self._http.send(request, stream=True))
 
     async def close(self) -> None:
-        await self._session.close()
+        """Close all connections."""
+        await self._http.aclose()
 
-    async def _send(self, method: str, url: URL, headers: CIMultiDict[str], **options: Any) -> UpstreamResponse:
-        if self._session.closed:  # aiohttp would raise a bare RuntimeError
-            raise aiohttp.ClientConnectionError("closed")
-        if proxy_options := self._proxies.options(url):
-            headers = headers.copy()
-            headers.extend(proxy_options.pop("headers", {}))
-            options |= proxy_options
+
+async def _opened(
+    sending: Awaitable[httpx2.Response], *, is_lenient: bool = False, deadline: float | None = None
+) -> UpstreamResponse:
+    """Return the response that a request gets, with `is_lenient` even one whose header cannot be parsed.
+
+    Raises one of FAILURES for the errors of the HTTP client and of the SDK, and if the loop's clock shows `deadline`.
+    """
+    begin_request()
+    try:
+        async with asyncio.timeout_at(deadline):
+            response = await sending
+    except (APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamClosed, TimeoutError) as error:
+        cause = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
+        record = current_record()
+        failure = _translated(cause, record)
+        raw = record.undelivered() if is_lenient and record is not None and record.is_sent else b""
+        if raw:
+            return _broken_response(raw, failure)
+        raise failure from error
+    return _upstream_response(response)
+
+
+def _upstream_response(response: httpx2.Response) -> UpstreamResponse:
+    record = record_of(response.request)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
         try:
-            response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
-        except UnicodeError as error:
-            raise aiohttp.InvalidURL(url.origin(), "a name that cannot be looked up") from error
-        read: ReadPiece = response.content.readany
-        if codings := response.headers.getall("Content-Encoding", None):
-            read = decode_content(read, ",".join(codings).split(","))
+            async for piece in response.aiter_raw():
+                record.delivered(piece)
+                yield piece
+        except (httpx2.HTTPError, httpx2.StreamClosed) as error:
+            raise _translated(error, record) from error
 
-        async def close() -> None:
-            response.close()
-
-        opened = UpstreamResponse(response.headers, read, close)
-        if 200 <= response.status < 300:
-            return opened
+    async def close() -> None:
         try:
-            raise await read_refusal(response.status, opened)
-        finally:
-            response.close()
+            await response.aclose()
+        except httpx2.HTTPError as error:
+            raise ConnectionError(type(error).__name__) from error
+
+    return UpstreamResponse(response.status_code, response.headers, pieces(), record.undelivered, close)
 
 
-async def read_refusal(status: int, response: UpstreamResponse) -> Refusal:
-    """Read the beginning of an error response, which may be of any length."""
+def _broken_response(raw: bytes, failure: Exception) -> UpstreamResponse:
+    """Return a response of bytes that the HTTP client could not read; raise Refusal if they begin like one."""
+    status, headers, body = split_response(raw)
+    if not 200 <= status < 300:
+        raise Refusal(status, headers, body[:ERROR_BODY_BYTES]) from failure
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for piece in tuple[bytes, ...]():
+            yield piece
+        raise failure
+
+    async def close() -> None:
+        pass
+
+    return UpstreamResponse(status, {}, pieces(), lambda: raw, close)
+
+
+def _translated(error: BaseException, record: SocketRecord | None) -> Exception:
+    """Return one of FAILURES for an error of the HTTP client."""
+    reason = f"{type(error).__name__}: {error}"
+    if record is None or not record.is_sent:
+        # A wrong certificate stays wrong.
+        is_certain = any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
+        return RequestNotSentError(reason, may_repeat=isinstance(error, _REPEATABLE) and not is_certain)
+    if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+        return TimeoutError(reason)
+    return ConnectionError(reason)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+async def _remove_sdk_headers(request: httpx2.Request) -> None:
+    """Remove what the SDK notes for itself in the header."""
+    for name in [name for name in request.headers if name.startswith("x-stainless-")]:
+        del request.headers[name]
+
+
+async def _refuse_unsuccessful(response: httpx2.Response) -> None:
+    """Raise Refusal for anything but 2xx, with the beginning of the body, before the SDK reads it."""
+    if response.is_success:
+        return
     body = bytearray()
     try:
         async with asyncio.timeout(ERROR_BODY_S):
-            while len(body) < ERROR_BODY_BYTES and (piece := await response.read()):
+            async for piece in _upstream_response(response).pieces:
                 body += piece
+                if len(body) >= ERROR_BODY_BYTES:
+                    break
     except FAILURES:
         pass  # the status is enough (a TimeoutError is an OSError)
-    return Refusal(status, response.headers, bytes(body[:ERROR_BODY_BYTES]))
-
-
-class BodyReadLimiter:
-    """Limit on the bodies that are read at once, so that many arriving together do not fill the memory.
-
-    A permit ends after `hold_s` seconds: a slow body needs little memory and would block the others.
-    """
-
-    def __init__(self, permits: int, hold_s: float) -> None:
-        self._semaphore = asyncio.Semaphore(permits)
-        self._hold_s = hold_s
-
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
-        await self._semaphore.acquire()
-        held = True
-
-        def release() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._semaphore.release()
-
-        timer = asyncio.get_running_loop().call_later(self._hold_s, release)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            release()
+    codings = codings_of(response.headers.get("content-encoding"))
+    raise Refusal(
+        response.status_code, response.headers, unpack(bytes(body[:ERROR_BODY_BYTES]), codings, ERROR_BODY_BYTES)
+    )

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from random import Random
@@ -18,7 +18,7 @@ from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import draw_scene
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorUnavailableError
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
-from pixyproxy.ports.image_generator import ImageGenerator, MakeRoom, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -62,21 +62,17 @@ class SketchImageGenerator(ImageGenerator):
         if executor is not None:
             await asyncio.to_thread(partial(executor.shutdown, cancel_futures=True))
 
-    async def generate(
-        self, request: GenerationRequest, on_partial: OnPartial | None = None, make_room: MakeRoom | None = None
-    ) -> tuple[GeneratedImage, ...]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         if request.images or request.attachments:
             raise EditingUnsupportedError("The sketch generator cannot edit pictures.")
         options = parse_options(request.options)
         first = await self._run(draw, request.prompt, options)
-        if on_partial is not None:
-            for index in range(options.partials):
-                on_partial(PartialImage(await self._run(draw_partial, first, options, index), index, options.reported))
-        pictures = await asyncio.gather(
-            self._run(encode, first, options),
-            *(self._run(draw_sketch, request.prompt, options, index) for index in range(1, request.n)),
-        )
-        return tuple(GeneratedImage(data, MODEL, reported=options.reported) for data in pictures)
+        for index in range(options.partials if request.early_views else 0):
+            yield PartialImage(await self._run(draw_partial, first, options, index), index, options.reported)
+        yield GeneratedImage(await self._run(encode, first, options), MODEL, reported=options.reported)
+        for index in range(1, request.n):
+            data = await self._run(draw_sketch, request.prompt, options, index)
+            yield GeneratedImage(data, MODEL, reported=options.reported)
 
     async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         if self._executor is None:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from pixyproxy.application.commands import AddKey, validate
+from pixyproxy.application.derived_key import derive_key
 from pixyproxy.domain.api_key import ApiKey
-from pixyproxy.domain.derived_key import derive_key
 from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, DataValidationError, FieldError
 from pixyproxy.domain.user import User, compose
 from pixyproxy.ports.api_key_repository import ApiKeyRepository

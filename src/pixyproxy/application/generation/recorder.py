@@ -1,10 +1,9 @@
-"""The last step of a generation: store its pictures and record the outcome, bytes first and the row after them."""
+"""The last step of a generation: store a picture and record the outcome, bytes first and the row after them."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 from pixyproxy.application.generation.sidecar import sidecar_of
@@ -101,49 +100,63 @@ class OutcomeRecorder:
                 logger.info("recorded delayed outcome of image %s", guid)
             self.pending_writes.pop(guid, None)
 
-    async def record(self, images: Sequence[Image], pictures: Sequence[GeneratedImage]) -> GenerationOutcome:
-        """Store and record the picture of each image, whatever happens to the others.
+    async def record(self, image: Image, picture: GeneratedImage) -> Image:
+        """Store and record the picture of an image; return the image, which is ready.
 
         Raises:
-            GeneratorError, BlobStoreError, DBConnectionError: the first error, with the GUID, if no image is ready.
+            GeneratorResponseError: if it is no picture; its bytes are rescued and the row says so.
+            BlobStoreError, DBConnectionError: if it could not be stored or recorded yet.
+            GenerationInterruptedError: after a bug; the bytes are rescued.
         """
-        for surplus in pictures[len(images) :]:
-            await self._rescue(
-                images[0],
-                GeneratorResponseError("The generator made more pictures than were requested.", raw=surplus.data),
-            )
-        ready: dict[str, Image] = {}
-        errors: list[PixyProxyException] = []
-        for image, picture in zip_longest(images, pictures[: len(images)]):
-            try:
-                ready[image.guid] = await self._record(image, picture)
-            except PixyProxyException as error:
-                logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
-                errors.append(error)
-            except Exception:
-                # A bug that affects one picture must not lose the others.
-                logger.exception("recording image %s failed unexpectedly", image.guid)
-                errors.append(await self._record_fault(image, picture))
-        if not ready:
-            raise errors[0]
-        made = {image.guid: picture.data for image, picture in zip(images, pictures, strict=False)}
-        return GenerationOutcome(tuple(ready.values()), pictures={guid: made[guid] for guid in ready})
-
-    async def record_failure(self, images: Sequence[Image], error: GeneratorError) -> None:
-        """Record why a call made no pictures, and rescue what it returned instead; give the error the first GUID."""
-        if isinstance(error, GeneratorResponseError):
-            await self._rescue(images[0], error)
-        for image in images:
-            await self._mark_not_made(image, error)
-        error.guid = images[0].guid
-
-    async def _record(self, image: Image, picture: GeneratedImage | None) -> Image:
         try:
-            if picture is None:
-                raise GeneratorResponseError("The generator made fewer pictures than were requested.")
+            return await self._record(image, picture)
+        except PixyProxyException as error:
+            logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
+            raise
+        except Exception:
+            # A bug that affects one picture must not lose the others.
+            logger.exception("recording image %s failed unexpectedly", image.guid)
+            raise await self._record_fault(image, picture) from None
+
+    async def adopt(self, image: Image, picture: GeneratedImage) -> bool:
+        """Store and record a picture that was rescued earlier; return False if its image was deleted meanwhile.
+
+        Raises GeneratorResponseError if it is no picture, BlobStoreError or DBConnectionError; nothing is lost then.
+        """
+        result = await self._result(image, picture)
+        await self._blobs.put(image.guid, picture.data, sidecar_of(image.finished(result, self._clock.now())))
+        try:
+            await self._mark_ready(image, result)
+        except ConstraintViolationError:
+            return False
+        return True
+
+    async def is_picture(self, picture: GeneratedImage) -> bool:
+        """Return whether the bytes are a picture."""
+        try:
+            await self._inspector.inspect(picture.data)
+        except DataValidationError:
+            return False
+        return True
+
+    async def record_failure(self, image: Image, error: GeneratorError) -> None:
+        """Record why there is no picture of an image, rescue what arrived instead, and give the error the GUID."""
+        await self.rescue(image, error)
+        await self._mark_not_made(image, error)
+        error.guid = image.guid
+
+    async def rescue(self, image: Image, error: GeneratorError) -> None:
+        """Keep bytes that were paid for and cannot be stored as the picture of an image: the error's `raw`."""
+        if error.raw:
+            request = image.request
+            described = {"guid": request.guid, "prompt": request.prompt, "author": request.author}
+            await self._keep(request.guid, error.raw, {**described, "error": error.message})
+
+    async def _record(self, image: Image, picture: GeneratedImage) -> Image:
+        try:
             result = await self._result(image, picture)
         except GeneratorError as error:
-            await self.record_failure([image], error)
+            await self.record_failure(image, error)
             raise
         await self._store(image, picture, result)
         ready = await self._mark_ready(image, result)
@@ -176,8 +189,8 @@ class OutcomeRecorder:
             await self._blobs.put(image.guid, picture.data, sidecar)
         except BlobStoreError as error:
             logger.error("the picture of image %s was paid for and cannot be stored: %s", image.guid, error.message)
-            await self._keep_aside(image.guid, picture.data, sidecar)
-            await self._mark_failed(image.guid, Status.FAILED, error, free_key=False)
+            await self._keep(image.guid, picture.data, sidecar)
+            await self._mark_failed(image.guid, Status.UNKNOWN, error, free_key=False)
             _mark_paid(error, image.guid)
             raise
 
@@ -196,13 +209,12 @@ class OutcomeRecorder:
             _mark_paid(deleted, guid)
             raise deleted from None
 
-    async def _record_fault(self, image: Image, picture: GeneratedImage | None) -> PixyProxyException:
+    async def _record_fault(self, image: Image, picture: GeneratedImage) -> PixyProxyException:
         """Rescue a picture that could not be recorded because of a bug; return the error for the caller.
 
         If the row was `ready` before the fault, the image stays ready.
         """
-        if picture is not None:
-            await self._rescue(image, GeneratorResponseError("The picture could not be finished.", raw=picture.data))
+        await self.rescue(image, GeneratorResponseError("The picture could not be finished.", raw=picture.data))
         lost = GenerationInterruptedError("The picture was made and could not be stored: see the log of the server.")
         error: PixyProxyException = lost
         try:
@@ -215,14 +227,7 @@ class OutcomeRecorder:
         _mark_paid(error, image.guid)
         return error
 
-    async def _rescue(self, image: Image, error: GeneratorResponseError) -> None:
-        """Keep bytes that were paid for and cannot be stored as the picture of an image."""
-        if error.raw:
-            request = image.request
-            described = {"guid": request.guid, "prompt": request.prompt, "author": request.author}
-            await self._keep_aside(request.guid, error.raw, {**described, "error": error.message})
-
-    async def _keep_aside(self, guid: str, data: bytes, sidecar: dict[str, Any]) -> None:
+    async def _keep(self, guid: str, data: bytes, sidecar: dict[str, Any]) -> None:
         try:
             place = await self._blobs.rescue(guid, data, sidecar)
             logger.error("rescued %d bytes for image %s: %s", len(data), guid, place)

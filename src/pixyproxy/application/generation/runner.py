@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from pixyproxy.application.generation.admission import ByteBudget, Permit
+from pixyproxy.application.generation.collector import PictureCollector
 from pixyproxy.application.generation.recorder import GenerationOutcome, OutcomeRecorder
 from pixyproxy.domain.errors import (
     CapacityExceededError,
@@ -18,15 +19,17 @@ from pixyproxy.domain.errors import (
     GeneratorTimeoutError,
     PixyProxyException,
 )
-from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, ImageDraft, Lease
+from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, ImageDraft, Lease, PartialImage
 from pixyproxy.domain.image import Image
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 
 logger = logging.getLogger(__name__)
 
 Task: TypeAlias = asyncio.Task[GenerationOutcome]
+OnPartial: TypeAlias = Callable[[PartialImage], None]
+"""Callback that receives each partial image in the event loop; it returns at once and raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,6 @@ class GenerationRunner:
         max_in_flight: int,
         timeout_s: float,
         lease_s: float,
-        budget: ByteBudget | None = None,
     ) -> None:
         """`timeout_s` is the total deadline of one upstream call, in seconds.
 
@@ -71,7 +73,6 @@ class GenerationRunner:
         self._owner = owner
         self._max_in_flight = max_in_flight
         self._lease_length = timedelta(seconds=lease_s)
-        self._budget = budget or ByteBudget()
         self._tasks: set[Task] = set()
         self._tasks_by_guid: dict[str, Task] = {}
         self._drain_deadline = math.inf
@@ -168,22 +169,30 @@ class GenerationRunner:
     ) -> GenerationOutcome:
         images = await self._recorder.begin(drafts)
         begun.set_result(images)
-        with Permit(self._budget) as permit:
-            try:
-                pictures = await self._call(request, on_partial, permit)
-            except GeneratorError as error:
-                await self._recorder.record_failure(images, error)
-                raise
-            permit.hold(sum(len(picture.data) for picture in pictures))
-            return await self._recorder.record(images, pictures)
+        collector = PictureCollector(self._recorder, images)
+        try:
+            async with aclosing(self._generated(replace(request, early_views=on_partial is not None))) as generated:
+                async for item in generated:
+                    if isinstance(item, GeneratedImage):
+                        await collector.add(item)
+                    elif on_partial is not None:
+                        on_partial(item)
+        except GeneratorError as error:
+            return await collector.finish(error)
+        return await collector.finish()
 
-    async def _call(
-        self, request: GenerationRequest, on_partial: OnPartial | None, permit: Permit
-    ) -> tuple[GeneratedImage, ...]:
+    async def _generated(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
+        """Yield what the generator yields; the deadline is for the generator alone, not for storing its pictures."""
         deadline = asyncio.get_running_loop().time() + self.timeout_s
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._generator.generate(request, on_partial, partial(permit.admit, deadline=deadline))
+            async with aclosing(self._generator.generate(request)) as items:
+                while True:
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            item = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                    yield item
         except GeneratorError:
             raise
         except TimeoutError:

@@ -11,7 +11,7 @@ from pixyproxy.application.generation.edit_sources import EditSources
 from pixyproxy.application.generation.idempotency import ClaimLocks, UnpaidFailures, claim_of
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.replays import EarlierSubmission, Replays
-from pixyproxy.application.generation.runner import GenerationRunner
+from pixyproxy.application.generation.runner import GenerationRunner, OnPartial
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions, how_to_insist
 from pixyproxy.domain.errors import (
     DataValidationError,
@@ -24,7 +24,7 @@ from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import GenerationRequest, IdempotencyClaim, ImageDraft
 from pixyproxy.domain.image import Image, ImageRequest, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import ImageGenerator, OnPartial
+from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.image_repository import ImageRepository
 
 RETRY_WINDOW = timedelta(minutes=15)

@@ -6,6 +6,7 @@ from pixyproxy.application.commands import CreateImage, GenerateImages, SearchIm
 from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.generation.runner import OnPartial
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
@@ -16,7 +17,6 @@ from pixyproxy.domain.query import ImageQuery, Page, decode_cursor
 from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
-from pixyproxy.ports.image_generator import OnPartial
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
 

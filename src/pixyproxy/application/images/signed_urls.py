@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from urllib.parse import urlencode
 
-from pixyproxy.domain.derived_key import derive_key
+from pixyproxy.application.derived_key import derive_key
 from pixyproxy.ports.clock import Clock
 
 VALID_FOR = timedelta(hours=24)

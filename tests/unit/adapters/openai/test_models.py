@@ -30,7 +30,7 @@ def test_image_models_and_the_default_one_sorted() -> None:
     )
 
 
-@pytest.mark.parametrize("raw", [None, listing(), listing({"id": "other"})])
+@pytest.mark.parametrize("raw", [None, listing(), b"[]", listing({"id": "gpt-7"})])
 def test_the_default_model_is_added_to_the_list(raw: bytes | None) -> None:
     assert read_models(raw, "mine") == (GeneratorModel("mine", is_default=True),)
 
@@ -50,7 +50,41 @@ def test_an_odd_time_is_none(created: object) -> None:
     assert model == GeneratorModel("mine", is_default=True)
 
 
-@pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b"{}", b'{"data": {}}', b'{"data": null}', b"\xff"])
+@pytest.mark.parametrize("raw", [b"", b"<html>", b"{}", b'{"data": {}}', b'{"data": null}', b"\xff"])
 def test_an_invalid_list(raw: bytes) -> None:
     with pytest.raises(GeneratorUnavailableError):
         read_models(raw, "mine")
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_listed"),
+    [
+        ({"id": "seedream-5-pro"}, True),
+        ({"id": "made-up-tomorrow"}, True),
+        ({"id": "black-forest-labs/FLUX.1-dev"}, True),
+        ({"id": "stable-diffusion-xl"}, True),
+        ({"id": "gpt-image-3"}, True),
+        ({"id": "gemini-3-pro-image"}, True),
+        ({"id": "gpt-7"}, False),
+        ({"id": "anthropic/claude-9"}, False),
+        ({"id": "text-embedding-3-small"}, False),
+        ({"id": "whisper-1"}, False),
+        ({"id": "qwen3-coder"}, False),
+        ({"id": "gpt-7", "mode": "image_generation"}, True),
+        ({"id": "x", "architecture": {"input_modalities": ["text"], "output_modalities": ["image", "text"]}}, True),
+        ({"id": "x", "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]}}, False),
+        ({"id": "x", "architecture": "odd"}, True),
+        ({"name": "by-name"}, True),
+    ],
+    ids=str,
+)
+def test_models_are_listed_unless_they_make_other_things(entry: dict[str, object], is_listed: bool) -> None:
+    names = [model.id for model in read_models(listing(entry), "mine")]
+    assert names == sorted(["mine", *([str(entry.get("id", entry.get("name")))] if is_listed else [])])
+
+
+@pytest.mark.parametrize(
+    "raw", [b'[{"id": "one"}]', b'{"models": [{"id": "one"}]}', b'\xef\xbb\xbf{"data": [{"id": "one"}]}']
+)
+def test_lists_in_other_shapes_are_read(raw: bytes) -> None:
+    assert [model.id for model in read_models(raw, "two")] == ["one", "two"]

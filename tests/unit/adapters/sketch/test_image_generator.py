@@ -15,6 +15,7 @@ from pixyproxy.adapters.sketch.image_generator import draw as draw_picture
 from pixyproxy.domain.errors import EditingUnsupportedError, GeneratorRequestError, GeneratorUnavailableError
 from pixyproxy.domain.generation import EditSource, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Picture
+from tests.fixtures.generation import generated
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def generator() -> AsyncIterator[SketchImageGenerator]:
 
 
 async def draw(generator: SketchImageGenerator, prompt: str, **options: Any) -> bytes:
-    [image] = await generator.generate(GenerationRequest(prompt, options=options))
+    [image] = await generated(generator, GenerationRequest(prompt, options=options))
     return image.data
 
 
@@ -111,9 +112,10 @@ async def test_invalid_options_are_refused_with_the_valid_values(
 
 
 async def test_other_options_and_models_change_nothing(generator: SketchImageGenerator) -> None:
-    [plain] = await generator.generate(GenerationRequest("a duck", options={"size": "64x64"}))
-    [odd] = await generator.generate(
-        GenerationRequest("a duck", model="anything-9", options={"size": "64x64", "moderation": "low", "n": 1})
+    [plain] = await generated(generator, GenerationRequest("a duck", options={"size": "64x64"}))
+    [odd] = await generated(
+        generator,
+        GenerationRequest("a duck", model="anything-9", options={"size": "64x64", "moderation": "low", "n": 1}),
     )
     assert odd == plain
     assert (plain.model, plain.revised_prompt, plain.usage) == ("sketch-1", None, None)
@@ -185,11 +187,11 @@ async def test_a_closed_generator_is_unavailable() -> None:
 
 async def test_the_first_of_several_pictures_is_that_of_a_single_one(generator: SketchImageGenerator) -> None:
     alone = await draw(generator, "a duck", size="128x96")
-    images = await generator.generate(GenerationRequest("a duck", n=4, options={"size": "128x96"}))
+    images = await generated(generator, GenerationRequest("a duck", n=4, options={"size": "128x96"}))
     assert images[0].data == alone
     assert len({image.data for image in images}) == 4
     assert {picture(image.data).size for image in images} == {(128, 96)}
-    again = await generator.generate(GenerationRequest("a duck", n=3, options={"size": "128x96"}))
+    again = await generated(generator, GenerationRequest("a duck", n=3, options={"size": "128x96"}))
     assert again == images[:3]
 
 
@@ -213,9 +215,9 @@ async def test_the_first_of_several_pictures_is_that_of_a_single_one(generator: 
 async def test_reports_the_options_used(
     generator: SketchImageGenerator, options: Mapping[str, Any], reported: tuple[str, ...]
 ) -> None:
-    [image] = await generator.generate(GenerationRequest("a duck", options=options))
+    [image] = await generated(generator, GenerationRequest("a duck", options=options))
     assert image.reported == dict(zip(("size", "output_format", "background", "quality"), reported, strict=True))
-    [again] = await generator.generate(GenerationRequest("a duck", options=image.reported))
+    [again] = await generated(generator, GenerationRequest("a duck", options=image.reported))
     assert again == image
 
 
@@ -225,7 +227,7 @@ async def test_reports_the_options_used(
 async def test_partial_images_become_finer(generator: SketchImageGenerator, options: Mapping[str, Any]) -> None:
     partials: list[PartialImage] = []
     request = GenerationRequest("a duck", n=2, options={**options, "partial_images": 3})
-    [image, _] = await generator.generate(request, partials.append)
+    [image, _] = await generated(generator, request, partials.append)
     assert [partial.index for partial in partials] == [0, 1, 2]
     final = picture(image.data)
     distances = []
@@ -241,8 +243,8 @@ async def test_partial_images_become_finer(generator: SketchImageGenerator, opti
 async def test_invalid_options_fail_before_any_partial_image(generator: SketchImageGenerator) -> None:
     partials: list[PartialImage] = []
     with pytest.raises(GeneratorRequestError):
-        await generator.generate(
-            GenerationRequest("a duck", options={"size": "huge", "partial_images": 3}), partials.append
+        await generated(
+            generator, GenerationRequest("a duck", options={"size": "huge", "partial_images": 3}), partials.append
         )
     assert partials == []
 
@@ -250,7 +252,7 @@ async def test_invalid_options_fail_before_any_partial_image(generator: SketchIm
 async def test_a_mask_alone_is_refused(generator: SketchImageGenerator) -> None:
     mask = EditSource(io.BytesIO(b"mask"), Picture("image/png", 1, 1), 4, "0" * 64)
     with pytest.raises(EditingUnsupportedError, match="cannot edit"):
-        await generator.generate(GenerationRequest("a duck", attachments={"mask": mask}))
+        await generated(generator, GenerationRequest("a duck", attachments={"mask": mask}))
 
 
 async def test_closing_ends_running_and_waiting_pictures(

@@ -13,8 +13,8 @@ from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.application.accounts.key_service import KeyService
+from pixyproxy.application.derived_key import derive_key
 from pixyproxy.domain import errors
-from pixyproxy.domain.derived_key import derive_key
 from pixyproxy.domain.user import User
 from tests.fixtures.core import SteppingClock
 

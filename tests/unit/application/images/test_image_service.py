@@ -153,7 +153,7 @@ async def test_bytes_that_are_no_picture_are_rescued(harness: ServiceHarness) ->
     with pytest.raises(errors.GeneratorResponseError, match="no picture"):
         await create(harness, "alice", {"prompt": "duck"})
     image = await only_image(harness)
-    assert image.status is Status.FAILED
+    assert image.status is Status.UNKNOWN
     [(guid, data, sidecar)] = harness.blobs.aside
     assert (guid, data, sidecar["prompt"]) == (image.guid, b"<html>", "duck")
 
@@ -163,7 +163,7 @@ async def test_a_picture_that_cannot_be_stored_is_rescued(harness: ServiceHarnes
     with pytest.raises(errors.BlobStoreFullError) as caught:
         await create(harness, "alice", {"prompt": "duck"})
     image = await only_image(harness)
-    assert image.status is Status.FAILED
+    assert image.status is Status.UNKNOWN
     assert caught.value.guid == image.guid
     [(guid, data, sidecar)] = harness.blobs.aside
     assert (guid, data, sidecar["sha256"]) == (image.guid, PNG, hashlib.sha256(PNG).hexdigest())

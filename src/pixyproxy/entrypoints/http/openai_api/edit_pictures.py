@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.generation.edit_sources import Source, SourceReferences
+from pixyproxy.domain.base64_text import decode_data_url, is_data_url
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.image import parse_guid
-from pixyproxy.entrypoints.http.openai_api.data_url import decode_data_url, is_data_url
 from pixyproxy.entrypoints.http.openai_api.multipart_form import spooled
 
 Loc: TypeAlias = tuple[str | int, ...]

@@ -10,11 +10,11 @@ from typing import Any
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.generation.runner import OnPartial
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import PartialImage
 from pixyproxy.entrypoints.http.openai_api.error_body import error_body
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, error_event, partial_event
-from pixyproxy.ports.image_generator import OnPartial
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 
+from pixyproxy.domain.base64_text import decode_base64
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.entrypoints.http.openai_api.data_url import decode_base64
 
 MAX_PARTS = 232
 MAX_TEXT_BYTES = 1024 * 1024

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.generation.runner import OnPartial
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
@@ -19,7 +20,6 @@ from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts, b
 from pixyproxy.entrypoints.http.openai_api.images_request import ImagesRequest, parse_images_request
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, present_model, present_models
 from pixyproxy.entrypoints.http.representation.json_response import json_response
-from pixyproxy.ports.image_generator import OnPartial
 
 ModelId = Annotated[str, Path(description="The id of a model.")]
 

@@ -109,7 +109,7 @@ async def test_fewer_pictures_than_requested_are_returned_and_the_others_fail(ap
     app.generator.outcome = (GeneratedImage(PNG), GeneratedImage(b"no picture"))
     body = (await generate(app, n=3)).json()
     assert len(body["data"]) == 1
-    failed = await app.client.get("/image?status=failed", auth=basic(ALICE))
+    failed = await app.client.get("/image?status=unknown", auth=basic(ALICE))
     assert [image["error"]["code"] for image in failed.json()] == ["generator-answer"] * 2
     assert [data for _, data, _ in app.blobs.aside] == [b"no picture"]
 
@@ -290,7 +290,7 @@ async def test_a_paid_picture_that_cannot_be_stored_must_not_be_retried(app: Htt
     assert (response.status_code, response.headers["x-should-retry"]) == (507, "false")
     assert error_of(response)["guid"]
     app.blobs.failures = {"check_writable": errors.BlobStoreError("away")}
-    before = await generate(app)
+    before = await generate(app, prompt="another")
     assert (before.status_code, before.headers["retry-after"]) == (503, "5")
     assert "x-should-retry" not in before.headers
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.adapters.openai.event_stream import EventParser, ServerSentEvent
+from pixyproxy.adapters.openai.reading.event_parser import EventParser, ServerSentEvent
 from pixyproxy.domain.errors import GeneratorResponseError
 
 STREAM = (
@@ -28,7 +28,8 @@ NEWLINES = {"lf": b"\n", "cr": b"\r", "crlf": b"\r\n"}
 
 def read(pieces: list[bytes], limit: int = 1000) -> tuple[list[ServerSentEvent], ServerSentEvent | None]:
     reader = EventParser(limit)
-    return [event for piece in pieces for event in reader.feed(piece)], reader.rest()
+    events = [event for piece in pieces for event in reader.feed(piece)]
+    return events, next(iter(reader.end()), None)
 
 
 @pytest.mark.parametrize("newline", NEWLINES)
@@ -63,10 +64,19 @@ def test_a_byte_order_mark_is_dropped_at_the_beginning_only() -> None:
     [(b"data: x", b"x"), (b"data: x\n", b"x"), (b"data: x\ndata: y", b"x\ny"), (b"", None), (b":", None)],
 )
 def test_an_unfinished_event_is_returned(end: bytes, data: bytes | None) -> None:
-    rest = EventParser(100)
-    rest.feed(b"data: before\n\n" + end)
-    assert rest.rest() == (None if data is None else ServerSentEvent("", data, is_ended=False))
-    assert rest.rest() is None
+    parser = EventParser(100)
+    parser.feed(b"data: before\n\n" + end)
+    assert parser.end() == ([] if data is None else [ServerSentEvent("", data, is_ended=False)])
+    assert parser.end() == []
+
+
+def test_the_last_bytes_may_hold_events() -> None:
+    parser = EventParser(100)
+    parser.feed(b"data: on")
+    assert parser.end(b"e\n\ndata: two") == [
+        ServerSentEvent("", b"one"),
+        ServerSentEvent("", b"two", is_ended=False),
+    ]
 
 
 def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:

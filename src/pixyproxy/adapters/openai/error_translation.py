@@ -1,14 +1,14 @@
-"""Translation of failures of HTTP, of the network and of the SDK into errors of the domain."""
+"""Translation of failures of HTTP and of the network into errors of the domain."""
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
+from pixyproxy.adapters.openai import statuses
 from pixyproxy.adapters.openai.error_messages import (
     ErrorMessage,
+    find_error,
     read_error_document,
     read_error_message,
     retry_after,
@@ -49,21 +49,6 @@ STREAM_STATUSES = {
     "invalid_request_error": 400,
 }
 
-GATEWAY_TIMEOUTS = {504, 524}
-"""A proxy timed out, but the work behind it may go on and be billed; 524 is Cloudflare's."""
-
-REQUEST_STATUSES = {400, 413, 414, 415, 422, 431, 451}
-
-# Errors that aiohttp raises before it writes the request.
-NOT_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-)
-TRANSIENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-
 
 class Refusal(Exception):
     """Response of the upstream with a status other than success."""
@@ -75,28 +60,39 @@ class Refusal(Exception):
         self.body = body
 
 
-class StreamRefusal(Refusal):
-    """Error event in a stream; `begun` says that a partial picture came before it."""
+class DocumentRefusal(Refusal):
+    """Error in a stream, or in a response with a status of success; `begun` if a partial picture came before it."""
 
     def __init__(self, document: dict[str, Any], *, begun: bool) -> None:
-        error = document.get("error")
-        body = json.dumps({"error": error} if isinstance(error, dict) else document).encode()
-        codes = read_error_message(body, "").codes
-        status = next((status for code, status in STREAM_STATUSES.items() if code in codes), 500)
-        super().__init__(status, {}, body)
-        self.args = ("in its stream",)
+        error = (find_error(document) or {}).get("error")
+        body = json.dumps({"error": error or document}).encode()
+        super().__init__(_document_status(error, body), {}, body)
+        self.args = ("in a response with a status of success",)
         self.begun = begun
 
 
-class ContentDecodingError(Exception):
-    """Body that is not compressed as its Content-Encoding says."""
+def _document_status(error: object, body: bytes) -> int:
+    """Return the status that belongs to an error without one: by its code, or a number that it gives itself."""
+    codes = read_error_message(body, "").codes
+    if (known := next((status for code, status in STREAM_STATUSES.items() if code in codes), None)) is not None:
+        return known
+    if isinstance(error, Mapping):
+        for name in ("code", "status", "status_code"):
+            number = str(error.get(name))
+            if number.isdecimal() and 400 <= int(number[:4]) < 600:
+                return int(number)
+    return 500
 
 
-class SdkFailure(Exception):
-    """Failure of the SDK or its HTTP client, whose error is the cause."""
+class RequestNotSentError(Exception):
+    """A request of which nothing was sent; with `may_repeat` it may succeed the next time."""
+
+    def __init__(self, reason: str, *, may_repeat: bool) -> None:
+        super().__init__(reason)
+        self.may_repeat = may_repeat
 
 
-FAILURES = (Refusal, ContentDecodingError, SdkFailure, aiohttp.ClientError, OSError)
+FAILURES = (Refusal, RequestNotSentError, OSError)
 """All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 
@@ -108,34 +104,23 @@ def translate(error: Exception, *, api_key: str, model: str, model_requested: bo
     failure = _refusal_error(error, message, model, model_requested)
     if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
         log.error("The operator must act: the generator answered (%s): %s", error, message.message)
-    elif isinstance(failure, GeneratorUnavailableError):
+    elif isinstance(failure, GeneratorUnavailableError) or failure.may_have_been_paid:
         # The codes only: the message may repeat the prompt.
         codes = sanitize(", ".join(sorted(message.codes)), "")[:100] or "no code"
         log.warning("The generator failed (%s; %s)", error, codes)
     document = None if _concerns_operator(failure, error, message) else read_error_document(error.body, api_key)
-    if isinstance(error, StreamRefusal) and error.begun and not failure.is_final:
+    if isinstance(error, DocumentRefusal) and error.begun and not failure.is_final:
         # The partial pictures may be billed.
         failure = GeneratorConnectionLostError("The generator broke off while it made the picture.")
     failure.document = document
     return failure
 
 
-def never_sent(error: Exception) -> bool:
-    """Return whether a connection failed before any of the request was sent, and may succeed the next time."""
-    causes = tuple(_causes(error))
-    if any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes):
-        return False  # a wrong certificate stays wrong
-    return any(isinstance(cause, TRANSIENT) for cause in causes)
-
-
 def _connection_error(error: Exception, api_key: str) -> GeneratorError:
-    # The SDK's transport reports a connection reset after sending as a ConnectTimeout, so only the error that aiohttp
-    # raised underneath is reliable. In doubt the call may have been billed.
-    causes = tuple(_causes(error))
-    log.warning("The call of the generator failed: %s", sanitize(f"{type(causes[-1]).__name__}: {causes[-1]}", api_key))
-    if any(isinstance(cause, NOT_SENT) for cause in causes):
+    log.warning("The call of the generator failed: %s", sanitize(f"{type(error).__name__}: {error}", api_key))
+    if isinstance(error, RequestNotSentError):
         return GeneratorUnavailableError("The generator cannot be reached.")
-    if any(isinstance(cause, TimeoutError) for cause in causes):
+    if isinstance(error, TimeoutError):
         return GeneratorTimeoutError("The generator did not answer in time.")
     return GeneratorConnectionLostError("The connection to the generator broke before its response was complete.")
 
@@ -144,28 +129,37 @@ def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_re
     status = refusal.status
     wait_s = retry_after(refusal.headers)
     reason = message.message or str(refusal)
+    if statuses.may_have_been_paid(status, refusal.body, message):
+        if status in statuses.TIMEOUTS:
+            return GeneratorTimeoutError(f"The generator, or a gateway in front of it, timed out ({refusal}).")
+        return GeneratorConnectionLostError(
+            f"The call was broken off by the generator or a gateway in front of it ({refusal})."
+        )
     if 400 <= status < 500 and status != 401:
         if message.codes & PROMPT_CODES:
             return PromptRejectedError(reason)
         if message.codes & QUOTA_CODES or status == 402:
             return GeneratorQuotaError("The account at the generator has no credit left.")
-        if MODEL_CODE in message.codes or status == 404:
-            return _model_error(model, model_requested)
+    if (status in (404, 410) and message.concerns_model) or (status == 403 and MODEL_CODE in message.codes):
+        return _model_error(model, model_requested)
+    if status in statuses.WRONG_ADDRESS:
+        log.error("The generator answers HTTP %d to a generation: see OPENAI_BASE_URL", status)
+        return GeneratorUnavailableError(f"The generator is not at the address in OPENAI_BASE_URL ({refusal}).")
     if status in (401, 403):
-        return GeneratorCredentialsError("The generator refuses the credentials of this service.")
+        return GeneratorCredentialsError(
+            f"The generator refuses the credentials of this service ({refusal}): see OPENAI_API_KEY."
+        )
     if status == 429:
         return GeneratorRateLimitedError(f"The generator's rate limit is reached: {reason}", retry_after_s=wait_s)
-    if status in REQUEST_STATUSES:
+    if status in statuses.REQUEST_FAULTS:
         return GeneratorRequestError(f"The generator refuses the request: {reason}")
-    if status in GATEWAY_TIMEOUTS:
-        return GeneratorTimeoutError(f"A gateway in front of the generator timed out (HTTP {status}).")
     return GeneratorUnavailableError(f"The generator failed ({refusal}).", retry_after_s=wait_s)
 
 
 def _concerns_operator(failure: GeneratorError, refusal: Refusal, message: ErrorMessage) -> bool:
     """Return whether a refusal is about this service's credentials or settings, which callers must not see."""
     if isinstance(failure, GeneratorUnavailableError):
-        return refusal.status == 404 or MODEL_CODE in message.codes
+        return refusal.status in statuses.WRONG_ADDRESS or MODEL_CODE in message.codes
     return isinstance(failure, GeneratorCredentialsError)
 
 
@@ -174,10 +168,3 @@ def _model_error(model: str, requested: bool) -> GeneratorError:
         return GeneratorRequestError(f"The generator has no model {sanitize(model, '')!r} for this service.")
     log.error("The generator does not know the model %r: see PIXYPROXY_OPENAI_MODEL and OPENAI_BASE_URL", model)
     return GeneratorUnavailableError("The generator does not know the model that is configured.")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

@@ -6,7 +6,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from multidict import CIMultiDict
+from httpx2 import Headers
 
 from pixyproxy.adapters.openai.error_messages import (
     MAX_MESSAGE_CHARS,
@@ -15,7 +15,7 @@ from pixyproxy.adapters.openai.error_messages import (
     retry_after,
     sanitize,
 )
-from pixyproxy.adapters.openai.error_responses import Refusal, StreamRefusal, translate
+from pixyproxy.adapters.openai.error_translation import DocumentRefusal, Refusal, translate
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorCredentialsError,
@@ -50,12 +50,12 @@ KEY = "my-local-key-without-a-known-form"
     ],
 )
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after(CIMultiDict(headers)) == expected
+    assert retry_after(Headers(headers)) == expected
 
 
 @pytest.mark.parametrize("date", [None, "nonsense"])
 def test_retry_after_a_date_without_a_server_clock(date: str | None) -> None:
-    headers = CIMultiDict({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
+    headers = Headers({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
     if date:
         headers["date"] = date
     seconds = retry_after(headers)
@@ -64,26 +64,39 @@ def test_retry_after_a_date_without_a_server_clock(date: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "message", "codes"),
+    ("body", "message", "codes", "is_own_word"),
     [
-        (b'{"error": {"message": "m", "type": "t", "code": "c"}}', "m", {"t", "c"}),
-        (b'{"error": {"message": "m", "type": null, "code": 404}}', "m", set()),
-        (b'{"message": "m", "code": "c"}', "m", {"c"}),
-        (b'{"detail": "m"}', "m", set()),
-        (b'{"error": "m"}', "m", set()),
-        (b'"m"', "m", set()),
-        (b'{"error": null}', "", set()),
-        (b'{"error": {"message": {"deep": 1}}}', "", set()),
-        (b"[]", "", set()),
-        (b"17", "", set()),
-        (b"<html>", "", set()),
-        (b"", "", set()),
-        (b"\xff\xfe\xfa", "", set()),
-        (b"[" * 60_000, "", set()),
+        (b'{"error": {"message": "m", "type": "t", "code": "c"}}', "m", {"t", "c"}, True),
+        (b'{"error": {"message": "m", "type": null, "code": 404}}', "m", set(), True),
+        (b'{"message": "m", "code": "c"}', "m", {"c"}, False),
+        (b'{"detail": "m"}', "m", set(), True),
+        (b'{"error": "m"}', "m", set(), True),
+        (b'"m"', "m", set(), False),
+        (b"m", "m", set(), False),
+        (b'\xef\xbb\xbf{"error": {"message": "m"}}', "m", set(), True),
+        (b'[{"error": {"message": "m"}}]', "m", set(), True),
+        (b'{"error": null}', "", set(), False),
+        (b'{"error": null, "message": "m"}', "m", set(), False),
+        (b'{"error": {"message": {"deep": 1}}}', "", set(), True),
+        (b'{"error": {"message": {"message": "m"}}}', "m", set(), True),
+        (b'{"error": {"code": "c"}, "message": "m"}', "m", {"c"}, True),
+        (b'{"detail": [{"loc": ["body", "size"], "msg": "m"}, {"msg": "o"}]}', "body.size: m; o", set(), True),
+        (b'{"errors": {"size": ["m", "o"]}}', "size: m; size: o", set(), True),
+        (b'{"fault": {"faultstring": "m"}}', "m", set(), True),
+        (b"[]", "", set(), False),
+        (b"17", "", set(), False),
+        (b"<html>", "", set(), False),
+        (b" <!DOCTYPE html>", "", set(), False),
+        (b"", "", set(), False),
     ],
 )
-def test_error_messages(body: bytes, message: str, codes: set[str]) -> None:
-    assert read_error_message(body, KEY) == (message, codes)
+def test_error_messages(body: bytes, message: str, codes: set[str], is_own_word: bool) -> None:
+    assert read_error_message(body, KEY)[:3] == (message, codes, is_own_word)
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\xfa", b"[" * 60_000, b'{"error":' * 60_000, b"x" * 60_000])
+def test_the_message_of_an_odd_document_is_bounded(body: bytes) -> None:
+    assert len(read_error_message(body, KEY).message) <= MAX_MESSAGE_CHARS
 
 
 @pytest.mark.parametrize(
@@ -205,14 +218,13 @@ def test_an_unknown_requested_model_carries_the_document() -> None:
 def test_an_error_in_a_stream_is_recognised_by_its_codes(codes: dict[str, Any], kind: type[GeneratorError]) -> None:
     error = {"message": "why", **codes}
     for document in ({"type": "error", "error": error}, {"error": error}, error):
-        refusal = StreamRefusal(document, begun=False)
+        refusal = DocumentRefusal(document, begun=False)
         failure = translate(refusal, api_key=KEY, model="m", model_requested=False)
         assert type(failure) is kind
         assert "HTTP" not in failure.message
-        passed_on = document is not error and not isinstance(failure, GeneratorCredentialsError)
         if codes.get("code") != "model_not_found":
-            assert failure.document == ({"error": error} if passed_on else None)
+            assert failure.document == (None if isinstance(failure, GeneratorCredentialsError) else {"error": error})
         # After a partial image, work was done: only errors that the caller can correct are final.
-        begun = translate(StreamRefusal(document, begun=True), api_key=KEY, model="m", model_requested=False)
+        begun = translate(DocumentRefusal(document, begun=True), api_key=KEY, model="m", model_requested=False)
         assert type(begun) is (kind if failure.is_final else GeneratorConnectionLostError)
         assert begun.document == failure.document

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 
-from pixyproxy.domain.derived_key import derive_key
+from pixyproxy.application.derived_key import derive_key
 
 
 def test_the_derivation_is_hkdf() -> None:

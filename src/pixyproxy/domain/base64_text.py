@@ -1,18 +1,18 @@
 """Pictures written as text: `data:` URLs (RFC 2397) and base64, in every form that can be read."""
 
+import base64
 import re
 from urllib.parse import unquote, unquote_to_bytes
 
-import pybase64
-
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_WHITE_SPACE = b" \t\r\n\f\v"
+_IGNORED = b" \t\r\n\f\v\0"
+_MARK = "\ufeff".encode()
 _IN_BASE64 = re.compile(r";\s*base64\s*$", re.IGNORECASE)
 
 
 def is_data_url(text: str) -> bool:
-    """Return true if a text, without white space around it, is meant as a `data:` URL."""
-    return text[:5].lower() == "data:"
+    """Return whether a text is meant as a `data:` URL."""
+    return text[:32].lstrip()[:5].lower() == "data:"
 
 
 def decode_data_url(url: str) -> bytes:
@@ -21,7 +21,7 @@ def decode_data_url(url: str) -> bytes:
     Raises:
         ValueError: the URL cannot be read; the message says what would be right.
     """
-    head, comma, body = url.partition(",")
+    head, comma, body = url.lstrip().partition(",")
     if not comma:
         raise ValueError("must be a data: URL with a comma before its data, such as data:image/png;base64,…")
     data = unquote_to_bytes(body)
@@ -31,13 +31,13 @@ def decode_data_url(url: str) -> bytes:
 def decode_base64(encoded: bytes) -> bytes:
     """Return the bytes of base64, as browsers decode it, in either alphabet (https://infra.spec.whatwg.org).
 
-    White space, missing padding and line breaks make no difference.
+    White space, line breaks, missing padding and a byte order mark make no difference.
 
     Raises:
         ValueError: a character does not belong to base64, or one is missing.
     """
-    digits = encoded.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")
+    digits = encoded.removeprefix(_MARK).translate(_URL_SAFE, _IGNORED).rstrip(b"=")
     try:
-        return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
     except ValueError:
         raise ValueError("must be valid base64") from None

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pixyproxy.entrypoints.http.openai_api.data_url import decode_base64, decode_data_url, is_data_url
+from pixyproxy.domain.base64_text import decode_base64, decode_data_url, is_data_url
 
 DATA = bytes(range(256)) + b"\xfb\xff\xfe"  # its base64 has + and / and ends in padding
 PLAIN = base64.b64encode(DATA).decode()
@@ -50,3 +50,11 @@ def test_what_cannot_be_read_is_refused(url: str, words: str) -> None:
 
 def test_bits_beyond_the_last_byte_do_not_count() -> None:
     assert decode_base64(b"QQ==") == decode_base64(b"QR") == b"A"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("data:,x", True), (" Data:image/png;base64,x", True), ("data:no comma", True), ("database,", False), ("", False)],
+)
+def test_data_urls_are_recognised(text: str, expected: bool) -> None:
+    assert is_data_url(text) == expected

@@ -1,4 +1,4 @@
-"""Proxies and certificates of the environment, and nothing else of it, apply to generations; over real sockets."""
+"""The client: proxies and certificates of the environment, and nothing else of it, apply to every call."""
 
 import asyncio
 import base64
@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, GeneratorUnavailableError
+from pixyproxy.domain.errors import GeneratorUnavailableError
 from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.certificates import certificate
+from tests.fixtures.generation import generated
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.openai.upstream import FakeUpstream, RefusingPort
 
@@ -113,7 +114,7 @@ async def test_a_generation_has_these_headers_and_no_others(tmp_path: Path, monk
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Environment: 1")
     async with Server(answer).running() as server, opened(f"http://127.0.0.1:{server.port}/v1") as generator:
         for _ in range(2):  # the second would bring back the cookie
-            [image] = await generator.generate(REQUEST)
+            [image] = await generated(generator, REQUEST)
             assert image.data == PICTURE
         await generator.check()
     common = {
@@ -134,7 +135,7 @@ async def test_a_generation_has_these_headers_and_no_others(tmp_path: Path, monk
 async def test_a_picture_is_fetched_without_credentials(upstream: FakeUpstream) -> None:
     upstream.script("url")
     async with opened(upstream.base_url) as generator:
-        await generator.generate(REQUEST)
+        await generated(generator, REQUEST)
     assert upstream.requests[1].headers == {
         "host": f"127.0.0.1:{upstream.port}",
         "accept": "*/*",
@@ -149,20 +150,26 @@ async def test_a_proxy_receives_the_whole_address(name: str, monkeypatch: pytest
     async with Server(answer).running() as proxy:
         monkeypatch.setenv(name, f"http://user:p%40ss@127.0.0.1:{proxy.port}")
         async with opened("http://no-such-host.invalid/v1") as generator:
-            [image] = await generator.generate(REQUEST)
+            [image] = await generated(generator, REQUEST)
     assert image.data == PICTURE
     assert proxy.heads[0].startswith("POST http://no-such-host.invalid/v1/images/generations HTTP/1.1\r\n")
     headers = proxy.headers()
     assert (headers["host"], headers["proxy-authorization"]) == ("no-such-host.invalid", CREDENTIALS)
 
 
-async def test_no_proxy_is_respected(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("no_proxy", "is_direct"),
+    [("127.0.0.1", True), ("example.com, 127.0.0.1", True), ("*", True), ("", False), ("example.com", False)],
+)
+async def test_no_proxy_is_respected(
+    no_proxy: str, is_direct: bool, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with Server(answer).running() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.0/8")
+        monkeypatch.setenv("NO_PROXY", no_proxy)
         async with opened(upstream.base_url) as generator:
-            assert await generator.generate(REQUEST)
-    assert proxy.heads == []
+            assert await generated(generator, REQUEST)
+    assert (len(proxy.heads), len(upstream.requests)) == ((0, 1) if is_direct else (1, 0))
 
 
 async def test_tls_is_tunnelled_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +179,7 @@ async def test_tls_is_tunnelled_through_a_proxy(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv("HTTPS_PROXY", f"user:p%40ss@127.0.0.1:{proxy.port}")
         async with opened(f"https://127.0.0.1:{server.port}/v1") as generator:
             for _ in range(2):
-                [image] = await generator.generate(REQUEST)
+                [image] = await generated(generator, REQUEST)
                 assert image.data == PICTURE
     assert len(server.heads) == len(proxy.heads) == 2
     assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
@@ -191,10 +198,10 @@ async def test_a_certificate_of_the_environment_is_trusted(
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of a failed handshake
     async with Server(answer).running(context) as server, opened(f"https://127.0.0.1:{server.port}/v1") as generator:
         if name:
-            assert await generator.generate(REQUEST)
+            assert await generated(generator, REQUEST)
         else:
             with pytest.raises(GeneratorUnavailableError):
-                await generator.generate(REQUEST)
+                await generated(generator, REQUEST)
 
 
 async def test_a_refusing_or_unreachable_proxy_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,41 +209,27 @@ async def test_a_refusing_or_unreachable_proxy_costs_nothing(monkeypatch: pytest
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:hush@127.0.0.1:{proxy.port}")
         async with opened("https://no-such-host.invalid/v1") as generator:
             with pytest.raises(GeneratorUnavailableError) as caught:
-                await generator.generate(REQUEST)
+                await generated(generator, REQUEST)
     assert len(proxy.heads) == 1
     assert "hush" not in caught.value.message
     with RefusingPort() as address:
         monkeypatch.setenv("HTTPS_PROXY", address.removesuffix("/v1"))
         async with opened("https://no-such-host.invalid/v1") as generator:
             with pytest.raises(GeneratorUnavailableError, match="cannot be reached"):
-                await generator.generate(REQUEST)
+                await generated(generator, REQUEST)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://user:hush@127.0.0.1:1", "ftp://user:hush@127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:hush@127.0.0.1:1", "ftp://user:hush@127.0.0.1:1", "http://user:hush@p:x"]
+)
 async def test_an_unusable_proxy(
     proxy: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(GeneratorError) as caught:
-        async with opened(upstream.base_url) as generator:
-            await generator.generate(REQUEST)
-    assert type(caught.value) is GeneratorUnavailableError
+    with pytest.raises(GeneratorUnavailableError, match="ALL_PROXY") as caught:
+        await OpenAIImageGenerator(KEY, upstream.base_url, "m").open()
     assert "hush" not in caught.value.message + caplog.text
     assert upstream.requests == []
-
-
-async def test_an_unusable_proxy_keeps_the_address_of_a_picture(
-    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", url_hosts=("localhost",))
-    await generator.open()
-    upstream.script(f"url to=http://localhost:{upstream.port}/v1/pictures/ok")
-    with pytest.raises(GeneratorResponseError) as caught:
-        await generator.generate(REQUEST)
-    await generator.close()
-    assert caught.value.raw is not None
 
 
 async def test_a_query_of_the_base_url_is_kept() -> None:
@@ -244,7 +237,7 @@ async def test_a_query_of_the_base_url_is_kept() -> None:
         Server(answer).running() as server,
         opened(f"http://127.0.0.1:{server.port}/a%20b/?api-version=1") as generator,
     ):
-        await generator.generate(REQUEST)
+        await generated(generator, REQUEST)
         await generator.check()
     assert server.heads[0].startswith("POST /a%20b/images/generations?api-version=1 HTTP/1.1\r\n")
     assert server.heads[1].startswith("GET /a%20b/models?api-version=1 HTTP/1.1\r\n")

@@ -1,0 +1,100 @@
+"""JSON as upstreams send it: strict first, then with every mistake that leaves the pictures readable."""
+
+import json
+import re
+from typing import Any
+
+import jiter
+
+_BOMS = (b"\xef\xbb\xbf",)
+_WIDE_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_AROUND = b" \t\r\n\x1e"
+_TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
+_PICTURE = re.compile(r"""["'](b64_json|b64|base64|image_base64|url)["']\s*:\s*["']([^"']+)["']""")
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the document in the bytes.
+
+    Beyond JSON it accepts: a byte order mark, UTF-16, bare control characters, lone surrogates (replaced), trailing
+    commas, a document in a JSON string, several documents (a list of them), text after a document, a document that
+    is cut off (what is whole of it), and as a last resort any text with members like `"b64_json": "…"`.
+
+    Raises ValueError for anything else.
+    """
+    for bom in _BOMS:
+        data = data.removeprefix(bom)
+    data = data.strip(_AROUND)
+    try:
+        document = jiter.from_json(data, cache_mode="none")
+    except ValueError:
+        try:
+            document = _parse_leniently(_decode(data))
+        except RecursionError:
+            raise ValueError("too deep") from None
+    if isinstance(document, str) and document.lstrip().startswith(("{", "[")):
+        return parse_json(document.encode("utf-8", "surrogatepass"))
+    return document
+
+
+def is_json(value: object) -> bool:
+    """Return whether a parsed value can be written as JSON again: the parsers accept NaN, Infinity and surrogates."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decode(data: bytes) -> str:
+    coding = next((coding for bom, coding in _WIDE_BOMS.items() if data.startswith(bom)), "utf-8")
+    return data.decode(coding, "replace")
+
+
+def _parse_leniently(text: str) -> Any:
+    documents: list[Any] = []
+    decoder = json.JSONDecoder(strict=False)
+    for candidate in (text, _TRAILING_COMMA.sub("", text)):
+        documents, rest = _read_documents(decoder, candidate)
+        if documents and not rest.startswith(("{", "[")):
+            break
+    if len(documents) == 1:
+        return _without_surrogates(documents[0])
+    if documents:
+        return _without_surrogates(documents)
+    if text.startswith(("{", "[")):
+        try:
+            return jiter.from_json(text.encode("utf-8", "replace"), cache_mode="none", partial_mode="on")
+        except ValueError:
+            pass
+    found = [{name: value} for name, value in _PICTURE.findall(text)]
+    if found:
+        return {"data": found}
+    raise ValueError("no JSON")
+
+
+def _read_documents(decoder: json.JSONDecoder, text: str) -> tuple[list[Any], str]:
+    """Return the documents that stand one after the other in the text, and the text that is left."""
+    documents: list[Any] = []
+    position = 0
+    while position < len(text):
+        try:
+            document, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            break
+        if isinstance(document, (dict, list, str)):
+            documents.append(document)
+        while position < len(text) and text[position] in " \t\r\n,\x1e":
+            position += 1
+    return documents, text[position:]
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, which no database, file or socket takes."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(inner) for inner in value]
+    return value

@@ -1,0 +1,183 @@
+"""Pictures in a document of the upstream, with their usage and the options that were used."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pixyproxy.adapters.openai.reading.json_document import is_json
+from pixyproxy.adapters.openai.reading.picture_text import decode_picture
+from pixyproxy.domain.base64_text import is_data_url
+from pixyproxy.domain.usage import split_usage
+
+MAX_PICTURES = 16
+"""Further pictures are ignored: no request can ask for more."""
+MAX_DEPTH = 8
+
+MAX_REPORTED = 32
+MAX_REPORTED_CHARS = 256
+"""Limits on the reported options: their number and the length of a text."""
+
+# Members of a response, or of a stream's event, that are not options.
+_NOT_OPTIONS = {"created", "created_at", "data", "usage", "model", "type", "b64_json", "url", "revised_prompt",
+                "object", "id", "event_id", "sequence_number", "partial_image_index", "output_index"}  # fmt: skip
+
+_BASE64_NAMES = ("b64_json", "b64", "base64", "image_base64", "bytesBase64Encoded")
+_URL_NAMES = ("url", "image_url", "uri")
+_PICTURE_NAMES = {*_BASE64_NAMES, *_URL_NAMES, "data", "image", "images", "result", "results", "output", "outputs",
+                  "urls", "image_urls", "artifacts", "predictions"}  # fmt: skip
+"""Names under which imitations of the API keep pictures: as base64, as an address, or as a list of either."""
+_ECHOES = {"input", "inputs", "request", "prompt", "parameters", "metadata", "error", "usage"}
+"""Names under which a response repeats its request, perhaps with the pictures that were edited."""
+
+_SIGNATURES = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\x00|MM\x00\*|....ftyp|\xff\x0a"
+                         rb"|\x00\x00\x00\x0cJXL|\s*<(?:svg|\?xml)", re.DOTALL)  # fmt: skip
+_MIN_BASE64_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPicture:
+    """One picture as the upstream sent it: its bytes, or the address where they are.
+
+    `undecoded` is True while `data` is not yet the picture: an address, or text that is not base64.
+    """
+
+    data: bytes
+    undecoded: bool = False
+    url: str | None = None
+    model: str | None = None
+    revised_prompt: str | None = None
+    usage: Mapping[str, Any] | None = None
+    reported: Mapping[str, Any] | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """True if there are bytes of a picture, or an address of one."""
+        return not self.undecoded or self.url is not None
+
+
+def find_pictures(document: Any) -> list[ReceivedPicture]:
+    """Return the pictures in a document, the usage split among them. Blocks for some milliseconds per megabyte.
+
+    They are looked for in OpenAI's place first, `data[]`, and where there are none in every place of its imitations.
+    Metadata of the wrong type is ignored, and one bad entry does not cost the others.
+    """
+    response = document if isinstance(document, Mapping) else {}
+    found = _in_data(response) or list(_anywhere(document))[:MAX_PICTURES]
+    shares = split_usage(usage_of(response), len(found))
+    return [
+        replace(
+            picture,
+            model=_text(response.get("model")),
+            revised_prompt=_text(entry.get("revised_prompt")),
+            usage=share,
+            reported=read_reported_options(response),
+        )
+        for (entry, picture), share in zip(found, shares, strict=True)
+    ]
+
+
+def looks_like_picture(data: bytes) -> bool:
+    """Return whether the bytes begin like a picture of a known format."""
+    return _SIGNATURES.match(data) is not None
+
+
+def usage_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the usage in a response or an event, or None."""
+    usage = document.get("usage")
+    return usage if isinstance(usage, dict) and is_json(usage) else None
+
+
+def read_reported_options(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the options that the upstream says it used, or None if it says nothing."""
+    reported: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in _NOT_OPTIONS or name in _PICTURE_NAMES or len(name) > MAX_REPORTED_CHARS:
+            continue
+        if isinstance(value, (str, bool, int, float)) and is_json(value) and len(str(value)) <= MAX_REPORTED_CHARS:
+            reported[name] = value
+        if len(reported) == MAX_REPORTED:
+            break
+    return reported or None
+
+
+def _in_data(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], ReceivedPicture]]:
+    entries = document.get("data")
+    if not isinstance(entries, list):
+        return []
+    return [
+        (entry, picture)
+        for entry in entries[:MAX_PICTURES]
+        if isinstance(entry, dict) and (picture := _read_entry(entry)) is not None
+    ]
+
+
+def _read_entry(entry: Mapping[str, Any]) -> ReceivedPicture | None:
+    """Return the picture of an object with OpenAI's members, the first that can be read; None if it has none."""
+    unread: ReceivedPicture | None = None
+    for name in (*_BASE64_NAMES, *_URL_NAMES):
+        value = entry.get(name)
+        if isinstance(value, Mapping):  # `{"image_url": {"url": …}}`
+            value = value.get("url")
+        if isinstance(value, str) and value.strip():
+            picture = _read_text(value, is_url=name in _URL_NAMES)
+            if picture.is_readable:
+                return picture
+            unread = unread or picture
+    return unread
+
+
+def _read_text(text: str, *, is_url: bool) -> ReceivedPicture:
+    if _is_absolute(text) or (is_url and not is_data_url(text) and _certain_bytes(text) is None):
+        url = text.strip()
+        return ReceivedPicture(url.encode("utf-8", "replace"), undecoded=True, url=url)
+    if data := decode_picture(text):
+        return ReceivedPicture(data)
+    return ReceivedPicture(text.encode("utf-8", "replace"), undecoded=True)
+
+
+def _anywhere(value: Any, name: str = "images", depth: int = 0) -> Iterator[tuple[Mapping[str, Any], ReceivedPicture]]:
+    """Yield the pictures anywhere in a document, with the object that each belongs to, in the document's order."""
+    if depth > MAX_DEPTH or name in _ECHOES:
+        return
+    if isinstance(value, Mapping):
+        picture = _read_entry(value)
+        if picture is not None and (name not in ("urls", "links") or not picture.url):
+            yield value, picture
+            return
+        for inner_name, inner in value.items():
+            yield from _anywhere(inner, inner_name, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _anywhere(inner, name, depth + 1)
+    elif isinstance(value, str) and name in _PICTURE_NAMES and (picture := _certain_picture(value)) is not None:
+        yield {}, picture
+
+
+def _certain_picture(text: str) -> ReceivedPicture | None:
+    """Return the picture in a text of which the name alone does not say that it is one."""
+    if _is_absolute(text) or is_data_url(text):
+        return _read_text(text, is_url=False)
+    data = _certain_bytes(text)
+    return None if data is None else ReceivedPicture(data)
+
+
+def _certain_bytes(text: str) -> bytes | None:
+    """Return the bytes of base64 that begin like a picture, or None."""
+    data = decode_picture(text) if len(text) >= _MIN_BASE64_CHARS else None
+    return data if data and looks_like_picture(data) else None
+
+
+def _is_absolute(text: str) -> bool:
+    return text.lstrip()[:8].lower().startswith(("http://", "https://"))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def share_usage(pictures: list[ReceivedPicture], usage: Mapping[str, Any] | None) -> list[ReceivedPicture]:
+    """Return the pictures with shares of a usage that came after them, unless they have one of their own."""
+    if usage is None or any(picture.usage is not None for picture in pictures):
+        return pictures
+    return [replace(one, usage=share) for one, share in zip(pictures, split_usage(usage, len(pictures)), strict=True)]
