@@ -34,6 +34,7 @@ from pixyproxy.application.maintenance.generator_health import GeneratorHealth
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.maintenance.rescued_responses import RescuedResponses
 from pixyproxy.application.maintenance.store_binding import StoreBinding
 from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.application.maintenance.verifier import Verifier
@@ -141,6 +142,9 @@ class Container(containers.DeclarativeContainer):
     thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, thumbnail_store, scaler, placeholders)
     model_catalog = providers.ThreadSafeSingleton(ModelCatalog, generator)
     signed_urls = providers.ThreadSafeSingleton(SignedUrls, secret.provider, clock)
+    rescued_responses = providers.ThreadSafeSingleton(
+        RescuedResponses, image_repository, maintenance_repository, blob_maintenance, generator, outcome_recorder
+    )
     reconciler = providers.ThreadSafeSingleton(
         Reconciler,
         image_repository,
@@ -148,6 +152,7 @@ class Container(containers.DeclarativeContainer):
         blob_store,
         blob_maintenance,
         thumbnail_store,
+        rescued_responses,
         clock,
         owner=process_monitor.provided.own_name,
         lease_s=config.lease_s,

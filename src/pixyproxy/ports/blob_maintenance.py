@@ -65,6 +65,14 @@ class BlobMaintenance(Resource):
         """
 
     @abstractmethod
+    async def rescued_responses(self) -> frozenset[str]:
+        """Return the GUIDs for which there are rescued bytes that are described as no picture."""
+
+    @abstractmethod
+    async def read_rescued_responses(self, guid: str) -> tuple[bytes, ...]:
+        """Return the rescued bytes of this GUID that are described as no picture, in the order of their rescue."""
+
+    @abstractmethod
     async def quarantine(self, guid: str) -> str:
         """Move bytes and sidecar, durably, to where they are neither served nor walked, and return the location.
 

@@ -299,6 +299,18 @@ class BlobMaintenanceContract:
         assert await maintenance.rescued() == frozenset()
         assert await maintenance.adopt_rescued(guid) is False
 
+    async def test_rescued_responses_are_told_apart_from_pictures(
+        self, maintenance: BlobMaintenance, store: BlobStore
+    ) -> None:
+        guid, other = new_guid(), new_guid()
+        for data in (b"first answer", b"second answer"):
+            await store.rescue(guid, data, {"guid": guid, "error": "no picture"})
+        await store.rescue(other, LARGE, json.loads(described(other, LARGE)))
+        assert await maintenance.rescued_responses() == {guid}
+        assert await maintenance.read_rescued_responses(guid) == (b"first answer", b"second answer")
+        assert await maintenance.read_rescued_responses(other) == ()
+        assert await maintenance.read_rescued_responses(new_guid()) == ()
+
     async def test_nothing_is_rescued(self, maintenance: BlobMaintenance) -> None:
         assert await maintenance.rescued() == frozenset()
         assert await maintenance.adopt_rescued(new_guid()) is False

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain import errors
-from pixyproxy.domain.generation import ImageDraft, Lease
+from pixyproxy.domain.generation import GeneratedImage, ImageDraft, Lease
 from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
+from pixyproxy.ports.image_generator import ImageGenerator
+from tests.fixtures.core import ScriptedGenerator, reconciler_on
 
 DATA = b"\x89PNG a picture"
 LEASE_S = 60.0
@@ -40,20 +42,22 @@ class ReconcilerHarness:
     stored: FilesystemBlobMaintenance
     thumbnails: MemoryThumbnailStore
     clock: SystemClock
+    generator: ImageGenerator = field(default_factory=ScriptedGenerator)
 
     def reconciler(self, owner: str = "reconciler") -> Reconciler:
-        return Reconciler(
+        return reconciler_on(
             self.images,
             self.recovery,
             self.blobs,
             self.stored,
-            self.thumbnails,
             self.clock,
             owner=owner,
             lease_s=LEASE_S,
+            thumbnails=self.thumbnails,
+            generator=self.generator,
         )
 
-    async def row(self, *, lease_s: float = -1, guid: str | None = None) -> Image:
+    async def row(self, *, lease_s: float = -1, guid: str | None = None, batch: str | None = None) -> Image:
         now = self.clock.now()
         return await self.images.add(
             ImageDraft(
@@ -68,6 +72,7 @@ class ReconcilerHarness:
                     model=None,
                     parameters={},
                     created_at=now,
+                    batch=batch,
                 ),
                 Lease("gone", now + timedelta(seconds=lease_s)),
             )
@@ -337,3 +342,63 @@ async def test_adopted_bytes_are_made_durable_before_the_row_is_ready(
     await harness.reconcile()
     assert statuses == [Status.GENERATING]
     assert (await harness.images.get(image.guid)).status is Status.READY
+
+
+class OpenedBox(ScriptedGenerator):
+    """Generator that reads more than an earlier version: what is in a box, and several pictures after commas."""
+
+    async def read_rescued(self, data: bytes) -> tuple[GeneratedImage, ...]:
+        return tuple(GeneratedImage(part, "box-1") for part in data.removeprefix(b"box:").split(b","))
+
+
+async def rescued_response(harness: ReconcilerHarness, data: bytes, status: Status = Status.UNKNOWN) -> Image:
+    """Return an image whose response was rescued, because nobody could read it then."""
+    harness.generator = OpenedBox()
+    image = await harness.row()
+    await harness.blobs.rescue(image.guid, data, {"guid": image.guid, "prompt": "duck", "error": "no picture"})
+    failure = Failure("generator-answer", "The generator's response holds no picture.")
+    await harness.images.mark_failed(image.guid, status, failure, harness.clock.now())
+    return image
+
+
+async def test_a_picture_in_a_rescued_response_is_adopted(harness: ReconcilerHarness) -> None:
+    image = await rescued_response(harness, b"box:" + DATA)
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.ADOPT]
+    assert (await harness.images.get(image.guid)).status is Status.UNKNOWN
+    assert [finding.guid for finding in await harness.reconcile()] == [image.guid]
+    ready = await harness.images.get(image.guid)
+    assert (ready.status, ready.failure, ready.request.model) == (Status.READY, None, "box-1")
+    assert ready.result.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert (await harness.blobs.read_sidecar(image.guid))["prompt"] == "duck"
+    assert await harness.reconcile() == []
+
+
+async def test_a_rescued_response_without_a_picture_stays(harness: ReconcilerHarness) -> None:
+    image = await rescued_response(harness, b"box:nothing")
+    assert await harness.reconcile() == []
+    assert (await harness.images.get(image.guid)).status is Status.UNKNOWN
+    assert await harness.stored.read_rescued_responses(image.guid) == (b"box:nothing",)
+
+
+async def test_a_rescued_response_of_an_unpaid_failure_is_not_read(harness: ReconcilerHarness) -> None:
+    await rescued_response(harness, b"box:" + DATA, Status.FAILED)
+    assert await harness.reconcile() == []
+
+
+async def test_the_pictures_of_a_rescued_response_go_to_the_images_of_the_call(harness: ReconcilerHarness) -> None:
+    harness.generator = OpenedBox()
+    first = new_guid()
+    images = [
+        await harness.row(guid=first, batch=first),
+        await harness.row(batch=first),
+        await harness.row(batch=first),
+    ]
+    failure = Failure("generator-answer", "The generator's response holds no picture.")
+    for image in images:
+        await harness.images.mark_failed(image.guid, Status.UNKNOWN, failure, harness.clock.now())
+    pictures = [DATA + b" 1", DATA + b" 2"]
+    await harness.blobs.rescue(first, b"box:" + b",".join(pictures), {"guid": first, "error": "no picture"})
+    assert len(await harness.reconcile()) == 2
+    found = [await harness.images.get(image.guid) for image in images]
+    assert [image.status for image in found] == [Status.READY, Status.READY, Status.UNKNOWN]
+    assert [image.result.size_bytes for image in found[:2]] == [len(data) for data in pictures]

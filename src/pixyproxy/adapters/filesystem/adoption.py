@@ -75,6 +75,27 @@ class Adoption:
                     return True
             return False
 
+    def response_guids(self) -> frozenset[str]:
+        """Return the GUIDs for which there are rescued bytes whose sidecar describes no picture."""
+        guids = frozenset(guid for guid, _ in self._responses())
+        self._store.require_present()
+        return guids
+
+    def read_responses(self, guid: str) -> tuple[bytes, ...]:
+        """Return the rescued bytes of a GUID whose sidecar describes no picture, those that can be read."""
+        found = [self._try(path, read_whole, self._calls, path) for name, path in self._responses() if name == guid]
+        return tuple(data for data in found if data is not None)
+
+    def _responses(self) -> Iterator[tuple[str, Path]]:
+        for folder in self._folders:
+            for guid, sidecar in scan.rescued_sidecars(self._calls, folder):
+                path = folder / scan.bytes_name(sidecar.name)
+                status = scan.file_status(self._calls, path, follow=False)
+                if status is not None and self._trusts(status, folder):
+                    text = self._try(sidecar, read_whole, self._calls, sidecar)
+                    if text is not None and _describes_response(text, guid):
+                        yield guid, path
+
     def _whole_pictures(self, guid: str | None = None) -> Iterator[RescuedPicture]:
         """Yield the rescued pictures (of one GUID) that agree with their sidecars."""
         seen = set()
@@ -215,3 +236,12 @@ class Adoption:
                 raise
             _log.error("The rescued picture %s cannot be read: %s", path, error)
             return None
+
+
+def _describes_response(sidecar: bytes, guid: str) -> bool:
+    """Return whether a sidecar belongs to bytes that could not be read as a picture when they were rescued."""
+    try:
+        document = json.loads(sidecar)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("guid") == guid and "sha256" not in document

@@ -64,6 +64,13 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         require_canonical_guid(guid)
         return await self._threads.run("adopt a rescued picture", self._adoption.adopt, guid)
 
+    async def rescued_responses(self) -> frozenset[str]:
+        return await self._threads.run("look for rescued responses", self._adoption.response_guids)
+
+    async def read_rescued_responses(self, guid: str) -> tuple[bytes, ...]:
+        require_canonical_guid(guid)
+        return await self._threads.run("read rescued responses", self._adoption.read_responses, guid)
+
     async def quarantine(self, guid: str) -> str:
         require_canonical_guid(guid)
         return await self._threads.run("quarantine a picture", self._quarantine.move_image, guid)

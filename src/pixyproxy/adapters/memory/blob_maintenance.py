@@ -68,6 +68,13 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
                 del self._storage[key]
         return True
 
+    async def rescued_responses(self) -> frozenset[str]:
+        return frozenset(key.removeprefix("aside/").partition(".")[0] for key in self._response_keys("aside/"))
+
+    async def read_rescued_responses(self, guid: str) -> tuple[bytes, ...]:
+        keys = sorted(self._response_keys(f"aside/{guid}."), key=lambda key: int(key.rpartition(".")[2]))
+        return tuple(data for key in keys if (data := self._storage[key][0]) is not None)
+
     async def quarantine(self, guid: str) -> str:
         stored = self._find(guid)
         if stored == _NOTHING:
@@ -80,6 +87,14 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")
         return 0
+
+    def _response_keys(self, prefix: str) -> list[str]:
+        """Return the keys of rescued blobs whose sidecar describes no picture."""
+        return [
+            key
+            for key, (_, text) in self._storage.items()
+            if key.startswith(prefix) and text is not None and "sha256" not in json.loads(text)
+        ]
 
     def _adoptable(self, guid: str) -> list[str]:
         """Return the keys of rescued blobs that are whole and agree with the stored blob, lower numbers first."""

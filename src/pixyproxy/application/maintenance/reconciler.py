@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pixyproxy.application.generation.sidecar import result_of
 from pixyproxy.application.maintenance.findings import BATCH, Action, Finding, batches
+from pixyproxy.application.maintenance.rescued_responses import RescuedResponses
 from pixyproxy.domain.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -46,6 +47,7 @@ class Reconciler:
         blobs: BlobStore,
         stored: BlobMaintenance,
         thumbnails: ThumbnailStore,
+        responses: RescuedResponses,
         clock: Clock,
         *,
         owner: str,
@@ -57,6 +59,7 @@ class Reconciler:
         self._blobs = blobs
         self._stored = stored
         self._thumbnails = thumbnails
+        self._responses = responses
         self._clock = clock
         self._owner = owner
         self._lease = timedelta(seconds=lease_s)
@@ -87,7 +90,9 @@ class Reconciler:
                 yield finding
 
     async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
-        """Compare all stored files with all rows, both ways; reads every folder and every row.
+        """Compare all stored files with all rows, both ways, and read rescued responses again.
+
+        It reads every folder and every row.
 
         If most stored images have no row, nothing is moved: this is probably another database.
         """
@@ -105,6 +110,8 @@ class Reconciler:
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
             yield Finding("", f"{count} half-written files", Action.QUARANTINE)
+        async for finding in self._responses.adopt(apply=apply):
+            yield finding
         async for finding in self._drop_thumbnails(apply):
             yield finding
         async for finding in self._missing():
