@@ -24,6 +24,8 @@ async def app() -> AsyncIterator[HttpApp]:
         ({"Sec-Fetch-Site": "none"}, True),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "http://renamed.example"}, True),
         ({"Sec-Fetch-Site": "same-site", "Origin": "http://www.test.example"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://test.example"}, False),
         ({"Sec-Fetch-Site": "cross-site"}, False),
         ({"Sec-Fetch-Site": "Cross-Site", "Origin": "http://test.example"}, False),
         ({"Sec-Fetch-Site": "cross-site", "Origin": LISTED}, True),
