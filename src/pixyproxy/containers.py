@@ -167,7 +167,7 @@ class Container(containers.DeclarativeContainer):
         lease_s=config.lease_s,
     )
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
-    rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_store, blob_maintenance)
+    rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_maintenance)
     user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)
     # The provider, not the secret: reading it may write a file, which building a container must not do.
     key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)

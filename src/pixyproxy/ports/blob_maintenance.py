@@ -4,7 +4,9 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from pixyproxy.domain.errors import BlobStoreError
 from pixyproxy.ports.resource import Resource
 
 
@@ -50,6 +52,14 @@ class BlobMaintenance(Resource):
     @abstractmethod
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         """Return the length in bytes of each of these GUIDs (at most 1,000) that has bytes."""
+
+    @abstractmethod
+    async def sidecars(self, guids: Collection[str]) -> dict[str, dict[str, Any] | BlobStoreError]:
+        """Return the sidecar of each of these GUIDs (at most 1,000).
+
+        In its place stands a BlobMissingError if there is none, a BlobCorruptError if it is not a JSON object or the
+        medium has lost it.
+        """
 
     @abstractmethod
     async def rescued(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The port for leases, surveys of all images, restoring images, and the identity of the database."""
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -95,5 +95,14 @@ class MaintenanceRepository(Resource):
         """Replace the identity of the database."""
 
     @abstractmethod
+    async def restore_all(self, images: Sequence[Image]) -> tuple[bool, ...]:
+        """Add a row for each image (at most 500), with everything but its `id`; ids grow in this order.
+
+        Return for each whether it was added; one whose GUID exists is not, and changes nothing. On an error nothing
+        was added.
+        """
+
     async def restore(self, image: Image) -> bool:
-        """Add a row with everything but its `id`, which is new; return False, changing nothing, if the GUID exists."""
+        """Add the row of one image, like `restore_all`."""
+        (restored,) = await self.restore_all([image])
+        return restored

@@ -282,6 +282,27 @@ class BlobMaintenanceContract:
             harness.plant(guid, bytes(n), b"{}")
         assert await maintenance.sizes(guids) == {guid: n for n, guid in enumerate(guids[::100])}
 
+    # sidecars
+
+    async def test_sidecars_and_why_there_is_none(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
+    ) -> None:
+        whole, alone, bare, none, broken, text = (new_guid() for _ in range(6))
+        harness.plant(whole, b"bytes", b'{"prompt": "a duck"}')
+        harness.plant(alone, None, b"{}")
+        harness.plant(bare, b"bytes", None)
+        harness.plant(broken, b"bytes", b'{"prompt": ')
+        harness.plant(text, b"bytes", b'"text"')
+        sidecars = await maintenance.sidecars([whole, alone, bare, none, broken, text])
+        assert (sidecars.pop(whole), sidecars.pop(alone)) == ({"prompt": "a duck"}, {})
+        assert {guid: type(error) for guid, error in sidecars.items()} == {
+            bare: BlobMissingError,
+            none: BlobMissingError,
+            broken: BlobCorruptError,
+            text: BlobCorruptError,
+        }
+        assert await maintenance.sidecars(frozenset()) == {}
+
     # rescued and adopt_rescued
 
     async def test_rescued_bytes_are_offered_and_adopted(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery
@@ -619,6 +620,57 @@ class MaintenanceRepositoryContract:
         assert await images.find_claimed("alice", "key-1") is None
         assert await images.find_recent("alice", "f" * 64, NOW) is None
         assert [row.guid for row in await repository.expired(NOW, 10)] == [image.guid]
+
+    # restore_all
+
+    async def test_many_images_are_restored_in_their_order(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        known = await add_ready(images)
+        batch = [
+            restorable(prompt=f"the same words {i} " + "x" * (5000 if i % 7 == 0 else 1), tags=(f"tag {i}", "same"))
+            for i in range(200)
+        ]
+        wanted = [*batch[:100], restorable(guid=known.guid), *batch[100:], batch[0]]
+        assert await repository.restore_all(wanted) == (*[True] * 100, False, *[True] * 100, False)
+        rows = await repository.walk(0, 500)
+        assert rows == (known, *(replace(image, id=row.id) for image, row in zip(batch, rows[1:], strict=True)))
+        newest_first = [image.request.prompt for image in batch[::-1]]
+        assert await found(images, terms=("words",), viewer="alice", limit=200) == newest_first
+        assert await found(images, tags=("tag 42",), viewer="alice") == [batch[42].request.prompt]
+        assert await found(images, derived_from=SOURCE, viewer="alice", limit=200) == newest_first
+        assert await repository.restore_all(batch) == (False,) * 200
+        assert await repository.restore_all([]) == ()
+
+    async def test_an_error_restores_none(self, storage: MaintenanceStorage, repository: MaintenanceRepository) -> None:
+        if self.database is None:
+            pytest.skip("memory refuses nothing")
+        before = storage.child_rows()
+        images = [restorable(), restorable(prompt="a lone \ud800 surrogate"), restorable()]
+        with pytest.raises(DataValidationError):
+            await repository.restore_all(images)
+        assert await repository.walk(0, 10) == ()
+        assert storage.child_rows() == before
+
+    async def test_restored_images_that_are_out_of_order_are_found_by_time(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        times = [NOW, NOW - timedelta(days=3), NOW + timedelta(days=1), NOW - timedelta(hours=2), NOW]
+        batch = [restorable(created_at=at, prompt=f"made {number}") for number, at in enumerate(times)]
+        await repository.restore_all(batch[:3])
+        await repository.restore_all(batch[3:])
+        early = await found(images, created_before=NOW - timedelta(hours=1))
+        assert early == ["made 3", "made 1"]
+
+    async def test_restores_of_the_same_images_at_once_add_each_once(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        batch = [restorable(prompt=f"at once {i}") for i in range(30)]
+        outcomes = await asyncio.gather(
+            repository.restore_all(batch), others[0].restore_all(batch[::-1]), others[1].restore_all(batch[10:20])
+        )
+        assert sum(map(sum, outcomes)) == 30
+        assert len(await repository.walk(0, 100)) == 30
 
     # The newest images and the identity
 

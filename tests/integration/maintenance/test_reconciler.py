@@ -293,7 +293,7 @@ async def test_an_empty_database_is_rebuilt_from_sidecars(harness: ReconcilerHar
     images = [await harness.ready() for _ in range(3)]
     storage = MemoryStorage()
     fresh, recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
-    rebuilder = Rebuilder(recovery, harness.blobs, harness.stored)
+    rebuilder = Rebuilder(recovery, harness.stored)
     guids = await rebuilder.find()
     assert {rebuilt.outcome async for rebuilt in rebuilder.rebuild(guids)} == {"restored"}
     for image in images:
@@ -308,7 +308,7 @@ async def test_bytes_that_their_sidecar_does_not_describe_are_not_restored(harne
     other = await harness.ready()
     harness.path(other.guid).write_bytes(b"other bytes")
     storage = MemoryStorage()
-    rebuilder = Rebuilder(MemoryMaintenanceRepository(storage), harness.blobs, harness.stored)
+    rebuilder = Rebuilder(MemoryMaintenanceRepository(storage), harness.stored)
     outcomes = [rebuilt.outcome async for rebuilt in rebuilder.rebuild(await rebuilder.find())]
     assert len(outcomes) == 2
     assert not storage.images

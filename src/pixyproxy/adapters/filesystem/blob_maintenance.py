@@ -4,6 +4,7 @@ import errno
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pixyproxy.adapters.filesystem import durable_files, reader, scan
 from pixyproxy.adapters.filesystem.adoption import Adoption
@@ -11,7 +12,7 @@ from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.quarantine import Quarantine
 from pixyproxy.adapters.filesystem.store_folder import StoreFolder
 from pixyproxy.adapters.filesystem.threads import FileThreads
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
 from pixyproxy.ports.blob_store import require_canonical_guid
 
@@ -56,6 +57,10 @@ class FilesystemBlobMaintenance(BlobMaintenance):
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         paths = {guid: Path(self._folder.image(guid)) for guid in guids}
         return await self._threads.run("look up pictures", self._sizes, paths)
+
+    async def sidecars(self, guids: Collection[str]) -> dict[str, dict[str, Any] | BlobStoreError]:
+        paths = {guid: Path(self._folder.sidecar(guid)) for guid in guids}
+        return await self._threads.run("read sidecars", self._sidecars, paths)
 
     async def rescued(self) -> frozenset[str]:
         return await self._threads.run("look for rescued pictures", self._adoption.guids)
@@ -116,6 +121,21 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         found = {guid: scan.file_status(self._calls, path) for guid, path in paths.items()}
         self._folder.require_present()
         return {guid: status.st_size for guid, status in found.items() if status is not None}
+
+    def _sidecars(self, paths: dict[str, Path]) -> dict[str, dict[str, Any] | BlobStoreError]:
+        return {guid: self._sidecar(path) for guid, path in paths.items()}
+
+    def _sidecar(self, path: Path) -> dict[str, Any] | BlobStoreError:
+        try:
+            return reader.read_sidecar(self._calls, path)
+        except FileNotFoundError:
+            return self._missing()
+        except BlobCorruptError as error:
+            return error
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return BlobCorruptError("The disk cannot read the stored description any more.")
 
     def _folders(self) -> Iterator[Path]:
         yield self._folder.root

@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
+from typing import Any
 
 from pixyproxy.adapters.memory.blob_store import MemoryBlobs, Stored
-from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError
+from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
 
 _NOTHING: Stored = (None, None)
@@ -49,6 +50,15 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
     async def sizes(self, guids: Collection[str]) -> dict[str, int]:
         found = {guid: self._find(guid)[0] for guid in guids}
         return {guid: len(data) for guid, data in found.items() if data is not None}
+
+    async def sidecars(self, guids: Collection[str]) -> dict[str, dict[str, Any] | BlobStoreError]:
+        found: dict[str, dict[str, Any] | BlobStoreError] = {}
+        for guid in guids:
+            try:
+                found[guid] = self._sidecar(guid)
+            except BlobStoreError as error:
+                found[guid] = error
+        return found
 
     async def rescued(self) -> frozenset[str]:
         guids = {key.removeprefix("aside/").partition(".")[0] for key in self._storage if key.startswith("aside/")}

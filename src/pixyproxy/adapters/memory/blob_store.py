@@ -58,6 +58,18 @@ class MemoryBlobs(InMemory):
             raise BlobMissingError("The picture is not in the blob store.")
         return data
 
+    def _sidecar(self, guid: str) -> dict[str, Any]:
+        _, text = self._find(guid)
+        if text is None:
+            raise BlobMissingError("The description of the picture is not in the blob store.")
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BlobCorruptError("The description stored with the picture is not JSON.") from error
+        if not isinstance(document, dict):
+            raise BlobCorruptError("The description stored with the picture is not a JSON object.")
+        return document
+
     def _store_in(self, folder: str, guid: str, stored: Stored) -> str:
         """Store a blob under the first free number, and return the location."""
         key = next(key for number in count(1) if (key := f"{folder}/{guid}.{number}") not in self._storage)
@@ -118,16 +130,11 @@ class MemoryBlobStore(MemoryBlobs, BlobStore):
         return MemoryBlobReader(data[start:stop], self._version(guid, data))
 
     async def read_sidecar(self, guid: str) -> dict[str, Any]:
-        _, text = self._find(guid)
-        if text is None:
-            raise BlobMissingError("The description of the picture is not in the blob store.")
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BlobCorruptError("The description stored with the picture is not JSON.") from error
-        if not isinstance(document, dict):
-            raise BlobCorruptError("The description stored with the picture is not a JSON object.")
-        return document
+            return self._sidecar(guid)
+        except BlobMissingError:
+            self._require_identity()
+            raise
 
     async def replace_sidecar(self, guid: str, sidecar: Mapping[str, Any]) -> None:
         data = self._bytes(guid)

@@ -1,6 +1,6 @@
 """Leases, surveys and restoring of images in memory."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,7 +65,10 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
     async def save_identity(self, identity: StoreIdentity) -> None:
         self._storage.identity = identity
 
-    async def restore(self, image: Image) -> bool:
+    async def restore_all(self, images: Sequence[Image]) -> tuple[bool, ...]:
+        return tuple(self._restore(image) for image in images)
+
+    def _restore(self, image: Image) -> bool:
         """Store the image under the next id, without the lease and claim of an earlier image with its GUID."""
         if image.guid in self._storage.images:
             return False

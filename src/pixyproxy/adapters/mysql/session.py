@@ -70,8 +70,12 @@ class MySQLSession(Session):
         head, values, row = pyformat(sql).partition("VALUES ")
         with self._connection.cursor() as cursor:
             written = [cursor.mogrify(row, dict(parameters)) for parameters in rows]
-        for start in range(0, len(written), _ROWS_AT_ONCE):
-            self._do_later("".join([head, values, ", ".join(written[start : start + _ROWS_AT_ONCE])]))
+        while written:
+            size = count = 0
+            while count < min(len(written), _ROWS_AT_ONCE) and (size := size + len(written[count])) <= _MOST_AT_ONCE:
+                count += 1
+            self._do_later("".join([head, values, ", ".join(written[: count or 1])]))
+            written = written[count or 1 :]
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
         with self._connection.cursor() as cursor:

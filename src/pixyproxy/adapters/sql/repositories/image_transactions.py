@@ -1,6 +1,7 @@
 """The transactions that add and change images, and the reads within them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from pixyproxy.adapters.sql.mapping import (
     to_image,
     to_time,
 )
-from pixyproxy.adapters.sql.search.id_range import mark_stragglers
+from pixyproxy.adapters.sql.search.id_range import latest_time, mark_restored_stragglers, mark_stragglers
 from pixyproxy.adapters.sql.search.index_rows import insert_sources, insert_tags, insert_terms
 from pixyproxy.adapters.sql.session import Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
@@ -24,6 +25,7 @@ from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 
 _BY_GUIDS = "FROM images WHERE images.guid IN "
+_IDS_BY_GUIDS = "SELECT guid, id FROM images WHERE guid IN "
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
@@ -63,8 +65,7 @@ def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> li
     rows = [new_row(draft.recorded(0), draft.lease, None if draft in late else draft.claim) for draft in drafts]
     ids = session.insert_each(INSERT_IMAGE, rows)
     images = [draft.recorded(image_id) for draft, image_id in zip(drafts, ids, strict=True)]
-    for image in images:
-        insert_search_rows(session, image)
+    insert_search_rows(session, images)
     for draft in late:
         session.change_later(_CLAIM, claim_values(draft.claim) | {"guid": draft.guid})
     mark_stragglers(session, [(image.id, image.request.created_at) for image in images])
@@ -72,11 +73,36 @@ def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> li
     return [tuple(islice(rest, len(batch))) for batch in batches]
 
 
-def insert_search_rows(session: Session, image: Image) -> None:
-    """Insert the tags, search terms and sources of a new image."""
-    insert_tags(session, image.id, image.request.tags)
-    insert_terms(session, image.id, image.request.prompt)
-    insert_sources(session, image.id, image.request.derived_from)
+def insert_search_rows(session: Session, images: Sequence[Image]) -> None:
+    """Insert the tags, search terms and sources of new images."""
+    insert_tags(session, [(image.id, image.request.tags) for image in images])
+    insert_terms(session, [(image.id, image.request.prompt) for image in images])
+    insert_sources(session, [(image.id, image.request.derived_from) for image in images])
+
+
+def ids_of(session: Session, guids: Sequence[str]) -> dict[str, int]:
+    """Return the ids of the images that exist under these GUIDs, at least one, by GUID."""
+    values, parameters = in_list([guid_key(guid) for guid in guids])
+    return {guid: int(image_id) for guid, image_id in session.fetch(_IDS_BY_GUIDS + values, parameters)}
+
+
+def restore_images(session: Session, images: Sequence[Image]) -> dict[str, int]:
+    """Insert those of the images, at least one, whose GUID is new, and return their ids by GUID."""
+    guids = [image.guid for image in images]
+    known = ids_of(session, guids)
+    new: dict[str, Image] = {}
+    for image in images:
+        if image.guid not in known:
+            new.setdefault(image.guid, image)
+    if not new:
+        return {}
+    latest = latest_time(session)
+    session.insert_many(INSERT_IMAGE, map(new_row, new.values()))
+    ids = {guid: image_id for guid, image_id in ids_of(session, guids).items() if guid in new}
+    added = [replace(image, id=ids[guid]) for guid, image in new.items()]
+    insert_search_rows(session, added)
+    mark_restored_stragglers(session, [(image.id, image.request.created_at) for image in added], latest)
+    return ids
 
 
 def find_added(session: Session, drafts: Sequence[ImageDraft]) -> tuple[Image, ...] | None:
@@ -134,7 +160,7 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
     session.change_later(_UPDATE, changeable_values(changed.request) | {"guid": guid_key(guid), "now": to_time(now)})
     if changed.request.tags != image.request.tags:
         session.change_later("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
-        insert_tags(session, image.id, changed.request.tags)
+        insert_tags(session, [(image.id, changed.request.tags)])
     return _get(session, guid)
 
 

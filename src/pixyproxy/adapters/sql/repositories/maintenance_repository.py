@@ -1,14 +1,12 @@
 """Leases, surveys and restoring of images in an SQL database."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from pixyproxy.adapters.sql.mapping import INSERT_IMAGE, SELECT_IMAGE, guid_key, new_row, to_image, to_time
-from pixyproxy.adapters.sql.repositories.image_transactions import insert_search_rows
+from pixyproxy.adapters.sql.mapping import SELECT_IMAGE, guid_key, to_image, to_time
+from pixyproxy.adapters.sql.repositories.image_transactions import ids_of, restore_images
 from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
-from pixyproxy.adapters.sql.search.id_range import mark_stragglers
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.image import Image, Status
@@ -125,29 +123,48 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
 
         await self._database.write(save, reread=lambda session: _identity(session) == identity or None)
 
-    async def restore(self, image: Image) -> bool:
-        image_id = 0
+    async def restore_all(self, images: Sequence[Image]) -> tuple[bool, ...]:
+        """Insert the new rows with one statement each for images, terms, tags and sources."""
+        if not images:
+            return ()
+        ids: dict[str, int] = {}
 
-        def insert(session: Session) -> bool:
-            nonlocal image_id
-            image_id = session.insert(INSERT_IMAGE, new_row(image))
-            insert_search_rows(session, replace(image, id=image_id))
-            mark_stragglers(session, [(image_id, image.request.created_at)])
-            return True
+        def insert(session: Session) -> tuple[bool, ...]:
+            ids.clear()
+            ids.update(restore_images(session, images))
+            return _outcomes(images, ids)
 
-        def inserted(session: Session) -> bool | None:
-            rows = session.fetch("SELECT id FROM images WHERE guid = :guid", {"guid": guid_key(image.guid)})
-            return bool(rows[0][0] == image_id) if rows else None
+        def inserted(session: Session) -> tuple[bool, ...] | None:
+            found = ids_of(session, [image.guid for image in images])
+            own = [guid for guid, image_id in ids.items() if found.get(guid) == image_id]
+            # The ids tell rows of this transaction from those of another process that was quicker.
+            return _outcomes(images, own) if ids.keys() <= found.keys() else None
 
         try:
             return await self._database.write(insert, reread=inserted)
         except ConstraintViolationError:
-            if not await self.statuses([image.guid]):
+            # Another process has added one of them in the same moment.
+            statuses = await self.statuses([image.guid for image in images])
+            if not statuses:
                 raise
-            return False
+            if len(images) == 1:
+                return (False,)
+            left = [image for image in images if image.guid not in statuses]
+            added = {image.guid for image in left if await self.restore(image)}
+            return _outcomes(images, added)
 
     async def _images(self, sql: str, values: Parameters) -> tuple[Image, ...]:
         return tuple(map(to_image, await self._database.read(lambda session: session.fetch(sql, values))))
+
+
+def _outcomes(images: Sequence[Image], added: Collection[str]) -> tuple[bool, ...]:
+    """Return for each image whether its GUID was added; of several with one GUID the first was."""
+    left = set(added)
+    outcomes = []
+    for image in images:
+        outcomes.append(image.guid in left)
+        left.discard(image.guid)
+    return tuple(outcomes)
 
 
 def _acquire_lease(session: Session, values: Parameters) -> bool:

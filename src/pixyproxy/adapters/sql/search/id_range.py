@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pixyproxy.adapters.sql.mapping import to_time
+from pixyproxy.adapters.sql.mapping import from_time, to_time
 from pixyproxy.adapters.sql.search.bounds import Bounds
 from pixyproxy.adapters.sql.search.criteria import has_times
 from pixyproxy.adapters.sql.search.posting_list import Key, PostingList, ordered_part
@@ -45,6 +45,22 @@ def mark_stragglers(session: Session, added: Sequence[tuple[int, datetime]]) -> 
     """
     for image_id, at in added:
         session.change_later(_INSERT, {"image_id": image_id, "in_order_until": _shifted(at, SLACK)})
+
+
+def latest_time(session: Session) -> datetime | None:
+    """Return the time at which the newest image was made, None without images."""
+    ((latest,),) = session.fetch("SELECT MAX(created_at) FROM images", {})
+    return None if latest is None else from_time(latest)
+
+
+def mark_restored_stragglers(session: Session, added: Sequence[tuple[int, datetime]], latest: datetime | None) -> None:
+    """Record which of many images, in the order of ids, are out of order; `latest` is the time before the first."""
+    found = []
+    for image_id, at in added:
+        latest = at if latest is None else max(latest, at)
+        if is_straggler(at, latest):
+            found.append({"image_id": image_id})
+    session.insert_many("INSERT INTO image_stragglers (image_id) VALUES (:image_id)", found)
 
 
 def id_ranges(session: Session, query: ImageQuery, bounds: Bounds) -> list[IdRange]:

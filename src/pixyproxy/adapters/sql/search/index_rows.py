@@ -1,5 +1,6 @@
 """Index rows: the tags, search terms and sources by which an image is found."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from pixyproxy.adapters.sql.session import Session
@@ -10,25 +11,38 @@ _INSERT_SOURCE = "INSERT INTO image_sources (image_id, position, source_guid) VA
 _INSERT_TERM = "INSERT INTO image_terms (term, image_id) VALUES (:term, :image_id)"
 
 
-def insert_tags(session: Session, image_id: int, tags: tuple[str, ...]) -> None:
-    """Insert the tags of an image that has none, in their order."""
-    rows = [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(tags)]
-    session.insert_many(_INSERT_TAG, rows)
+def insert_tags(session: Session, images: Sequence[tuple[int, tuple[str, ...]]]) -> None:
+    """Insert the tags of images that have none, given by id, in their order."""
+    session.insert_many(
+        _INSERT_TAG,
+        [
+            {"image_id": image_id, "position": position, "tag": tag}
+            for image_id, tags in images
+            for position, tag in enumerate(tags)
+        ],
+    )
 
 
-def insert_terms(session: Session, image_id: int, prompt: str) -> None:
-    """Insert the search terms of the prompt of an image that has none."""
-    session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term in _terms(prompt)])
+def insert_terms(session: Session, images: Sequence[tuple[int, str]]) -> None:
+    """Insert the search terms of the prompts of images that have none, given by id."""
+    # The index's order is faster, and two transactions lock its pages in the same order.
+    rows = sorted((term, image_id) for image_id, prompt in images for term in _terms(prompt))
+    session.insert_many(_INSERT_TERM, [{"term": term, "image_id": image_id} for term, image_id in rows])
 
 
-def insert_sources(session: Session, image_id: int, guids: tuple[str, ...]) -> None:
-    """Insert the sources of an image that has none, in their order."""
-    rows = [{"image_id": image_id, "position": position, "guid": guid} for position, guid in enumerate(guids)]
-    session.insert_many(_INSERT_SOURCE, rows)
+def insert_sources(session: Session, images: Sequence[tuple[int, tuple[str, ...]]]) -> None:
+    """Insert the sources of images that have none, given by id, in their order."""
+    session.insert_many(
+        _INSERT_SOURCE,
+        [
+            {"image_id": image_id, "position": position, "guid": guid}
+            for image_id, guids in images
+            for position, guid in enumerate(guids)
+        ],
+    )
 
 
 # The images of a batch share one prompt, and splitting a long one takes as long as inserting its terms.
 @lru_cache(maxsize=1)
 def _terms(prompt: str) -> tuple[str, ...]:
-    # The index's order is faster, and two transactions lock its pages in the same order.
-    return tuple(sorted(index_terms(prompt)))
+    return tuple(index_terms(prompt))
