@@ -12,8 +12,9 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
+from pymysql.cursors import Cursor
 
-from pixyproxy.adapters.mysql.error_translation import translate
+from pixyproxy.adapters.mysql.error_translation import PRIVILEGE_DENIED, code_of, translate
 from pixyproxy.domain.errors import DBRefusedError
 
 CONNECT_SECONDS = 3
@@ -24,6 +25,8 @@ _READ_ONLY_SECONDS = 1
 _LOCK_SECONDS = 2
 """Time limit for a lock, so short that a second attempt still meets a caller's deadline."""
 
+_VARIABLES = ("log_bin", "binlog_format", "max_statement_time", "max_execution_time", "optimizer_switch")
+_FORMAT_IS_FIXED = {1193, 1238, 1290}  # there is no such variable, it cannot be set, the server's options forbid it
 IS_READ_ONLY = "SELECT @@global.read_only, @@global.innodb_read_only"
 
 # Times are read as text: the mapping is the same as for SQLite, and faster than the driver's.
@@ -32,8 +35,9 @@ _CONVERSIONS = {k: v for k, v in conversions.items() if k not in {FIELD_TYPE.DAT
 _SESSION = (
     "SET time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION', "
-    # The check that the server takes writes deletes nothing, without a key.
-    "sql_safe_updates = 0, "
+    # A server may have other defaults for all of these.
+    "sql_safe_updates = 0, sql_big_selects = 1, sql_select_limit = 18446744073709551615, completion_type = 0, "
+    "foreign_key_checks = 1, unique_checks = 1, "
     f"innodb_lock_wait_timeout = {_LOCK_SECONDS}, lock_wait_timeout = {_LOCK_SECONDS}, "
     # Intersecting two indexes loses their order: all matches would be read and sorted for one page.
     "optimizer_switch = 'index_merge_intersection=off'"
@@ -84,15 +88,7 @@ class Server:
             raise DBRefusedError(message) from error
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                # The server should stop a statement when the client no longer waits for it.
-                cursor.execute("SELECT VERSION()")
-                if "MariaDB" in str(cursor.fetchone()):
-                    # No image is looked up twice in a statement: caching the results takes as long as finding them.
-                    switch = "optimizer_switch = 'subquery_cache=off'"
-                    cursor.execute(f"SET max_statement_time = {response_seconds}, {switch}")
-                else:
-                    cursor.execute(f"SET max_execution_time = {int(response_seconds * 1000)}")
+                _set_up(cursor, response_seconds)
         except BaseException:
             connection.close()
             raise
@@ -108,6 +104,30 @@ class Server:
         # Certificates that MySQL generates lack extensions which Python 3.13 requires.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
+
+
+def _set_up(cursor: Cursor, response_seconds: float) -> None:
+    """Set what depends on the server, which its variables tell; the version that it reports can be set to anything."""
+    cursor.execute(f"SHOW VARIABLES WHERE Variable_name IN ({', '.join(map(repr, _VARIABLES))})")
+    variables = dict(cursor.fetchall())
+    isolation = "READ COMMITTED"
+    if variables.get("log_bin") == "ON" and variables.get("binlog_format") == "STATEMENT":
+        try:
+            cursor.execute("SET SESSION binlog_format = 'ROW'")
+        except pymysql.MySQLError as error:
+            if code_of(error) not in {PRIVILEGE_DENIED, *_FORMAT_IS_FIXED}:
+                raise
+            # InnoDB logs statements at this level and above only. More locks are held, and more writes repeated.
+            isolation = "REPEATABLE READ"
+    cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {isolation}")
+    # The server should stop a statement when the client no longer waits for it.
+    if "max_statement_time" in variables:
+        cursor.execute(f"SET max_statement_time = {response_seconds}")
+    elif "max_execution_time" in variables:
+        cursor.execute(f"SET max_execution_time = {int(response_seconds * 1000)}")
+    if "subquery_cache=on" in variables.get("optimizer_switch", ""):
+        # No image is looked up twice in a statement: caching the results takes as long as finding them.
+        cursor.execute("SET optimizer_switch = 'subquery_cache=off'")
 
 
 def is_read_only(values: Sequence[object]) -> bool:

@@ -14,6 +14,7 @@ from pixyproxy.adapters.mysql.error_translation import (
     DATABASE_DENIED,
     DUPLICATE_COLUMN,
     DUPLICATE_INDEX,
+    INDEX_TOO_LONG,
     NO_SUCH_TABLE,
     PRIVILEGE_DENIED,
     UNKNOWN_DATABASE,
@@ -156,16 +157,29 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Report, on_progr
 def _run(cursor: Cursor, script: Script) -> None:
     for statement in split_statements(script.sql):
         try:
-            cursor.execute(statement)
+            cursor.execute(_in_dynamic_rows(statement))
         except pymysql.MySQLError as error:
             if is_outage(error):
                 raise
             if _is_done(statement, code_of(error)):
                 continue
+            if code_of(error) in INDEX_TOO_LONG:
+                raise SchemaVersionError(
+                    f"The script {script.name} does not run on this server: it takes no index as long as these "
+                    f"(error {code_of(error)}). Its innodb_page_size must be 16K or more."
+                ) from error
             raise SchemaVersionError(
                 f"The script {script.name} does not run on this database (error {code_of(error)}): "
                 "does it hold tables that are not those pixyproxy made?"
             ) from error
+
+
+def _in_dynamic_rows(statement: str) -> str:
+    """Return a statement that creates tables in the row format that long indexes need, whatever the server's default.
+
+    Released scripts, which are never edited, leave it to the server.
+    """
+    return f"{statement} ROW_FORMAT = DYNAMIC" if statement.startswith("CREATE TABLE") else statement
 
 
 def _is_done(statement: str, code: int) -> bool:
