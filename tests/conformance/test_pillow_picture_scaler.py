@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import resource
+import struct
 import threading
 import zlib
 from collections.abc import AsyncIterator
@@ -11,8 +12,10 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 
 from pixyproxy.adapters.pillow import decoding
+from pixyproxy.adapters.pillow.decoding import decode
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.domain.errors import CapacityExceededError, DataValidationError
+from pixyproxy.domain.image import Picture
 from tests.conformance.contracts.picture_inspector import encoded, png_chunk, png_of_size, webp_of_size
 from tests.conformance.contracts.picture_scaler import FORMATS, PictureScalerContract, noise, opened, picture
 
@@ -174,3 +177,53 @@ async def test_a_colour_profile_is_kept_unless_it_is_long_or_does_not_fit(scaler
 async def test_damaged_metadata_is_ignored(scaler: PillowPictureScaler) -> None:
     data = picture((90, 60), kind="WEBP", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff nonsense")
     assert opened(await scaler.scale(data, 30, "image/webp")).size == (30, 20)
+
+
+def keyed_png(depth: int, colour: int, rows: list[list[int]], key: bytes) -> bytes:
+    """Return a PNG of samples of `depth` bits with a transparent colour, which Pillow itself cannot write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packed = b""
+    for row in rows:
+        number = 0
+        for sample in row:
+            number = number << depth | sample
+        length = -(-len(row) * depth // 8)
+        packed += b"\0" + (number << (8 * length - len(row) * depth)).to_bytes(length, "big")
+    width = len(rows[0]) // (3 if colour == 2 else 1)
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"tRNS", key), chunk(b"IDAT", zlib.compress(packed)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+WHITE = (255, 255, 255)
+KEYED = {
+    "1 bit": (1, 0, [0, 1], b"\0\1", [(0, 0, 0, 255), (*WHITE, 0)]),
+    "2 bits": (2, 0, [1, 3], b"\0\3", [(85, 85, 85, 255), (*WHITE, 0)]),
+    "4 bits": (4, 0, [8, 15], b"\0\x08", [(136, 136, 136, 0), (*WHITE, 255)]),
+    "8 bits": (8, 0, [128, 255], b"\0\x80", [(128, 128, 128, 0), (*WHITE, 255)]),
+    "16 bits": (
+        16,
+        0,
+        [0x8000, 0x8001, 0x40FF],
+        b"\x80\0",
+        [(128,) * 3 + (0,), (128,) * 3 + (255,), (64,) * 3 + (255,)],
+    ),
+    "colours of 16 bits": (
+        *(16, 2, [0x8000, 0x4000, 0x2000, 0x1000, 0x1000, 0x1000], b"\x80\0\x40\0\x20\0"),
+        [(128, 64, 32, 0), (16, 16, 16, 255)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("depth", "colour", "row", "key", "expected"), KEYED.values(), ids=list(KEYED))
+def test_a_transparent_colour_at_every_depth(
+    depth: int, colour: int, row: list[int], key: bytes, expected: list[tuple[int, ...]]
+) -> None:
+    data = keyed_png(depth, colour, [row], key)
+    picture = Picture("image/png", len(expected), 1)
+    image = decode(data, picture, 10, float("inf"))
+    assert image.mode == "RGBA"
+    assert [image.getpixel((x, 0)) for x in range(len(expected))] == expected

@@ -9,6 +9,11 @@ _EXTENSIONS = {
     "image/gif": "gif",
     "image/avif": "avif",
     "image/svg+xml": "svg",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/jxl": "jxl",
+    "image/tiff": "tiff",
+    "image/bmp": "bmp",
 }
 MAX_FILENAME_BYTES = 255
 """The longest name in bytes of UTF-8 that common file systems accept (NAME_MAX)."""

@@ -10,6 +10,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    ImageMath,
     ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
@@ -77,6 +78,8 @@ def _decode(data: bytes, picture: Picture, longest_side: int, deadline: float) -
             raise ValueError("the readers disagree about the size")
         file.draft(None, (2 * longest_side, 2 * longest_side))
         file.load()
+        if picture.media_type == "image/png":
+            _scale_transparent_colour(file, data[24])
         image: Image.Image = _with_plain_colours(file)
         image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return _oriented(image)
@@ -94,18 +97,40 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def _with_plain_colours(image: Image.Image) -> Image.Image:
     """Convert to a mode that can be scaled and that every format supports."""
+    if image.mode.startswith("I"):
+        return _grey(image)
     if image.has_transparency_data:
         return image if image.mode == "RGBA" else image.convert("RGBA")
     if image.mode in {"L", "RGB"}:
         return image
-    if image.mode.startswith("I"):
-        # 16-bit grey: Pillow's own conversion would clip nearly all of it to white.
-        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode == "1":
         return image.convert("L")
     if image.mode == "CMYK":
         image.info.pop("icc_profile", None)
     return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey in 8 bits; Pillow's own conversion would clip nearly all of it to white."""
+    wide = image.convert("I")
+    grey = wide.point(lambda value: value * (1 / 256)).convert("L")
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return grey
+    # Only this exact value is transparent: its neighbours of the same 8 bits are not.
+    other = ImageMath.lambda_eval(lambda names: names["wide"] != key, wide=wide)
+    result = Image.merge("LA", (grey, other.point(lambda value: value * 255).convert("L"))).convert("RGBA")
+    result.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return result
+
+
+def _scale_transparent_colour(image: Image.Image, depth: int) -> None:
+    """Bring the transparent colour of a PNG from its own bits per sample to the 8 bits that Pillow has made of them."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and depth < 8:
+        image.info["transparency"] = key * 255 // ((1 << depth) - 1)
+    elif image.mode == "RGB" and isinstance(key, tuple) and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
 def _oriented(image: Image.Image) -> Image.Image:

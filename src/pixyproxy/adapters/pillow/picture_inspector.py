@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from PIL import AvifImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin
 
+from pixyproxy.adapters.pillow import header_sizes
 from pixyproxy.adapters.pillow.svg import looks_like_svg, svg_size
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
@@ -18,7 +19,7 @@ Size = tuple[int, int]
 
 
 class PillowPictureInspector(PictureInspector):
-    """Inspector of PNG, JPEG, WebP, GIF, SVG, and AVIF if Pillow supports it; sizes are those before orientation.
+    """Inspector of PNG, JPEG, WebP, GIF, SVG, AVIF, HEIC, JPEG XL, TIFF and BMP; sizes are those before orientation.
 
     Each format's reader is called directly: `PIL.Image.open` would try them all, shares state between threads, and
     reports large pictures by a process-wide warning. It takes some tens of microseconds, so it runs in the event loop.
@@ -27,7 +28,9 @@ class PillowPictureInspector(PictureInspector):
     async def inspect(self, data: bytes) -> Picture:
         found = _detect(data)
         if found is None:
-            raise DataValidationError("This is not a picture of a known format (PNG, JPEG, WebP, GIF, AVIF, SVG).")
+            raise DataValidationError(
+                "This is not a picture of a known format (PNG, JPEG, WebP, GIF, AVIF, SVG, HEIC, JXL, TIFF, BMP)."
+            )
         media_type, measure = found
         try:
             width, height = measure(data)
@@ -52,11 +55,8 @@ def _detect(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
         return "image/gif", _size_by(GifImagePlugin.GifImageFile)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "image/webp", _webp_size
-    if data[4:8] == b"ftyp" and AvifImagePlugin.SUPPORTED:
-        end = min(int.from_bytes(data[:4], "big"), 256)
-        brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
-        if brands & {b"avif", b"avis"}:
-            return "image/avif", _size_by(AvifImagePlugin.AvifImageFile)
+    if (media_type := header_sizes.detect(data)) is not None:
+        return media_type, _OTHER_SIZES[media_type]
     if looks_like_svg(data):
         return "image/svg+xml", svg_size
     return None
@@ -64,6 +64,21 @@ def _detect(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
 
 def _size_by(reader: type[ImageFile.ImageFile]) -> Callable[[bytes], Size]:
     return lambda data: reader(io.BytesIO(data)).size
+
+
+def _avif_size(data: bytes) -> Size:
+    """Return the size; a picture is stored and sent whether or not this Pillow can decode it."""
+    return _size_by(AvifImagePlugin.AvifImageFile)(data) if AvifImagePlugin.SUPPORTED else header_sizes.heif_size(data)
+
+
+_OTHER_SIZES: dict[str, Callable[[bytes], Size]] = {
+    "image/bmp": header_sizes.bmp_size,
+    "image/tiff": header_sizes.tiff_size,
+    "image/heic": header_sizes.heif_size,
+    "image/heif": header_sizes.heif_size,
+    "image/jxl": header_sizes.jxl_size,
+    "image/avif": _avif_size,
+}
 
 
 def _webp_size(data: bytes) -> Size:
