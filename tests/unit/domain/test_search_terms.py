@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.domain.search_terms import MAX_TERM_LENGTH, fold, index_terms, query_terms
+from pixyproxy.domain.search_terms import MAX_TERM_LENGTH, _split, fold, index_terms, query_terms
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,9 @@ def test_long_words_are_found_by_their_beginning() -> None:
     word = "x" * 100
     assert index_terms(word) == {"x" * MAX_TERM_LENGTH}
     assert query_terms(word) == ("x" * MAX_TERM_LENGTH,)
+
+
+def test_ascii_is_split_like_any_other_text() -> None:
+    text = "".join(map(chr, range(128))) + " Two words, CamelCase; x_y-z 3.5% " + "w" * 70 + "\t`~{|}[\\]^"
+    assert index_terms(text) == frozenset(term for term, _ in _split(text.lower()))
+    assert fold(text) == fold(text + "é")[:-1]
