@@ -226,7 +226,7 @@ class ApiKeyRepositoryContract:
         assert storage.stored() == {"2": ("bob", "digest of 2")}
         assert await repository.find("digest of 0") is None
         assert [key.key_id for key in await repository.list()] == ["2"]
-        await users.add(ALICE)
+        await users.add(ALICE, take_over=True)
         assert await repository.list("alice") == ()
         assert await repository.find("digest of 0") is None
 
@@ -241,7 +241,7 @@ class ApiKeyRepositoryContract:
             )
             assert all(outcome is None or isinstance(outcome, UserNotFoundError) for outcome in outcomes), outcomes
             assert storage.stored() == {}
-            await users.add(ALICE)
+            await users.add(ALICE, take_over=True)
 
     async def test_a_key_is_returned_with_its_users_current_data(
         self, users: UserRepository, repository: ApiKeyRepository
