@@ -28,7 +28,7 @@ def sqlite_world(tmp_path: Path) -> Iterator[Deployment]:
         yield made
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.slow)])
 def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     with new_deployment(tmp_path, request.param, PIXYPROXY_WORKERS=str(WORKERS)) as made:
         yield made
@@ -78,6 +78,7 @@ def test_both_workers_serve_under_names_of_their_own(any_world: Deployment) -> N
             assert {image["prompt"] for image in client.get("/image").json()} == {f"from {pid}" for pid in pids}
 
 
+@pytest.mark.parametrize("any_world", NAMES, indirect=True)
 def test_two_workers_pay_once_for_an_idempotency_key(any_world: Deployment) -> None:
     any_world.upstream.defaults[GENERATIONS] = "ok delay=1"
     with any_world.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:

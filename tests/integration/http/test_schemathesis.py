@@ -133,6 +133,7 @@ def test_responses_to_an_author_are_documented(open_service: Service, tmp_path: 
     assert not {(name, status) for name, status in seen if status >= 500}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("user", "reached"), [(None, ANONYMOUS), (BOB, OTHER)], ids=["anonymous", "other"])
 def test_responses_about_the_image_of_another_are_documented(
     user: tuple[str, str] | None, reached: set[tuple[str, int]], open_service: Service, tmp_path: Path
