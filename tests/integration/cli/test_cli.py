@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pixyproxy.entrypoints.cli.main import app
+from tests.fixtures.forked_process import PRELOADED
 from tests.fixtures.openai.upstream import MODELS, FakeUpstream, RefusingPort
 from tests.fixtures.service import COMMAND, PATIENCE_S, Deadline, Service, environment, pixyproxy
 from tests.fixtures.sql.mysql_servers import MySQLSettings, fresh_database
@@ -104,6 +106,10 @@ def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
                       ["user", "add", "alice", "--password", "secret"]):  # fmt: skip
         assert CliRunner().invoke(app, arguments).exit_code == 2, arguments
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_modules_that_forked_commands_need_exist() -> None:
+    assert [name for name in PRELOADED if find_spec(name) is None] == []
 
 
 # --- serve ----------------------------------------------------------------------------------------------------
