@@ -48,7 +48,7 @@ FILES = {
 ROWS = {
     "check_writable",
     "put",
-    "_keep_aside",
+    "_keep",
     "replace_sidecar",
     "delete",
     "roll_back",
@@ -56,7 +56,7 @@ ROWS = {
 RECORDS = {
     "_store",
     "record_failure",
-    "_rescue",
+    "rescue",
     "_mark_not_made",
     "_mark_failed",
     "mark_failed",
@@ -88,6 +88,7 @@ TESTS = {
     "adapters/filesystem/adoption.py": ORDERING,
     "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
+    "application/generation/collector.py": SERVING,
     "application/generation/recorder.py": SERVING,
     "application/images/image_service.py": [*SERVING, f"{UNIT}/application/images/test_thumbnails.py"],
     "application/maintenance/reconciler.py": SERVING[::-1],

@@ -49,7 +49,7 @@ def write_request(request: GenerationRequest, model: str) -> UpstreamRequest:
         body["n"] = request.n  # some upstreams do not know it
     if request.early_views:
         body["stream"] = True
-    if model.startswith(_URL_BY_DEFAULT):
+    if model.rpartition("/")[2].startswith(_URL_BY_DEFAULT):  # gateways put a provider before it
         body["response_format"] = "b64_json"  # an address would have to be fetched
     try:
         document = _to_json(body)

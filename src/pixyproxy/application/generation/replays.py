@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.uncertainty import how_to_insist
-from pixyproxy.domain.errors import BlobStoreError, ImageNotFoundError, ImageNotReadyError, recreate_error
+from pixyproxy.domain.errors import ImageNotFoundError, ImageNotReadyError, recreate_error
 from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.clock import Clock
@@ -56,7 +56,7 @@ class Replays:
         error = recreate_error(failed.failure.code, failed.failure.message, failed.guid)
         error.replayed = True
         # A store that fails before anything is paid leaves no row; this one failed afterwards.
-        error.may_have_been_paid |= failed.status is Status.UNKNOWN or isinstance(error, BlobStoreError)
+        error.may_have_been_paid |= failed.status is Status.UNKNOWN
         if claim.key is None and error.may_have_been_paid:
             error.advice = how_to_insist(failed.updated_at, self._clock.now())
         raise error

@@ -113,6 +113,21 @@ async def test_surplus_pictures_are_rescued(harness: ServiceHarness) -> None:
     assert (guid, data, described["prompt"]) == (made.image.guid, surplus, "duck")
 
 
+@pytest.mark.parametrize(("n", "statuses"), [(1, [Status.READY]), (2, [Status.READY, Status.UNKNOWN])])
+async def test_what_arrived_before_an_error_is_kept_beside_the_pictures_before_it(
+    harness: ServiceHarness, n: int, statuses: list[Status]
+) -> None:
+    harness.generator.outcome = (GeneratedImage(core.PNG),)
+    harness.generator.failure = errors.GeneratorConnectionLostError("It broke off.")
+    harness.generator.failure.raw = b"half a picture"
+    made = await harness.service.generate("alice", {"prompt": "duck", "n": n})
+    assert [image.status for image in made.images] == [Status.READY]
+    batch = await harness.images.batch(made.image.request.batch or "") or (made.image,)
+    assert sorted(image.status for image in batch) == statuses
+    [(guid, data, _)] = harness.blobs.aside
+    assert (guid, data) == (batch[-1].guid, b"half a picture")
+
+
 async def test_a_picture_is_rescued_when_a_fault_keeps_it_from_being_stored(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
