@@ -87,19 +87,11 @@ def ids_of(session: Session, guids: Sequence[str]) -> dict[str, int]:
 
 
 def restore_images(session: Session, images: Sequence[Image]) -> dict[str, int]:
-    """Insert those of the images, at least one, whose GUID is new, and return their ids by GUID."""
-    guids = [image.guid for image in images]
-    known = ids_of(session, guids)
-    new: dict[str, Image] = {}
-    for image in images:
-        if image.guid not in known:
-            new.setdefault(image.guid, image)
-    if not new:
-        return {}
+    """Insert images, at least one, and return their ids by GUID."""
     latest = latest_time(session)
-    session.insert_many(INSERT_IMAGE, map(new_row, new.values()))
-    ids = {guid: image_id for guid, image_id in ids_of(session, guids).items() if guid in new}
-    added = [replace(image, id=ids[guid]) for guid, image in new.items()]
+    session.insert_many(INSERT_IMAGE, map(new_row, images))
+    ids = ids_of(session, [image.guid for image in images])
+    added = [replace(image, id=ids[image.guid]) for image in images]
     insert_search_rows(session, added)
     mark_restored_stragglers(session, [(image.id, image.request.created_at) for image in added], latest)
     return ids

@@ -124,34 +124,36 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
         await self._database.write(save, reread=lambda session: _identity(session) == identity or None)
 
     async def restore_all(self, images: Sequence[Image]) -> tuple[bool, ...]:
-        """Insert the new rows with one statement each for images, terms, tags and sources."""
-        if not images:
-            return ()
+        """Insert all at once, and where that fails those whose GUID is new."""
+        first: dict[str, Image] = {}
+        for image in images:
+            first.setdefault(image.guid, image)
+        left = list(first.values())
+        while left:
+            try:
+                if await self._insert(left):
+                    break
+            except ConstraintViolationError:
+                if not await self.statuses([image.guid for image in left]):
+                    raise
+            known = await self.statuses([image.guid for image in left])
+            left = [image for image in left if image.guid not in known]
+        return _outcomes(images, [image.guid for image in left])
+
+    async def _insert(self, images: Sequence[Image]) -> bool:
+        """Insert images, all or none; return False if another process has added one whose commit was uncertain."""
         ids: dict[str, int] = {}
 
-        def insert(session: Session) -> tuple[bool, ...]:
-            ids.clear()
+        def insert(session: Session) -> bool:
             ids.update(restore_images(session, images))
-            return _outcomes(images, ids)
+            return True
 
-        def inserted(session: Session) -> tuple[bool, ...] | None:
-            found = ids_of(session, [image.guid for image in images])
-            own = [guid for guid, image_id in ids.items() if found.get(guid) == image_id]
+        def inserted(session: Session) -> bool | None:
             # The ids tell rows of this transaction from those of another process that was quicker.
-            return _outcomes(images, own) if ids.keys() <= found.keys() else None
+            found = ids_of(session, [image.guid for image in images])
+            return found == ids if found else None
 
-        try:
-            return await self._database.write(insert, reread=inserted)
-        except ConstraintViolationError:
-            # Another process has added one of them in the same moment.
-            statuses = await self.statuses([image.guid for image in images])
-            if not statuses:
-                raise
-            if len(images) == 1:
-                return (False,)
-            left = [image for image in images if image.guid not in statuses]
-            added = {image.guid for image in left if await self.restore(image)}
-            return _outcomes(images, added)
+        return await self._database.write(insert, reread=inserted)
 
     async def _images(self, sql: str, values: Parameters) -> tuple[Image, ...]:
         return tuple(map(to_image, await self._database.read(lambda session: session.fetch(sql, values))))
