@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixyproxy.adapters.filesystem.store_folder import MARKER
 from tests.faults.databases import Database
 from tests.faults.history import History
 from tests.faults.ledger import Ledger
@@ -47,6 +48,8 @@ class Files:
             for name in names:
                 stem, _, suffix = name.partition(".")
                 path = f"{folder}/{name}"
+                if path == f"{self._root}/{MARKER}":
+                    continue
                 if below.parts == ("aside",) and not name.startswith("."):
                     self.aside.add(stem)
                 elif below.parts != (stem[:2], stem[2:4]) or suffix not in {"bin", "json"}:

@@ -10,7 +10,6 @@ PAID_AND_NO_PICTURE = {
     "reset-before-headers",
     "reset-mid-body",
     "close-before-headers",
-    "short-length",
     "not-a-picture",
 }
 
@@ -28,6 +27,7 @@ _ANSWERS: dict[str, float] = {
     "reset-mid-body": 3,
     "close-before-headers": 2,
     "short-length": 2,
+    "cut-chunked": 2,
     "not-a-picture": 2,
 }
 """The weight of each behaviour."""

@@ -1,6 +1,8 @@
 """Writes of the filesystem store: ordered per image, and finished even if the caller or the store goes away."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -160,3 +162,16 @@ async def test_an_error_names_its_cause_and_the_log_its_path(
         await store.put(guid, b"x", SIDECAR)
     assert caught.value.message == "The blob store cannot store a picture: its folder is not a folder."
     assert any("Not a directory" in record.getMessage() for record in caplog.records)
+
+
+def test_a_forked_process_has_temporary_names_of_its_own() -> None:
+    program = """if True:
+        import os
+        from pathlib import Path
+        from pixyproxy.adapters.filesystem.durable_files import temporary_name
+        if child := os.fork():
+            os.waitpid(child, 0)
+        print(temporary_name(Path(), "probe", "tmp"), flush=True)
+        """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert len(set(done.stdout.split())) == 2

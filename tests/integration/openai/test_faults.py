@@ -449,7 +449,7 @@ async def test_check_of_a_reachable_server(upstream: FakeUpstream, generator: Op
 async def test_only_image_models_are_listed(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("models shutdown=2027-01-31", path="/v1/models")
     models = {model.id: model for model in await generator.models()}
-    assert list(models) == ["chatgpt-image-latest", "dall-e-3", "gpt-image-1", "gpt-image-2", "other"]
+    assert list(models) == ["chatgpt-image-latest", "dall-e-3", "gpt-image-1", "gpt-image-2"]
     assert models["gpt-image-2"] == GeneratorModel(
         "gpt-image-2", datetime(2026, 4, 21, tzinfo=UTC), "fake", "2027-01-31", is_default=True
     )

@@ -17,9 +17,18 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-# A random number per name would cost a system call each.
-_PROCESS = uuid.uuid4().hex[:20]
 _numbers = itertools.count()
+_process = ""
+
+
+def _draw_process_name() -> None:
+    """Choose what the temporary names of this process have in common; a forked process has other names."""
+    global _process
+    _process = uuid.uuid4().hex[:20]  # a random number per name would cost a system call each
+
+
+_draw_process_name()
+os.register_at_fork(after_in_child=_draw_process_name)
 
 
 class SystemCalls:
@@ -93,7 +102,7 @@ class FlushError(OSError):
 
 def temporary_name(folder: Path, guid: str, kind: str) -> Path:
     """Return a path in the folder that no other file has and that no reader opens."""
-    return folder / f".{guid}.{_PROCESS}{next(_numbers):012x}.{kind}"
+    return folder / f".{guid}.{_process}{next(_numbers):012x}.{kind}"
 
 
 def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *, mode: int = 0o666) -> Path:
