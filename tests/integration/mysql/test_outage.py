@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +158,8 @@ async def test_a_server_that_freezes_is_an_outage_until_it_thaws(
     image = await add_ready(images)
     os.kill(private_mariadb.pid, signal.SIGSTOP)
     try:
+        while not is_stopped(private_mariadb.pid):
+            await asyncio.sleep(0.01)
         assert await outcomes_in_time(database) == all_down(database)
     finally:
         os.kill(private_mariadb.pid, signal.SIGCONT)
@@ -165,6 +168,12 @@ async def test_a_server_that_freezes_is_an_outage_until_it_thaws(
             with contextlib.suppress(DBConnectionError):
                 assert await images.get(image.guid) == image
                 break
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether every thread of a process is stopped: until then it may answer."""
+    stats = [path.read_text().rpartition(")")[2].split() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(fields[0] == "T" for fields in stats)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class MySQLSession(Session):
         with self._connection.cursor() as cursor:
             literal = lru_cache(maxsize=None, typed=True)(lambda value: cursor.mogrify("%s", (value,)))
             names = re.findall(r"%\((\w+)\)s", row)
-            written = [f"({', '.join([literal(parameters[name]) for name in names])})" for parameters in rows]
+            written = [row % {name: literal(parameters[name]) for name in names} for parameters in rows]
         while written:
             size = count = 0
             while count < min(len(written), _ROWS_AT_ONCE) and (size := size + len(written[count])) <= _MOST_AT_ONCE:
