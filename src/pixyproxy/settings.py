@@ -34,6 +34,11 @@ def _check_path(path: str) -> str:
     return path
 
 
+def _elements(text: str) -> tuple[str, ...]:
+    """Return the elements of a list that is separated by commas."""
+    return tuple(element.strip() for element in text.split(",") if element.strip())
+
+
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 UrlPath = Annotated[str, AfterValidator(_check_path)]
 Anonymous = Literal["none", "read", "write"]
@@ -98,22 +103,21 @@ class Settings(BaseModel):
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
         if isinstance(value, str):
-            origins = [origin.strip() for origin in value.split(",") if origin.strip()]
-            return tuple(origin if origin == "*" else parse_origin(origin) for origin in origins)
+            return tuple(origin if origin == "*" else parse_origin(origin) for origin in _elements(value))
         return value
 
     @field_validator("openai_picture_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return tuple(host.strip() for host in value.split(",") if host.strip())
+            return _elements(value)
         return value
 
     @field_validator("forwarded_allow_ips", mode="before")
     @classmethod
     def _split_proxies(cls, value: Any) -> Any:
         if isinstance(value, str):
-            value = tuple(name.strip() for name in value.split(",") if name.strip())
+            value = _elements(value)
             NamedProxies(value)
         return value
 

@@ -129,7 +129,7 @@ def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_re
     status = refusal.status
     wait_s = retry_after(refusal.headers)
     reason = message.message or str(refusal)
-    if statuses.may_have_been_paid(status, refusal.body, message):
+    if statuses.may_have_been_paid(status, message):
         if status in statuses.TIMEOUTS:
             return GeneratorTimeoutError(f"The generator, or a gateway in front of it, timed out ({refusal}).")
         return GeneratorConnectionLostError(

@@ -32,8 +32,8 @@ _BROKEN_OFF = re.compile(
 """Words for a time-out or a lost connection: a gateway that reports one of another server knows no outcome."""
 
 
-def may_have_been_paid(status: int, body: bytes, message: ErrorMessage) -> bool:
-    """Return whether a call that was answered with this status and body may have been billed."""
+def may_have_been_paid(status: int, message: ErrorMessage) -> bool:
+    """Return whether a call that was answered with this status and error message may have been billed."""
     if status in MAY_BE_PAID:
         return True
     if (status < 500 and status not in OWN_WORD) or status in UNPAID:

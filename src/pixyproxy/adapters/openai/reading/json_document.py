@@ -6,7 +6,7 @@ from typing import Any
 
 import jiter
 
-_BOMS = (b"\xef\xbb\xbf",)
+_BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _AROUND = b" \t\r\n\x1e"
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
@@ -22,9 +22,7 @@ def parse_json(data: bytes) -> Any:
 
     Raises ValueError for anything else.
     """
-    for bom in _BOMS:
-        data = data.removeprefix(bom)
-    data = data.strip(_AROUND)
+    data = data.removeprefix(_BOM).strip(_AROUND)
     try:
         document = jiter.from_json(data, cache_mode="none")
     except ValueError:
@@ -58,10 +56,8 @@ def _parse_leniently(text: str) -> Any:
         documents, rest = _read_documents(decoder, candidate)
         if documents and not rest.startswith(("{", "[")):
             break
-    if len(documents) == 1:
-        return _without_surrogates(documents[0])
     if documents:
-        return _without_surrogates(documents)
+        return _without_surrogates(documents if len(documents) > 1 else documents[0])
     if text.startswith(("{", "[")):
         try:
             return jiter.from_json(text.encode("utf-8", "replace"), cache_mode="none", partial_mode="on")
