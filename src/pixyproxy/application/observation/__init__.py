@@ -1,0 +1,1 @@
+"""Measurements of the running service for those who operate it."""
