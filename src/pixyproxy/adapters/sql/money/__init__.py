@@ -1,0 +1,1 @@
+"""Charges, budgets and their accounts in an SQL database."""
