@@ -11,7 +11,7 @@ import argon2
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
 
 from pixyproxy.domain.errors import CapacityExceededError, DataValidationError, FieldError
-from pixyproxy.ports.password_hasher import PasswordHasher
+from pixyproxy.ports.passwords.password_hasher import PasswordHasher
 
 _T = TypeVar("_T")
 

@@ -8,18 +8,28 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from pixyproxy.application.commands import AddKey, validate
+from pixyproxy.application.accounts.account_commands import AddKey, NewKey
+from pixyproxy.application.accounts.login_throttle import LoginThrottle
+from pixyproxy.application.commands import validate
 from pixyproxy.application.derived_key import derive_key
-from pixyproxy.domain.api_key import ApiKey
-from pixyproxy.domain.errors import AuthenticationError, ConstraintViolationError, DataValidationError, FieldError
+from pixyproxy.domain.accounts.api_key import ApiKey
+from pixyproxy.domain.errors import (
+    AuthenticationError,
+    ConstraintViolationError,
+    DataValidationError,
+    RecordNotFoundError,
+)
 from pixyproxy.domain.user import User, compose
-from pixyproxy.ports.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.clock import Clock
 
 PREFIX = "pxy_"
 """The beginning of every key, by which people and scanners for leaked secrets recognise it."""
 ID_LENGTH = 8
 """Number of characters of the key's id, which follows the prefix; the rest holds 208 bits."""
+
+MAX_OWN_KEYS = 100
+"""The most keys that a user has who makes them over HTTP; the command line adds any number."""
 
 # Only letters and digits: a double click selects the whole key, and no id looks like a command-line option.
 _CHARACTERS = string.ascii_letters + string.digits
@@ -35,8 +45,11 @@ class KeyService:
     reveals nothing usable. The hash key is derived from the secret of the service, which is read on first use.
     """
 
-    def __init__(self, keys: ApiKeyRepository, clock: Clock, secret: Callable[[], bytes]) -> None:
+    def __init__(
+        self, keys: ApiKeyRepository, clock: Clock, secret: Callable[[], bytes], throttle: LoginThrottle
+    ) -> None:
         self._keys = keys
+        self._throttle = throttle
         self._clock = clock
         self._secret = secret
 
@@ -45,28 +58,20 @@ class KeyService:
         username: str,
         *,
         name: str | None = None,
-        expires_at: datetime | str | None = None,
-        expires_in: timedelta | None = None,
+        expires: datetime | timedelta | str | None = None,
     ) -> tuple[str, ApiKey]:
         """Add a key of a user, and return its secret, which cannot be read again, and the stored key.
 
         It expires at a time, or after a duration, or never.
         """
-        command = validate(AddKey, {"username": username, "name": name, "expires_at": expires_at})
-        now = self._clock.now()
-        end = command.expires_at if expires_in is None else now + expires_in
+        command = validate(AddKey, {"username": username, "name": name, "expires": expires})
+        now, end = self._clock.now(), command.expires
+        if isinstance(end, timedelta):
+            end = now + end
         if end is not None and end <= now:
-            raise DataValidationError("Not valid: expires_at.", [FieldError(("expires_at",), "must be in the future")])
+            raise DataValidationError.at(("expires",), "must be in the future")
         for tries_left in reversed(range(_TRIES)):
-            token = PREFIX + "".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH))
-            key = ApiKey(
-                key_id=token.removeprefix(PREFIX)[:ID_LENGTH],
-                username=compose(command.username),
-                name=command.name,
-                digest=self._digest(token),
-                created_at=now,
-                expires_at=end,
-            )
+            token, key = self.make(compose(command.username), command.name, now, end)
             try:
                 await self._keys.add(key)
             except ConstraintViolationError:
@@ -77,25 +82,59 @@ class KeyService:
                 break
         return token, key
 
+    def make(
+        self, username: str, name: str | None, now: datetime, expires_at: datetime | None = None
+    ) -> tuple[str, ApiKey]:
+        """Return the secret of a new key and the key to store."""
+        token = PREFIX + "".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH))
+        key_id = token.removeprefix(PREFIX)[:ID_LENGTH]
+        return token, ApiKey(key_id, username, name, self._digest(token), now, expires_at)
+
     async def list(self, username: str | None = None) -> tuple[ApiKey, ...]:
         """Return the keys of a user, or all, ordered by username, then oldest first."""
         return await self._keys.list(None if username is None else compose(username))
+
+    async def add_own(self, user: User, data: object) -> tuple[str, ApiKey]:
+        """Add a key of the user who asks for it, as `NewKey` describes it, and return what `add` does.
+
+        Raises:
+            ConstraintViolationError: if the user has as many keys as a user may have.
+        """
+        command = validate(NewKey, data)
+        if len(await self.list(user.username)) >= MAX_OWN_KEYS:
+            raise ConstraintViolationError(f"You have {MAX_OWN_KEYS} keys already: revoke one that is not needed.")
+        return await self.add(user.username, name=command.name, expires=command.expires)
+
+    async def revoke_own(self, user: User, key_id: str) -> None:
+        """Remove a key of the user who asks for it; raise RecordNotFoundError unless the user has such a key."""
+        key_id = key_id.removeprefix(PREFIX)
+        if key_id not in {key.key_id for key in await self.list(user.username)}:
+            raise RecordNotFoundError("You have no such key.")
+        await self._keys.remove(key_id)
 
     async def revoke(self, key_id: str) -> None:
         """Remove a key; raise RecordNotFoundError if there is none with this id."""
         await self._keys.remove(key_id)
 
-    async def authenticate(self, token: str) -> User:
-        """Return the user who owns a key; every call looks it up, so that revoking works at once.
+    async def authenticate(self, token: str, address: str) -> User:
+        """Return the user who owns a key, for a login from an address.
 
-        Raise AuthenticationError, without the reason, if the key is not valid.
+        Every call looks the key up, so that revoking works at once.
+
+        Raises:
+            AuthenticationError: if the key is not valid, without saying why.
+            AccountPausedError: if it is, and the account of its user is paused or no longer valid.
+            TooManyLoginsError: if too many logins from the address have failed, unless its user is known there.
         """
         if _FORM.fullmatch(token):
             found = await self._keys.find(self._digest(token))
             if found is not None:
                 key, user = found
-                if not key.has_expired(self._clock.now()):
+                if not key.has_expired(now := self._clock.now()):
+                    await self._throttle.admit(user.username, address)
+                    user.require_active(now)
                     return user
+        await self._throttle.count_wrong_key(address, token)
         raise AuthenticationError("This is no valid API key: it is wrong, has expired or was revoked.")
 
     def _digest(self, token: str) -> str:

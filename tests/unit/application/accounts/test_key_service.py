@@ -16,10 +16,11 @@ from pixyproxy.application.accounts.key_service import KeyService
 from pixyproxy.application.derived_key import derive_key
 from pixyproxy.domain import errors
 from pixyproxy.domain.user import User
-from tests.fixtures.core import SteppingClock
+from tests.fixtures.core import SteppingClock, login_throttle_on
 
 SECRET = b"s" * 32
 DAY = timedelta(days=1)
+HOME = "192.0.2.1"
 
 
 @dataclass
@@ -36,12 +37,14 @@ def harness() -> KeyHarness:
     storage, clock = MemoryStorage(), SteppingClock()
     for name in ("alice", "bob", "Zoë"):
         storage.users[name] = User(name, "cs101", "hash")
-    return KeyHarness(KeyService(MemoryApiKeyRepository(storage), clock, lambda: SECRET), storage, clock)
+    return KeyHarness(
+        KeyService(MemoryApiKeyRepository(storage), clock, lambda: SECRET, login_throttle_on(clock)), storage, clock
+    )
 
 
 async def refused(harness: KeyHarness, token: str) -> str:
     with pytest.raises(errors.AuthenticationError) as caught:
-        await harness.service.authenticate(token)
+        await harness.service.authenticate(token, HOME)
     assert token == "" or token not in caught.value.message
     return caught.value.message
 
@@ -50,17 +53,17 @@ async def test_a_key_authenticates_its_user(harness: KeyHarness) -> None:
     token, key = await harness.service.add("alice", name="my laptop")
     assert re.fullmatch(r"pxy_[0-9A-Za-z]{43}", token)
     assert (key.key_id, key.username, key.name, key.expires_at) == (token[4:12], "alice", "my laptop", None)
-    assert await harness.service.authenticate(token) == User("alice", "cs101", "hash")
+    assert await harness.service.authenticate(token, HOME) == User("alice", "cs101", "hash")
     other, _ = await harness.service.add("bob")
-    assert (await harness.service.authenticate(other)).username == "bob"
+    assert (await harness.service.authenticate(other, HOME)).username == "bob"
 
 
 async def test_a_duration_begins_when_the_key_is_added(harness: KeyHarness) -> None:
-    _, key = await harness.service.add("alice", expires_in=DAY)
+    _, key = await harness.service.add("alice", expires=DAY)
     assert key.expires_at is not None
     assert key.expires_at - key.created_at == DAY
-    with pytest.raises(errors.DataValidationError, match="expires_at"):
-        await harness.service.add("alice", expires_in=timedelta())
+    with pytest.raises(errors.DataValidationError, match="expires"):
+        await harness.service.add("alice", expires=timedelta())
 
 
 async def test_the_store_has_only_a_keyed_hash(harness: KeyHarness) -> None:
@@ -74,9 +77,11 @@ async def test_the_store_has_only_a_keyed_hash(harness: KeyHarness) -> None:
 
 async def test_a_key_is_invalid_under_another_secret(harness: KeyHarness) -> None:
     token, _ = await harness.service.add("alice")
-    other = KeyService(MemoryApiKeyRepository(harness.storage), harness.clock, lambda: b"t" * 32)
+    other = KeyService(
+        MemoryApiKeyRepository(harness.storage), harness.clock, lambda: b"t" * 32, login_throttle_on(harness.clock)
+    )
     with pytest.raises(errors.AuthenticationError):
-        await other.authenticate(token)
+        await other.authenticate(token, HOME)
 
 
 async def test_the_secret_is_read_on_first_use(harness: KeyHarness) -> None:
@@ -86,16 +91,18 @@ async def test_the_secret_is_read_on_first_use(harness: KeyHarness) -> None:
         requested.append(SECRET)
         return SECRET
 
-    service = KeyService(MemoryApiKeyRepository(harness.storage), harness.clock, secret)
+    service = KeyService(
+        MemoryApiKeyRepository(harness.storage), harness.clock, secret, login_throttle_on(harness.clock)
+    )
     await service.list()
     assert requested == []
     token, _ = await service.add("alice")
-    await service.authenticate(token)
+    await service.authenticate(token, HOME)
     assert requested == [SECRET]
 
 
 async def test_wrong_malformed_expired_and_revoked_keys_get_the_same_error(harness: KeyHarness) -> None:
-    token, key = await harness.service.add("alice", expires_at=harness.clock.now() + DAY)
+    token, key = await harness.service.add("alice", expires=harness.clock.now() + DAY)
     wrong = token[:-1] + ("a" if token[-1] != "a" else "b")
     said = {await refused(harness, wrong)}
     for malformed in ("", "pxy_", "sk-x", token[4:], token.upper(), token[:-1], token + "a", token + "é",
@@ -112,11 +119,11 @@ async def test_wrong_malformed_expired_and_revoked_keys_get_the_same_error(harne
 
 async def test_a_key_is_valid_until_the_instant_it_expires(harness: KeyHarness) -> None:
     end = harness.clock.now() + DAY
-    token, key = await harness.service.add("alice", expires_at=end)
+    token, key = await harness.service.add("alice", expires=end)
     assert key.expires_at == end
     # The clock advances by a second at every reading.
     harness.clock.advance(end - harness.clock.now() - timedelta(seconds=2))
-    assert (await harness.service.authenticate(token)).username == "alice"
+    assert (await harness.service.authenticate(token, HOME)).username == "alice"
     await refused(harness, token)
 
 
@@ -138,14 +145,14 @@ async def test_keys_are_listed_by_user_and_age(harness: KeyHarness) -> None:
 
 async def test_names_of_users_are_composed(harness: KeyHarness) -> None:
     token, key = await harness.service.add("Zoe\u0308")
-    assert key.username == (await harness.service.authenticate(token)).username == "Zoë"
+    assert key.username == (await harness.service.authenticate(token, HOME)).username == "Zoë"
     assert await harness.service.list("Zoe\u0308") == (key,)
 
 
 async def test_a_time_may_be_text_and_defaults_to_utc(harness: KeyHarness) -> None:
     end = datetime(2030, 1, 1, 12)
     for given in (end, "2030-01-01T12:00", "2030-01-01T13:00+01:00"):
-        _, key = await harness.service.add("alice", expires_at=given)
+        _, key = await harness.service.add("alice", expires=given)
         assert key.expires_at == end.replace(tzinfo=UTC)
 
 
@@ -159,10 +166,10 @@ async def test_a_time_may_be_text_and_defaults_to_utc(harness: KeyHarness) -> No
         ({"name": "\ud800"}, "name"),
         ({"username": "a:b"}, "username"),
         ({"username": ""}, "username"),
-        ({"expires_at": "tomorrow"}, "expires_at"),
-        ({"expires_at": "2026-11-21T10:00:00Z"}, "expires_at"),
-        ({"expires_at": datetime(1999, 1, 1)}, "expires_at"),
-        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
+        ({"expires": "tomorrow"}, "expires"),
+        ({"expires": "2026-11-21T10:00:00Z"}, "expires"),
+        ({"expires": datetime(1999, 1, 1)}, "expires"),
+        ({"expires": "9999-12-31T23:59:59-12:00"}, "expires"),
     ],
 )
 async def test_invalid_input_is_refused_by_name(fields: dict[str, str], where: str, harness: KeyHarness) -> None:
@@ -194,7 +201,7 @@ async def test_an_id_that_is_taken_is_drawn_again(harness: KeyHarness, monkeypat
     first, _ = await harness.service.add("alice")
     second, _ = await harness.service.add("bob")
     assert (first, second) == ("pxy_" + "a" * 43, "pxy_" + "c" * 43)
-    assert (await harness.service.authenticate(first)).username == "alice"
+    assert (await harness.service.authenticate(first, HOME)).username == "alice"
 
 
 async def test_an_id_is_not_drawn_again_forever(harness: KeyHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,3 +210,14 @@ async def test_an_id_is_not_drawn_again_forever(harness: KeyHarness, monkeypatch
     with pytest.raises(errors.ConstraintViolationError):
         await harness.service.add("alice")
     assert len(harness.storage.api_keys) == 1
+
+
+async def test_a_key_of_a_paused_or_expired_account_is_refused(harness: KeyHarness) -> None:
+    token, _ = await harness.service.add("alice")
+    end = harness.clock.now() + DAY
+    for user in (User("alice", paused=True), User("alice", valid_until=harness.clock.now())):
+        harness.storage.users["alice"] = user
+        with pytest.raises(errors.AccountPausedError):
+            await harness.service.authenticate(token, HOME)
+    harness.storage.users["alice"] = User("alice", valid_until=end)
+    assert (await harness.service.authenticate(token, HOME)).valid_until == end

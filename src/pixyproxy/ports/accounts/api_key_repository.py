@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from pixyproxy.domain.api_key import ApiKey
+from pixyproxy.domain.accounts.api_key import ApiKey
 from pixyproxy.domain.user import User
 from pixyproxy.ports.resource import Resource
 

@@ -1,0 +1,1 @@
+"""Estimates of how soon passwords are guessed, with the library zxcvbn."""

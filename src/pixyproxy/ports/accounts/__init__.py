@@ -1,0 +1,1 @@
+"""The ports to the accounts of users: the roster, API keys and login sessions."""

@@ -1,0 +1,1 @@
+"""Ports to work on passwords."""
