@@ -17,6 +17,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from pixyproxy.adapters.pillow.header_bytes import MAX_BYTES, HeaderBytes
+from pixyproxy.adapters.pillow.header_sizes import boxes
+from pixyproxy.adapters.pillow.web_sizes import webp_chunks
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
 
@@ -30,6 +33,12 @@ READERS: dict[str, type[ImageFile.ImageFile]] = {
 TOO_LONG = "Decoding the picture takes too long."
 MAX_SCANS = 100
 """Limit for JPEG, in which a few bytes can make the decoder redraw the picture; encoders use ten scans."""
+MAX_OPENING_READS = 4096
+MAX_READS = 100_000
+"""Limits for formats that are read in pieces: while a reader opens a picture, and in all. A segment takes three."""
+MAX_BOX_BYTES = 32 * 1024
+"""Limit for AVIF, whose reader takes quadratic time over the tables of its items, with the interpreter locked."""
+_BULK = {b"mdat", b"uuid", b"free", b"skip"}
 LARGE_PIXELS = 12_000_000
 """Larger pictures are decoded one at a time: each takes four bytes a pixel, and twice that for a moment."""
 
@@ -40,16 +49,25 @@ class _DeadlineExceeded(Exception):
     """Decoding took too long."""
 
 
-class _TimedBytes(io.BytesIO):
-    """Bytes that can be read until a deadline; decoders read them in pieces."""
+class BoundedFile(io.BytesIO):
+    """A picture as a file that can be read until a deadline, in a limited number of pieces."""
 
     def __init__(self, data: bytes, deadline: float) -> None:
         super().__init__(data)
         self._deadline = deadline
+        self.reads = 0
+        self.opening_bytes = 0
+        self.is_open = False
 
     def read(self, size: int | None = -1, /) -> bytes:
         if time.monotonic() >= self._deadline:
             raise _DeadlineExceeded
+        self.reads += 1
+        # The readers that ask for the whole file parse it in C.
+        if not self.is_open and size is not None and size > 0:
+            self.opening_bytes += size
+        if self.reads > (MAX_READS if self.is_open else MAX_OPENING_READS) or self.opening_bytes > MAX_BYTES:
+            raise ValueError("the picture is in too many pieces")
         return super().read(size)
 
 
@@ -70,10 +88,11 @@ def decode(data: bytes, picture: Picture, longest_side: int, deadline: float) ->
 
 
 def _decode(data: bytes, picture: Picture, longest_side: int, deadline: float) -> Image.Image:
-    if picture.media_type == "image/jpeg" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise ValueError("too many scans")
-    # One reader per format, like the inspector: `PIL.Image.open` would try others too.
-    with READERS[picture.media_type](_TimedBytes(data, deadline)) as file:
+    _check_parts(data, picture.media_type)
+    # One reader per format: `PIL.Image.open` would try others too.
+    source = BoundedFile(data, deadline)
+    with READERS[picture.media_type](source) as file:
+        source.is_open = True
         if file.size != (picture.width, picture.height):
             raise ValueError("the readers disagree about the size")
         file.draft(None, (2 * longest_side, 2 * longest_side))
@@ -83,6 +102,19 @@ def _decode(data: bytes, picture: Picture, longest_side: int, deadline: float) -
         image: Image.Image = _with_plain_colours(file)
         image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return _oriented(image)
+
+
+def _check_parts(data: bytes, media_type: str) -> None:
+    """Raise ValueError for a picture in so many parts that the C libraries would take long over them."""
+    if media_type == "image/jpeg" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError("too many scans")
+    if media_type == "image/webp":
+        for _ in webp_chunks(HeaderBytes(data)):
+            pass
+    if media_type == "image/avif":
+        for kind, start, end in boxes(HeaderBytes(data), 0, len(data)):
+            if kind not in _BULK and end - start > MAX_BOX_BYTES:
+                raise ValueError("a table of items is too long")
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from pixyproxy.adapters.pillow import decoding
-from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
+from pixyproxy.adapters.pillow.picture_inspector import inspect_header
 from pixyproxy.domain.errors import CapacityExceededError, DataValidationError
 from pixyproxy.domain.image import Picture
 from pixyproxy.ports.pictures.picture_scaler import MAX_PIXELS, MAX_PLACEHOLDER, PictureScaler
@@ -33,7 +33,6 @@ class PillowPictureScaler(PictureScaler):
         self._threads = threads
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
-        self._inspector = PillowPictureInspector()
         self._executor: ThreadPoolExecutor | None = None
         self._permits = asyncio.Semaphore(threads)
         self._waiting = 0
@@ -54,22 +53,11 @@ class PillowPictureScaler(PictureScaler):
         """Scale, keeping a colour profile of ordinary length."""
         if media_type not in _FORMATS or longest_side < 1:
             raise ValueError("unsupported media type or size")
-        return await self._run(_scale, data, await self._inspect(data), longest_side, media_type)
+        return await self._run(_scale, data, longest_side, media_type)
 
     async def placeholder(self, data: bytes) -> str:
         """Return a WebP of at most 16 pixels a side."""
-        return await self._run(_placeholder, data, await self._inspect(data))
-
-    async def _inspect(self, data: bytes) -> Picture:
-        picture = await self._inspector.inspect(data)
-        if picture.media_type not in decoding.READERS:
-            raise DataValidationError(f"There is no thumbnail of {picture.media_type}.")
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataValidationError(
-                f"The picture says it is {picture.width} x {picture.height} pixels; "
-                f"one of more than {MAX_PIXELS} is not decoded."
-            )
-        return picture
+        return await self._run(_placeholder, data)
 
     async def _run(self, function: Callable[..., _T], *args: object) -> _T:
         """Run a function, whose first argument is its deadline, as soon as there is a permit."""
@@ -101,8 +89,20 @@ class PillowPictureScaler(PictureScaler):
             raise DataValidationError(decoding.TOO_LONG) from None
 
 
-def _scale(deadline: float, data: bytes, picture: Picture, longest_side: int, media_type: str) -> bytes:
-    image = decoding.decode(data, picture, longest_side, deadline)
+def _inspect(data: bytes) -> Picture:
+    picture = inspect_header(data)
+    if picture.media_type not in decoding.READERS:
+        raise DataValidationError(f"There is no thumbnail of {picture.media_type}.")
+    if picture.width * picture.height > MAX_PIXELS:
+        raise DataValidationError(
+            f"The picture says it is {picture.width} x {picture.height} pixels; "
+            f"one of more than {MAX_PIXELS} is not decoded."
+        )
+    return picture
+
+
+def _scale(deadline: float, data: bytes, longest_side: int, media_type: str) -> bytes:
+    image = decoding.decode(data, _inspect(data), longest_side, deadline)
     if media_type == "image/jpeg":
         image = decoding.on_white(image)
     profile = image.info.get("icc_profile")
@@ -114,8 +114,8 @@ def _scale(deadline: float, data: bytes, picture: Picture, longest_side: int, me
     return out.getvalue()
 
 
-def _placeholder(deadline: float, data: bytes, picture: Picture) -> str:
-    image = decoding.decode(data, picture, _PLACEHOLDERS[0][0], deadline)
+def _placeholder(deadline: float, data: bytes) -> str:
+    image = decoding.decode(data, _inspect(data), _PLACEHOLDERS[0][0], deadline)
     image.info = {}
     text = ""
     for side, quality in _PLACEHOLDERS:

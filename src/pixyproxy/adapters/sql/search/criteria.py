@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters.sql.mapping import guid_key, to_time
-from pixyproxy.adapters.sql.search.posting_list import Key, PostingList, check_keys, posting_list, sorted_part
+from pixyproxy.adapters.sql.search.posting_list import (
+    Key,
+    PostingList,
+    check_terms,
+    posting_list,
+    sorted_part,
+    term_postings,
+)
+from pixyproxy.adapters.sql.search.postings import SOURCE, STRAGGLER, TAG
 from pixyproxy.adapters.sql.search.prefix_terms import PrefixTerm
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.image import Status, Visibility
@@ -12,9 +20,6 @@ from pixyproxy.domain.query import ImageQuery
 
 # The binary collation of MySQL ignores trailing spaces when it compares; lengths tell them apart.
 _SAME_LENGTH = "LENGTH({column}) = LENGTH(:{parameter})"
-# An image may name a source several times; its posting list has it once.
-_FIRST_POSITION = """(SELECT 1 FROM image_sources AS same WHERE same.image_id = image_sources.image_id
-    AND same.position < image_sources.position AND same.source_guid = image_sources.source_guid LIMIT 1) IS NULL"""
 
 
 class Criterion(NamedTuple):
@@ -52,28 +57,26 @@ def has_times(query: ImageQuery) -> bool:
     return query.created_after is not None or query.created_before is not None
 
 
-def build(session: Session, query: ImageQuery, terms: Sequence[PrefixTerm]) -> Criteria:
+def build(session: Session, query: ImageQuery, audiences: Mapping[str, int], terms: Sequence[PrefixTerm]) -> Criteria:
     """Return the criteria of a query whose prefix terms have been probed."""
     scope = _scope_keys(query)
     row = ["".join(["(", " OR ".join(f"({key.condition})" for key in scope), ")"])]
-    parameters = _scope_parameters(query)
+    parameters = {**_scope_parameters(query), **audiences, "straggler": STRAGGLER}
     filters = []
     for term in terms:
         filters.append(Criterion(term.postings, term.check))
         parameters |= term.parameters
-    for i, tag in enumerate(query.tags):
-        exactly = (_SAME_LENGTH.format(column="tag", parameter=f"tag_{i}"),)
-        key = Key("image_tags", "image_tags_tag", (("tag", f"tag_{i}"),), exactly=exactly)
-        filters.append(_indexed(session, f"tag_{i}", [key]))
-        parameters[f"tag_{i}"] = tag
+    exact = [TAG + tag for tag in query.tags]
     if query.derived_from is not None:
-        columns = (("source_guid", "source"),)
-        key = Key("image_sources", "image_sources_source", columns, exactly=(_FIRST_POSITION,))
-        filters.append(_indexed(session, "source", [key]))
-        parameters["source"] = guid_key(query.derived_from)
+        exact.append(SOURCE + query.derived_from)
+    for i, text in enumerate(exact):
+        name = f"exact_{i}"
+        parameters[name] = text
+        postings = term_postings(session, name, audiences, name)
+        filters.append(Criterion(postings, check_terms(session, audiences, [name])))
     if query.guid is not None:
         row.append("guid = :guid")
-        filters.append(Criterion(PostingList("guid", (sorted_part("images", "id", row[-1]),)), None))
+        filters.append(Criterion(_with_guid(session), None))
         parameters["guid"] = guid_key(query.guid)
     if query.created_after is not None:
         row.append("created_at > :created_after")
@@ -87,8 +90,11 @@ def build(session: Session, query: ImageQuery, terms: Sequence[PrefixTerm]) -> C
     return Criteria(tuple(filters), posting_list(session, "scope", scope), " AND ".join(row), parameters)
 
 
-def _indexed(session: Session, name: str, keys: Sequence[Key]) -> Criterion:
-    return Criterion(posting_list(session, name, keys), check_keys(session, keys))
+def _with_guid(session: Session) -> PostingList:
+    """Return the posting list of the image with the GUID, which nobody but its author reads if it is private."""
+    images = f"images{session.by_index('images_access')} WHERE guid = :guid AND visibility"
+    readers = ("= :public", "= :private AND author = :viewer")
+    return PostingList("guid", tuple(sorted_part(f"{images} {reader}", "id") for reader in readers))
 
 
 def _scope_keys(query: ImageQuery) -> list[Key]:

@@ -1,14 +1,17 @@
 """Id ranges: time bounds become id bounds, because newer images have higher ids, all but the recorded stragglers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters.sql.mapping import from_time, to_time
+from pixyproxy.adapters.sql.search.audiences import audience_of
 from pixyproxy.adapters.sql.search.bounds import Bounds
 from pixyproxy.adapters.sql.search.criteria import has_times
-from pixyproxy.adapters.sql.search.posting_list import Key, PostingList, ordered_part
+from pixyproxy.adapters.sql.search.posting_list import IMAGE_INDEX, PostingList, term_postings
+from pixyproxy.adapters.sql.search.postings import STRAGGLER, TIME, insert_stragglers
 from pixyproxy.adapters.sql.session import Session
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import ImageQuery
 
 SLACK = timedelta(hours=1)
@@ -20,9 +23,8 @@ within this tolerance.
 NEWEST = 2**63 - 1
 """An id above all others."""
 
-_INSERT = """INSERT INTO image_stragglers (image_id) SELECT :image_id
+_INSERT = """INSERT INTO image_postings (audience, term, image_id) SELECT :audience, :straggler, :image_id
     FROM (SELECT MAX(created_at) AS latest FROM images) AS newest WHERE newest.latest > :in_order_until"""
-_IN_ORDER = "(SELECT 1 FROM image_stragglers WHERE image_id = neighbour.id LIMIT 1) IS NULL"
 
 
 class IdRange(NamedTuple):
@@ -38,13 +40,15 @@ def is_straggler(created_at: datetime, latest: datetime) -> bool:
     return latest - created_at > SLACK
 
 
-def mark_stragglers(session: Session, added: Sequence[tuple[int, datetime]]) -> None:
-    """Record which of the images just added, given by id and time, are out of order.
+def mark_stragglers(session: Session, added: Sequence[Image]) -> None:
+    """Record which of the images just added are out of order.
 
     Images that others add at this moment are not seen, which matters only if the clocks differ by the slack.
     """
-    for image_id, at in added:
-        session.change_later(_INSERT, {"image_id": image_id, "in_order_until": _shifted(at, SLACK)})
+    for image in added:
+        until = _shifted(image.request.created_at, SLACK)
+        values = {"audience": audience_of(image), "straggler": STRAGGLER, "image_id": image.id, "in_order_until": until}
+        session.change_later(_INSERT, values)
 
 
 def latest_time(session: Session) -> datetime | None:
@@ -53,17 +57,18 @@ def latest_time(session: Session) -> datetime | None:
     return None if latest is None else from_time(latest)
 
 
-def mark_restored_stragglers(session: Session, added: Sequence[tuple[int, datetime]], latest: datetime | None) -> None:
+def mark_restored_stragglers(session: Session, added: Sequence[Image], latest: datetime | None) -> None:
     """Record which of many images, in the order of ids, are out of order; `latest` is the time before the first."""
     found = []
-    for image_id, at in added:
-        latest = at if latest is None else max(latest, at)
-        if is_straggler(at, latest):
-            found.append({"image_id": image_id})
-    session.insert_many("INSERT INTO image_stragglers (image_id) VALUES (:image_id)", found)
+    for image in added:
+        created_at = image.request.created_at
+        latest = created_at if latest is None else max(latest, created_at)
+        if is_straggler(created_at, latest):
+            found.append(image)
+    insert_stragglers(session, found)
 
 
-def id_ranges(session: Session, query: ImageQuery, bounds: Bounds) -> list[IdRange]:
+def id_ranges(session: Session, query: ImageQuery, audiences: Mapping[str, int], bounds: Bounds) -> list[IdRange]:
     """Return the ranges, highest ids first, in which all images of the query's time are.
 
     An image that is no straggler and was added after one made the slack after the upper bound was itself made after
@@ -73,25 +78,36 @@ def id_ranges(session: Session, query: ImageQuery, bounds: Bounds) -> list[IdRan
     before = NEWEST if query.before_id is None else query.before_id
     if not has_times(query):
         return [IdRange(before)]
-    table = "images" + session.by_index("images_created")
+    parameters: dict[str, Any] = {**audiences, "straggler": STRAGGLER, "neighbours": bounds.neighbours}
     parts = []
-    parameters: dict[str, Any] = {"neighbours": bounds.neighbours}
     if query.created_before is not None and (later := _shifted(query.created_before, SLACK)):
-        parameters["later"] = later
-        rows = f"SELECT id FROM {table} WHERE created_at >= :later ORDER BY created_at LIMIT :neighbours"
-        parts.append(f"SELECT 'before', MIN(id) FROM ({rows}) AS neighbour")
+        parameters |= {"later": TIME + later, "last": TIME + "~"}
+        for audience in audiences:
+            rows = _neighbours(session, audience, "term >= :later AND term < :last", "")
+            parts.append(f"SELECT 'before', MIN(image_id) FROM ({rows}) AS neighbour")
     if query.created_after is not None and (earlier := _shifted(query.created_after, -SLACK)):
-        parameters["earlier"] = earlier
-        rows = f"SELECT id FROM {table} WHERE created_at < :earlier ORDER BY created_at DESC LIMIT :neighbours"
-        parts.append(f"SELECT 'floor', MAX(id) FROM ({rows}) AS neighbour WHERE {_IN_ORDER}")
+        parameters |= {"earlier": TIME + earlier, "first": TIME}
+        is_in_order = f"""(SELECT 1 FROM image_postings{session.by_index(IMAGE_INDEX)}
+            WHERE image_id = neighbour.image_id AND term = :straggler LIMIT 1) IS NULL"""
+        for audience in audiences:
+            rows = _neighbours(session, audience, "term >= :first AND term < :earlier", " DESC")
+            parts.append(f"SELECT 'floor', MAX(image_id) FROM ({rows}) AS neighbour WHERE {is_in_order}")
     if not parts:
         return [IdRange(before)]
-    found = {bound: int(value or 0) for bound, value in session.fetch(" UNION ALL ".join(parts), parameters)}
-    floor, end = found.get("floor", 0), found.get("before") or NEWEST
+    found = [(bound, int(value)) for bound, value in session.fetch(" UNION ALL ".join(parts), parameters) if value]
+    floor = max((value for bound, value in found if bound == "floor"), default=0)
+    end = min((value for bound, value in found if bound == "before"), default=NEWEST)
     if end >= before:
         return [IdRange(before, floor)]
-    stragglers = PostingList("stragglers", (ordered_part(session, Key("image_stragglers", "PRIMARY", ())),))
+    stragglers = term_postings(session, "stragglers", audiences, "straggler")
     return [IdRange(before, max(floor, end), stragglers), IdRange(end, floor)]
+
+
+def _neighbours(session: Session, audience: str, condition: str, order: str) -> str:
+    """Return the statement for the images of an audience that were made next to a time bound."""
+    table = "image_postings" + session.by_index("PRIMARY")
+    return f"""SELECT image_id FROM {table} WHERE {session.fixed("audience", audience)} AND {condition}
+        ORDER BY audience{order}, term{order} LIMIT :neighbours"""
 
 
 def _shifted(time: datetime, by: timedelta) -> str | None:

@@ -3,6 +3,7 @@
 import time
 
 from pixyproxy.adapters.sql.mapping import to_image
+from pixyproxy.adapters.sql.search.audiences import audiences_of
 from pixyproxy.adapters.sql.search.bounds import Bounds
 from pixyproxy.adapters.sql.search.criteria import build, is_plain
 from pixyproxy.adapters.sql.search.id_range import NEWEST, IdRange, id_ranges
@@ -11,18 +12,19 @@ from pixyproxy.adapters.sql.search.posting_list import fetch_statement
 from pixyproxy.adapters.sql.search.prefix_terms import probe
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.query import ImageQuery, Page, encode_cursor
+from pixyproxy.domain.query import ImageQuery, Page
 
 
 def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
-    """Return one page of matches; it may be short, or empty, and still have a cursor at which the search goes on."""
+    """Return one page of matches; it may be short, or empty, and still be followed by others."""
     if is_plain(query):
         return _newest(session, query)
-    terms = probe(session, query.terms, bounds)
+    audiences = audiences_of(query)
+    terms = probe(session, query.terms, audiences, bounds)
     if any(term.is_absent for term in terms):
         return Page(())
-    page = _PageReader(session, query, Planner(session, query, terms, bounds), bounds)
-    for ids in id_ranges(session, query, bounds):
+    page = _PageReader(session, query, Planner(session, query, audiences, terms, bounds), bounds)
+    for ids in id_ranges(session, query, audiences, bounds):
         if not page.read(ids):
             break
     return page.page()
@@ -30,7 +32,7 @@ def search(session: Session, query: ImageQuery, bounds: Bounds) -> Page:
 
 def _newest(session: Session, query: ImageQuery) -> Page:
     """Return a page of the scope, which an index holds in order."""
-    criteria = build(session, query, ())
+    criteria = build(session, query, {}, ())
     before = NEWEST if query.before_id is None else query.before_id
     bounds = {"before": before, "floor": 0, "most": query.limit + 1, "rows": query.limit + 1}
     statement = fetch_statement(session, criteria.scope, [criteria.row])
@@ -38,11 +40,9 @@ def _newest(session: Session, query: ImageQuery) -> Page:
     return _page(images, query.limit, None)
 
 
-def _page(images: list[Image], limit: int, cursor_id: int | None) -> Page:
+def _page(images: list[Image], limit: int, before_id: int | None) -> Page:
     """Return the first images; the search goes on after the last, or at the given id if there are no more."""
-    if len(images) > limit:
-        cursor_id = images[limit - 1].id
-    return Page(tuple(images[:limit]), None if cursor_id is None else encode_cursor(cursor_id))
+    return Page(tuple(images[:limit]), images[limit - 1].id if len(images) > limit else before_id)
 
 
 class _PageReader:

@@ -4,7 +4,7 @@ A search goes through five steps: the query's terms are probed (`prefix_terms`),
 and ranges of ids (`id_range`), each batch is planned here, and `page` fetches it and adds its matches to the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters.sql.search.bounds import Bounds
@@ -35,12 +35,20 @@ class Plan(NamedTuple):
 class Planner:
     """Plans the batches of one search."""
 
-    def __init__(self, session: Session, query: ImageQuery, terms: Sequence[PrefixTerm], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        session: Session,
+        query: ImageQuery,
+        audiences: Mapping[str, int],
+        terms: Sequence[PrefixTerm],
+        bounds: Bounds,
+    ) -> None:
         self._session = session
         self._query = query
+        self._audiences = audiences
         self._terms = list(terms)
         self._bounds = bounds
-        self._criteria = build(session, query, terms)
+        self._criteria = build(session, query, audiences, terms)
 
     def plan(self, ids: IdRange, size: int) -> Plan:
         """Return the plan for at most this many of the newest images in a range of ids.
@@ -69,9 +77,9 @@ class Planner:
         if not open_terms:
             return False
         longest = max(open_terms, key=lambda term: len(term.prefix))
-        resolved = resolve(self._session, longest, self._bounds)
+        resolved = resolve(self._session, longest, self._audiences, self._bounds)
         self._terms = [resolved if term is longest else term._replace(is_open=False) for term in self._terms]
-        self._criteria = build(self._session, self._query, self._terms)
+        self._criteria = build(self._session, self._query, self._audiences, self._terms)
         return resolved.postings is not None
 
     def _probe(self, lists: Sequence[PostingList], ids: IdRange, size: int) -> list[tuple[int, int]]:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from pixyproxy.adapters.sql.mapping import IMAGE_COLUMNS
 from pixyproxy.adapters.sql.session import Session
 
+IMAGE_INDEX = "image_postings_image"
+"""The index that holds the terms of each image."""
+
 
 class Key(NamedTuple):
     """A key of an index: columns that equal parameters, after which the index holds the image's id.
@@ -16,7 +19,7 @@ class Key(NamedTuple):
     table: str
     index_name: str
     columns: tuple[tuple[str, str], ...]
-    id_column: str = "image_id"
+    id_column: str
     exactly: tuple[str, ...] = ()
 
     @property
@@ -55,22 +58,39 @@ def ordered_part(session: Session, key: Key) -> str:
     return f"SELECT {key.id_column} AS id FROM {rows} ORDER BY {order} LIMIT :most"
 
 
-def sorted_part(table: str, id_column: str, condition: str) -> str:
-    """Return the statement for the ids of an index range of few rows, which are all read and sorted."""
+def term_part(session: Session, audience: str, term: str) -> str:
+    """Return the statement for the images of an audience that have a term; both are names of parameters."""
+    key = Key("image_postings", "PRIMARY", (("audience", audience), ("term", term)), "image_id")
+    return ordered_part(session, key)
+
+
+def term_postings(session: Session, name: str, audiences: Iterable[str], term: str) -> PostingList:
+    """Return the posting list of the images that have a term, for any of the audiences."""
+    return PostingList(name, tuple(term_part(session, audience, term) for audience in audiences))
+
+
+def sorted_part(rows: str, id_column: str) -> str:
+    """Return the statement for the ids of a few rows of a table, which are all read and sorted."""
     # The sums keep a server from reading an index of ids instead.
-    rows = f"{table} WHERE {condition} AND {id_column} + 0 < :before AND {id_column} + 0 > :floor"
-    return f"SELECT DISTINCT {id_column} AS id FROM {rows} ORDER BY id DESC LIMIT :most"
+    bounds = f"{id_column} + 0 < :before AND {id_column} + 0 > :floor"
+    return f"SELECT DISTINCT {id_column} AS id FROM {rows} AND {bounds} ORDER BY id DESC LIMIT :most"
 
 
-def check(table: str, id_column: str, condition: str) -> str:
-    """Return the condition that the table has a row of the candidate image that meets a condition."""
+def check_terms(session: Session, audiences: Iterable[str], terms: Iterable[str]) -> str:
+    """Return the condition that the candidate image has any of the terms; all are names of parameters."""
+    conditions = [f"audience = :{audience} AND term = :{term}" for term in terms for audience in audiences]
+    return _check(session, "PRIMARY", conditions)
+
+
+def check_range(session: Session, start: str, end: str) -> str:
+    """Return the condition that the candidate image has a term from one on and before another."""
+    return _check(session, IMAGE_INDEX, [f"term >= :{start} AND term < :{end}"])
+
+
+def _check(session: Session, index: str, conditions: Iterable[str]) -> str:
+    postings = f"image_postings{session.by_index(index)} WHERE image_id = candidate.id"
     # With LIMIT a server can only look up each candidate; it takes seconds to plan dozens of joins.
-    return f"(SELECT 1 FROM {table} WHERE {id_column} = candidate.id AND {condition} LIMIT 1) = 1"
-
-
-def check_keys(session: Session, keys: Iterable[Key]) -> str:
-    """Return the condition that the candidate image has any of the keys."""
-    checks = [check(key.table + session.by_index(key.index_name), key.id_column, key.condition) for key in keys]
+    checks = [f"(SELECT 1 FROM {postings} AND {condition} LIMIT 1) = 1" for condition in conditions]
     return f"({' OR '.join(checks)})"
 
 

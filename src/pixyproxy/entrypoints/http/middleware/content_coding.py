@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PIECE_BYTES = 256 * 1024
 """Bytes that are unpacked at once; whoever reads the body stops at its own limit, however small the body was packed."""
+_MAX_FILES = 1000
+"""Empty ones cost much time for few bytes."""
 _ACCEPTED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """The codings and zlib's `wbits` of each."""
 _NAMES = "gzip, deflate"
@@ -72,6 +74,7 @@ class _Unpacker:
         self._coding = coding
         self._packed = b""
         self._decoder: zlib._Decompress | None = None
+        self._files = 0
 
     def feed(self, packed: bytes) -> None:
         """Take the next bytes as they were sent."""
@@ -101,7 +104,10 @@ class _Unpacker:
                     break
                 if self._coding == "deflate":
                     raise self._malformed("goes on after its end")
-                self._decoder = None  # A gzip file may be several in a row.
+                self._decoder = None  # A gzip body may be several files in a row (RFC 1952, section 2.2).
+                self._files += 1
+                if self._files == _MAX_FILES:
+                    raise self._malformed(f"consists of more than {_MAX_FILES} files")
             elif len(self._packed) == before or not self._packed:
                 break
         return piece

@@ -28,6 +28,7 @@ CORS_OPTIONS: Mapping[str, Any] = {
         "Preference-Applied",
         "Retry-After",
         "WWW-Authenticate",
+        "X-Pixyproxy-Cost-USD",
         "X-Request-ID",
         "X-Should-Retry",
     ],

@@ -22,8 +22,9 @@ class DepartureMiddleware:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        connection = WatchedConnection(receive, send, self._departures)
-        scope.setdefault("state", {})["caller"] = connection.caller
+        state = scope.setdefault("state", {})
+        connection = WatchedConnection(receive, send, self._departures, state.get("address", ""))
+        state["caller"] = connection.caller
         try:
             await self._app(scope, connection.receive, connection.send)
         finally:
@@ -33,8 +34,8 @@ class DepartureMiddleware:
 class WatchedConnection:
     """The two directions of a request, watched for the client's hang-up from the end of its body on."""
 
-    def __init__(self, receive: Receive, send: Send, departures: Departures) -> None:
-        self.caller = Caller()
+    def __init__(self, receive: Receive, send: Send, departures: Departures, address: str) -> None:
+        self.caller = Caller(address)
         self._receive = receive
         self._send = send
         self._departures = departures

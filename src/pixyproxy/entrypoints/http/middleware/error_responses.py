@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pixyproxy.domain.errors import PixyProxyException, ServiceStoppedError
 from pixyproxy.entrypoints.http.openai_api.error_body import error_body, is_openai_path, openai_error_response
 from pixyproxy.entrypoints.http.openai_api.images_response import error_event
-from pixyproxy.entrypoints.http.representation.problems import problem_response
+from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.representation.problems import describe_problem, problem_response
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,17 @@ async def respond_to_error(request: Request, error: Exception) -> Response:
     """Return the response to an error, in the form that the clients of the path know."""
     if is_openai_path(request.scope["path"]):
         return openai_error_response(request, error)
+    if wants_page(request):
+        pages: PageRenderer = request.app.state.pages
+        problem, headers = describe_problem(request, error)
+        return pages.render(request, "error.html", problem["status"], headers, problem=problem)
     return problem_response(request, error)
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether a browser shows the response to a person: programs that take anything get a problem document."""
+    ranges = ",".join(request.headers.getlist("accept")).lower().split(",")
+    return any(item.partition(";")[0].strip() == "text/html" for item in ranges)
 
 
 class ErrorMiddleware:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pixyproxy.named_proxies import UNIX, NamedProxies, parse_address
+from pixyproxy.trusted_hosts import parse_host
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +17,6 @@ forwarded_prefix: contextvars.ContextVar[str] = contextvars.ContextVar("forwarde
 
 _OF_THIS_HOST = ("127.0.0.1", "::1")
 _FIELDS = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix")
-_HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 
 
@@ -68,8 +68,9 @@ class ForwardedMiddleware:
         if not self._with_host:
             return
         host = _first(scope, b"x-forwarded-host")
-        if _HOST.fullmatch(host):
-            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        # Several are left as they are: such a request is refused.
+        if parse_host(host) is not None and len(scope["headers"]) - len(others) <= 1:
             scope["headers"] = [(b"host", host.encode()), *others]
         prefix = _first(scope, b"x-forwarded-prefix")
         if _PREFIX.fullmatch(prefix):

@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
+from pixyproxy.entrypoints.http.middleware.host import PROBES
 from pixyproxy.entrypoints.logs import escaped_word, request_id
+from pixyproxy.ports.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", "-:.")
-_FILE_NAME = re.compile(r"(?<=/content/).+")
-_PROBES = frozenset({"/healthz", "/readyz"})
-"""Paths that are requested every few seconds and tell a reader of the log nothing."""
+_FILE_NAME = re.compile(r"(?<=/content/).+", re.DOTALL)
 _CLIENT_DISCONNECTED = 499
 """The logged status of a request whose client hung up before the status line, as nginx has it."""
 
@@ -44,26 +44,34 @@ class RequestIds:
         return f"{self._host}-{digits}-{threading.get_native_id()}"
 
 
-def endpoint_location(routes: Sequence[BaseRoute], method: str, path: str) -> str:
-    """Return `name:line` of the function that handles a request, `-:0` if there is none."""
+def route_of(routes: Sequence[BaseRoute], method: str, path: str) -> Route | None:
+    """Return the route that handles a request, None if none does."""
     for route in routes:
         if isinstance(route, Route) and method in (route.methods or ()) and route.path_regex.match(path):
-            code: CodeType | None = getattr(route.endpoint, "__code__", None)
-            return "-:0" if code is None else f"{code.co_name}:{code.co_firstlineno}"
-    return "-:0"
+            return route
+    return None
+
+
+def endpoint_location(route: Route | None) -> str:
+    """Return `name:line` of the function of a route, `-:0` if there is none."""
+    code: CodeType | None = None if route is None else getattr(route.endpoint, "__code__", None)
+    return "-:0" if code is None else f"{code.co_name}:{code.co_firstlineno}"
 
 
 class RequestLogMiddleware:
-    """Logs REQUEST START and REQUEST END for every request, and adds X-Request-ID to the response.
+    """Logs REQUEST START and REQUEST END for every request, counts it, and adds X-Request-ID to the response.
 
     It is outermost, so that unknown paths, errors, streams and clients that hang up are logged too. END comes after
     the last byte was passed to the server, with the number of bytes of the body. Health probes log at DEBUG.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], *, with_callers: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, routes: Sequence[BaseRoute], metrics: Metrics, *, with_callers: bool = False
+    ) -> None:
         """Take the routes that handle requests, and true to log each caller's name and address."""
         self._app = app
         self._routes = routes
+        self._metrics = metrics
         self._with_callers = with_callers
         self._ids = RequestIds()
 
@@ -78,8 +86,9 @@ class RequestLogMiddleware:
         subject = f"{scope['method']} {_FILE_NAME.sub('*', scope['path'])}"
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         path = canonical_path(scope["path"])
-        level = logging.DEBUG if path in _PROBES else logging.INFO
-        extra = {"where": endpoint_location(self._routes, method, path)}
+        level = logging.DEBUG if path in PROBES else logging.INFO
+        route = route_of(self._routes, method, path)
+        extra = {"where": endpoint_location(route)}
         status, sent = _CLIENT_DISCONNECTED, 0
         start = time.perf_counter()
         header = (b"x-request-id", id_.encode())
@@ -103,6 +112,9 @@ class RequestLogMiddleware:
             caller = _caller(scope) if self._with_callers else ""
             logger.log(level, "REQUEST END %s %d %dB %.1fms%s", subject, status, sent, duration_ms, caller, extra=extra)
             request_id.reset(token)
+            # Paths and methods that no route has are any text.
+            counted = ("other", "other") if route is None else (method, route.path)
+            self._metrics.request_ended(*counted, status)
 
 
 def _caller(scope: Scope) -> str:

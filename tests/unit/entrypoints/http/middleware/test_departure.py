@@ -44,7 +44,7 @@ class Connection:
             "scheme": "http",
             "root_path": "",
             "query_string": b"",
-            "headers": [(b"content-type", b"application/json")],
+            "headers": [(b"host", b"test.example"), (b"content-type", b"application/json")],
             "server": ("test", 80),
         }
         self.task = asyncio.create_task(app.asgi(scope, self._receive, self._send))  # type: ignore[arg-type]

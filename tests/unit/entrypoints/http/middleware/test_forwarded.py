@@ -159,7 +159,9 @@ async def test_addresses_handed_out_begin_with_what_the_proxy_says(prefix: str, 
         response = await by_hand.client.post("/image", content=body, headers=headers)
         assert response.headers["location"] == f"https://pictures.example{path}/image/{response.json()['guid']}"
         assert response.json()["content_url"].startswith(f"{path}/image/")
-        assert (await by_hand.client.get("/", headers=headers)).headers["location"] == f"{path}/docs"
+        assert (await by_hand.client.get("/", headers={**headers, "Accept": "application/json"})).headers[
+            "location"
+        ] == f"{path}/docs"
     async with http_app() as by_default:
         response = await by_default.client.post("/image", content=body, headers=headers)
         assert response.headers["location"] == f"https://test.example/image/{response.json()['guid']}"

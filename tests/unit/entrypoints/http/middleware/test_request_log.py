@@ -81,6 +81,9 @@ async def test_health_probes_log_at_debug(path: str, app: HttpApp, caplog: pytes
     assert end.getMessage().startswith(f"REQUEST END GET {path} 200 ")
 
 
+ODD = ('a b=c"\\d\u3000é', "secret of an odd name")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "auth", "forwarded", "caller"),
     [
@@ -89,7 +92,7 @@ async def test_health_probes_log_at_debug(path: str, app: HttpApp, caplog: pytes
         ("HEAD", "/image", ALICE, "2001:db8::1", "user=alice from=2001:db8::1"),
         ("GET", "/nowhere", BOB, "192.0.2.9, 192.0.2.1", "user=bob from=192.0.2.1"),
         ("GET", "/image", ("alice", "wrong"), None, "user=- from=127.0.0.1"),
-        ("GET", "/image", ('a b=c"\\d\u3000é', "x"), None, r"user=a\u0020b\u003dc\u0022\u005cd\u3000é from=127.0.0.1"),
+        ("GET", "/image", ODD, None, r"user=a\u0020b\u003dc\u0022\u005cd\u3000é from=127.0.0.1"),
     ],
 )
 async def test_the_end_names_the_caller_where_that_is_set(
@@ -97,7 +100,7 @@ async def test_the_end_names_the_caller_where_that_is_set(
 ) -> None:
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     async with http_app(PIXYPROXY_LOG_CALLERS="1") as app:
-        await app.container.user_service().add('a b=c"\\d\u3000é', "x", None)
+        await app.container.user_service().add(*ODD, None)
         with log_lines() as lines:
             await app.client.request(method, path, auth=basic(auth), headers=headers)
     assert lines[-1].endswith(f"ms {caller}")

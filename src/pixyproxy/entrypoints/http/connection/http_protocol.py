@@ -14,7 +14,8 @@ class HTTPProtocol(HttpToolsProtocol):
     """A connection on which requests that offer another protocol are served in this one (RFC 9110, section 7.8).
 
     httptools takes everything behind the headers of such a request for the other protocol, its body too. So the
-    headers are given to a new parser without the offer. HTTP/1.0 gets no chunked coding and no interim responses.
+    headers are given to a new parser without the offer. HTTP/1.0 gets no chunked coding and no interim responses. A
+    target may have a host, which goes before `Host`.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -28,8 +29,8 @@ class HTTPProtocol(HttpToolsProtocol):
                 data = self._head_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            except httptools.HttpParserError:
-                self._refuse()
+            except httptools.HttpParserError as error:
+                self._on_parser_error(error)
                 return
 
     def on_headers_complete(self) -> None:
@@ -40,12 +41,26 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
+        self._read_absolute_form()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """End the body of a request, unless its headers are to be parsed again."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def _read_absolute_form(self) -> None:
+        """Put the host of a target such as `http://host/path` in the place of `Host` (RFC 9112, section 3.2.2)."""
+        _, found, rest = self.url.partition(b"://")
+        if not found or self.url.startswith(b"/"):
+            return
+        path_at = min((at for at in map(rest.find, (b"/", b"?", b"#")) if at >= 0), default=len(rest))
+        host, path = rest[:path_at], rest[path_at:]
+        self.url = path if path.startswith(b"/") else b"/" + path
+        # The headers are those of the scope already. Several hosts stay several: such a request is refused.
+        self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+        if self.parser.get_http_version() == "1.0" and all(name != b"host" for name, _ in self.headers):
+            self.headers.append((b"host", host))
 
     def _head_without_offer(self) -> bytes:
         version = self.parser.get_http_version().encode()
@@ -57,7 +72,8 @@ class HTTPProtocol(HttpToolsProtocol):
                 lines.append(b"%b: %b" % (name, value))
         return b"\r\n".join([*lines, b"", b""])
 
-    def _refuse(self) -> None:
+    def _on_parser_error(self, error: Exception) -> None:
+        """Answer a request that cannot be parsed."""
         message = "Invalid HTTP request received."
         self.logger.warning(message)
         self.send_400_response(message)

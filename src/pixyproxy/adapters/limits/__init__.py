@@ -1,0 +1,1 @@
+"""Counters in moving windows, with the `limits` library."""

@@ -1,0 +1,1 @@
+"""Attacks of strangers, one module per subject."""
