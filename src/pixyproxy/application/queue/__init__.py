@@ -1,0 +1,1 @@
+"""The queue of calls that wait for their turn at the generator."""
