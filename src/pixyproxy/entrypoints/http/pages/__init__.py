@@ -1,0 +1,1 @@
+"""The page: HTML for people, made of the same use cases as the API."""

@@ -1,0 +1,126 @@
+"""The gallery, and the page of one picture."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
+from pixyproxy.domain import access
+from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
+from pixyproxy.domain.image import Image, Status, Visibility
+from pixyproxy.entrypoints.http.access_policy import AccessPolicy
+from pixyproxy.entrypoints.http.api.requests import accepts, read_query
+from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.pages.create_routes import MakeForm
+from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of, is_filtered, query_text, search_of
+from pixyproxy.entrypoints.http.pages.picture import present_picture, shortened
+from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, present_time
+from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.ports.clock import Clock
+
+_TITLE_CHARS = 120
+_EDITS_SHOWN = 12
+
+
+def build_gallery_router(
+    pages: PageRenderer,
+    images: ImageService,
+    make_form: MakeForm,
+    policy: AccessPolicy,
+    links: Links,
+    signed_urls: SignedUrls,
+    clock: Clock,
+) -> APIRouter:
+    """Build the routes of the gallery, of one picture, and of links to private pictures."""
+    router = direct_router("pages", in_schema=False)
+
+    @router.get("/")
+    async def show_gallery(request: Request) -> Response:
+        if not accepts(request, "text/html"):
+            return Response(status_code=307, headers={"Location": links.path("/docs")})
+        query, user = read_query(request, repeatable={"tag", "edit"}, numbers={"limit"}), request.state.user
+        use, edit = query.pop("use", ""), query.pop("edit", [])
+        if user is None and (query.get("mine") or not policy.anonymous_may_read):
+            return pages.to_login(address_of(query))
+        shown: list[dict[str, Any]] = []
+        next_cursor = problem = None
+        try:
+            page = await images.search(policy.require_reader(request), search_of(query, user))
+            shown = [present_picture(image, links, user and user.username) for image in page.items]
+            next_cursor = page.next_cursor
+        except DataValidationError as error:
+            problem = " ".join(f"{'.'.join(map(str, fault.loc))} {fault.msg}." for fault in error.errors)
+        return pages.render(
+            request,
+            "gallery.html",
+            200 if problem is None else 422,
+            words=query.get("prompt", ""),
+            hidden=[(name, value) for name, value in _pairs(query) if name not in {"prompt", "cursor"}],
+            chips=chips_of(query, user, [tag for picture in shown for tag in picture["tags"]], clock.now()),
+            pictures=shown,
+            query=query_text(query),
+            filtered=is_filtered(query),
+            problem=problem,
+            first=address_of(query) if query.get("cursor") else None,
+            make=await make_form.values(user and user.username, str(use), edit if isinstance(edit, list) else []),
+            next=next_cursor and address_of(query, cursor=next_cursor),
+        )
+
+    @router.get("/view/{guid}")
+    async def show_picture(request: Request, guid: str) -> Response:
+        user = request.state.user
+        if user is None and not policy.anonymous_may_read:
+            return pages.to_login(f"/view/{guid}")
+        viewer = policy.require_reader(request)
+        image = await images.get(viewer, guid)
+        query = read_query(request, repeatable={"tag"}, numbers={"limit"})
+        older = await older_than(viewer, image, search_of(query, user))
+        sources = [source for source in [await visible(viewer, guid) for guid in image.request.derived_from] if source]
+        edits = await images.search(viewer, {"derived_from": image.guid, "limit": _EDITS_SHOWN})
+        is_public = image.request.visibility is Visibility.PUBLIC and image.status is Status.READY
+        return pages.render(
+            request,
+            "view.html",
+            picture=present_picture(image, links, viewer),
+            title=shortened(" ".join(image.request.prompt.split()), _TITLE_CHARS),
+            older=older and f"/view/{older.guid}{query_text(query)}",
+            back=address_of(query),
+            made_from=[present_picture(source, links, viewer) for source in sources],
+            made_into=[present_picture(edit, links, viewer) for edit in edits.items],
+            is_shared=is_public and policy.anonymous_may_read,
+            can_edit=make_form.can_edit(),
+            waits=image.status is Status.GENERATING,
+            absolute=lambda path: links.absolute(request, path),
+        )
+
+    @router.post("/view/{guid}/link")
+    async def make_link(request: Request, guid: str) -> Response:
+        user = policy.require_user(request)
+        image = await images.get(user.username, guid)
+        access.require_author(image, user.username)
+        until = clock.now() + VALID_FOR
+        path = f"{content_path(image)}?{signed_urls.query_for(image.guid)}"
+        return json_response({"url": links.absolute(request, path), "until": present_time(until)})
+
+    async def older_than(viewer: str | None, image: Image, search: Query) -> Image | None:
+        before = present_time(image.request.created_at)
+        try:
+            page = await images.search(viewer, {**search, "created_before": before, "limit": 1, "cursor": None})
+        except DataValidationError:
+            return None
+        return next(iter(page.items), None)
+
+    async def visible(viewer: str | None, guid: str) -> Image | None:
+        try:
+            image = await images.get(viewer, guid)
+        except ImageNotFoundError:
+            return None
+        return image if image.status is Status.READY else None
+
+    return router
+
+
+def _pairs(query: Query) -> list[tuple[str, object]]:
+    return [(name, item) for name, value in query.items() for item in (value if isinstance(value, list) else [value])]

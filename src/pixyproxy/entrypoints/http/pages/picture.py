@@ -1,0 +1,59 @@
+"""A picture as the templates show it."""
+
+import math
+from typing import Any
+
+from pixyproxy.domain.image import Image
+from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
+
+_RATIO_STEPS = 25
+"""Classes of the aspect ratio for each doubling of it: each is off by 1.4 % at most."""
+_WIDEST = 2 * _RATIO_STEPS
+THUMBNAIL_SIZES = (256, 512, 1024)
+"""Pixels of the longer side."""
+_ALT_CHARS = 300
+
+
+def present_picture(image: Image, links: Links, viewer: str | None) -> dict[str, Any]:
+    """Return `ImageDetail` with what only a page needs."""
+    detail = present_image(image, links)
+    width, height = detail["width"] or 1, detail["height"] or 1
+    return {
+        **detail,
+        "ratio": ratio_class(width, height),
+        "alt": shortened(detail["prompt"], _ALT_CHARS),
+        "view_url": links.path(f"/view/{detail['guid']}"),
+        "srcset": ", ".join(f"{detail['thumbnail_url']}?size={size} {w}w" for size, w in _thumbnails(width, height)),
+        "is_own": viewer is not None and detail["author"] == viewer,
+        "created": f"{image.request.created_at:%-d %b %Y, %H:%M} UTC",
+        "size_text": _size_text(detail["size_bytes"]),
+        "format": (detail["media_type"] or "").partition("/")[2].partition("+")[0].upper(),
+    }
+
+
+def ratio_class(width: int, height: int) -> str:
+    """Return the class of `ratios.css` for an aspect ratio, from four times as high as wide to the contrary.
+
+    The content policy forbids styles in a page.
+    """
+    step = round(math.log2(width / height) * _RATIO_STEPS)
+    step = max(-_WIDEST, min(_WIDEST, step))
+    return f"r{step}" if step >= 0 else f"r_{-step}"
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most this length, which ends in `…` if it was longer."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def _thumbnails(width: int, height: int) -> list[tuple[int, int]]:
+    """Return sizes of thumbnails and their widths, none larger than the first that shows the whole picture."""
+    longer = max(width, height)
+    enough = next((size for size in THUMBNAIL_SIZES if size >= longer), THUMBNAIL_SIZES[-1])
+    return [(size, max(1, round(width * min(1, size / longer)))) for size in THUMBNAIL_SIZES if size <= enough]
+
+
+def _size_text(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

@@ -1,0 +1,65 @@
+/** Calls of this service, with errors in its own words. */
+
+/** The path below which the service is published; it ends in a slash. */
+export const root = new URL("..", import.meta.url).pathname;
+
+/** Sent with every call: a 401 must not open the browser's password box over the page. */
+const OWN = { "X-Requested-With": "pixyproxy" };
+
+/** An answer that is an error, or none: `status` is 0 if the service cannot be reached. */
+export class CallError extends Error {
+  /** @param {string} message @param {number} status @param {any} [problem] */
+  constructor(message, status, problem = {}) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+/**
+ * Send a request and return the response; throw CallError for an error.
+ * @param {string} address @param {RequestInit} [options] @returns {Promise<Response>}
+ */
+export async function send(address, options = {}) {
+  let response;
+  try {
+    response = await fetch(address, { ...options, headers: { ...OWN, ...options.headers } });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new CallError(navigator.onLine ? "The service cannot be reached." : "You are offline.", 0);
+  }
+  if (response.ok) return response;
+  let problem = {};
+  if ((response.headers.get("Content-Type") ?? "").includes("json")) problem = await response.json().catch(() => ({}));
+  throw new CallError(describe(problem, response.status), response.status, problem);
+}
+
+/**
+ * Send JSON and return the JSON of the response, null if it has none.
+ * @param {string} method @param {string} path @param {object} [body] @param {Record<string, string>} [headers]
+ */
+export async function call(method, path, body, headers = {}) {
+  const response = await send(root + path, {
+    method,
+    keepalive: method === "DELETE",
+    headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
+    body: body && JSON.stringify(body),
+  });
+  return response.status === 204 ? null : response.json();
+}
+
+/**
+ * Return a page of this service as a document.
+ * @param {string} address @param {AbortSignal} [signal]
+ */
+export async function page(address, signal) {
+  const response = await send(address, { headers: { Accept: "text/html" }, signal });
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+/** @param {any} problem @param {number} status */
+function describe(problem, status) {
+  if (problem.code === "session-ended") return "Your session has ended: log in again. Nothing that you typed is lost.";
+  const faults = (problem.errors ?? []).map((/** @type {any} */ fault) => `${fault.loc.join(".")} ${fault.msg}`);
+  return faults.join("; ") || problem.detail || `The service answered with ${status}.`;
+}

@@ -1,0 +1,141 @@
+/** The actions on one picture: copy, tags, visibility, delete with Undo. The same in the dialog and on its own page. */
+
+import { call, page, root } from "./api.js";
+import { toast } from "./toast.js";
+
+const UNDO_MS = 10_000;
+
+/** Deletions that can still be undone, by GUID. @type {Map<string, () => void>} */
+const waiting = new Map();
+
+/**
+ * Make the controls of a shown picture work.
+ * @param {HTMLElement} view @param {{onDelete: (guid: string) => void, onUndo: (guid: string) => void}} hooks
+ */
+export function enliven(view, hooks) {
+  for (const control of view.querySelectorAll("[data-action][hidden], .drop[hidden]")) control.removeAttribute("hidden");
+  for (const time of view.querySelectorAll("time")) {
+    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+  view.addEventListener("click", (event) => {
+    const control = /** @type {HTMLElement} */ (event.target).closest("button[data-action]");
+    if (control instanceof HTMLButtonElement) void act(view, control, hooks);
+  });
+  view.addEventListener("submit", (event) => {
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    if (form.dataset.action !== "add-tag") return;
+    event.preventDefault();
+    const tag = String(new FormData(form).get("tag") ?? "").replace(/^#/, "").trim();
+    if (tag) void change(view, { tags: [...tagsOf(view), tag] }, hooks, ".add input");
+  });
+}
+
+/** @param {HTMLElement} view @param {HTMLButtonElement} control @param {any} hooks */
+async function act(view, control, hooks) {
+  const guid = view.dataset.guid ?? "";
+  switch (control.dataset.action) {
+    case "copy-prompt":
+      return copy(view.querySelector("[data-prompt]")?.textContent ?? "", "The prompt is copied.");
+    case "copy-link":
+      return copyLink(guid, "signed" in control.dataset);
+    case "drop-tag":
+      return change(view, { tags: tagsOf(view).filter((tag) => tag !== control.dataset.tag) }, hooks, ".add input");
+    case "visibility":
+      return change(view, { visibility: control.dataset.to }, hooks, "[data-action=visibility]");
+    case "delete":
+      return deleteLater(guid, hooks);
+  }
+}
+
+/** @param {HTMLElement} view */
+function tagsOf(view) {
+  return [...view.querySelectorAll(".drop")].map((button) => /** @type {HTMLElement} */ (button).dataset.tag ?? "");
+}
+
+/**
+ * Change the picture, and show it as the service has it then.
+ * @param {HTMLElement} view @param {object} changes @param {any} hooks @param {string} focus
+ */
+async function change(view, changes, hooks, focus) {
+  try {
+    await call("PATCH", `image/${view.dataset.guid}`, changes);
+    const fresh = (await page(location.href)).querySelector(".side");
+    const side = view.querySelector(".side");
+    if (fresh && side) side.replaceChildren(...fresh.childNodes);
+    const again = view.cloneNode(false);
+    if (again instanceof HTMLElement) {
+      // Listeners stay behind with the element before.
+      again.append(...view.childNodes);
+      view.replaceWith(again);
+      enliven(again, hooks);
+      hooks.onShow?.(again);
+      /** @type {HTMLElement | null} */ (again.querySelector(focus))?.focus();
+    }
+  } catch (error) {
+    toast(error instanceof Error ? error.message : String(error), { isProblem: true });
+  }
+}
+
+/** @param {string} guid @param {boolean} isSigned */
+async function copyLink(guid, isSigned) {
+  if (!isSigned) return copy(new URL(`${root}view/${guid}`, location.href).href, "The link is copied.");
+  try {
+    const { url, until } = await call("POST", `view/${guid}/link`, {});
+    const end = new Date(until).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    return copy(url, `A link to this private picture is copied. Whoever has it can see the picture until ${end}.`);
+  } catch (error) {
+    toast(error instanceof Error ? error.message : String(error), { isProblem: true });
+  }
+}
+
+/** @param {string} text @param {string} done */
+async function copy(text, done) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // On http to other hosts there is no clipboard.
+    const field = document.createElement("textarea");
+    field.value = text;
+    (document.querySelector("dialog:modal") ?? document.body).append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  toast(done);
+}
+
+/**
+ * Hide a picture at once, and delete it when the time to undo is over, or the page is left.
+ * @param {string} guid @param {any} hooks
+ */
+function deleteLater(guid, hooks) {
+  const finish = () => {
+    clearTimeout(timer);
+    waiting.delete(guid);
+    call("DELETE", `image/${guid}`).then(
+      () => hooks.onDeleted?.(guid),
+      (error) => {
+        if (error.status === 404) return;
+        hooks.onUndo(guid);
+        toast(`It is not deleted: ${error.message}`, { isProblem: true });
+      },
+    );
+  };
+  const timer = setTimeout(finish, UNDO_MS);
+  waiting.set(guid, finish);
+  hooks.onDelete(guid);
+  toast("The picture will be deleted in 10 seconds.", {
+    label: "Undo",
+    staysMs: UNDO_MS,
+    act: () => {
+      clearTimeout(timer);
+      waiting.delete(guid);
+      hooks.onUndo(guid);
+    },
+  });
+  /** @type {HTMLElement | null} */ (document.querySelector(".toast:last-child button"))?.focus();
+}
+
+addEventListener("pagehide", () => {
+  for (const finish of waiting.values()) finish();
+});

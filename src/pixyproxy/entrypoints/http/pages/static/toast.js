@@ -1,0 +1,36 @@
+/** Short notices at the edge of the page, which a screen reader reads out. */
+
+const STAYS_MS = 6000;
+
+/**
+ * Show a notice, perhaps with a button; return a function that takes it away.
+ * @param {string} text
+ * @param {{label?: string, act?: () => void, staysMs?: number, isProblem?: boolean}} [options]
+ */
+export function toast(text, { label, act, staysMs = STAYS_MS, isProblem = false } = {}) {
+  const notice = document.createElement("div");
+  notice.className = isProblem ? "toast problem" : "toast";
+  const words = document.createElement("span");
+  words.textContent = text;
+  notice.append(words);
+  // A modal dialog covers what is outside of it.
+  const open = document.querySelector("dialog:modal");
+  const place = open?.querySelector(".toasts") ?? document.querySelector("#toasts");
+  const timer = setTimeout(remove, staysMs);
+  function remove() {
+    clearTimeout(timer);
+    notice.remove();
+  }
+  if (label) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = label;
+    button.addEventListener("click", () => {
+      remove();
+      act?.();
+    });
+    notice.append(button);
+  }
+  place?.append(notice);
+  return remove;
+}

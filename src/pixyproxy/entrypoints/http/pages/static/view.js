@@ -1,0 +1,32 @@
+/** The page of one picture: its actions, and keys to go on. */
+
+import { enliven } from "./picture.js";
+import { toast } from "./toast.js";
+import { watchZoom } from "./zoom.js";
+
+const view = /** @type {HTMLElement} */ (document.querySelector("main.view"));
+
+/** @param {string} name */
+function link(name) {
+  return /** @type {HTMLAnchorElement | null} */ (document.querySelector(`[data-nav=${name}]:not([hidden])`));
+}
+
+enliven(view, {
+  onDelete: () => document.querySelector("main.view")?.classList.add("gone"),
+  onUndo: () => {
+    document.querySelector("main.view")?.classList.remove("gone");
+    toast("The picture stays.");
+  },
+  // @ts-ignore: an optional hook
+  onDeleted: () => location.assign(link("close")?.href ?? "/"),
+  onShow: watchZoom,
+});
+watchZoom(view);
+
+addEventListener("keydown", (event) => {
+  const field = event.target instanceof Element && event.target.closest("input, textarea, select");
+  if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "ArrowRight") link("older")?.click();
+  else if (event.key === "ArrowLeft") history.back();
+  else if (event.key === "Escape") link("close")?.click();
+});

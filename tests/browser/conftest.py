@@ -1,0 +1,129 @@
+"""A browser with pages of a real service, and pictures in it."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.fixtures.requirements import missing
+from tests.fixtures.service import Service
+from tests.fixtures.services import ALICE, BOB
+
+PROMPTS = ("a lighthouse above a winter sea", "a paper city at dusk", "fox in fresh snow", "an orange cat reading")
+SIZES = ("256x256", "384x256", "256x384")
+
+
+@dataclass
+class Gallery:
+    """A running service with pictures of alice and bob, newest last."""
+
+    service: Service
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return self.service.url
+
+    def visible(self, user: tuple[str, str] | None, word: str = "") -> list[dict[str, Any]]:
+        """Return the pictures of the start that a user may see and that have a word in their prompt, newest first."""
+        return [
+            picture
+            for picture in reversed(self.pictures)
+            if word in picture["prompt"]
+            and (picture["visibility"] == "public" or (user is not None and picture["author"] == user[0]))
+        ]
+
+    def create(self, user: tuple[str, str] | None = ALICE, **fields: object) -> dict[str, Any]:
+        """Have a picture made and return its details."""
+        with self.service.client(user) as client:
+            response = client.post("/image", json={"prompt": "a duck", "size": "256x256"} | fields)
+            assert response.status_code == 200, response.text
+            made: dict[str, Any] = response.json()
+            return made
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    with Service(tmp_path_factory.mktemp("gallery")) as service:
+        service.add_user(*ALICE)
+        service.add_user(*BOB)
+        found = Gallery(service)
+        for number in range(20):
+            user = BOB if number % 3 == 2 else ALICE
+            found.pictures.append(
+                found.create(
+                    user,
+                    prompt=f"{PROMPTS[number % len(PROMPTS)]}, number {number}",
+                    size=SIZES[number % len(SIZES)],
+                    tags=["sea" if number % 2 else "city"],
+                    visibility="private" if number % 8 == 3 else "public",
+                )
+            )
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    binary = shutil.which("chromium")
+    if binary is None:
+        missing("BROWSER", "no browser is installed here (chromium)")
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Stopped with the module: while it runs, no test of the same process can have an event loop of its own.
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=binary, args=options)
+        yield running
+        running.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, gallery: Gallery) -> Iterator[Open]:
+    """Yield a function that opens an address in a browser of its own; errors of its scripts fail the test."""
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def open_address(path: str = "/", user: tuple[str, str] | None = None, **options: Any) -> Page:
+        context = browser.new_context(base_url=gallery.url, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if is_problem(message.text) else None)
+        if user is not None:
+            log_in(page, user)
+        page.goto(path)
+        return page
+
+    yield open_address
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def is_problem(text: str) -> bool:
+    """Return whether a message of the console tells of a violated content policy or a bug."""
+    return bool(re.search(r"Content Security Policy|Uncaught|Refused to", text))
+
+
+def log_in(page: Page, user: tuple[str, str]) -> None:
+    page.goto("/login")
+    page.get_by_label("Name").fill(user[0])
+    page.get_by_label("Password").fill(user[1])
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_label(f"Account of {user[0]}").wait_for()
+
+
+@pytest.fixture
+def screenshots() -> Path:
+    """Return the folder for screenshots."""
+    folder = Path(__file__).parents[2] / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,74 @@
+"""Access for everybody: axe on every page and state, both themes, 320 pixels, and the keyboard."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Gallery, Open
+from tests.fixtures.services import ALICE
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def violations(page: Page) -> list[str]:
+    page.wait_for_load_state("networkidle")
+    found = Axe().run(page, options=RULES)
+    return [
+        f"{violation['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_or_state_violates_a_rule(gallery: Gallery, open_page: Open, scheme: str) -> None:
+    page = open_page("/login", color_scheme=scheme)
+    assert violations(page) == []
+    page.get_by_label("Name").fill("alice")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+    page = open_page(user=ALICE, color_scheme=scheme)
+    assert violations(page) == []
+    page.get_by_label("Account of alice").click()
+    assert violations(page) == []
+    for path in ("/?prompt=zebra", "/?cursor=x", "/?mine=1&visibility=private&tag=city", "/nowhere"):
+        page.goto(path)
+        assert violations(page) == [], path
+    page.goto(f"/view/{gallery.pictures[0]['guid']}")
+    assert violations(page) == []
+    page.goto("/")
+    page.locator(".tile a").first.click()
+    expect(page.locator("dialog .view")).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("width", [320, 3840])
+def test_no_page_is_wider_than_the_window(gallery: Gallery, open_page: Open, width: int) -> None:
+    page = open_page(user=ALICE, viewport={"width": width, "height": 640})
+    for path in ("/", "/login", "/nowhere", f"/view/{gallery.pictures[0]['guid']}", "/?prompt=zebra"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_every_target_is_large_enough(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(f"/view/{gallery.pictures[0]['guid']}", user=ALICE)
+    small = page.evaluate(
+        """[...document.querySelectorAll("a, button, input, summary")].filter(e => e.checkVisibility())
+           .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+           .filter(([html, box]) => !html.includes("skip") && (box.height < 24 || box.width < 24))
+           .map(([html]) => html)"""
+    )
+    assert small == []
+
+
+def test_the_keyboard_alone_reaches_everything(open_page: Open) -> None:
+    page = open_page()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator(".tile a").first).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.querySelector('.tile:has(a:focus-visible)')).outlineStyle")
+    assert outline == "solid"

@@ -1,0 +1,208 @@
+"""The gallery in a real browser: search, filters, pages, the dialog, and what a stranger sees."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Gallery, Open, log_in
+from tests.fixtures.services import ALICE, BOB
+
+
+def tiles(page: Page) -> list[str]:
+    return [tile.get_attribute("data-guid") or "" for tile in page.locator("#results .tile").all()]
+
+
+def test_it_shows_the_newest_first_and_moves_nothing(gallery: Gallery, open_page: Open) -> None:
+    page = open_page()
+    assert tiles(page) == [picture["guid"] for picture in gallery.visible(None)]
+    first = page.locator("#results .tile").first
+    before = first.bounding_box()
+    page.wait_for_load_state("networkidle")
+    assert first.bounding_box() == before
+    assert page.evaluate("[...document.images].slice(0, 6).every(image => image.complete && image.naturalWidth > 0)")
+    ratio = page.evaluate("(e => e.clientWidth / e.clientHeight)(document.querySelector('#results .tile'))")
+    newest = gallery.visible(None)[0]
+    assert ratio == pytest.approx(newest["width"] / newest["height"], rel=0.05)
+    assert first.get_by_role("img").last.get_attribute("alt") == newest["prompt"]
+
+
+def test_nothing_comes_from_elsewhere(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/login")
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto("/")
+    page.locator(".tile a").first.click()
+    expect(page.locator("dialog .view")).to_be_visible()
+    elsewhere = [url for url in requested if not url.startswith((gallery.url, "data:"))]
+    assert elsewhere == []
+    assert len(requested) > 10
+
+
+def test_search_while_typing(gallery: Gallery, open_page: Open) -> None:
+    page = open_page()
+    count = len(gallery.visible(None, "lighthouse"))
+    page.get_by_role("searchbox").press_sequentially("ligh win")
+    expect(page.locator("#results .tile")).to_have_count(count)
+    expect(page).to_have_url(re.compile(r"\?prompt=ligh\+win$"))
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(page.locator("#status")).to_have_text(f"{count} pictures")
+    page.reload()
+    expect(page.get_by_role("searchbox")).to_have_value("ligh win")
+    expect(page.locator("#results .tile")).to_have_count(count)
+    page.get_by_role("searchbox").fill("zebra")
+    expect(page.get_by_role("heading", name="No picture matches")).to_be_visible()
+    page.get_by_role("searchbox").fill(" ".join(map(str, range(65))))
+    expect(page.get_by_role("heading", name="This search cannot be done")).to_be_visible()
+    page.get_by_role("searchbox").fill("")
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None)))
+    expect(page).to_have_url(re.compile(r"/$"))
+
+
+def test_filters_are_combined_and_taken_away(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+    page.get_by_role("link", name="Mine", exact=True).click()
+    expect(page.get_by_role("link", name="Mine", exact=True)).to_have_attribute("aria-current", "true")
+    page.get_by_role("link", name="#city").click()
+    page.get_by_role("searchbox").press_sequentially("fox")
+    expect(page).to_have_url(re.compile(r"mine=1&tag=city$|mine=1.*tag=city"))
+    found = [picture for picture in gallery.visible(ALICE, "fox") if picture["author"] == "alice"]
+    expect(page.locator("#results .tile")).to_have_count(len(found))
+    page.get_by_role("link", name="#city").first.click()
+    expect(page.get_by_role("link", name="#city")).not_to_have_attribute("aria-current", "true")
+    page.get_by_role("searchbox").fill("")
+    expect(page).not_to_have_url(re.compile("prompt="))
+    page.get_by_role("link", name="Private", exact=True).click()
+    expect(page.locator("#results .badge").first).to_have_text("only you")
+
+
+def test_older_pictures_come_below_and_back_returns_to_the_place(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?limit=10", user=ALICE)
+    expect(page.locator("#results .tile")).to_have_count(10)
+    page.get_by_role("link", name="Older pictures").click()
+    shown = [picture["guid"] for picture in gallery.visible(ALICE)]
+    expect(page.locator("#results .tile")).to_have_count(len(shown))
+    assert tiles(page) == shown
+    expect(page.get_by_role("link", name="Older pictures")).to_have_count(0)
+    last = page.locator("#results .tile").last
+    last.scroll_into_view_if_needed()
+    place = page.evaluate("scrollY")
+    assert place > 0
+    page.goto("/docs")
+    page.go_back()
+    expect(page.locator("#results .tile")).to_have_count(len(shown))
+    page.wait_for_function(f"Math.abs(scrollY - {place}) < 50")
+
+
+def test_endless_scrolling_is_a_choice(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?limit=10", user=ALICE)
+    expect(page.locator("#results .tile")).to_have_count(10)
+    page.get_by_label("Show older pictures while scrolling").check()
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(ALICE)))
+    page.reload()
+    page.locator("#endless").scroll_into_view_if_needed()
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(ALICE)))
+
+
+def test_the_dialog_by_mouse(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+    newest, second = gallery.pictures[-1], gallery.pictures[-2]
+    page.locator(".tile a").first.click()
+    view = page.locator("dialog .view")
+    expect(view.get_by_role("heading", level=1)).to_have_text(newest["prompt"])
+    expect(page).to_have_url(re.compile(f"/view/{newest['guid']}$"))
+    expect(view.get_by_label("Newer picture")).to_be_hidden()
+    view.get_by_label("Older picture").click()
+    expect(view.get_by_role("heading", level=1)).to_have_text(second["prompt"])
+    view.get_by_label("Newer picture").click()
+    expect(view.get_by_role("heading", level=1)).to_have_text(newest["prompt"])
+    view.get_by_label("Back to the pictures").click()
+    expect(page.locator("dialog")).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"/$"))
+    expect(page.locator(".tile a").first).to_be_focused()
+
+
+def test_the_dialog_by_keyboard_goes_on_past_what_is_loaded(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?limit=10", user=ALICE)
+    page.locator("#results .tile a").nth(8).focus()
+    page.keyboard.press("Enter")
+    title = page.locator("dialog .view h1")
+    shown = [picture["prompt"] for picture in gallery.visible(ALICE)]
+    for index in (9, 10, 11):
+        expect(title).to_have_text(shown[index - 1])
+        page.keyboard.press("ArrowRight")
+        expect(title).to_have_text(shown[index])
+    page.keyboard.press("ArrowLeft")
+    expect(title).to_have_text(shown[10])
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+    page.go_forward()
+    expect(title).to_have_text(shown[10])
+    page.go_back()
+    expect(page.locator("dialog")).to_be_hidden()
+
+
+def test_a_private_picture_is_in_no_page_of_a_stranger(gallery: Gallery, open_page: Open) -> None:
+    secret = gallery.create(prompt="a hidden treasure", visibility="private")
+    for user in (None, BOB):
+        page = open_page("/?prompt=treasure", user=user)
+        assert secret["guid"] not in page.content()
+        response = page.goto(f"/view/{secret['guid']}")
+        assert response is not None
+        assert response.status == 404
+        assert "treasure" not in page.content()
+    page = open_page("/?prompt=treasure", user=ALICE)
+    expect(page.locator("#results .tile")).to_have_count(1)
+    response = page.goto(f"/view/{secret['guid']}")
+    assert response is not None
+    assert response.headers["cache-control"] == "private, no-store"
+    assert "og:" not in page.content()
+
+
+def test_a_session_ended_elsewhere_shows_in_the_page(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=BOB)
+    page.locator(".tile a").first.click()
+    expect(page.locator("dialog .view")).to_be_visible()
+    other = open_page(user=BOB)
+    other.get_by_label("Account of bob").click()
+    other.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("link", name="Log in")).to_be_visible()
+    # The session of the first browser is another one.
+    page.reload()
+    page.goto("/")
+    expect(page.get_by_label("Account of bob")).to_be_visible()
+    page.context.request.post("/logout", form={"unused": ""}, headers={"Origin": gallery.url})
+    page.get_by_role("searchbox").fill("fox")
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
+
+
+def test_without_a_script(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?limit=10", java_script_enabled=False)
+    expect(page.locator(".tile")).to_have_count(10)
+    page.get_by_role("link", name="Older pictures").click()
+    expect(page.locator(".tile")).to_have_count(len(gallery.visible(None)) - 10)
+    page.get_by_role("link", name="Newest pictures").click()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("fox")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(len(gallery.visible(None, "fox")))
+    page.locator(".tile a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("fox in fresh snow")
+    page.get_by_label("Older picture").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("fox in fresh snow")
+    page.get_by_label("Back to the pictures").click()
+    expect(page).to_have_url(re.compile(r"/\?prompt=fox$"))
+    log_in(page, ALICE)
+    page.get_by_label("Account of alice").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+
+
+def test_the_network_is_lost_and_comes_back(gallery: Gallery, open_page: Open) -> None:
+    page = open_page()
+    page.context.set_offline(True)
+    expect(page.get_by_text("You are offline. Pictures that are shown stay.")).to_be_visible()
+    page.get_by_role("searchbox").fill("fox")
+    expect(page.get_by_role("heading", name="Nothing can be shown now")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
