@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE_CLIENT := tests/integration/clients/node
 LITELLM := benchmarks/.litellm
+AUDIT := .venv/audit/bin
 
 # Without it every process of the tests compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-last faults mutations check format bench bench-scale bench-gateway lock clean
+.PHONY: help run test test-slow test-last screenshots faults mutations check format audit bench bench-scale bench-gateway lock clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -18,7 +19,7 @@ run: .venv/runtime ## Start the service (embedded default; settings from the env
 
 WORKERS ?= 4
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run the tests (some minutes); those that need a MySQL server, a browser, nginx or Node skip where there is none
+test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run the tests (some minutes); those that need a MySQL server, a browser, nginx, Node, Redis or SeaweedFS skip where there is none
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: .venv/dev ## Run the long tests that `make test` leaves out (up to half an hour)
@@ -26,6 +27,9 @@ test-slow: .venv/dev ## Run the long tests that `make test` leaves out (up to ha
 
 test-last: .venv/dev ## Run the tests again that failed last
 	$(BIN)/python -m pytest -m "" --last-failed --last-failed-no-failures none
+
+screenshots: .venv/dev ## Write the pages in both themes and three widths to screenshots/
+	PIXYPROXY_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -q -m slow tests/browser/test_screenshots.py
 
 ROUNDS ?= 60
 DATABASE ?= sqlite
@@ -45,6 +49,10 @@ format: .venv/dev ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+audit: .venv/audit/.installed ## Look for unsafe code (bandit) and, where advisories can be reached, for vulnerable dependencies (pip-audit)
+	$(AUDIT)/bandit --quiet --recursive --severity-level medium --confidence-level medium --skip B104 src
+	@$(AUDIT)/python requirements/audit.py
+
 bench: .venv/dev ## Measure the service, as ratios in one run
 	$(BIN)/python -m benchmarks
 
@@ -59,6 +67,8 @@ bench-gateway: .venv/dev $(LITELLM)/.installed ## Measure generations beside Lit
 lock: .venv/dev ## Renew the locked dependencies from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev $(LOCK) --output-file requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	printf 'redis>=8.0\n' | $(BIN)/uv pip compile - $(LOCK) --constraint requirements/dev.txt --output-file requirements/redis.txt
+	printf 'bandit>=1.9\npip-audit>=2.10\n' | $(BIN)/uv pip compile - $(LOCK) --output-file requirements/audit.txt
 
 clean: ## Remove what the commands above made, but no data
 	rm -rf .venv $(LITELLM) $(NODE_CLIENT)/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -89,4 +99,9 @@ $(NODE_CLIENT)/node_modules/.installed: $(NODE_CLIENT)/package.json $(NODE_CLIEN
 $(LITELLM)/.installed: requirements/litellm.txt | .venv/dev
 	$(PYTHON) -m venv $(LITELLM)
 	$(BIN)/uv pip install --quiet --python $(LITELLM)/bin/python --require-hashes --requirement requirements/litellm.txt
+	@touch $@
+
+.venv/audit/.installed: requirements/audit.txt | .venv/dev
+	$(PYTHON) -m venv .venv/audit
+	$(BIN)/uv pip install --quiet --python $(AUDIT)/python --require-hashes --requirement requirements/audit.txt
 	@touch $@

@@ -1,31 +1,31 @@
 """The composition root: everything the service is made of, wired by its settings."""
 
-import asyncio
-import secrets
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from dependency_injector import containers, providers
 
 from pixyproxy import adapter_choices, plugins
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
-from pixyproxy.adapters.filesystem.secret_file import read_or_create_secret
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.process_monitor import SystemProcessMonitor
+from pixyproxy.adapters.zxcvbn.guess_estimator import ZxcvbnGuessEstimator
 from pixyproxy.application.accounts.key_service import KeyService
+from pixyproxy.application.accounts.login_throttle import LoginThrottle
+from pixyproxy.application.accounts.password_rules import PasswordRules
+from pixyproxy.application.accounts.roster_import import RosterImport
+from pixyproxy.application.accounts.roster_service import RosterService
+from pixyproxy.application.accounts.session_service import SessionService
 from pixyproxy.application.accounts.user_service import UserService
+from pixyproxy.application.fair_places import FairPlaces
 from pixyproxy.application.generation.callers import Departures
 from pixyproxy.application.generation.edit_sources import EditSourceReader
-from pixyproxy.application.generation.model_catalog import ModelCatalog
 from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submitter
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions
+from pixyproxy.application.images.cursors import Cursors
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.application.images.signed_urls import SignedUrls
@@ -36,38 +36,41 @@ from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.application.maintenance.rescued_responses import RescuedResponses
 from pixyproxy.application.maintenance.store_binding import StoreBinding
+from pixyproxy.application.maintenance.undescribed_pictures import UndescribedPictures
 from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.application.maintenance.verifier import Verifier
-from pixyproxy.domain.errors import PixyProxyException, StoreIdentityError
+from pixyproxy.application.model_catalog import ModelCatalog
+from pixyproxy.application.money.budget_service import BudgetService
+from pixyproxy.application.money.learned_prices import LearnedPrices
+from pixyproxy.application.money.pricing import Pricing
+from pixyproxy.application.money.staff_budgets import StaffBudgets
+from pixyproxy.application.money.usage_service import UsageService
+from pixyproxy.application.observation.surveyor import Surveyor
+from pixyproxy.application.option_limits import OptionLimits
+from pixyproxy.application.queue.pacer import Pacer
+from pixyproxy.application.queue.stored_sources import StoredSources
+from pixyproxy.application.queue.takeover import QueueTakeover
+from pixyproxy.application.queue.turns import Turns
+from pixyproxy.application.spool import Spool
+from pixyproxy.configuration import configuration_of
 from pixyproxy.plugins import BlobStorage, Repositories
-from pixyproxy.ports.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.session_repository import SessionRepository
+from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.blob_maintenance import BlobMaintenance
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
-from pixyproxy.ports.resource import Resource
+from pixyproxy.ports.money.ledger import Ledger
+from pixyproxy.ports.money.price_list import PriceList
+from pixyproxy.ports.row_copier import RowCopier
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
-from pixyproxy.ports.user_repository import UserRepository
-from pixyproxy.settings import Settings, SettingsError
+from pixyproxy.settings import Settings
 
-
-class PartError(PixyProxyException):
-    """A part of the service without a setting cannot be opened; the message names the part."""
-
-    code = "part-unavailable"
-
-
-def _secret(key: str, path: Path | None) -> bytes:
-    """Return the configured secret key, else the one in the file; without a file, one for this process only."""
-    if key:
-        return key.encode()
-    return secrets.token_bytes(32) if path is None else read_or_create_secret(path)
-
-
-async def _migrate(repositories: Repositories, **reporters: Callable[[str], None]) -> list[str]:
-    """Apply the migrations of the database that is configured; return the names of the scripts applied."""
-    return await repositories.migrate(**reporters)
+_HASHES_AT_ONCE = 2
+"""Passwords that are verified at once; each needs 64 MiB and a core."""
+_LOGINS_WAITING = 64
 
 
 class Container(containers.DeclarativeContainer):
@@ -76,10 +79,13 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     config = providers.Configuration(strict=True)
 
-    secret = providers.ThreadSafeSingleton(_secret, config.secret_key, config.secret_path)
+    secret = providers.ThreadSafeSingleton(adapter_choices.secret, config.secret_key, config.secret_path)
     clock = providers.ThreadSafeSingleton(SystemClock)
     process_monitor = providers.ThreadSafeSingleton(SystemProcessMonitor)
-    hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher)
+    hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher, threads=_HASHES_AT_ONCE)
+    guess_estimator = providers.ThreadSafeSingleton(ZxcvbnGuessEstimator)
+    moving_windows = providers.ThreadSafeSingleton(adapter_choices.moving_windows, settings, clock)
+    metrics = providers.ThreadSafeSingleton(adapter_choices.metrics, config.metrics_folder, config.worker)
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
@@ -96,11 +102,18 @@ class Container(containers.DeclarativeContainer):
     maintenance_repository: providers.Provider[MaintenanceRepository] = repositories.provided.maintenance
     user_repository: providers.Provider[UserRepository] = repositories.provided.users
     api_key_repository: providers.Provider[ApiKeyRepository] = repositories.provided.api_keys
-    migrate = providers.Callable(_migrate, repositories)
+    ledger: providers.Provider[Ledger] = repositories.provided.ledger
+    session_repository: providers.Provider[SessionRepository] = repositories.provided.sessions
+    row_copiers: providers.Aggregate[RowCopier] = providers.Aggregate(
+        mysql=providers.Factory(adapter_choices.row_copier, sqlite_database, mysql_database),
+        sqlite=providers.Factory(adapter_choices.row_copier, mysql_database, sqlite_database),
+    )
+    migrate = providers.Callable(adapter_choices.migrate, repositories)
 
     blob_storage = providers.Selector(
         config.blob_store,
         filesystem=providers.ThreadSafeSingleton(adapter_choices.filesystem_blob_storage, settings, config.rescue_dirs),
+        s3=providers.ThreadSafeSingleton(adapter_choices.s3_blob_storage, settings, config.rescue_dir),
         memory=providers.ThreadSafeSingleton(adapter_choices.memory_blob_storage),
     )
     blob_store: providers.Provider[BlobStore] = blob_storage.provided.blobs
@@ -113,18 +126,42 @@ class Container(containers.DeclarativeContainer):
         openai=providers.ThreadSafeSingleton(adapter_choices.openai_generator, settings),
     )
 
+    price_list: providers.Provider[PriceList] = providers.ThreadSafeSingleton(adapter_choices.price_list, settings)
+    model_prices: providers.Provider[PriceList] = providers.ThreadSafeSingleton(
+        adapter_choices.price_list, settings, of_models=True
+    )
+
     placeholders = providers.ThreadSafeSingleton(Placeholders, image_repository, blob_store, scaler)
     outcome_recorder = providers.ThreadSafeSingleton(
-        OutcomeRecorder, image_repository, blob_store, inspector, clock, on_ready=placeholders.provided.offer
+        OutcomeRecorder,
+        image_repository,
+        blob_store,
+        inspector,
+        price_list,
+        clock,
+        metrics,
+        on_ready=placeholders.provided.offer,
+    )
+    spool = providers.ThreadSafeSingleton(Spool, config.spool_dir, config.spool_bytes)
+    turns = providers.ThreadSafeSingleton(
+        Turns,
+        providers.Factory(Pacer, moving_windows, config.images_per_minute),
+        clock,
+        places=config.max_generations,
+        per_party=config.per_user,
+        length=config.queue_length,
+        timeout_s=config.queue_timeout_s,
     )
     generation_runner = providers.ThreadSafeSingleton(
         GenerationRunner,
         outcome_recorder,
         maintenance_repository,
         generator,
+        turns,
+        providers.Factory(StoredSources, blob_store, spool),
         clock,
+        metrics,
         owner=process_monitor.provided.own_name,
-        max_in_flight=config.max_generations,
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
@@ -132,18 +169,46 @@ class Container(containers.DeclarativeContainer):
     uncertain_submissions = providers.ThreadSafeSingleton(
         UncertainSubmissions, image_repository, departures, process_monitor, clock, lease_s=config.lease_s
     )
+    learned_prices = providers.ThreadSafeSingleton(LearnedPrices, price_list, ledger, clock, config.openai_model)
     submitter = providers.ThreadSafeSingleton(
-        Submitter, image_repository, generation_runner, generator, clock, departures, uncertain_submissions
+        Submitter,
+        image_repository,
+        generation_runner,
+        generator,
+        learned_prices,
+        clock,
+        departures,
+        uncertain_submissions,
     )
-    edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector)
+    edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector, spool)
+    option_limits = providers.Factory(OptionLimits, config.max_options, config.max_option_bytes)
     image_service = providers.ThreadSafeSingleton(
-        ImageService, image_repository, blob_store, thumbnail_store, submitter, edit_source_reader, clock
+        ImageService,
+        image_repository,
+        blob_store,
+        thumbnail_store,
+        submitter,
+        generation_runner,
+        edit_source_reader,
+        clock,
+        providers.Factory(Cursors, secret.provider),
+        option_limits,
+        config.max_page_bytes,
+    )
+    surveyor = providers.ThreadSafeSingleton(Surveyor, maintenance_repository, ledger)
+    budget_service = providers.ThreadSafeSingleton(BudgetService, ledger, clock)
+    usage_service = providers.ThreadSafeSingleton(UsageService, ledger, clock)
+    pricing = providers.ThreadSafeSingleton(
+        Pricing, learned_prices, submitter, edit_source_reader, option_limits, clock
     )
     thumbnails = providers.ThreadSafeSingleton(Thumbnails, image_service, thumbnail_store, scaler, placeholders)
     model_catalog = providers.ThreadSafeSingleton(ModelCatalog, generator)
     signed_urls = providers.ThreadSafeSingleton(SignedUrls, secret.provider, clock)
     rescued_responses = providers.ThreadSafeSingleton(
         RescuedResponses, image_repository, maintenance_repository, blob_maintenance, generator, outcome_recorder
+    )
+    undescribed_pictures = providers.ThreadSafeSingleton(
+        UndescribedPictures, blob_store, blob_maintenance, outcome_recorder
     )
     reconciler = providers.ThreadSafeSingleton(
         Reconciler,
@@ -152,7 +217,19 @@ class Container(containers.DeclarativeContainer):
         blob_store,
         blob_maintenance,
         thumbnail_store,
+        ledger,
         rescued_responses,
+        undescribed_pictures,
+        process_monitor,
+        clock,
+        owner=process_monitor.provided.own_name,
+        lease_s=config.lease_s,
+    )
+    queue_takeover = providers.ThreadSafeSingleton(
+        QueueTakeover,
+        image_repository,
+        maintenance_repository,
+        generation_runner,
         clock,
         owner=process_monitor.provided.own_name,
         lease_s=config.lease_s,
@@ -161,6 +238,7 @@ class Container(containers.DeclarativeContainer):
         Upkeep,
         generation_runner,
         reconciler,
+        queue_takeover,
         maintenance_repository,
         clock,
         owner=process_monitor.provided.own_name,
@@ -168,9 +246,27 @@ class Container(containers.DeclarativeContainer):
     )
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
     rebuilder = providers.ThreadSafeSingleton(Rebuilder, maintenance_repository, blob_maintenance)
-    user_service = providers.ThreadSafeSingleton(UserService, user_repository, hasher, clock)
     # The provider, not the secret: reading it may write a file, which building a container must not do.
-    key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider)
+    login_throttle = providers.ThreadSafeSingleton(LoginThrottle, moving_windows, clock, secret.provider)
+    login_places = providers.ThreadSafeSingleton(
+        FairPlaces,
+        "logins",
+        places=_HASHES_AT_ONCE,
+        waiting=_LOGINS_WAITING,
+        refusal="Too many logins are being checked: try again in a moment.",
+        retry_after_s=1.0,
+    )
+    password_rules = providers.ThreadSafeSingleton(PasswordRules, guess_estimator, min_length=config.password_length)
+    user_service = providers.ThreadSafeSingleton(
+        UserService, user_repository, hasher, password_rules, clock, login_throttle, login_places
+    )
+    roster_service = providers.Factory(RosterService, user_repository, user_service, password_rules, ledger, clock)
+    key_service = providers.ThreadSafeSingleton(KeyService, api_key_repository, clock, secret.provider, login_throttle)
+    roster_import = providers.Factory(RosterImport, user_repository, key_service, hasher, password_rules, clock)
+    staff_budgets = providers.ThreadSafeSingleton(StaffBudgets, budget_service, ledger, user_repository, clock)
+    session_service = providers.ThreadSafeSingleton(
+        SessionService, session_repository, user_service, clock, secret.provider
+    )
     store_binding = providers.ThreadSafeSingleton(
         StoreBinding,
         maintenance_repository,
@@ -186,9 +282,9 @@ class Container(containers.DeclarativeContainer):
 
 
 def build_container(settings: Settings) -> Container:
-    """Return a container wired by these settings; connects to nothing. Raises SettingsError for an unknown choice."""
+    """Return a container wired by these settings; connects to nothing. Raises SettingsError for a wrong one."""
     container = Container(settings=settings)
-    container.config.from_dict(_configuration(settings))
+    container.config.from_dict(configuration_of(settings))
     choices: list[tuple[str, str, str, providers.Selector[Any], type]] = [
         ("PIXYPROXY_REPOSITORY", settings.repository, plugins.REPOSITORIES, container.repositories, Repositories),
         ("PIXYPROXY_BLOB_STORE", settings.blob_store, plugins.BLOB_STORES, container.blob_storage, BlobStorage),
@@ -199,76 +295,5 @@ def build_container(settings: Settings) -> Container:
             entry_point = plugins.find(setting, group, name, list(selector.providers))
             plugin = providers.ThreadSafeSingleton(plugins.create, setting, entry_point, kind, settings)
             selector.set_providers(**selector.providers, **{name: plugin})
+    container.price_list()  # reads PIXYPROXY_PRICES
     return container
-
-
-@asynccontextmanager
-async def opened(container: Container) -> AsyncIterator[Container]:
-    """Open all parts in order and close them in reverse.
-
-    Raises:
-        SettingsError: naming the settings that a part depends on.
-        PartError: if the part depends on no setting.
-    """
-    config = container.config()
-    writable = "It must be a folder that the service may write; now it is"
-    database = {
-        "mysql": ("DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME", ""),
-        "sqlite": ("PIXYPROXY_DATA_DIR", f"{writable} {config['data_dir']}."),
-    }.get(config["repository"], ("PIXYPROXY_REPOSITORY", ""))
-    blobs = {
-        "filesystem": ("PIXYPROXY_IMAGES_DIR", f"{writable} {config['images_dir']}."),
-    }.get(config["blob_store"], ("PIXYPROXY_BLOB_STORE", ""))
-    configured: list[tuple[tuple[str, str], Resource]] = [
-        (database, container.image_repository()),
-        (database, container.user_repository()),
-        (database, container.api_key_repository()),
-        (database, container.maintenance_repository()),
-        (blobs, container.blob_store()),
-        (blobs, container.blob_maintenance()),
-        (blobs, container.thumbnail_store()),
-        (("PIXYPROXY_GENERATOR", ""), container.generator()),
-    ]
-    async with AsyncExitStack() as stack:
-        for (settings, remedy), part in configured:
-            stack.push_async_callback(part.close)
-            try:
-                await part.open()
-            except PixyProxyException as error:
-                raise SettingsError(f"{settings}: {error.message} {remedy}".rstrip()) from error
-        for name, fixed in (("password hasher", container.hasher()), ("picture scaler", container.scaler())):
-            stack.push_async_callback(fixed.close)
-            try:
-                await fixed.open()
-            except PixyProxyException as error:
-                raise PartError(f"The {name} cannot be opened: {error.message}") from error
-        try:
-            await asyncio.to_thread(container.secret)
-        except PixyProxyException as error:
-            raise SettingsError(f"PIXYPROXY_DATA_DIR, PIXYPROXY_SECRET_KEY: {error.message}") from error
-        yield container
-
-
-async def bind_store(container: Container) -> None:
-    """Bind the opened blob store to the database, or check that they belong to each other.
-
-    Raises:
-        SettingsError: naming the settings that choose them, if they do not belong to each other.
-    """
-    try:
-        await container.store_binding().bind()
-    except StoreIdentityError as error:
-        config = container.config()
-        blobs = "PIXYPROXY_IMAGES_DIR" if config["blob_store"] == "filesystem" else "PIXYPROXY_BLOB_STORE"
-        database = {"mysql": "DB_HOST, DB_NAME", "sqlite": "PIXYPROXY_DATA_DIR"}
-        chosen = database.get(config["repository"], "PIXYPROXY_REPOSITORY")
-        raise SettingsError(f"{blobs}, {chosen}: {error.message}") from error
-
-
-def _configuration(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump()
-    values["secret_key"] = settings.secret_key.get_secret_value()
-    values["secret_path"] = None if settings.repository == "memory" else settings.data_dir / "secret.key"
-    values["rescue_dirs"] = (settings.data_dir / "rescue", Path(tempfile.gettempdir()) / "pixyproxy-rescue")
-    values["anonymous"] = settings.anonymous
-    return values

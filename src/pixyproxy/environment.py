@@ -14,11 +14,15 @@ from pixyproxy.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
-_FILE = Path(".env")
+ENVIRONMENT_FILE = Path(".env")
 _PREFIX = "PIXYPROXY_"
-_EXACT = frozenset({"DB_PASSWORD", "PIXYPROXY_SECRET_KEY"})
+_EXACT = frozenset({"AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "PIXYPROXY_SECRET_KEY"})
 """Settings whose blanks and quotes may belong to the value."""
-_USED_WITH = {"DB_": ("PIXYPROXY_REPOSITORY", "mysql"), "OPENAI_": ("PIXYPROXY_GENERATOR", "openai")}
+_USED_WITH = {
+    "DB_": ("PIXYPROXY_REPOSITORY", "mysql"),
+    "OPENAI_": ("PIXYPROXY_GENERATOR", "openai"),
+    "S3_": ("PIXYPROXY_BLOB_STORE", "s3"),
+}
 """Prefixes that other programs use too, and the choice with which their settings are read."""
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 _FOREIGN_NAME = re.compile(
@@ -59,11 +63,16 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("; ".join(problems)) from None
 
 
+def service_manager_socket() -> str | None:
+    """Return the address at which systemd waits for the state of the service, None without it."""
+    return os.environ.get("NOTIFY_SOCKET") or None
+
+
 def _read_file() -> dict[str, str]:
     """Return the values in `.env` as they are: `$` stands for itself, also in passwords."""
     try:
         # Editors on Windows begin files with a byte order mark.
-        with _FILE.open(encoding="utf-8-sig") as stream:
+        with ENVIRONMENT_FILE.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
     except FileNotFoundError:
         return {}

@@ -20,13 +20,15 @@ from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from pixyproxy.ports.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.session_repository import SessionRepository
+from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.blob_maintenance import BlobMaintenance
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+from pixyproxy.ports.money.ledger import Ledger
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
-from pixyproxy.ports.user_repository import UserRepository
 from pixyproxy.settings import Settings, SettingsError
 
 GENERATORS = "pixyproxy.generators"
@@ -53,6 +55,8 @@ class Repositories:
     maintenance: MaintenanceRepository
     users: UserRepository
     api_keys: ApiKeyRepository
+    ledger: Ledger
+    sessions: SessionRepository
     migrate: Callable[..., Awaitable[list[str]]] = migrate_nothing
 
 

@@ -9,9 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.named_proxies import NamedProxies
+from pixyproxy.trusted_hosts import parse_trusted_host
 from pixyproxy.web_origin import parse_origin
 
 _SECRET_LENGTH = 32
+_SAMPLE_PASSWORDS = frozenset({"change-me", "change-me-too"})
+"""Those of `0000_create_database_and_user.sql`, which everybody knows."""
 
 
 class SettingsError(PixyProxyException):
@@ -27,11 +30,45 @@ def _check_http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _host_of(url: str) -> str:
+    """Return the host of a URL as `parse_trusted_host` has it; raises ValueError for a malformed one."""
+    return parse_trusted_host(urlsplit(url).netloc.rpartition("@")[2])
+
+
+def _check_limits_url(value: SecretStr) -> SecretStr:
+    """Return the URL with the scheme and the port that the client needs: Valkey speaks the protocol of Redis."""
+    url = value.get_secret_value()
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if not re.match(r"(redis|valkey)s?://", url) or not parts.hostname or port == 0:
+        raise ValueError("must be a URL such as redis://host:6379/0, rediss://:password@host, or valkey://host")
+    netloc = parts.netloc if port else f"{parts.netloc.rstrip(':')}:6379"
+    return SecretStr(parts._replace(scheme=parts.scheme.replace("valkey", "redis"), netloc=netloc).geturl())
+
+
 def _check_path(path: str) -> str:
     path = path.rstrip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", path):
         raise ValueError("must be a path such as /_images, of letters, digits, hyphens, underscores and dots")
     return path
+
+
+def _check_bucket(bucket: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", bucket):
+        raise ValueError("must be the name of a bucket, of letters, digits, dots, hyphens and underscores")
+    return bucket
+
+
+def _check_prefix(prefix: str) -> str:
+    prefix = prefix.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", prefix):
+        raise ValueError(
+            "must be a prefix such as pixyproxy/pictures, of letters, digits, hyphens, underscores and dots"
+        )
+    return prefix
 
 
 def _elements(text: str) -> tuple[str, ...]:
@@ -40,7 +77,10 @@ def _elements(text: str) -> tuple[str, ...]:
 
 
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
+LimitsUrl = Annotated[SecretStr, AfterValidator(_check_limits_url)]
 UrlPath = Annotated[str, AfterValidator(_check_path)]
+BucketName = Annotated[str, AfterValidator(_check_bucket)]
+KeyPrefix = Annotated[str, AfterValidator(_check_prefix)]
 Anonymous = Literal["none", "read", "write"]
 """The rights of a caller without credentials; each includes the one before."""
 
@@ -67,6 +107,13 @@ class Settings(BaseModel):
     repository: str = Field("sqlite", validation_alias="PIXYPROXY_REPOSITORY")
     generator: str = Field("sketch", validation_alias="PIXYPROXY_GENERATOR")
     blob_store: str = Field("filesystem", validation_alias="PIXYPROXY_BLOB_STORE")
+    s3_bucket: BucketName | None = Field(None, validation_alias="S3_BUCKET")
+    s3_endpoint_url: HttpUrl | None = Field(None, validation_alias="S3_ENDPOINT_URL")
+    s3_region: str = Field("us-east-1", pattern=r"^[A-Za-z0-9-]{1,64}$", validation_alias="S3_REGION")
+    s3_prefix: KeyPrefix | None = Field(None, validation_alias="S3_PREFIX")
+    s3_delivery: Literal["stream", "redirect"] = Field("stream", validation_alias="S3_DELIVERY")
+    aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
     secret_key: SecretStr = Field(SecretStr(""), validation_alias="PIXYPROXY_SECRET_KEY")
     data_dir: Path = Field(Path("./data"), validation_alias="PIXYPROXY_DATA_DIR")
     images_dir: Path = Field(Path("./images"), validation_alias="PIXYPROXY_IMAGES_DIR")
@@ -79,25 +126,50 @@ class Settings(BaseModel):
         300, gt=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_GENERATION_TIMEOUT_S"
     )
     max_generations: int = Field(256, ge=1, le=100_000, validation_alias="PIXYPROXY_MAX_GENERATIONS")
+    images_per_minute: int | None = Field(None, ge=1, le=100_000, validation_alias="PIXYPROXY_IMAGES_PER_MINUTE")
+    queue_length: int = Field(1000, ge=0, le=1_000_000, validation_alias="PIXYPROXY_QUEUE_LENGTH")
+    queue_timeout_s: float = Field(
+        1800, gt=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_QUEUE_TIMEOUT_S"
+    )
+    per_user: int | None = Field(None, ge=1, le=100_000, validation_alias="PIXYPROXY_PER_USER")
+    max_connections: int | None = Field(None, ge=1, le=1_000_000, validation_alias="PIXYPROXY_MAX_CONNECTIONS")
+    max_options: int = Field(64, ge=1, le=10_000, validation_alias="PIXYPROXY_MAX_OPTIONS")
+    max_option_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024, validation_alias="PIXYPROXY_MAX_OPTION_BYTES")
+    max_page_bytes: int = Field(1024 * 1024, ge=1024, le=2**30, validation_alias="PIXYPROXY_MAX_PAGE_BYTES")
+    password_length: int = Field(12, ge=1, le=128, validation_alias="PIXYPROXY_PASSWORD_LENGTH")
+    limits_url: LimitsUrl | None = Field(None, validation_alias="PIXYPROXY_LIMITS_URL")
     lease_s: float = Field(60, gt=0, le=3600, allow_inf_nan=False, validation_alias="PIXYPROXY_LEASE_S")
     start_wait_s: float = Field(30, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_START_WAIT_S")
     drain_s: float = Field(330, ge=0, le=86_400, allow_inf_nan=False, validation_alias="PIXYPROXY_DRAIN_S")
+    spool_bytes: int = Field(1024**3, ge=1024**2, validation_alias="PIXYPROXY_SPOOL_BYTES")
     public_url: HttpUrl | None = Field(None, validation_alias="PIXYPROXY_PUBLIC_URL")
+    trusted_hosts: tuple[str, ...] = Field((), validation_alias="PIXYPROXY_TRUSTED_HOSTS")
     forwarded_allow_ips: tuple[str, ...] | None = Field(None, validation_alias="PIXYPROXY_FORWARDED_ALLOW_IPS")
+    files_group: str | None = Field(None, validation_alias="PIXYPROXY_FILES_GROUP")
     accel_prefix: UrlPath | None = Field(None, validation_alias="PIXYPROXY_ACCEL_PREFIX")
     cors_origins: tuple[str, ...] = Field((), validation_alias="PIXYPROXY_CORS_ORIGINS")
     response_format: Literal["b64_json", "url", "both"] | None = Field(
         None, validation_alias="PIXYPROXY_RESPONSE_FORMAT"
     )
+    prices: Path | None = Field(None, validation_alias="PIXYPROXY_PRICES")
+    metrics: Literal["off", "admin", "open"] = Field("admin", validation_alias="PIXYPROXY_METRICS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="PIXYPROXY_LOG_LEVEL"
     )
+    log_format: Literal["text", "json"] = Field("text", validation_alias="PIXYPROXY_LOG_FORMAT")
     log_callers: bool = Field(False, validation_alias="PIXYPROXY_LOG_CALLERS")
 
     @property
     def anonymous(self) -> Anonymous:
         """The rights of anonymous callers: none of them spends money unless the operator says so."""
         return self.anonymous_setting or ("write" if self.generator == "sketch" else "read")
+
+    @property
+    def answered_hosts(self) -> tuple[str, ...]:
+        """The hosts that are answered, that of the public URL among them; empty: all."""
+        if not self.trusted_hosts or self.public_url is None:
+            return self.trusted_hosts
+        return (*self.trusted_hosts, _host_of(self.public_url))
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -111,6 +183,22 @@ class Settings(BaseModel):
     def _split_hosts(cls, value: Any) -> Any:
         if isinstance(value, str):
             return _elements(value)
+        return value
+
+    @field_validator("trusted_hosts", mode="before")
+    @classmethod
+    def _split_trusted_hosts(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(map(parse_trusted_host, _elements(value)))
+            if not value:
+                raise ValueError("names no host: leave it empty to answer every host")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_host(cls, value: str | None) -> str | None:
+        if value is not None:
+            _host_of(value)
         return value
 
     @field_validator("forwarded_allow_ips", mode="before")
@@ -142,6 +230,15 @@ class Settings(BaseModel):
             )
         return value
 
+    @field_validator("db_password")
+    @classmethod
+    def _refuse_sample(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() in _SAMPLE_PASSWORDS:
+            raise ValueError(
+                "is the sample password, which everybody knows: set another with ALTER USER, and put it here"
+            )
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
@@ -157,6 +254,8 @@ class Settings(BaseModel):
             raise SettingsError(
                 "OPENAI_API_KEY: is missing; PIXYPROXY_GENERATOR=openai needs it (or use PIXYPROXY_GENERATOR=sketch)"
             )
+        if self.blob_store == "s3":
+            self._check_s3()
         for name, choice in (("PIXYPROXY_REPOSITORY", self.repository), ("PIXYPROXY_BLOB_STORE", self.blob_store)):
             if self.workers > 1 and choice == "memory":
                 raise SettingsError(
@@ -165,3 +264,17 @@ class Settings(BaseModel):
         if self.db_ssl_ca is not None and not self.db_ssl_ca.is_file():
             raise SettingsError(f"DB_SSL_CA: there is no file {str(self.db_ssl_ca)!r}; name a CA certificate (PEM)")
         return self
+
+    def _check_s3(self) -> None:
+        if self.s3_bucket is None:
+            raise SettingsError("S3_BUCKET: is missing; PIXYPROXY_BLOB_STORE=s3 needs it")
+        if bool(self.aws_access_key_id) != bool(self.aws_secret_access_key.get_secret_value()):
+            given, other = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            if not self.aws_access_key_id:
+                given, other = other, given
+            raise SettingsError(f"{other}: is missing; set it with {given}, or neither, to use the machine's role")
+        if self.accel_prefix is not None:
+            raise SettingsError(
+                "PIXYPROXY_ACCEL_PREFIX: needs PIXYPROXY_BLOB_STORE=filesystem, since nginx finds no files on S3; "
+                "leave it empty, or set S3_DELIVERY=redirect"
+            )

@@ -1,21 +1,19 @@
 """The inputs of the use cases, as pydantic models that validate them for every entrypoint."""
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixyproxy.application.fields import (
     AnyVisibility,
     ClassKey,
     Cursor,
+    Day,
     Filename,
     Guid,
     Guids,
-    KeyName,
     Option,
-    Password,
     PictureCount,
     Prompt,
     SearchWords,
@@ -24,9 +22,9 @@ from pixyproxy.application.fields import (
     Username,
 )
 from pixyproxy.domain.errors import DataValidationError, FieldError
+from pixyproxy.domain.money.budgets import Per
+from pixyproxy.domain.money.daily_sums import MAX_DAYS
 
-MAX_OPTION_BYTES = 64 * 1024
-"""The largest option that is passed on, in bytes of JSON."""
 _OPTIONS = ("size", "quality", "background", "output_format")
 
 
@@ -73,25 +71,18 @@ class CreateImage(PictureRequest):
         return {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
 
 
+class PriceImages(CreateImage):
+    """A picture, or several by one call, to tell the price of."""
+
+    n: PictureCount | None = Field(None, description="How many pictures.", examples=[1])
+
+
 class GenerateImages(PictureRequest):
     """Pictures to generate by one call; unknown fields are passed on to the generator."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
     n: PictureCount | None = Field(None, description="How many pictures.", examples=[1])
-
-    @model_validator(mode="after")
-    def _check_options(self) -> Self:
-        """Check that options are JSON in UTF-8, because they are sent, recorded and shown in that form."""
-        for name, value in (self.model_extra or {}).items():
-            try:
-                size = len(json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode())
-                reason = f"must be at most {MAX_OPTION_BYTES} bytes long" if size > MAX_OPTION_BYTES else None
-            except (ValueError, RecursionError):
-                reason = "must be valid Unicode text and finite numbers, not nested too deeply"
-            if reason is not None:
-                raise DataValidationError(f"Not valid: {_shown(name)}.", [FieldError((_shown(name),), reason)])
-        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -124,11 +115,22 @@ class SearchImages(Command):
     author: Username | None = Field(None, description="The username of the author.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")
     # Not `Status`, which also takes what a newer version may have written.
-    status: Literal["generating", "ready", "failed", "unknown"] = Field(
+    status: Literal["queued", "generating", "ready", "failed", "unknown"] = Field(
         "ready", description="Any status but `ready` finds your own images only."
     )
     created_after: Time | None = Field(None, description="Only images created after this time (ISO 8601).")
     created_before: Time | None = Field(None, description="Only images created before this time (ISO 8601).")
+
+
+class SetBudget(Command):
+    """A cap on spending."""
+
+    cap_usd: str = Field(max_length=32, description="US dollars as decimal text.", examples=["25.00"])
+    per: Annotated[Per, Field(strict=False)] | None = Field(
+        None,
+        description="What the cap is for, `month` if left out; days and months are those of UTC.",
+        examples=["month"],
+    )
 
 
 class GetThumbnail(Command):
@@ -139,27 +141,26 @@ class GetThumbnail(Command):
     )
 
 
-class AddUser(Command):
-    """A user to add to the roster."""
+class GetUsage(Command):
+    """A question about usage; days are those of UTC, on which the calls began."""
 
-    username: Username
-    password: Password
-    class_key: ClassKey | None = None
-
-
-class ChangePassword(Command):
-    """A new password for a user."""
-
-    username: Username
-    password: Password
+    by: Literal["user", "class", "model", "day"] = Field("user", description="What a row is for.")
+    from_: Day | None = Field(
+        None, alias="from", description=f"The first day, at most {MAX_DAYS} days with the last; default: of its month."
+    )
+    to: Day | None = Field(None, description="The last day; default: today.")
+    user: Username | None = Field(None, description="Only what this user caused.")
+    class_key: ClassKey | None = Field(None, alias="class", description="Only what users of this class caused.")
 
 
-class AddKey(Command):
-    """An API key to add for a user."""
+class SettleImage(Command):
+    """A person's word on what the upstream billed for an image that is `unknown`."""
 
-    username: Username
-    name: KeyName | None = None
-    expires_at: Time | None = None
+    billed_usd: Annotated[str, Field(max_length=32)] = Field(
+        description="US dollars as decimal text, with at most six decimal places; 0: nothing was billed.",
+        examples=["0.041"],
+        json_schema_extra={"pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?$"},
+    )
 
 
 M = TypeVar("M", bound=Command)
@@ -181,7 +182,7 @@ def validate(model: type[M], data: object) -> M:
         raise DataValidationError(f"Not valid: {where}.", errors) from None
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """Return a name from outside with characters escaped that UTF-8 cannot encode."""
     return name.encode(errors="backslashreplace").decode()
 
@@ -192,5 +193,5 @@ def _field_error(detail: Any) -> FieldError:
         msg = "is not known here"
     elif kind == "string_unicode":
         msg = "must be valid Unicode text without lone surrogates"
-    loc = tuple(p if isinstance(p, int) else _shown(p) for p in detail["loc"])
+    loc = tuple(p if isinstance(p, int) else shown(p) for p in detail["loc"])
     return FieldError(loc, msg)

@@ -1,26 +1,32 @@
 """The types of the values that the use cases accept, each with its rules and their messages."""
 
+import base64
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
+from pixyproxy.domain.errors import ImageNotFoundError
 from pixyproxy.domain.filename import filename_problem
 from pixyproxy.domain.image import Visibility, parse_guid
-from pixyproxy.domain.query import decode_cursor
 from pixyproxy.domain.search_terms import query_terms
 from pixyproxy.domain.tags import MAX_TAG_LENGTH, MAX_TAGS, normalise_tags, tag_problem
+from pixyproxy.domain.user import Role
 
 MAX_PROMPT_LENGTH = 32_000
 MAX_IMAGES = 16
 """The most edit sources of an image (https://platform.openai.com/docs/api-reference/images/createEdit)."""
 MAX_QUERY_TERMS = 64
 """The most words in one search; the database joins a posting list for each."""
+_DURATION = re.compile(r"([0-9]{1,4})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _LOST_PLUS = re.compile(r"(\d{4}-?\d\d-?\d\d[T ]\S+) (\d\d(?::?\d\d)?)")
 """A time whose offset lost its plus, which a query string that is not percent-encoded turns into a space."""
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 def _check_prompt(prompt: str) -> str:
@@ -84,6 +90,12 @@ def _check_username(username: str) -> str:
     return username
 
 
+def _check_new_username(username: str) -> str:
+    if username in {"me", "import"}:
+        raise ValueError("must not be 'me' or 'import', which mean something else in addresses of the API")
+    return username
+
+
 def _check_query(prompt: str) -> str:
     terms = query_terms(prompt)
     if not terms:
@@ -93,12 +105,29 @@ def _check_query(prompt: str) -> str:
     return prompt
 
 
-def _check_cursor(cursor: str) -> str:
+def _check_name_cursor(cursor: str) -> str:
     try:
-        decode_cursor(cursor)
-    except DataValidationError as error:
-        raise ValueError(error.errors[0].msg) from None
-    return cursor
+        name = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        name = ""
+    if not name or encode_name(name) != cursor:
+        raise ValueError("must be a cursor from the Link header of an earlier answer, unchanged")
+    return name
+
+
+def encode_name(name: str) -> str:
+    """Return the cursor that continues a list after a name."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _parse_end(value: object) -> object:
+    if isinstance(value, str) and (duration := _DURATION.fullmatch(value.strip())):
+        return int(duration[1]) * _UNITS[duration[2]]
+    try:
+        return _parse_time(value)
+    except ValueError:
+        message = "must be a duration such as 12h, 30d or 8w, or a time in ISO 8601 such as 2027-01-31T18:00"
+        raise ValueError(message) from None
 
 
 def _parse_time(value: object) -> object:
@@ -115,6 +144,19 @@ def _parse_time(value: object) -> object:
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         except OverflowError:
             raise ValueError("must be a time in the years 1 to 9999") from None
+    return value
+
+
+def _parse_day(value: object) -> object:
+    """Accept ISO 8601 text beside dates."""
+    if isinstance(value, str):
+        try:
+            day = date.fromisoformat(value) if _DAY.fullmatch(value) else None
+        except ValueError:
+            day = None
+        if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            raise ValueError(f"must be a day such as 2026-11-21, in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+        return day
     return value
 
 
@@ -149,10 +191,12 @@ Option = Annotated[str, Field(min_length=1, max_length=255), schema(pattern=_ONE
 Username = Annotated[
     str, Field(min_length=1, max_length=64), schema(pattern=_NO_COLON), AfterValidator(_check_username)
 ]
+NewUsername = Annotated[Username, AfterValidator(_check_new_username)]
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 SearchWords = Annotated[str, Field(min_length=1, max_length=1000), schema(pattern=_INNER), AfterValidator(_check_query)]
-Cursor = Annotated[str, schema(pattern="^[A-Za-z0-9_-]{16}$"), AfterValidator(_check_cursor)]
-ClassKey = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_option)]
+Cursor = Annotated[str, schema(pattern="^[A-Za-z0-9_-]{32}$")]
+ClassKey = Annotated[str, Field(min_length=1, max_length=64), schema(pattern=_ONE_LINE), AfterValidator(_check_option)]
+NameCursor = Annotated[str, AfterValidator(_check_name_cursor)]
 KeyName = Annotated[Option, Field(max_length=64)]
 Guid = Annotated[str, schema(format="uuid"), AfterValidator(_check_guid)]
 Guids = Annotated[
@@ -162,7 +206,13 @@ Guids = Annotated[
     AfterValidator(_check_guids),
 ]
 AnyVisibility = Annotated[Visibility, Field(strict=False)]
+AnyRole = Annotated[Role, Field(strict=False)]
 Time = Annotated[datetime, BeforeValidator(_parse_time)]
+Day = Annotated[date, BeforeValidator(_parse_day)]
+KeyEnd = Annotated[
+    datetime | timedelta, BeforeValidator(_parse_end), WithJsonSchema({"type": "string", "minLength": 2})
+]
+"""The end of a key: a time, or a duration from now."""
 
 PictureCount = Annotated[int, Field(ge=1, le=10), BeforeValidator(_integral)]
 """The number of pictures of one call; `10.0` is an integer too in JSON Schema."""

@@ -1,7 +1,9 @@
 """Pictures written as text: `data:` URLs (RFC 2397) and base64, in every form that can be read."""
 
 import base64
+import itertools
 import re
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, unquote_to_bytes
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -21,11 +23,17 @@ def decode_data_url(url: str) -> bytes:
     Raises:
         ValueError: the URL cannot be read; the message says what would be right.
     """
-    head, comma, body = url.lstrip().partition(",")
+    return b"".join(decode_data_url_pieces([url.encode("utf-8", "replace")]))
+
+
+def decode_data_url_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what `decode_data_url` returns of a URL in pieces, the first of which holds what is before its data."""
+    rest = iter(pieces)
+    head, comma, first = next(rest, b"").partition(b",")
     if not comma:
         raise ValueError("must be a data: URL with a comma before its data, such as data:image/png;base64,…")
-    data = unquote_to_bytes(body)
-    return decode_base64(data) if _IN_BASE64.search(unquote(head)) else data
+    data = _unquoted(itertools.chain([first], rest))
+    yield from decode_base64_pieces(data) if _IN_BASE64.search(unquote(head.decode("utf-8", "replace"))) else data
 
 
 def decode_base64(encoded: bytes) -> bytes:
@@ -36,8 +44,38 @@ def decode_base64(encoded: bytes) -> bytes:
     Raises:
         ValueError: a character does not belong to base64, or one is missing.
     """
-    digits = encoded.removeprefix(_MARK).translate(_URL_SAFE, _IGNORED).rstrip(b"=")
+    return b"".join(decode_base64_pieces([encoded]))
+
+
+def decode_base64_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what `decode_base64` returns of base64 in pieces."""
+    rest, is_first, is_padded = b"", True, False
+    for piece in pieces:
+        digits = (piece.removeprefix(_MARK) if is_first else piece).translate(_URL_SAFE, _IGNORED)
+        digits, padding, after = digits.partition(b"=")
+        if (is_padded and digits) or after.strip(b"="):
+            raise ValueError("must be valid base64")
+        is_first, is_padded = is_first and not piece, is_padded or padding != b""
+        digits = rest + digits
+        whole = len(digits) // 4 * 4
+        rest = digits[whole:]
+        yield _decoded(digits[:whole])
+    yield _decoded(rest + b"=" * (-len(rest) % 4))
+
+
+def _decoded(digits: bytes) -> bytes:
     try:
-        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+        return base64.b64decode(digits, validate=True)
     except ValueError:
         raise ValueError("must be valid base64") from None
+
+
+def _unquoted(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces without percent-encoding; an escape may be in two of them."""
+    rest = b""
+    for piece in pieces:
+        piece = rest + piece
+        cut = piece.find(b"%", max(0, len(piece) - 2))
+        whole, rest = (piece, b"") if cut < 0 else (piece[:cut], piece[cut:])
+        yield unquote_to_bytes(whole)
+    yield unquote_to_bytes(rest)

@@ -74,6 +74,10 @@ class UserNotFoundError(RecordNotFoundError):
     """No such user in the roster."""
 
 
+class BudgetNotFoundError(RecordNotFoundError):
+    """No budget of this scope."""
+
+
 class ModelNotFoundError(RecordNotFoundError, code="model-not-found"):
     """No such model at the generator."""
 
@@ -119,10 +123,39 @@ class PermissionDeniedError(PixyProxyException, code="permission-denied"):
     """A known caller who may not do this."""
 
 
+class AccountPausedError(PermissionDeniedError, code="account-paused"):
+    """A user with the right credentials whose account is paused or no longer valid."""
+
+
 class CapacityExceededError(PixyProxyException, code="capacity-exceeded"):
     """Too much work at once; nothing was begun and nothing was paid."""
 
     retry_after_s = 5.0
+
+
+class BudgetExceededError(PixyProxyException, code="budget-exceeded"):
+    """A cap that a request could exceed; nothing was recorded and nothing was paid."""
+
+
+class UnpricedModelError(PixyProxyException, code="unpriced-model"):
+    """A model without a price, for a caller under a cap; nothing was recorded and nothing was paid."""
+
+    @classmethod
+    def under(cls, scope: str, model: str | None) -> "UnpricedModelError":
+        """Return the error for a model (None: the default one) and the scope of a budget."""
+        name = "the default model" if model is None else f"the model {model!r:.200}"
+        return cls(
+            f"No price of {name} is known, and the budget {scope!r} needs one: the operator can set a price or a "
+            "ceiling in PIXYPROXY_PRICES. Nothing was generated or paid."
+        )
+
+
+class PlacesTakenError(CapacityExceededError):
+    """No place for more work of a kind; the log tells of the state once, not of each request."""
+
+
+class TooManyLoginsError(PixyProxyException, code="too-many-logins"):
+    """Too many failed logins; the right secret is refused too until `retry_after_s` is over."""
 
 
 class ServiceStoppedError(PixyProxyException, code="service-stopped"):
@@ -160,6 +193,12 @@ class EditingUnsupportedError(GeneratorRequestError, code="editing-unsupported")
 
 class GeneratorRateLimitedError(GeneratorError, code="generator-rate-limited"):
     """A rate limit of the generator; `retry_after_s` is its delay, if it gave one."""
+
+
+class QueueTimeoutError(GeneratorError, code="queue-timeout"):
+    """A turn that did not come in time: nothing was sent to the generator, and nothing was paid."""
+
+    retry_after_s = 60.0
 
 
 class GeneratorCredentialsError(GeneratorError, code="generator-credentials"):
@@ -205,6 +244,10 @@ class GeneratorResponseError(GeneratorError, code="generator-answer"):
 
 class BlobStoreError(PixyProxyException, code="blob-store-unavailable"):
     """A blob store that cannot do its work now."""
+
+
+class BlobStoreExhaustedError(BlobStoreError):
+    """A blob store for which this process or machine lacks open files, memory or threads: it may soon work again."""
 
 
 class StoreIdentityError(BlobStoreError, code="blob-store-mismatch"):

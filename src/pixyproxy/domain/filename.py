@@ -1,6 +1,8 @@
 """File names: derived from a prompt, or chosen by a caller and checked."""
 
 import unicodedata
+from functools import lru_cache
+from urllib.parse import quote
 
 _EXTENSIONS = {
     "image/png": "png",
@@ -63,3 +65,11 @@ def filename_problem(filename: str) -> str | None:
     if len(filename.encode()) > MAX_FILENAME_BYTES:
         return f"must be at most {MAX_FILENAME_BYTES} bytes long in UTF-8"
     return None
+
+
+@lru_cache
+def content_disposition(filename: str) -> str:
+    """Return `inline` with the file name (RFC 6266): in ASCII for old clients, and in any script (RFC 8187)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
+    value = f'inline; filename="{plain}"'
+    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"

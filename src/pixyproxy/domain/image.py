@@ -10,6 +10,7 @@ from typing import Any
 
 from pixyproxy.domain.errors import ImageNotFoundError
 from pixyproxy.domain.filename import result_filename
+from pixyproxy.domain.money.costs import Cost
 
 _GUID = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
@@ -24,6 +25,8 @@ class Visibility(StrEnum):
 class Status(StrEnum):
     """The state of the generation of an image."""
 
+    QUEUED = "queued"
+    """It waits for its turn: nothing was sent to the generator, and nothing is paid."""
     GENERATING = "generating"
     READY = "ready"
     FAILED = "failed"
@@ -40,6 +43,8 @@ class Status(StrEnum):
         return member
 
 
+UNDER_WAY = frozenset({Status.QUEUED, Status.GENERATING})
+"""The statuses of a generation that has not ended."""
 SETTLED = frozenset({Status.READY, Status.FAILED, Status.UNKNOWN})
 """The statuses of a generation that has ended; one that a newer version wrote may be any."""
 
@@ -88,7 +93,7 @@ class ImageRequest:
 class ImageResult:
     """The part of an image that is known once its bytes are durable.
 
-    `reported` holds the options that the generator says it used.
+    `reported` holds the options that the generator says it used. `cost` is None for pictures of before prices.
     """
 
     picture: Picture
@@ -98,6 +103,7 @@ class ImageResult:
     revised_prompt: str | None = None
     usage: Mapping[str, Any] | None = None
     reported: Mapping[str, Any] | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ class ImageChanges:
 class Image:
     """An image as the repository knows it; `id` is internal and never leaves the service.
 
-    `placeholder` is a tiny preview as a `data:` URI, None until one was made.
+    `placeholder` is a tiny preview as a `data:` URI, None until one was made. `possible_cost` is what may have been
+    billed for an image that is `unknown`.
     """
 
     id: int
@@ -123,6 +130,12 @@ class Image:
     result: ImageResult | None = None
     failure: Failure | None = None
     placeholder: str | None = None
+    possible_cost: Cost | None = None
+
+    @property
+    def cost(self) -> Cost | None:
+        """The cost of the picture, or what may have been billed for it; None while nothing is known."""
+        return self.possible_cost if self.result is None else self.result.cost
 
     @property
     def guid(self) -> str:
@@ -131,6 +144,8 @@ class Image:
 
     def finished(self, result: ImageResult, now: datetime) -> "Image":
         """Return this image with a result and status `ready`, or itself if it is ready with exactly this result."""
+        if result.cost is None and self.result is not None:
+            result = replace(result, cost=self.result.cost)
         if self.status is Status.READY and self.result == result:
             return self
         request = self.request
@@ -142,11 +157,14 @@ class Image:
             updated_at=now.astimezone(UTC),
             result=result,
             failure=None,
+            possible_cost=None,
         )
 
-    def failed(self, status: Status, failure: Failure, now: datetime) -> "Image":
+    def failed(self, status: Status, failure: Failure, now: datetime, possible_cost: Cost | None = None) -> "Image":
         """Return this image with the reason why it was not made, and status `failed` or `unknown`."""
-        return replace(self, status=status, failure=failure, updated_at=now.astimezone(UTC))
+        return replace(
+            self, status=status, failure=failure, updated_at=now.astimezone(UTC), possible_cost=possible_cost
+        )
 
     def changed(self, changes: ImageChanges, now: datetime) -> "Image":
         """Return this image with the changes of its author."""

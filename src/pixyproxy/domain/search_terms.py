@@ -3,6 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
 
 MAX_TERM_LENGTH = 64
 """The number of characters of a word that are indexed."""
@@ -59,23 +61,13 @@ def query_terms(text: str) -> tuple[str, ...]:
 
 def _split(folded: str, *, last_alone: bool = True) -> Iterator[tuple[str, bool]]:
     """Yield each term, with True for a word and False for punctuation."""
-    word = run = ""
-    for char in folded + " ":
-        kind = _kind(char)
-        if run and kind != "unspaced":
-            yield from _pairs(run, last_alone)
-            run = ""
-        if word and kind != "word":
-            yield word[:MAX_TERM_LENGTH], True
-            word = ""
+    for kind, characters in groupby(folded, _kind):
         if kind == "word":
-            word += char
+            yield "".join(characters)[:MAX_TERM_LENGTH], True
         elif kind == "unspaced":
-            run += char
-        elif kind == "emoji":
-            yield char, True
-        elif kind == "symbol":
-            yield char, False
+            yield from _pairs("".join(characters), last_alone)
+        elif kind != "space":
+            yield from ((char, kind == "emoji") for char in characters)
 
 
 def _pairs(run: str, last_alone: bool) -> Iterator[tuple[str, bool]]:
@@ -85,6 +77,7 @@ def _pairs(run: str, last_alone: bool) -> Iterator[tuple[str, bool]]:
         yield run[-1], True
 
 
+@lru_cache(maxsize=4096)
 def _kind(char: str) -> str:
     if char.isascii():
         if char.isalnum():

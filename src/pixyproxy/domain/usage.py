@@ -1,11 +1,26 @@
 """The usage of a call, split among its pictures and summed up again."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 _MORE_DIGITS = 6
 """Decimal places that the share of a fraction has beyond those of the fraction."""
+_MAX_TOKENS = 10**12
+"""A bound on the tokens of a picture: what is beyond it is a mistake in a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallUsage:
+    """The usage of a whole call, as one of its pictures carries it: the one numbered `part`, from 0, of `parts`.
+
+    What the call cost is split among its pictures to the micro-dollar, which prices of rounded shares would not be.
+    """
+
+    usage: Mapping[str, Any]
+    parts: int = 1
+    part: int = 0
 
 
 def split_usage(usage: Mapping[str, Any] | None, parts: int) -> list[dict[str, Any] | None]:
@@ -16,6 +31,12 @@ def split_usage(usage: Mapping[str, Any] | None, parts: int) -> list[dict[str, A
     if usage is None:
         return [None] * parts
     return [{name: _share(value, parts, part) for name, value in usage.items()} for part in range(parts)]
+
+
+def tokens_of(usage: Mapping[str, Any] | None, name: str) -> int | None:
+    """Return the number of tokens under this name of a usage, None if none is reported or it cannot be meant."""
+    tokens = (usage or {}).get(name)
+    return tokens if type(tokens) is int and 0 <= tokens <= _MAX_TOKENS else None
 
 
 def sum_usage(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any] | None:

@@ -19,6 +19,14 @@ class StoredBlob:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FileAccess:
+    """The files and folders that more, or other, users may read than new ones; `refused` could not be changed."""
+
+    wrong: int = 0
+    refused: int = 0
+
+
 class BlobMaintenance(Resource):
     """Maintenance of the contents of a `BlobStore`. Nothing is ever deleted.
 
@@ -88,6 +96,14 @@ class BlobMaintenance(Resource):
 
         It raises BlobMissingError if there is neither.
         """
+
+    async def inspect_access(self, *, apply: bool = False, deep: bool = True) -> FileAccess:
+        """Count files and folders whose permissions or group are not those of new ones, and with `apply` correct them.
+
+        Without `deep` only the outermost folders are looked at, which takes no time. A store without permissions of
+        its own finds nothing.
+        """
+        return FileAccess()
 
     @abstractmethod
     async def quarantine_debris(self, older_than: datetime) -> int:

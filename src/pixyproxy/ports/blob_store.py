@@ -44,8 +44,9 @@ class BlobReader(AsyncIterator[bytes]):
 class BlobStore(Resource):
     """A store of the bytes of images, each with a sidecar: a JSON document that describes it.
 
-    Blobs are named by the GUID alone. Every method raises BlobStoreError when the store cannot be reached, and
-    ValueError for a GUID that is not in canonical form.
+    Blobs are named by the GUID alone. Every method raises BlobStoreError when the store cannot be reached,
+    BlobStoreExhaustedError if this process only lacks open files, memory or threads for it now, and ValueError for a
+    GUID that is not in canonical form.
     """
 
     @property
@@ -83,7 +84,7 @@ class BlobStore(Resource):
         """Store bytes and sidecar durably: they survive a crash of the machine once this returns.
 
         A reader sees all of the old or all of the new, never a part. After an error everything under the GUID is
-        as it was before, and no partial file is left.
+        as it was before, but that new bytes may be there, whole and without a sidecar, and no partial file is left.
 
         Raises:
             BlobStoreFullError: no space is left.
@@ -111,6 +112,17 @@ class BlobStore(Resource):
         """Return the path, relative to the store's root, at which a web server finds the bytes of a blob.
 
         An optional ability: None for a store without files. The path has letters, digits, hyphens, dots and slashes.
+
+        Raises:
+            BlobMissingError: there are no bytes.
+            BlobCorruptError: their length is not `size`.
+        """
+        return None
+
+    async def address(self, guid: str, *, size: int) -> str | None:
+        """Return the URL at which anybody can fetch the bytes of a blob for a minute, with ranges.
+
+        An optional ability: None for a store that does not send clients elsewhere.
 
         Raises:
             BlobMissingError: there are no bytes.

@@ -20,6 +20,11 @@ class ImageGenerator(Resource):
         """Short lower-case name that is recorded with every image, such as `openai`."""
 
     @property
+    def default_model(self) -> str | None:
+        """Return the model that makes the pictures of a request that names none, if it is known."""
+        return None
+
+    @property
     @abstractmethod
     def can_edit(self) -> bool:
         """True if it makes pictures from other pictures."""
@@ -28,11 +33,11 @@ class ImageGenerator(Resource):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         """Generate `request.n` pictures and yield each, its bytes exactly as received, as soon as it is there.
 
-        At most one call is made that can be billed: only one that cannot have been billed (a refused connection, a
-        rate limit) may be repeated. The bytes need not be a picture: the caller inspects them. Unknown options are
-        passed on or ignored, never checked against a closed list. At least one picture is yielded unless an error is
-        raised, but perhaps fewer or more than requested; an error may follow pictures. The usage of the call is
-        split among them so that the shares add up.
+        At most one call is made that can be billed: only one that cannot have been billed (a refused connection) may be
+        repeated, and none after a rate limit: the caller waits for its next turn. The bytes need not be a picture: the
+        caller inspects them. Unknown options are passed on or ignored, never checked against a closed list. At least
+        one picture is yielded unless an error is raised, but perhaps fewer or more than requested; an error may follow
+        pictures. The usage of the call is split among them so that the shares add up.
 
         Partial images are yielded only with `request.early_views`, and not by every generator. The caller stores
         each picture before it asks for the next item: a generator that bounds its memory counts a picture until then.

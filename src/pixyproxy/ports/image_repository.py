@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from pixyproxy.domain.generation import ImageDraft, Predecessor
+from pixyproxy.domain.generation import ImageDraft, Lease, Predecessor, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.resource import Resource
@@ -30,7 +30,7 @@ class ImageRepository(Resource):
 
     @abstractmethod
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
-        """Record new images, all or none, with status `generating`; ids grow in the order of adding.
+        """Record new images, all or none, with the status of their drafts; ids grow in the order of adding.
 
         Only the first may have a claim with a key. Of several callers that claim the same key at once, one succeeds; a
         claim without a key is not exclusive.
@@ -38,6 +38,21 @@ class ImageRepository(Resource):
         Raises:
             IdempotencyKeyTakenError: An image holds the claim (the same caller and key); nothing was changed.
             ConstraintViolationError: An image with one of the GUIDs exists; nothing was changed.
+        """
+
+    @abstractmethod
+    async def start(self, guids: Sequence[str], lease: Lease, now: datetime) -> tuple[Image, ...]:
+        """Give the `queued` ones of these images status `generating` and this lease, and forget their queued call.
+
+        Return them, in the order of adding; `now` is their `updated_at`. Of several processes that try at once, one
+        gets all that are queued, the others none.
+        """
+
+    @abstractmethod
+    async def requeue(self, guids: Sequence[str], owner: str, call: QueuedCall, now: datetime) -> tuple[Image, ...]:
+        """Give those of these images that are `generating` under a lease of this owner status `queued` again.
+
+        The lease stays, and the first of them keeps the call. Return them, in the order of adding.
         """
 
     async def add(self, draft: ImageDraft) -> Image:
@@ -54,6 +69,13 @@ class ImageRepository(Resource):
         """Return the image that holds this caller's idempotency key and the fingerprint of its request, or None.
 
         An image holds its key as long as it exists, unless its failure released the key.
+        """
+
+    @abstractmethod
+    async def find_held(self, holder: str) -> tuple[Image, str] | None:
+        """Return the oldest image whose claim has this holder and the fingerprint of its request, or None.
+
+        An image keeps the holder of its claim as long as its key.
         """
 
     @abstractmethod
@@ -106,14 +128,21 @@ class ImageRepository(Resource):
         """Return the image with this GUID, whatever its status; raises ImageNotFoundError if there is none."""
 
     @abstractmethod
+    async def get_visible(self, guid: str, viewer: str | None) -> Image:
+        """Return the image with this GUID, whatever its status, if the viewer (None: an anonymous one) may see it.
+
+        It raises ImageNotFoundError if there is none, or the viewer may not see it, after the same work in both cases.
+        """
+
+    @abstractmethod
     async def search(self, query: ImageQuery) -> Page:
         """Return a page of the images that match the query and that its viewer may see, newest (highest id) first.
 
-        The page has at most `query.limit` images, and a cursor unless there are no more. The number of images examined
-        for one page is bounded, whatever the query and however many images exist: if they do not fill the page, it has
-        fewer, perhaps none, and the search continues at its cursor. Following the cursors comes to an end. An image
-        that existed when the first page was read and is not changed meanwhile is on exactly one page, whatever is
-        added or deleted between the pages. Without a match the page is empty and has no cursor.
+        The page has at most `query.limit` images, and a `next_before_id` unless there are no more. The number of images
+        examined for one page is bounded, whatever the query and however many images exist: if they do not fill the
+        page, it has fewer, perhaps none, and the search continues before that id. Going on in this way comes to an
+        end. An image that existed when the first page was read and is not changed meanwhile is on exactly one page,
+        whatever is added or deleted between the pages. Without a match the page is empty and the last.
         """
 
     @abstractmethod
@@ -131,8 +160,9 @@ class ImageRepository(Resource):
         """
 
     @abstractmethod
-    async def delete(self, guid: str) -> None:
+    async def delete(self, guid: str) -> tuple[str, ...]:
         """Delete the image with its tags, search terms and sources; images derived from it keep its GUID.
 
-        It raises ImageNotFoundError if there is none.
+        With a `queued` image all of its call that are queued are deleted, and their charges are freed. Return the GUIDs
+        of the images that were deleted. It raises ImageNotFoundError if there is none.
         """

@@ -7,8 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from pixyproxy.domain.generation import QueuedCall
 from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.resource import Resource
+
+COUNT_LIMIT = 100_000
+"""The number up to which rows are counted for a survey."""
 
 
 class Totals(NamedTuple):
@@ -25,6 +29,8 @@ class BindingState(StrEnum):
     """The identity is chosen; the blob store may carry it already."""
     REBUILDING = "rebuilding"
     """The database is being filled from the sidecars in the blob store."""
+    COPYING = "copying"
+    """The database is being filled with the rows of another one."""
     BOUND = "bound"
     """The blob store carries the identity: one that does not is another, or was emptied."""
 
@@ -40,20 +46,45 @@ class StoreIdentity:
 class MaintenanceRepository(Resource):
     """Looks after the records of `ImageRepository`, with the same transactions, outages and durability.
 
-    A row's lease names the process that works on a `generating` row and the time until which no other may settle it.
+    A row's lease names the process that works on a `generating` row, or in whose queue a `queued` one waits, and the
+    time until which no other may settle it or take it over.
     """
 
     @abstractmethod
     async def renew_leases(self, owner: str, until: datetime) -> int:
-        """Extend the leases of this owner's rows that are still `generating`; return how many there are."""
+        """Extend the leases of this owner's rows that are `generating` or `queued`; return how many there are."""
+
+    @abstractmethod
+    async def lease_owners(self) -> frozenset[str]:
+        """Return the owners of the leases of `generating` and `queued` rows."""
+
+    @abstractmethod
+    async def end_leases(self, owner: str, at: datetime) -> None:
+        """Make the leases of this owner's `generating` and `queued` rows end at this time if they end later."""
+
+    @abstractmethod
+    async def leave_queue(self, owner: str) -> None:
+        """Take the leases from this owner's `queued` rows, so that another process can take them over now."""
 
     @abstractmethod
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
         """Return at most `limit` `generating` rows whose lease ended before `now` or is missing, oldest first."""
 
     @abstractmethod
+    async def expired_in_queue(self, now: datetime, limit: int) -> tuple[Image, ...]:
+        """Return at most `limit` `queued` rows whose lease ended before `now` or is missing, oldest first."""
+
+    @abstractmethod
+    async def queued_call(self, guid: str) -> QueuedCall | None:
+        """Return the call that is kept with this `queued` row, or None if there is none."""
+
+    @abstractmethod
+    async def queued_before(self, image_id: int) -> int:
+        """Return the number of `queued` rows with a lower id."""
+
+    @abstractmethod
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Take the lease of a `generating` row if it ended before `now`; of several that try at once, one succeeds.
+        """Take the lease of a `generating` or `queued` row if it ended before `now`; of several at once, one succeeds.
 
         Return False if the row does not exist, is settled, or has a lease that runs.
         """
@@ -73,6 +104,10 @@ class MaintenanceRepository(Resource):
     @abstractmethod
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         """Return the status of each of these GUIDs (at most 1,000) for which there is a row."""
+
+    @abstractmethod
+    async def count(self, status: Status) -> int:
+        """Return the number of rows of a status, or `COUNT_LIMIT` if there are more."""
 
     @abstractmethod
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pixyproxy.adapters.filesystem import durable_files, reader, scan
-from pixyproxy.adapters.filesystem.adoption import Adoption
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.quarantine import Quarantine
+from pixyproxy.adapters.filesystem.rescue.adoption import Adoption
 from pixyproxy.adapters.filesystem.store_folder import StoreFolder
 from pixyproxy.adapters.filesystem.threads import FileThreads
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
-from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
+from pixyproxy.ports.blob_maintenance import BlobMaintenance, FileAccess, StoredBlob
 from pixyproxy.ports.blob_store import require_canonical_guid
 
 THREADS = 4
@@ -80,6 +80,9 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         require_canonical_guid(guid)
         return await self._threads.run("quarantine a picture", self._quarantine.move_image, guid)
 
+    async def inspect_access(self, *, apply: bool = False, deep: bool = True) -> FileAccess:
+        return await self._threads.run("inspect its files", self._inspect_access, apply, deep)
+
     async def quarantine_debris(self, older_than: datetime) -> int:
         """Quarantine half-written files of pictures, rescued pictures and thumbnails."""
         if older_than.tzinfo is None:
@@ -136,6 +139,11 @@ class FilesystemBlobMaintenance(BlobMaintenance):
             if error.errno != errno.EIO:
                 raise
             return BlobCorruptError("The disk cannot read the stored description any more.")
+
+    def _inspect_access(self, apply: bool, deep: bool) -> FileAccess:
+        found = scan.inspect_access(self._folder, apply=apply, deep=deep)
+        self._folder.require_present()
+        return found
 
     def _folders(self) -> Iterator[Path]:
         yield self._folder.root

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pixyproxy.adapters.filesystem import durable_files, reader
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.store_folder import MIN_FREE_BYTES, StoreFolder
-from pixyproxy.adapters.filesystem.threads import FileThreads, blob_error
+from pixyproxy.adapters.filesystem.threads import FileThreads, SpareFiles, blob_error
 from pixyproxy.adapters.filesystem.writer import Writer, encode_sidecar
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError
 from pixyproxy.ports.blob_store import BlobReader, BlobStore, require_canonical_guid
@@ -18,6 +18,8 @@ from pixyproxy.ports.blob_store import BlobReader, BlobStore, require_canonical_
 READ_THREADS = 8
 WRITE_THREADS = 12
 """Threads that wait for the disk most of the time: flushes that wait together share one write of the disk's journal."""
+SPARE_FILES = 4
+"""Open files that one write needs at a time: bytes and sidecar, then their folder, and one for the store's marker."""
 
 _T = TypeVar("_T")
 
@@ -42,8 +44,9 @@ class FilesystemBlobStore(BlobStore):
         self._folder = StoreFolder(root, calls)
         self._calls = self._folder.calls
         self._writer = Writer(self._folder, [folder.absolute() for folder in rescue_dirs])
-        self._reads = FileThreads(READ_THREADS, "blob-read")
-        self._writes = FileThreads(WRITE_THREADS, "blob-write")
+        spare = SpareFiles(SPARE_FILES)
+        self._reads = FileThreads(READ_THREADS, "blob-read", spare)
+        self._writes = FileThreads(WRITE_THREADS, "blob-write", spare)
         self._min_free_bytes = min_free_bytes
         self._probe_s = probe_s
         self._writable_until = 0.0

@@ -6,13 +6,17 @@ https://lwn.net/Articles/752063/, https://www.postgresql.org/message-id/20180427
 """
 
 import errno
+import grp
 import itertools
 import logging
 import os
+import stat
 import sys
+import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -31,13 +35,26 @@ _draw_process_name()
 os.register_at_fork(after_in_child=_draw_process_name)
 
 
+FILE_MODE = 0o640
+FOLDER_MODE = 0o750
+"""Permissions of pictures and their folders: all for this service, reading for its group, nothing for others."""
+PRIVATE_FILE_MODE = 0o600
+PRIVATE_FOLDER_MODE = 0o700
+
+
 class SystemCalls:
     """The system calls of this package, so that tests can record them and make each of them fail.
 
-    Every method raises the OSError it gets and does nothing else.
+    Every method raises the OSError it gets and does nothing else. `group` is the group that gets what it may read,
+    None for that of the process.
     """
 
-    def open(self, path: str | Path, flags: int, mode: int = 0o666) -> int:
+    group: int | None = None
+
+    def __init__(self, group: int | None = None) -> None:
+        self.group = group
+
+    def open(self, path: str | Path, flags: int, mode: int = FILE_MODE) -> int:
         """Call open(2) for a descriptor that child processes do not inherit."""
         return os.open(path, flags | os.O_CLOEXEC, mode)
 
@@ -65,8 +82,15 @@ class SystemCalls:
     def unlink(self, path: Path) -> None:
         path.unlink()
 
-    def mkdir(self, path: Path) -> None:
-        path.mkdir()
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Call mkdir(2); what the umask takes away `protect` gives back."""
+        path.mkdir(mode)
+
+    def protect(self, file: int | Path, mode: int) -> None:
+        """Call chmod(2), since the umask may have taken permissions away, and chown(2) if there is a group."""
+        os.chmod(file, mode)  # noqa: PTH101 - a path or a descriptor
+        if self.group is not None and mode & 0o070:
+            os.chown(file, -1, self.group)
 
     def names(self, folder: Path) -> list[str]:
         """Return the names in a folder (readdir(3)), in no order."""
@@ -96,6 +120,30 @@ class SystemCalls:
         return path.is_mount()
 
 
+def former_rescue_dirs(calls: SystemCalls) -> list[Path]:
+    """Return the shared folder to which earlier versions rescued pictures, if it belongs to this user alone."""
+    folder = Path(tempfile.gettempdir()) / "pixyproxy-rescue"
+    try:
+        status = calls.stat(folder, follow=False)
+    except OSError:
+        return []
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return [folder] if is_own else []
+
+
+def group_id(group: str) -> int:
+    """Return the id of a group given by name or id; raise ValueError if this process cannot give files to it."""
+    try:
+        number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+        if number >= 2**32 - 1:
+            raise ValueError
+    except (KeyError, ValueError):
+        raise ValueError(f"there is no group {group!r}") from None
+    if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
+        raise ValueError(f"the user of the service is not in the group {group!r}, so it cannot give files to it")
+    return number
+
+
 class FlushError(OSError):
     """A file that was written but not flushed: its content on the disk is unknown."""
 
@@ -105,7 +153,7 @@ def temporary_name(folder: Path, guid: str, kind: str) -> Path:
     return folder / f".{guid}.{_process}{next(_numbers):012x}.{kind}"
 
 
-def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *, mode: int = 0o666) -> Path:
+def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *, mode: int = FILE_MODE) -> Path:
     """Write a new file of the folder whole, flush it and return its temporary path.
 
     If the flush fails, that file is removed and a new one is written, once. Raises OSError and leaves no file then.
@@ -114,7 +162,7 @@ def write_temporary(calls: SystemCalls, folder: Path, guid: str, data: bytes, *,
 
 
 def write_temporaries(
-    calls: SystemCalls, folder: Path, guid: str, contents: Sequence[bytes], *, mode: int = 0o666
+    calls: SystemCalls, folder: Path, guid: str, contents: Sequence[bytes], *, mode: int = FILE_MODE
 ) -> list[Path]:
     """Write several files as `write_temporary` does one; if a flush fails, all of them are written anew."""
 
@@ -129,7 +177,7 @@ def write_temporaries(
         return write()
 
 
-def write_new(calls: SystemCalls, path: Path, data: bytes, *, mode: int = 0o666) -> None:
+def write_new(calls: SystemCalls, path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
     """Create a file that did not exist, write it whole and flush it.
 
     Raises FlushError if flushing failed, FileExistsError or another OSError otherwise; no new file is left then.
@@ -145,6 +193,7 @@ def _write(calls: SystemCalls, files: Sequence[tuple[Path, bytes]], mode: int) -
             for path, data in files:
                 created[path] = calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
                 opened.callback(calls.close, created[path])
+                _protect(calls, created[path], mode)
                 _write_all(calls, created[path], data)
             for path, fd in created.items():
                 try:
@@ -154,6 +203,20 @@ def _write(calls: SystemCalls, files: Sequence[tuple[Path, bytes]], mode: int) -
     except BaseException:
         remove_quietly(calls, *created)
         raise
+
+
+def _protect(calls: SystemCalls, file: int | Path, mode: int) -> None:
+    """Set mode and group of a new file or folder; bytes that were paid for are not given up where that fails."""
+    try:
+        calls.protect(file, mode)
+    except OSError as error:
+        _warn(mode, error.strerror)
+
+
+@lru_cache
+def _warn(mode: int, reason: str) -> None:
+    """Log once for each reason."""
+    _log.warning("the blob store cannot give new files mode %o and their group: %s (this is logged once)", mode, reason)
 
 
 def _write_all(calls: SystemCalls, fd: int, data: bytes) -> None:
@@ -183,22 +246,23 @@ def _flush(calls: SystemCalls, path: Path, flags: int) -> None:
         calls.close(fd)
 
 
-def make_folder(calls: SystemCalls, folder: Path) -> bool:
+def make_folder(calls: SystemCalls, folder: Path, mode: int = FOLDER_MODE) -> bool:
     """Create a folder unless it exists, and return whether it was created. Its parent is not flushed yet."""
     try:
-        calls.mkdir(folder)
+        calls.mkdir(folder, mode)
     except FileExistsError:
         return False
+    _protect(calls, folder, mode)
     return True
 
 
-def make_folders(calls: SystemCalls, folder: Path) -> None:
-    """Create a folder and its missing parents, and flush the parent of each one created."""
+def make_folders(calls: SystemCalls, folder: Path, mode: int = FOLDER_MODE) -> None:
+    """Create a folder with this mode, and its missing parents, and flush the parent of each one created."""
     if calls.is_dir(folder):
         return
     if folder.parent != folder:
         make_folders(calls, folder.parent)
-    if make_folder(calls, folder):
+    if make_folder(calls, folder, mode):
         flush_folder(calls, folder.parent)
 
 

@@ -1,4 +1,4 @@
-"""Scans of the store's folders for stored pictures, rescued pictures and half-written files."""
+"""Scans of the store's folders for stored and rescued pictures, half-written files, and files that others may read."""
 
 import os
 import re
@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pixyproxy.adapters.filesystem.durable_files import SystemCalls
+from pixyproxy.adapters.filesystem.durable_files import (
+    FILE_MODE,
+    FOLDER_MODE,
+    PRIVATE_FILE_MODE,
+    PRIVATE_FOLDER_MODE,
+    SystemCalls,
+)
 from pixyproxy.adapters.filesystem.store_folder import StoreFolder
-from pixyproxy.ports.blob_maintenance import StoredBlob
+from pixyproxy.ports.blob_maintenance import FileAccess, StoredBlob
 
 _GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SHARD = re.compile("[0-9a-f]{2}")
@@ -31,9 +37,14 @@ def names(calls: SystemCalls, folder: Path) -> list[str]:
 
 def shards(calls: SystemCalls, root: Path) -> Iterator[Path]:
     """Yield the folders `ab/cd` that files are stored in; raises OSError if the root cannot be read."""
-    for first in filter(_SHARD.fullmatch, calls.names(root)):
-        for second in filter(_SHARD.fullmatch, names(calls, root / first)):
-            yield root / first / second
+    for first in first_level(calls, root):
+        for second in filter(_SHARD.fullmatch, names(calls, first)):
+            yield first / second
+
+
+def first_level(calls: SystemCalls, root: Path) -> list[Path]:
+    """Return the folders `ab` of a root; raises OSError if it cannot be read."""
+    return [root / name for name in filter(_SHARD.fullmatch, calls.names(root))]
 
 
 def stored_blobs(folder: StoreFolder) -> Iterator[StoredBlob]:
@@ -112,3 +123,58 @@ def exists(calls: SystemCalls, path: Path) -> bool:
 def time_of(nanoseconds: int) -> datetime:
     """Convert a file timestamp, clamped to what `datetime` can represent."""
     return _EPOCH + timedelta(microseconds=max(0, min(nanoseconds // 1000, _LATEST_US)))
+
+
+def inspect_access(folder: StoreFolder, *, apply: bool, deep: bool) -> FileAccess:
+    """Find what has other permissions than new files and folders, or another group; with `apply` correct it.
+
+    Files come before their folders, so that a run that is cut short leaves the outer folders to be found.
+    """
+    wrong = refused = 0
+    for path, mode in _expected_modes(folder, deep=deep):
+        try:
+            status = folder.calls.stat(path, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not _is_wrong(folder, path, status, mode):
+            continue
+        wrong += 1
+        if apply:
+            # The bits that a folder hands down, such as its group, are the operator's.
+            kept = status.st_mode & 0o7000 if stat.S_ISDIR(status.st_mode) else 0
+            try:
+                folder.calls.protect(path, mode | kept)
+            except PermissionError:
+                refused += 1
+    return FileAccess(wrong, refused)
+
+
+def _is_wrong(folder: StoreFolder, path: Path, status: os.stat_result, mode: int) -> bool:
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return False  # a link, which has no permissions of its own
+    if path.parent == folder.quarantine and status.st_mode & 0o777 == PRIVATE_FILE_MODE:
+        return False  # what was private where it was found stays so
+    if mode & 0o070 and folder.calls.group not in (None, status.st_gid):
+        return True
+    if path == folder.root:
+        # The operator may have made it, and may write to it.
+        return bool(status.st_mode & 0o007) or (folder.calls.group is not None and status.st_mode & 0o050 != 0o050)
+    return status.st_mode & 0o777 != mode
+
+
+def _expected_modes(folder: StoreFolder, *, deep: bool) -> Iterator[tuple[Path, int]]:
+    """Yield everything that the store has made, with its permissions; without `deep` the outermost only."""
+    calls = folder.calls
+    trees = [tree for tree in (folder.root, folder.thumbnails) if exists(calls, tree)]
+    for tree in trees if deep else ():
+        for shard in shards(calls, tree):
+            yield from ((shard / name, FILE_MODE) for name in names(calls, shard))
+            yield shard, FOLDER_MODE
+    if deep:
+        yield from ((folder.quarantine / name, FILE_MODE) for name in names(calls, folder.quarantine))
+        yield from ((folder.rescued / name, PRIVATE_FILE_MODE) for name in names(calls, folder.rescued))
+    for tree in trees:
+        yield from ((path, FOLDER_MODE) for path in first_level(calls, tree))
+    yield folder.marker, FILE_MODE
+    yield folder.rescued, PRIVATE_FOLDER_MODE
+    yield from ((path, FOLDER_MODE) for path in (folder.quarantine, folder.thumbnails, folder.root))

@@ -11,7 +11,6 @@ from pixyproxy.domain.errors import PixyProxyException
 
 _BYTES = 32
 _MAX_BYTES = 4096
-_PRIVATE = 0o600
 
 
 class SecretError(PixyProxyException):
@@ -59,7 +58,9 @@ def _read(calls: SystemCalls, path: Path) -> bytes:
 
 
 def _create(calls: SystemCalls, path: Path) -> None:
-    temporary = durable_files.write_temporary(calls, path.parent, path.name, secrets.token_bytes(_BYTES), mode=_PRIVATE)
+    temporary = durable_files.write_temporary(
+        calls, path.parent, path.name, secrets.token_bytes(_BYTES), mode=durable_files.PRIVATE_FILE_MODE
+    )
     try:
         # A link, unlike a rename, never replaces the file of a process that was quicker.
         with suppress(FileExistsError):

@@ -41,7 +41,7 @@ class StoreFolder:
         """Thumbnails, in folders like those of the images."""
         self._prefix = str(self.root)
         self._was_mount = False
-        self._marker = self.root / MARKER
+        self.marker = self.root / MARKER
         self._identity: str | None = None
         self._seen_marker: Hashable = None
 
@@ -93,7 +93,7 @@ class StoreFolder:
             temporary = durable_files.temporary_name(self.root, "probe", "tmp")
             durable_files.write_new(self.calls, temporary, _MARKER_TEXT.format(identity).encode())
             try:
-                self.calls.rename(temporary, self._marker)
+                self.calls.rename(temporary, self.marker)
             except BaseException:
                 durable_files.remove_quietly(self.calls, temporary)
                 raise
@@ -111,7 +111,7 @@ class StoreFolder:
     def _require_identity(self, identity: str) -> None:
         """Raise StoreIdentityError unless the marker holds this identity; it is read only if it is another file."""
         try:
-            if identity == self._identity and _stamp(self.calls.stat(self._marker)) == self._seen_marker:
+            if identity == self._identity and _stamp(self.calls.stat(self.marker)) == self._seen_marker:
                 return
         except (FileNotFoundError, NotADirectoryError):
             pass
@@ -123,7 +123,7 @@ class StoreFolder:
 
     def _read_marker(self) -> tuple[str | None, Hashable]:
         try:
-            fd = self.calls.open(self._marker, os.O_RDONLY)
+            fd = self.calls.open(self.marker, os.O_RDONLY)
         except FileNotFoundError:
             return None, None
         try:

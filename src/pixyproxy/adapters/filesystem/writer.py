@@ -13,10 +13,10 @@ from typing import Any
 
 from pixyproxy.adapters.filesystem import durable_files
 from pixyproxy.adapters.filesystem.store_folder import StoreFolder
+from pixyproxy.adapters.filesystem.threads import is_exhausted
 from pixyproxy.domain.errors import BlobMissingError, BlobStoreError
 
 _PROBE = b"\0" * 4096
-_PRIVATE = 0o600
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +96,8 @@ class Writer:
                     self._folder.require_present()  # it must not be created anew while its disk is missing
                 path = self._rescue_to(folder, guid, data, sidecar)
             except (OSError, BlobStoreError) as error:
+                if is_exhausted(error):
+                    raise  # another folder would not help, and the caller tries again
                 _log.error("The picture of image %s cannot be rescued to %s: %s", guid, folder, error)
                 failure = failure or error
             else:
@@ -107,7 +109,7 @@ class Writer:
     def probe(self) -> None:
         """Write a small file and remove it, which fails if a quota is used up: statvfs(2) does not know of quotas."""
         path = durable_files.temporary_name(self._folder.root, "probe", "tmp")
-        fd = self._calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        fd = self._calls.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, durable_files.PRIVATE_FILE_MODE)
         try:
             try:
                 self._calls.write(fd, memoryview(_PROBE))
@@ -161,12 +163,14 @@ class Writer:
                 _log.warning("The blob store cannot flush the folder of a failed write: %s", error)
 
     def _rescue_to(self, folder: Path, guid: str, data: bytes, sidecar: bytes) -> Path:
-        """Write both files durably under a new number, readable by this user only: others may share the folder."""
-        durable_files.make_folders(self._calls, folder)
+        """Write both files durably under a new number, readable by this user only."""
+        durable_files.make_folders(self._calls, folder, durable_files.PRIVATE_FOLDER_MODE)
         sidecar_path = self._claim_number(folder, guid, sidecar)
         path = sidecar_path.with_suffix(".bin")
         try:
-            temporary = durable_files.write_temporary(self._calls, folder, guid, data, mode=_PRIVATE)
+            temporary = durable_files.write_temporary(
+                self._calls, folder, guid, data, mode=durable_files.PRIVATE_FILE_MODE
+            )
             try:
                 self._calls.rename(temporary, path)
                 durable_files.flush_folder(self._calls, folder)
@@ -184,11 +188,11 @@ class Writer:
         while True:
             path = folder / f"{guid}.{number}.json"
             try:
-                durable_files.write_new(self._calls, path, sidecar, mode=_PRIVATE)
+                durable_files.write_new(self._calls, path, sidecar, mode=durable_files.PRIVATE_FILE_MODE)
             except FileExistsError:
                 number += 1
             except durable_files.FlushError:
-                durable_files.write_new(self._calls, path, sidecar, mode=_PRIVATE)
+                durable_files.write_new(self._calls, path, sidecar, mode=durable_files.PRIVATE_FILE_MODE)
                 return path
             else:
                 return path

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC
 
 from pixyproxy.adapters.memory.storage import MemoryRepository
-from pixyproxy.domain.api_key import ApiKey
+from pixyproxy.domain.accounts.api_key import ApiKey
 from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError, UserNotFoundError
 from pixyproxy.domain.user import User
-from pixyproxy.ports.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
 
 
 class MemoryApiKeyRepository(MemoryRepository, ApiKeyRepository):

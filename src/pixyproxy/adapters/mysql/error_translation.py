@@ -19,7 +19,10 @@ from pixyproxy.domain.errors import (
 )
 
 _LOGIN = "The database refuses the login: check DB_USER and DB_PASSWORD."
-_RIGHTS = "The database user lacks a right to this database: check DB_USER, DB_NAME and the grants."
+_RIGHTS = (
+    "The database user lacks a right to this database: check DB_USER, DB_NAME and the grants; "
+    "0000_create_database_and_user.sql has those of the service and those of `pixyproxy migrate`."
+)
 _UNKNOWN_DATABASE = "The server has no such database: check DB_NAME, or run `pixyproxy migrate` to create it."
 _HOST = "The database server takes no connections from this host: check DB_HOST and the server's accounts."
 _UNREACHABLE = "The database server cannot be reached: check DB_HOST and DB_PORT."

@@ -2,7 +2,9 @@
 
 import hashlib
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import pymysql
 from pymysql.connections import Connection
@@ -23,9 +25,9 @@ from pixyproxy.adapters.mysql.error_translation import (
     translate,
 )
 from pixyproxy.adapters.mysql.session import MySQLSession
+from pixyproxy.adapters.sql.backfill import Report
 from pixyproxy.adapters.sql.migrations import (
     PROBES,
-    Report,
     Script,
     apply_pending,
     ensure_current,
@@ -38,15 +40,15 @@ from pixyproxy.adapters.sql.migrations import (
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import DBConnectionError, SchemaVersionError
 
+T = TypeVar("T")
+
 _PACKAGE = "pixyproxy.adapters.mysql"
 _ADMINISTRATOR_SCRIPT = "0000_create_database_and_user.sql"
 _PROBES = (
     *PROBES,
     # Searches force these indexes, and fail without one.
-    "SELECT 1 FROM images FORCE INDEX (images_visible, images_owned, images_created) WHERE 1 = 0",
-    "SELECT 1 FROM image_tags FORCE INDEX (image_tags_tag) WHERE 1 = 0",
-    "SELECT 1 FROM image_terms FORCE INDEX (image_terms_image) WHERE 1 = 0",
-    "SELECT 1 FROM image_sources FORCE INDEX (image_sources_source) WHERE 1 = 0",
+    "SELECT 1 FROM images FORCE INDEX (images_visible, images_owned, images_access) WHERE 1 = 0",
+    "SELECT 1 FROM image_postings FORCE INDEX (image_postings_image) WHERE 1 = 0",
 )
 _LOCK_SECONDS = 60
 """Time limit for another migration of the same database."""
@@ -143,6 +145,7 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Report, on_progr
                 load_scripts(_PACKAGE),
                 applied,
                 lambda script: _run(cursor, script),
+                partial(_transact, session),
                 on_script=on_script,
                 on_progress=on_progress,
             )
@@ -152,6 +155,13 @@ def _apply(connection: "Connection[Any]", name: str, on_script: Report, on_progr
         finally:
             if connection.open:
                 cursor.execute("SELECT RELEASE_LOCK(%s)", (lock,))
+
+
+def _transact(session: MySQLSession, job: Callable[[Session], T]) -> T:
+    session.begin()
+    result = job(session)
+    session.commit()
+    return result
 
 
 def _run(cursor: Cursor, script: Script) -> None:

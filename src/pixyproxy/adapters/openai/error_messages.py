@@ -16,7 +16,7 @@ MAX_DEPTH = 16
 """Limits on an error document that is passed on."""
 MAX_RETRY_AFTER_S = 86_400.0
 
-_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}\*{3,}\S{0,64}", re.IGNORECASE)
+_SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}+\*{3,}\S{0,64}", re.IGNORECASE)
 
 
 _TEXTS = ("message", "detail", "error_description", "error_message", "error_msg", "msg", "reason", "title",

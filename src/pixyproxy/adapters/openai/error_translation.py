@@ -1,12 +1,14 @@
 """Translation of failures of HTTP and of the network into errors of the domain."""
 
+import errno
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pixyproxy.adapters.openai import statuses
 from pixyproxy.adapters.openai.error_messages import (
+    MAX_DOCUMENT_BYTES,
     ErrorMessage,
     find_error,
     read_error_document,
@@ -61,11 +63,14 @@ class Refusal(Exception):
 
 
 class DocumentRefusal(Refusal):
-    """Error in a stream, or in a response with a status of success; `begun` if a partial picture came before it."""
+    """Error in a stream, or in a response with a status of success; `begun` if a partial picture came before it.
+
+    Of a document that is too large to be passed on only the beginning is kept.
+    """
 
     def __init__(self, document: dict[str, Any], *, begun: bool) -> None:
         error = (find_error(document) or {}).get("error")
-        body = json.dumps({"error": error or document}).encode()
+        body = json.dumps({"error": error or document}).encode()[: MAX_DOCUMENT_BYTES + 1]
         super().__init__(_document_status(error, body), {}, body)
         self.args = ("in a response with a status of success",)
         self.begun = begun
@@ -91,16 +96,40 @@ class RequestNotSentError(Exception):
         super().__init__(reason)
         self.may_repeat = may_repeat
 
+    @property
+    def lacks_files(self) -> bool:
+        """Return whether this process, or the machine, had too many files open for a connection."""
+        codes = {errno.EMFILE, errno.ENFILE}
+        return any(isinstance(cause, OSError) and cause.errno in codes for cause in causes_of(self))
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that led to it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):  # an attempt for each address of a host
+            yield from cause.exceptions
+        cause = (cause.__cause__ or cause.__context__) if cause.__cause__ is not cause else None
+
 
 FAILURES = (Refusal, RequestNotSentError, OSError)
 """All exceptions in which a call can end; OSError covers TimeoutError and ConnectionError."""
 
 
 def translate(error: Exception, *, api_key: str, model: str, model_requested: bool) -> GeneratorError:
-    """Return the domain's error for a failed call; log what the operator must know, without the key."""
+    """Return the domain's error for a failed call; log what the operator must know, without the key.
+
+    An error of another kind is a fault, or there was no memory or thread to read the response with.
+    """
+    if isinstance(error, GeneratorError):
+        return error
+    if not isinstance(error, FAILURES):
+        log.error("A call of the generator failed unexpectedly", exc_info=error)
+        return GeneratorConnectionLostError("The generator's response could not be read.")
     if not isinstance(error, Refusal):
         return _connection_error(error, api_key)
-    message = read_error_message(error.body, api_key)
+    message = read_error_message(error.body[:MAX_DOCUMENT_BYTES], api_key)
     failure = _refusal_error(error, message, model, model_requested)
     if isinstance(failure, (GeneratorCredentialsError, GeneratorQuotaError)):
         log.error("The operator must act: the generator answered (%s): %s", error, message.message)

@@ -21,8 +21,7 @@ from pixyproxy.adapters.openai.error_translation import (
 from pixyproxy.adapters.openai.models import MAX_LIST_BYTES, read_models
 from pixyproxy.adapters.openai.picture_fetcher import PictureFetcher, PictureHostRefusedError
 from pixyproxy.adapters.openai.picture_hosts import PictureHost
-from pixyproxy.adapters.openai.reading.content_coding import sniff_coding, unpack
-from pixyproxy.adapters.openai.reading.document import MAX_RESPONSE_BYTES, read_pictures
+from pixyproxy.adapters.openai.reading.document import read_bare
 from pixyproxy.adapters.openai.reading.picture_finder import ReceivedPicture
 from pixyproxy.adapters.openai.reading.response_reader import ResponseReader
 from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse, read_body
@@ -43,8 +42,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
-MAX_WAIT_S = 10.0
-"""A longer `Retry-After` is left to the caller."""
 MARGIN_S = 0.5
 """Seconds by which this adapter ends before its caller's deadline, which would lose what was received."""
 
@@ -88,6 +85,10 @@ class OpenAIImageGenerator(ImageGenerator):
     @property
     def name(self) -> str:
         return "openai"
+
+    @property
+    def default_model(self) -> str:
+        return self._model
 
     @property
     def can_edit(self) -> bool:
@@ -146,8 +147,8 @@ class OpenAIImageGenerator(ImageGenerator):
                         yield _generated(item, data, model)
                 if lost is not None:
                     raise lost
-            except (*FAILURES, GeneratorResponseError) as error:
-                failure = error if isinstance(error, GeneratorError) else self._translate(error, model, request)
+            except Exception as error:
+                failure = self._translate(error, model, request)
                 if failure.may_have_been_paid:
                     failure.raw = failure.raw or reader.rest or None
                 raise failure from error
@@ -156,7 +157,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 await _close(response)
 
     async def models(self) -> tuple[GeneratorModel, ...]:
-        return read_models(await self._list_models(MAX_LIST_BYTES), self._model)
+        return await asyncio.to_thread(read_models, await self._list_models(MAX_LIST_BYTES), self._model)
 
     async def check(self) -> str:
         if await self._list_models(0) is not None:
@@ -175,8 +176,7 @@ class OpenAIImageGenerator(ImageGenerator):
 
     async def read_rescued(self, data: bytes) -> tuple[GeneratedImage, ...]:
         try:
-            unpacked = unpack(data, sniff_coding(data), MAX_RESPONSE_BYTES)
-            pictures = await asyncio.to_thread(read_pictures, unpacked, is_picture=True)
+            pictures = await asyncio.to_thread(read_bare, data)
         except (GeneratorResponseError, DocumentRefusal):
             return ()
         return tuple(_generated(one, one.data, self._model) for one in pictures if not one.undecoded)
@@ -196,7 +196,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 failure = self._translate(error, model, request)
                 if failure.may_have_been_paid and isinstance(error, Refusal):
                     failure.raw = error.body or None
-                wait_s = _retry_delay(error, failure, delay_s)
+                wait_s = _retry_delay(error, delay_s)
                 if wait_s is None or loop.time() + wait_s >= deadline:
                     raise failure from error
             await asyncio.sleep(wait_s)
@@ -269,6 +269,7 @@ def _generated(picture: ReceivedPicture, data: bytes, model: str) -> GeneratedIm
         revised_prompt=picture.revised_prompt,
         usage=picture.usage,
         reported=picture.reported,
+        call_usage=picture.call_usage,
     )
 
 
@@ -286,13 +287,9 @@ async def _close(response: UpstreamResponse) -> None:
         await response.close()
 
 
-def _retry_delay(error: Exception, failure: GeneratorError, delay_s: float | None) -> float | None:
+def _retry_delay(error: Exception, delay_s: float | None) -> float | None:
     """Return the seconds until the call may be repeated, or None if it may not."""
     if delay_s is None:
         return None
-    if isinstance(failure, GeneratorRateLimitedError) and failure.retry_after_s is not None:
-        return failure.retry_after_s if failure.retry_after_s <= MAX_WAIT_S else None
     may_repeat = isinstance(error, RequestNotSentError) and error.may_repeat
-    if isinstance(failure, GeneratorRateLimitedError) or may_repeat:
-        return delay_s * random.uniform(0.75, 1.25)
-    return None
+    return delay_s * random.uniform(0.75, 1.25) if may_repeat else None

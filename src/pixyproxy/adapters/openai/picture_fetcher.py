@@ -4,7 +4,7 @@ import asyncio
 
 import httpx2
 
-from pixyproxy.adapters.openai.error_translation import FAILURES, Refusal
+from pixyproxy.adapters.openai.error_translation import FAILURES, Refusal, RequestNotSentError
 from pixyproxy.adapters.openai.picture_hosts import PictureHost, find_host, is_public, port_of
 from pixyproxy.adapters.openai.reading.content_coding import codings_of, unpack
 from pixyproxy.adapters.openai.reading.upstream_response import read_body
@@ -17,7 +17,8 @@ FETCH_S = 60.0
 MAX_REDIRECTS = 5
 RETRY_DELAYS_S = (0.5, 2.0)
 """Seconds before each repeat of a download, which costs nothing."""
-MAX_URL_CHARS = 65536
+MAX_URL_CHARS = 8192
+"""Longest address that is fetched; servers refuse longer ones, and parsing one takes 2 µs a character."""
 
 OPENAI_PICTURE_HOSTS = (PictureHost("oaidalleapiprodscus.blob.core.windows.net"),)
 """Host where OpenAI keeps the pictures of its older models for an hour (`url` in its images API reference)."""
@@ -62,18 +63,25 @@ class PictureFetcher:
         return data
 
     async def _fetch_repeatedly(self, address: str) -> bytes:
-        for delay_s in RETRY_DELAYS_S:
+        delays = iter(RETRY_DELAYS_S)
+        while True:
+            failure: Exception
             try:
                 return await self._follow(address)
             except Refusal as error:
                 if error.status < 500 and error.status not in (404, 408, 425, 429):
                     raise
+                failure = error
             except AddressRefusedError:
                 raise
-            except FAILURES:
-                pass
+            except FAILURES as error:
+                failure = error
+            delay_s = next(delays, None)
+            if delay_s is None:
+                if not isinstance(failure, RequestNotSentError) or not failure.lacks_files:
+                    raise failure
+                delay_s = RETRY_DELAYS_S[-1]  # until other connections have ended, or the time is up
             await asyncio.sleep(delay_s)
-        return await self._follow(address)
 
     async def _follow(self, address: str) -> bytes:
         url = self._checked(self._base, address)
@@ -95,7 +103,8 @@ class PictureFetcher:
                 data = await read_body(response, MAX_PICTURE_BYTES)
             finally:
                 await response.close()
-            return unpack(data, codings_of(response.headers.get("content-encoding")), MAX_PICTURE_BYTES)
+            codings = codings_of(response.headers.get("content-encoding"))
+            return await asyncio.to_thread(unpack, data, codings, MAX_PICTURE_BYTES)
         raise GeneratorResponseError("The picture the generator made is behind too many redirects.")
 
     def _checked(self, base: httpx2.URL, address: str) -> httpx2.URL:

@@ -57,7 +57,8 @@ class ConnectionPool(Generic[C]):
         running goes on and has to check the deadline itself.
 
         Raises:
-            DBConnectionError: The deadline or the time limit passed, or the pool is not open.
+            DBConnectionError: The deadline or the time limit passed, there is no thread or memory for the job, or the
+                pool is not open.
         """
         executor = self._executor
         if executor is None:
@@ -75,6 +76,8 @@ class ConnectionPool(Generic[C]):
             if not timeout.expired():
                 raise
             raise DBConnectionError(TOO_LATE) from error
+        except MemoryError as error:
+            raise DBConnectionError("No memory is left for the database.") from error
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if executor is self._executor or (caller is not None and caller.cancelling()):

@@ -1,21 +1,24 @@
 """The one mapping between an image and its row."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import jiter
 
 from pixyproxy.adapters.sql.session import Row
-from pixyproxy.domain.generation import IdempotencyClaim, Lease
+from pixyproxy.domain.generation import IdempotencyClaim, Lease, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility
+from pixyproxy.domain.money.costs import Cost
 from pixyproxy.domain.search_terms import fold
 
 _COLUMNS = [
     *("guid", "filename", "prompt", "tags", "author", "visibility", "status", "created_at", "updated_at"),
     *("generator", "model", "parameters", "media_type", "width", "height", "size_bytes", "sha256"),
     *("revised_prompt", "`usage`", "error_code", "error_message", "derived_from", "batch", "reported", "placeholder"),
+    "cost",
 ]
 IMAGE_COLUMNS = ", ".join(f"images.{column}" for column in ("id", *_COLUMNS))
 """The columns in the order in which `to_image` takes them."""
@@ -25,7 +28,7 @@ SELECT_IMAGE = f"SELECT {IMAGE_COLUMNS} FROM images"
 
 _INSERTED_COLUMNS = [
     *(*_COLUMNS, "filename_folded", "lease_owner", "lease_expires_at"),
-    *("idempotency_caller", "idempotency_key", "request_fingerprint"),
+    *("idempotency_caller", "idempotency_key", "idempotency_holder", "request_fingerprint", "queued_call"),
 ]
 _VALUES = ", ".join(f":{column.strip('`')}" for column in _INSERTED_COLUMNS)
 INSERT_IMAGE = f"INSERT INTO images ({', '.join(_INSERTED_COLUMNS)}) VALUES ({_VALUES})"
@@ -36,7 +39,8 @@ def to_image(row: Row) -> Image:
     """Return the image of a row of `SELECT_IMAGE`."""
     image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
     generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
-    revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder = row[18:]
+    revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder, cost = row[18:]
+    known_cost = None if cost is None else Cost.from_json(from_json(cost))
     return Image(
         id=image_id,
         request=ImageRequest(
@@ -65,13 +69,20 @@ def to_image(row: Row) -> Image:
             revised_prompt=revised_prompt,
             usage=None if usage is None else from_json(usage),
             reported=None if reported is None else from_json(reported),
+            cost=known_cost,
         ),
         failure=None if error_code is None else Failure(error_code, error_message),
         placeholder=placeholder,
+        possible_cost=known_cost if sha256 is None else None,
     )
 
 
-def new_row(image: Image, lease: Lease | None = None, claim: IdempotencyClaim | None = None) -> dict[str, Any]:
+def new_row(
+    image: Image,
+    lease: Lease | None = None,
+    claim: IdempotencyClaim | None = None,
+    queued_call: QueuedCall | None = None,
+) -> dict[str, Any]:
     """Return the values of a new row, all but its id."""
     request = image.request
     return {
@@ -90,6 +101,7 @@ def new_row(image: Image, lease: Lease | None = None, claim: IdempotencyClaim | 
         "placeholder": image.placeholder,
         "lease_owner": None if lease is None else lease.owner,
         "lease_expires_at": None if lease is None else to_time(lease.expires_at),
+        "queued_call": None if queued_call is None else to_json(queued_call.as_json()),
         **changeable_values(request),
         **result_values(image),
         **claim_values(claim),
@@ -111,6 +123,7 @@ def claim_values(claim: IdempotencyClaim | None) -> dict[str, Any]:
     return {
         "idempotency_caller": None if claim is None else claim.caller,
         "idempotency_key": None if claim is None else claim.key,
+        "idempotency_holder": None if claim is None else claim.holder,
         "request_fingerprint": None if claim is None else claim.fingerprint,
     }
 
@@ -129,6 +142,7 @@ def result_values(image: Image) -> dict[str, Any]:
         "revised_prompt": None if result is None else result.revised_prompt,
         "usage": None if usage is None else to_json(usage),
         "reported": None if reported is None else to_json(reported),
+        "cost": None if image.cost is None else to_json(image.cost.as_json()),
     }
 
 
@@ -138,6 +152,11 @@ def guid_key(guid: str) -> str:
     MySQL refuses to compare non-ASCII text with an ASCII column, and ignores trailing spaces.
     """
     return guid if len(guid) == 36 and guid.isascii() else ""
+
+
+def key_digest(parts: Sequence[str | None]) -> str:
+    """Return a short key for texts that are too long, or may be missing, for a primary key of their own."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def to_json(value: Mapping[str, Any] | tuple[str, ...]) -> str:

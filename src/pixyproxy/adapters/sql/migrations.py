@@ -8,27 +8,31 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
 
-from pixyproxy.adapters.sql.backfill import FILLS
+from pixyproxy.adapters.sql.backfill import FILLS, Report, Transact
 from pixyproxy.adapters.sql.mapping import SELECT_IMAGE
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import SchemaVersionError
 
 PROBES = (
     SELECT_IMAGE + " WHERE 1 = 0",
-    "SELECT `user`, `password`, class_key FROM roster WHERE 1 = 0",
-    "SELECT image_id, position, tag FROM image_tags WHERE 1 = 0",
-    "SELECT term, image_id FROM image_terms WHERE 1 = 0",
+    "SELECT queued_call FROM images WHERE 1 = 0",
+    "SELECT `user`, `password`, class_key, role, paused, valid_until, password_set_by FROM roster WHERE 1 = 0",
+    "SELECT audience, term, image_id FROM image_postings WHERE 1 = 0",
     "SELECT key_id, digest, `user`, name, created_at, expires_at FROM api_keys WHERE 1 = 0",
-    "SELECT image_id, position, source_guid FROM image_sources WHERE 1 = 0",
-    "SELECT image_id FROM image_stragglers WHERE 1 = 0",
+    "SELECT digest, `user`, password_digest, created_at, expires_at FROM sessions WHERE 1 = 0",
     "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
     "SELECT id, identity, state FROM store_identity WHERE 1 = 0",
     "SELECT `user`, name_key FROM removed_users WHERE 1 = 0",
+    "SELECT guid, caller, class_key, model, reserved_at, reserved, cost, state, source, prices_of, tokens_in, "
+    "tokens_out FROM charges WHERE 1 = 0",
+    "SELECT day, digest, caller, class_key, model, pictures, failed, unknown, unpriced, tokens_in, tokens_out, spent, "
+    "possibly FROM daily_sums WHERE 1 = 0",
+    "SELECT digest, model, size, quality, usd FROM highest_costs WHERE 1 = 0",
+    "SELECT scope, per, cap FROM budgets WHERE 1 = 0",
+    "SELECT scope, holder, period, spent, reserved, possibly FROM budget_accounts WHERE 1 = 0",
+    "SELECT id FROM ledger_lock WHERE 1 = 0",
 )
 """Queries that fail if tables of these names exist and are not those of this program."""
-
-Report = Callable[[str], object]
-"""Receives a line for people."""
 
 _APPLIED = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
 _APPLIED_WITH_FLOOR = "SELECT version, name, checksum, floor FROM schema_migrations ORDER BY version"
@@ -166,18 +170,25 @@ def apply_pending(
     scripts: Sequence[Script],
     applied: Sequence[AppliedScript],
     run: Callable[[Script], None],
+    transact: Transact,
     *,
     on_script: Report,
     on_progress: Report,
 ) -> list[str]:
-    """Apply the scripts that are still to be applied, each by `run`, and return their names."""
+    """Apply the scripts that are still to be applied, each by `run`, and return their names.
+
+    A fill may `transact` meanwhile, so another process may do the same work and record it.
+    """
     done = []
-    for script in pending(scripts, applied):
+    while todo := pending(scripts, applied):
+        script = todo[0]
         on_script(script.name)
         run(script)
         if fill := FILLS.get(script.version):
-            fill(session, on_progress)
-        record(session, script)
+            fill(session, on_progress, transact)
+        if script in pending(scripts, applied := read_applied(session)):
+            record(session, script)
+            applied = read_applied(session)
         done.append(script.name)
     return done
 

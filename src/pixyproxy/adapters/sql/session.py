@@ -16,8 +16,18 @@ class Session(ABC):
     row_lock: str
     """Clause at the end of a SELECT that locks the rows it reads until the transaction ends."""
 
+    shared_lock: str
+    """Clause like `row_lock`: others may lock the rows in the same way, but not change them."""
+
     ordered_join: str
     """Join that reads the second table for each row of the first, never the other way round."""
+
+    @abstractmethod
+    def or_update(self, key: str) -> str:
+        """Return the clause between an INSERT of one row and assignments to the row that has its `key` already."""
+
+    describe_tables: str
+    """Query for table, column, and its place in the primary key (0: none) of every column, in any order."""
 
     @abstractmethod
     def by_index(self, index: str) -> str:
@@ -34,9 +44,12 @@ class Session(ABC):
     def fetch(self, sql: str, parameters: Parameters) -> Sequence[Row]:
         """Return all rows of a query."""
 
-    def fetch_packed(self, columns: str, rest: str, parameters: Parameters) -> Sequence[Row]:
-        """Return the rows of `SELECT columns rest`, a hundred at most; columns of text, times and integers only."""
-        return self.fetch(f"SELECT {columns} {rest}", parameters)
+    def fetch_packed(self, columns: str, parts: Sequence[str], parameters: Parameters) -> Sequence[Row]:
+        """Return the rows of `SELECT columns part` for each part, a hundred at most.
+
+        Columns of text, times and integers only.
+        """
+        return self.fetch(" UNION ALL ".join(f"SELECT {columns} {part}" for part in parts), parameters)
 
     def insert(self, sql: str, parameters: Parameters) -> int:
         """Insert a row and return its id."""
@@ -57,6 +70,13 @@ class Session(ABC):
         That saves round trips to a server; an error may be raised only by the later statement.
         """
 
+    @abstractmethod
+    def change_last(self, sql: str, parameters: Parameters) -> None:
+        """Change as `change_later` does, but after everything else in the transaction.
+
+        The locks on rows that many transactions change are then held only for the commit.
+        """
+
     def change(self, sql: str, parameters: Parameters) -> int:
         """Update or delete and return how many rows matched."""
         return self.change_each(sql, [parameters])[0]
@@ -66,20 +86,20 @@ class Session(ABC):
         """Update or delete with each of these parameters in turn and return how many rows each matched."""
 
 
-def in_list(values: Sequence[str]) -> tuple[str, Parameters]:
-    """Return the list after IN for these values, at least one, and its parameters.
+def in_list(values: Sequence[str], name: str = "value") -> tuple[str, Parameters]:
+    """Return the list after IN for these values, at least one, and its parameters, whose names begin with `name`.
 
     The last value is repeated up to a power of two, so that there are few different statements to prepare.
     """
     count = 1 << (len(values) - 1).bit_length()
-    names, text = _placeholders(count)
+    names, text = _placeholders(count, name)
     padded = (*values, *[values[-1]] * (count - len(values))) if count > len(values) else values
     return text, dict(zip(names, padded, strict=True))
 
 
 @lru_cache
-def _placeholders(count: int) -> tuple[tuple[str, ...], str]:
-    names = tuple(f"value{number}" for number in range(count))
+def _placeholders(count: int, name: str) -> tuple[tuple[str, ...], str]:
+    names = tuple(f"{name}{number}" for number in range(count))
     return names, "(" + ", ".join(f":{name}" for name in names) + ")"
 
 

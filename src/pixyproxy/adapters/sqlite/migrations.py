@@ -3,12 +3,14 @@
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from pixyproxy.adapters.sql.backfill import Report
 from pixyproxy.adapters.sql.migrations import (
     PROBES,
     AppliedScript,
-    Report,
     Script,
     apply_pending,
     ignore,
@@ -18,15 +20,20 @@ from pixyproxy.adapters.sql.migrations import (
     run_migration,
     split_statements,
 )
+from pixyproxy.adapters.sql.session import Session
 from pixyproxy.adapters.sqlite.connection import BUSY_SECONDS, connect
 from pixyproxy.adapters.sqlite.error_translation import is_busy, translate
 from pixyproxy.adapters.sqlite.session import SQLiteSession
+
+T = TypeVar("T")
 
 _PACKAGE = "pixyproxy.adapters.sqlite"
 
 
 async def migrate(path: Path, on_script: Report = ignore, on_progress: Report = ignore) -> list[str]:
     """Apply the scripts that are not applied yet, all or none; return their names.
+
+    All but none: a script that fills a table image by image commits batches, and goes on where it was cut short.
 
     Creates the file and its folder if need be; only its owner can read the file, because it holds the roster.
     `on_script` is called with the name of each script before it is applied, `on_progress` now and then with a line
@@ -43,7 +50,7 @@ async def migrate(path: Path, on_script: Report = ignore, on_progress: Report = 
 
 def _migrate(path: Path, on_script: Report, on_progress: Report) -> list[str]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o750, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path)
         try:
@@ -83,13 +90,22 @@ def _apply(connection: sqlite3.Connection, on_script: Report, on_progress: Repor
         for statement in split_statements(script.sql):
             connection.execute(statement)
 
+    session = SQLiteSession(connection)
+
+    def transact(job: Callable[[Session], T]) -> T:
+        result = job(session)
+        connection.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
+        return result
+
     connection.execute("BEGIN IMMEDIATE")
     # Read again under the lock: another process may have been faster.
     done = apply_pending(
-        SQLiteSession(connection),
+        session,
         load_scripts(_PACKAGE),
         _applied(connection),
         run,
+        transact,
         on_script=on_script,
         on_progress=on_progress,
     )

@@ -19,10 +19,16 @@ class SQLiteSession(Session):
     """The statements of one job."""
 
     ordered_join = "CROSS JOIN"
-    row_lock = ""  # a writer has the whole file to itself
+    describe_tables = """SELECT m.name, p.name, p.pk FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p
+        WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'"""
+    row_lock = shared_lock = ""  # a writer has the whole file to itself
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def or_update(self, key: str) -> str:
+        """Return ON CONFLICT with the key."""
+        return f"ON CONFLICT ({key}) DO UPDATE SET"
 
     def by_index(self, index: str) -> str:
         """Return INDEXED BY; the key of a table has no name in SQLite, which chooses it by itself."""
@@ -43,6 +49,10 @@ class SQLiteSession(Session):
 
     def change_later(self, sql: str, parameters: Parameters) -> None:
         self._connection.execute(sql, parameters)
+
+    def change_last(self, sql: str, parameters: Parameters) -> None:
+        """Change now: a writer has the whole file to itself anyway."""
+        self.change_later(sql, parameters)
 
     def change_each(self, sql: str, each: Sequence[Parameters]) -> list[int]:
         return [self._connection.execute(sql, parameters).rowcount for parameters in each]

@@ -20,8 +20,12 @@ _CLOSE_S = 5.0
 
 @dataclass(eq=False, slots=True)
 class Caller:
-    """A caller who waits for the answer to a submission, which concerns the images with these GUIDs."""
+    """A caller who waits for the answer to a submission, which concerns the images with these GUIDs.
 
+    `address` is the one by which an anonymous caller is counted; all without one are one caller.
+    """
+
+    address: str = ""
     guids: tuple[str, ...] = ()
     has_left: bool = False
 

@@ -2,22 +2,28 @@
 
 from collections.abc import Sequence
 
-from pixyproxy.application.generation.recorder import GenerationOutcome, OutcomeRecorder
+from pixyproxy.application.generation.recorder import OutcomeRecorder
 from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, PixyProxyException
-from pixyproxy.domain.generation import GeneratedImage
+from pixyproxy.domain.generation import GeneratedImage, GenerationOutcome
 from pixyproxy.domain.image import Image
+from pixyproxy.domain.money.prices import PricedRequest
 
 
 class PictureCollector:
     """Gives the pictures of a call to its images, in order, whatever happens to single ones."""
 
-    def __init__(self, recorder: OutcomeRecorder, images: Sequence[Image]) -> None:
+    def __init__(self, recorder: OutcomeRecorder, images: Sequence[Image], call: PricedRequest) -> None:
         self._recorder = recorder
+        self._call = call
         self._images = images
         self._waiting = list(images)
         self._ready: dict[str, Image] = {}
-        self._pictures: dict[str, bytes] = {}
         self._errors: list[PixyProxyException] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no picture has come."""
+        return len(self._waiting) == len(self._images)
 
     async def add(self, picture: GeneratedImage) -> None:
         """Record the picture of the next image; rescue it if all images have one."""
@@ -27,8 +33,7 @@ class PictureCollector:
             return
         image = self._waiting.pop(0)
         try:
-            self._ready[image.guid] = await self._recorder.record(image, picture)
-            self._pictures[image.guid] = picture.data
+            self._ready[image.guid] = await self._recorder.record(image, picture, self._call)
         except PixyProxyException as error:
             self._errors.append(error)
 
@@ -49,4 +54,4 @@ class PictureCollector:
             await self._recorder.rescue(self._images[0], error)
         if not self._ready:
             raise self._errors[0]
-        return GenerationOutcome(tuple(self._ready.values()), pictures=self._pictures)
+        return GenerationOutcome(tuple(self._ready.values()))

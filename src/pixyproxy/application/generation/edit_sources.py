@@ -2,17 +2,17 @@
 
 import asyncio
 import hashlib
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.images.content import ImageContent
-from pixyproxy.domain import access
+from pixyproxy.application.spool import Spool, SpoolFile, append_as_file
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.generation import EditSource
-from pixyproxy.domain.image import parse_guid
+from pixyproxy.domain.image import Picture, parse_guid
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.pictures.picture_inspector import PictureInspector
@@ -52,6 +52,10 @@ class EditSources:
     attachments: dict[str, EditSource] = field(default_factory=dict)
     derived_from: tuple[str, ...] = ()
 
+    def sizes(self) -> Iterator[int]:
+        """Return the bytes of each."""
+        return (source.size_bytes for source in (*self.images, *self.attachments.values()))
+
     def close(self) -> None:
         """Close all files."""
         for image in (*self.images, *self.attachments.values()):
@@ -61,10 +65,11 @@ class EditSources:
 class EditSourceReader:
     """Reads and checks the sources that a caller names."""
 
-    def __init__(self, images: ImageRepository, blobs: BlobStore, inspector: PictureInspector) -> None:
+    def __init__(self, images: ImageRepository, blobs: BlobStore, inspector: PictureInspector, spool: Spool) -> None:
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
+        self._spool = spool
         # A picture is in memory while it is inspected: one at a time.
         self._inspecting = asyncio.Lock()
 
@@ -75,29 +80,37 @@ class EditSourceReader:
             DataValidationError: if there are too many, they are too large, or one is no picture.
             ImageNotFoundError: if there is no such stored image that the viewer may see.
             ImageNotReadyError: if a stored image has no bytes.
+            CapacityExceededError, BlobStoreFullError: if the spool has no room for a copy of a stored image.
         """
-        sources = EditSources()
-        try:
-            _check_number(references)
-            for number, source in enumerate(references.images):
-                sources.images += (await self._source(viewer, source, ("image", number), references.opened),)
-                if isinstance(source, str):
-                    sources.derived_from += (parse_guid(source),)
-                _check_total(sources)
-            for name, source in references.attachments.items():
-                sources.attachments[name] = await self._source(viewer, source, (name,), references.opened)
-                _check_total(sources)
-        except BaseException:
-            sources.close()
-            references.close()
-            raise
+        sources, opened = EditSources(), references.opened
+        with closing(self._spool.open()) as file:
+            try:
+                _check_number(references)
+                for number, source in enumerate(references.images):
+                    sources.images += (await self._source(viewer, source, ("image", number), opened, file),)
+                    if isinstance(source, str):
+                        sources.derived_from += (parse_guid(source),)
+                    _check_total(sources.sizes())
+                for name, source in references.attachments.items():
+                    sources.attachments[name] = await self._source(viewer, source, (name,), opened, file)
+                    _check_total(sources.sizes())
+            except BaseException:
+                sources.close()
+                references.close()
+                raise
         return sources
 
+    async def find(self, viewer: str | None, guids: Sequence[str]) -> tuple[Picture, ...]:
+        """Return the pictures of stored images without reading them; the errors are those of `read`."""
+        results = [(await self._content(viewer, guid, frozenset())).result for guid in guids]
+        _check_total(result.size_bytes for result in results)
+        return tuple(result.picture for result in results)
+
     async def _source(
-        self, viewer: str | None, source: Source, loc: tuple[str | int, ...], opened: frozenset[str]
+        self, viewer: str | None, source: Source, loc: tuple[str | int, ...], opened: frozenset[str], file: SpoolFile
     ) -> EditSource:
         if isinstance(source, str):
-            return await self._stored(viewer, source, opened)
+            return await self._stored(viewer, source, opened, file)
         size = await asyncio.to_thread(source.seek, 0, 2)
         if size > MAX_SOURCE_BYTES:
             raise DataValidationError.at(loc, f"must be at most {MAX_SOURCE_BYTES // _MIB} MiB large")
@@ -109,26 +122,23 @@ class EditSourceReader:
                 raise DataValidationError.at(loc, f"must be a picture: {error.message}") from None
         return EditSource(source, picture, size, sha256)
 
-    async def _stored(self, viewer: str | None, guid: str, opened: frozenset[str]) -> EditSource:
+    async def _content(self, viewer: str | None, guid: str, opened: frozenset[str]) -> ImageContent:
         try:
-            image = await self._images.get(parse_guid(guid))
-            if image.guid not in opened:
-                access.require_visible(image, viewer)
+            guid = parse_guid(guid)
+            image = await (self._images.get(guid) if guid in opened else self._images.get_visible(guid, viewer))
         except ImageNotFoundError:
             raise ImageNotFoundError(f"There is no image {guid[:100]!r} to be edited.") from None
         content = ImageContent.of(image, self._blobs)
-        result = content.result
-        if result.size_bytes > MAX_SOURCE_BYTES:
+        if content.result.size_bytes > MAX_SOURCE_BYTES:
             raise DataValidationError(f"The image {image.guid} is larger than {MAX_SOURCE_BYTES // _MIB} MiB.")
-        file = tempfile.SpooledTemporaryFile(max_size=_MIB)  # noqa: SIM115 - EditSources closes it
-        try:
-            async with await content.read() as reader:
-                async for piece in reader:
-                    await asyncio.to_thread(file.write, piece)
-        except BaseException:
-            file.close()
-            raise
-        return EditSource(file, result.picture, result.size_bytes, result.sha256)  # type: ignore[arg-type]
+        return content
+
+    async def _stored(self, viewer: str | None, guid: str, opened: frozenset[str], file: SpoolFile) -> EditSource:
+        content = await self._content(viewer, guid, opened)
+        result = content.result
+        async with await content.read() as reader:
+            copy = await append_as_file(file, reader)
+        return EditSource(copy, result.picture, result.size_bytes, result.sha256)
 
 
 def _check_number(references: SourceReferences) -> None:
@@ -139,8 +149,8 @@ def _check_number(references: SourceReferences) -> None:
         raise DataValidationError.at(("image",), f"must be given with {name!r}")
 
 
-def _check_total(sources: EditSources) -> None:
-    if sum(source.size_bytes for source in (*sources.images, *sources.attachments.values())) > MAX_SOURCES_BYTES:
+def _check_total(sizes: Iterable[int]) -> None:
+    if sum(sizes) > MAX_SOURCES_BYTES:
         raise DataValidationError.at(("image",), f"must be at most {MAX_SOURCES_BYTES // _MIB} MiB together")
 
 

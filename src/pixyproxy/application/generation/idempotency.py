@@ -1,15 +1,15 @@
 """Idempotency: fingerprints of requests, the form of keys, and the meaning of a retry without a key."""
 
-import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from weakref import WeakValueDictionary
 
+from pixyproxy.application.keyed_locks import KeyedLocks
 from pixyproxy.domain.errors import DataValidationError, FieldError, GeneratorError, PixyProxyException
 from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.ports.clock import Clock
@@ -23,15 +23,11 @@ class ClaimLocks:
     """
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[str, str | None, str], asyncio.Lock] = WeakValueDictionary()
+        self._locks = KeyedLocks()
 
-    @asynccontextmanager
-    async def hold(self, claim: IdempotencyClaim) -> AsyncIterator[None]:
+    def hold(self, claim: IdempotencyClaim) -> AbstractAsyncContextManager[None]:
         """Hold the lock of a claim."""
-        name = (claim.caller, claim.key, claim.fingerprint if claim.key is None else "")
-        lock = self._locks.setdefault(name, asyncio.Lock())
-        async with lock:
-            yield
+        return self._locks.hold((claim.caller, claim.key, claim.fingerprint if claim.key is None else ""))
 
 
 class UnpaidFailures:
@@ -68,11 +64,27 @@ class UnpaidFailures:
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def claim_of(viewer: str | None, key: str | None, request: Mapping[str, Any]) -> IdempotencyClaim:
-    """Return the claim of a caller, with or without a (valid) key, for a request given as JSON types."""
+def claim_of(viewer: str | None, key: str | None, request: Mapping[str, Any], address: str = "") -> IdempotencyClaim:
+    """Return the claim of a caller, with or without a (valid) key, for a request given as JSON types.
+
+    An anonymous caller of a key is told from others by the address, unless it is empty.
+    """
     if key is not None and not _KEY.fullmatch(key):
         message = "must be 1 to 255 visible ASCII characters"
         raise DataValidationError(f"Idempotency-Key {message}.", [FieldError(("Idempotency-Key",), message)])
     # The request is validated: white space, the order of fields, and a field left out or null make no difference.
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"))
-    return IdempotencyClaim(viewer or "", key, hashlib.sha256(canonical.encode()).hexdigest())
+    holder = _sha256(f"{key} {address}") if viewer is None and key is not None and address else None
+    return IdempotencyClaim(viewer or "", key, _sha256(canonical), holder)
+
+
+def claim_beside(claim: IdempotencyClaim) -> IdempotencyClaim:
+    """Return the claim of an anonymous caller whose key another one uses for another request.
+
+    It is the same from any address. Its key begins with a blank, which no caller's key contains.
+    """
+    return replace(claim, key=f" {_sha256(f'{claim.key} {claim.fingerprint}')}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

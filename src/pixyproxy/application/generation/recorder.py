@@ -1,11 +1,14 @@
 """The last step of a generation: store a picture and record the outcome, bytes first and the row after them."""
 
+import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pixyproxy.application.fields import MAX_PROMPT_LENGTH
+from pixyproxy.application.generation.exhaustion import ExhaustionRetries
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.hashing import sha256_of
 from pixyproxy.domain.errors import (
@@ -19,31 +22,23 @@ from pixyproxy.domain.errors import (
     ImageNotFoundError,
     PixyProxyException,
 )
-from pixyproxy.domain.generation import GeneratedImage, ImageDraft
+from pixyproxy.domain.generation import GeneratedImage, ImageDraft, Lease, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageResult, Status
+from pixyproxy.domain.money.costs import Cost
+from pixyproxy.domain.money.prices import PricedRequest
+from pixyproxy.domain.usage import CallUsage
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.metrics import Metrics
+from pixyproxy.ports.money.price_list import PriceList
 from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class GenerationOutcome:
-    """The images of a generation, at least one; `replayed` if an earlier submission had them generated.
-
-    `pictures` holds, by GUID, the bytes of those that were generated just now.
-    """
-
-    images: tuple[Image, ...]
-    replayed: bool = False
-    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def image(self) -> Image:
-        """The first image, which is the only one unless several were requested."""
-        return self.images[0]
+_MAX_MODEL_CHARS = 255
+_MAX_USAGE_CHARS = 16 * 1024
+"""Limits on what a generator reports: lists show it, and a row that is too large cannot be written."""
 
 
 class OutcomeRecorder:
@@ -57,7 +52,9 @@ class OutcomeRecorder:
         images: ImageRepository,
         blobs: BlobStore,
         inspector: PictureInspector,
+        prices: PriceList,
         clock: Clock,
+        metrics: Metrics,
         *,
         on_ready: Callable[[Image], object] = lambda image: None,
     ) -> None:
@@ -65,8 +62,11 @@ class OutcomeRecorder:
         self._images = images
         self._blobs = blobs
         self._inspector = inspector
+        self._prices = prices
         self._clock = clock
+        self._metrics = metrics
         self._on_ready = on_ready
+        self._retries = ExhaustionRetries()
         self.pending_writes: dict[str, Callable[[], Awaitable[object]]] = {}
 
     async def begin(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
@@ -89,6 +89,24 @@ class OutcomeRecorder:
                 )
             raise
 
+    async def start(self, guids: Sequence[str], lease: Lease) -> tuple[Image, ...]:
+        """Claim images whose turn has come, if their pictures could be stored now; none if they are not queued.
+
+        The errors are those of `begin`, without the last.
+        """
+        await self._blobs.check_writable()
+        return await self._images.start(guids, lease, self._clock.now())
+
+    async def requeue(self, guids: Sequence[str], owner: str, call: QueuedCall) -> tuple[Image, ...]:
+        """Queue images again whose call was refused unpaid; raises DBConnectionError."""
+        return await self._images.requeue(guids, owner, call, self._clock.now())
+
+    async def record_unpaid(self, images: Sequence[Image], error: PixyProxyException) -> None:
+        """Record that nothing was sent to the generator for these images, and why; give the error the GUID."""
+        for image in images:
+            await self._mark_failed(image, Status.FAILED, error, free_key=True)
+        error.guid = images[0].guid
+
     async def write_pending(self) -> None:
         """Write the outcomes that could not be written before; raise DBConnectionError while the database is away."""
         for guid, write in list(self.pending_writes.items()):
@@ -100,8 +118,8 @@ class OutcomeRecorder:
                 logger.info("recorded delayed outcome of image %s", guid)
             self.pending_writes.pop(guid, None)
 
-    async def record(self, image: Image, picture: GeneratedImage) -> Image:
-        """Store and record the picture of an image; return the image, which is ready.
+    async def record(self, image: Image, picture: GeneratedImage, call: PricedRequest) -> Image:
+        """Store and record the picture that a call made for an image; return the image, which is ready.
 
         Raises:
             GeneratorResponseError: if it is no picture; its bytes are rescued and the row says so.
@@ -109,7 +127,7 @@ class OutcomeRecorder:
             GenerationInterruptedError: after a bug; the bytes are rescued.
         """
         try:
-            return await self._record(image, picture)
+            return await self._record(image, picture, call)
         except PixyProxyException as error:
             logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
             raise
@@ -123,7 +141,9 @@ class OutcomeRecorder:
 
         Raises GeneratorResponseError if it is no picture, BlobStoreError or DBConnectionError; nothing is lost then.
         """
-        result = await self._result(image, picture)
+        request = image.request
+        call = PricedRequest(request.model, request.prompt, request.parameters)
+        result = await self._result(image, picture, call)
         await self._blobs.put(image.guid, picture.data, sidecar_of(image.finished(result, self._clock.now())))
         try:
             await self._mark_ready(image, result)
@@ -152,13 +172,14 @@ class OutcomeRecorder:
             described = {"guid": request.guid, "prompt": request.prompt, "author": request.author}
             await self._keep(request.guid, error.raw, {**described, "error": error.message})
 
-    async def _record(self, image: Image, picture: GeneratedImage) -> Image:
+    async def _record(self, image: Image, picture: GeneratedImage, call: PricedRequest) -> Image:
         try:
-            result = await self._result(image, picture)
+            result = await self._retries.run(partial(self._result, image, picture, call))
         except GeneratorError as error:
             await self.record_failure(image, error)
             raise
         await self._store(image, picture, result)
+        self._metrics.picture_ended(image.finished(result, self._clock.now()))
         ready = await self._mark_ready(image, result)
         try:
             self._on_ready(ready)
@@ -166,7 +187,7 @@ class OutcomeRecorder:
             logger.exception("image %s is ready, but a follow-up failed unexpectedly", ready.guid)
         return ready
 
-    async def _result(self, image: Image, picture: GeneratedImage) -> ImageResult:
+    async def _result(self, image: Image, picture: GeneratedImage, call: PricedRequest) -> ImageResult:
         try:
             properties = await self._inspector.inspect(picture.data)
         except DataValidationError as error:
@@ -177,20 +198,32 @@ class OutcomeRecorder:
             picture=properties,
             size_bytes=len(picture.data),
             sha256=await sha256_of(picture.data),
-            model=picture.model or image.request.model,
-            revised_prompt=picture.revised_prompt,
-            usage=picture.usage,
+            model=picture.model if 0 < len(picture.model or "") <= _MAX_MODEL_CHARS else image.request.model,
+            revised_prompt=picture.revised_prompt and picture.revised_prompt[:MAX_PROMPT_LENGTH],
+            usage=picture.usage if len(json.dumps(picture.usage)) <= _MAX_USAGE_CHARS else None,
             reported=picture.reported,
+            cost=await self._cost(image, picture, call),
         )
+
+    async def _cost(self, image: Image, picture: GeneratedImage, call: PricedRequest) -> Cost | None:
+        """Return the share of this picture in the cost of its call, None after a bug: no picture is lost over it."""
+        usage = picture.call_usage or CallUsage(picture.usage or {})
+        made = replace(call, n=usage.parts)
+        try:
+            cost = await self._prices.cost_of(made, image.request.created_at, usage.usage or None, picture.reported)
+            return cost.split(usage.parts)[usage.part]
+        except Exception:
+            logger.exception("the cost of image %s cannot be computed: it is taken as what was reserved", image.guid)
+            return None
 
     async def _store(self, image: Image, picture: GeneratedImage, result: ImageResult) -> None:
         sidecar = sidecar_of(image.finished(result, self._clock.now()))
         try:
-            await self._blobs.put(image.guid, picture.data, sidecar)
+            await self._retries.run(partial(self._blobs.put, image.guid, picture.data, sidecar))
         except BlobStoreError as error:
             logger.error("the picture of image %s was paid for and cannot be stored: %s", image.guid, error.message)
             await self._keep(image.guid, picture.data, sidecar)
-            await self._mark_failed(image.guid, Status.UNKNOWN, error, free_key=False)
+            await self._mark_failed(image, Status.UNKNOWN, error, free_key=False)
             _mark_paid(error, image.guid)
             raise
 
@@ -229,7 +262,7 @@ class OutcomeRecorder:
 
     async def _keep(self, guid: str, data: bytes, sidecar: dict[str, Any]) -> None:
         try:
-            place = await self._blobs.rescue(guid, data, sidecar)
+            place = await self._retries.run(partial(self._blobs.rescue, guid, data, sidecar))
             logger.error("rescued %d bytes for image %s: %s", len(data), guid, place)
         except BlobStoreError as error:
             logger.critical("lost %d bytes for image %s, no place takes them: %s", len(data), guid, error.message)
@@ -239,10 +272,12 @@ class OutcomeRecorder:
         status = Status.UNKNOWN if error.may_have_been_paid else Status.FAILED
         # A key is given back if nothing was paid and a repeat may succeed.
         free_key = not (error.may_have_been_paid or error.is_final)
-        await self._mark_failed(image.guid, status, error, free_key=free_key)
+        await self._mark_failed(image, status, error, free_key=free_key)
 
-    async def _mark_failed(self, guid: str, status: Status, error: PixyProxyException, *, free_key: bool) -> None:
-        write = partial(self._write_failure, guid, status, Failure(error.code, error.message), free_key=free_key)
+    async def _mark_failed(self, image: Image, status: Status, error: PixyProxyException, *, free_key: bool) -> None:
+        guid, failure = image.guid, Failure(error.code, error.message)
+        self._metrics.picture_ended(image.failed(status, failure, self._clock.now()))
+        write = partial(self._write_failure, guid, status, failure, free_key=free_key)
         # The caller must learn why there is no picture, not that this could not be recorded.
         try:
             await write()

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.generation.idempotency import claim_beside
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.uncertainty import how_to_insist
-from pixyproxy.domain.errors import ImageNotFoundError, ImageNotReadyError, recreate_error
-from pixyproxy.domain.generation import IdempotencyClaim
-from pixyproxy.domain.image import Image, Status
+from pixyproxy.domain.errors import ImageNotFoundError, ImageNotReadyError, ServiceStoppedError, recreate_error
+from pixyproxy.domain.generation import GenerationOutcome, IdempotencyClaim
+from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
 
@@ -32,6 +32,26 @@ class Replays:
         self._images = images
         self._runner = runner
         self._clock = clock
+
+    async def claimed(self, claim: IdempotencyClaim) -> tuple[IdempotencyClaim, EarlierSubmission | None]:
+        """Return the submission that holds the key of a claim, or None and the claim to record.
+
+        An anonymous key with the same request is the same from any address; with another request it is another
+        caller's if the address is another.
+        """
+        found = await self._find(claim)
+        if claim.holder is None or (found is not None and found.fingerprint == claim.fingerprint):
+            return claim, found
+        beside = claim_beside(claim)
+        if (same := await self._find(beside)) is not None:
+            return beside, same
+        if (own := await self._images.find_held(claim.holder)) is not None:
+            return claim, EarlierSubmission(*own)
+        return (claim if found is None else beside), None
+
+    async def _find(self, claim: IdempotencyClaim) -> EarlierSubmission | None:
+        found = None if claim.key is None else await self._images.find_claimed(claim.caller, claim.key)
+        return None if found is None else EarlierSubmission(*found)
 
     async def images_of(self, image: Image) -> tuple[Image, ...]:
         """Return all images of the call that an image belongs to."""
@@ -63,13 +83,15 @@ class Replays:
 
     async def _settled(self, image: Image) -> Image | None:
         """Wait for a generation that was begun by another call, here or in another process; None if it was deleted."""
-        deadline = asyncio.get_running_loop().time() + self._runner.timeout_s + _STORING_S
+        deadline = asyncio.get_running_loop().time() + self._runner.longest_s + _STORING_S
         delay_s = _FIRST_POLL_S
         try:
             if (task := self._runner.task_of(image.guid)) is not None:
                 await asyncio.wait([task])
                 image = await self._images.get(image.guid)
-            while image.status is Status.GENERATING:
+            while image.status in UNDER_WAY:
+                if image.status is Status.QUEUED and self._runner.draining:
+                    raise ServiceStoppedError("The service is stopping: the same request joins it.", guid=image.guid)
                 if asyncio.get_running_loop().time() > deadline:
                     raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=5)
                 await asyncio.sleep(delay_s)

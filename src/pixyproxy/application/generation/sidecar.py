@@ -1,17 +1,31 @@
 """The sidecar: a JSON document beside the bytes, from which the row of an image can be rebuilt."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, date
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image, ImageRequest, ImageResult, Picture, Status, Visibility
+from pixyproxy.domain.money.amounts import MAX_USD
+from pixyproxy.domain.money.costs import Cost, CostState
 
 VERSION = 1
 
 _Guid = Annotated[str, Field(pattern="^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+
+
+class _Cost(BaseModel):
+    """The cost of the picture."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    usd: Annotated[Decimal, Field(ge=0, le=MAX_USD, decimal_places=6)] | None
+    state: CostState
+    source: str | None = None
+    prices_of: date | None = None
 
 
 class _Sidecar(BaseModel):
@@ -41,6 +55,7 @@ class _Sidecar(BaseModel):
     derived_from: list[_Guid] = []
     batch: _Guid | None = None
     reported: dict[str, Any] | None = None
+    cost: Any = None
 
 
 def sidecar_of(image: Image) -> dict[str, Any]:
@@ -70,6 +85,7 @@ def sidecar_of(image: Image) -> dict[str, Any]:
         "derived_from": list(request.derived_from),
         "batch": request.batch,
         "reported": None if result.reported is None else dict(result.reported),
+        "cost": None if result.cost is None else result.cost.as_json(),
     }
 
 
@@ -116,4 +132,14 @@ def _result(parsed: _Sidecar) -> ImageResult:
         revised_prompt=parsed.revised_prompt,
         usage=parsed.usage,
         reported=parsed.reported,
+        cost=_cost(parsed.cost),
     )
+
+
+def _cost(data: Any) -> Cost | None:
+    """Return the cost, or None where there is none that can be read: the picture does not depend on it."""
+    try:
+        parsed = _Cost.model_validate(data)
+        return Cost(parsed.usd, parsed.state, parsed.source, parsed.prices_of)
+    except ValueError:  # a ValidationError is one
+        return None

@@ -9,9 +9,9 @@ from typing import Any
 from pixyproxy.application.generation.callers import Caller, Departures
 from pixyproxy.application.generation.edit_sources import EditSources
 from pixyproxy.application.generation.idempotency import ClaimLocks, UnpaidFailures, claim_of
-from pixyproxy.application.generation.recorder import GenerationOutcome
 from pixyproxy.application.generation.replays import EarlierSubmission, Replays
-from pixyproxy.application.generation.runner import GenerationRunner, OnPartial
+from pixyproxy.application.generation.run import OnPartial, TakenOverError
+from pixyproxy.application.generation.runner import GenerationRunner, RunningGeneration
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions, how_to_insist
 from pixyproxy.domain.errors import (
     DataValidationError,
@@ -19,13 +19,21 @@ from pixyproxy.domain.errors import (
     IdempotencyKeyReusedError,
     IdempotencyKeyTakenError,
     PixyProxyException,
+    ServiceStoppedError,
 )
 from pixyproxy.domain.filename import filename_for
-from pixyproxy.domain.generation import GenerationRequest, IdempotencyClaim, ImageDraft
+from pixyproxy.domain.generation import (
+    PERSONAL_OPTIONS,
+    GenerationOutcome,
+    GenerationRequest,
+    IdempotencyClaim,
+    ImageDraft,
+)
 from pixyproxy.domain.image import Image, ImageRequest, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.image_repository import ImageRepository
+from pixyproxy.ports.money.price_list import PriceList
 
 RETRY_WINDOW = timedelta(minutes=15)
 """Time after the end of a generation during which a retry without a key joins it."""
@@ -36,8 +44,6 @@ A client that times out closes one connection and repeats its request over anoth
 """
 _CLAIM_TRIES = 3
 """Attempts to claim a key while other requests claim and release it because their generations fail."""
-_PERSONAL = frozenset({"user", "safety_identifier"})
-"""Options that name a person to the generator: passed on, but not recorded with an image that may be public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Submitter:
         images: ImageRepository,
         runner: GenerationRunner,
         generator: ImageGenerator,
+        prices: PriceList,
         clock: Clock,
         departures: Departures,
         uncertain: UncertainSubmissions,
@@ -89,12 +96,20 @@ class Submitter:
         self._images = images
         self._runner = runner
         self._generator = generator
+        self._prices = prices
         self._clock = clock
         self._departures = departures
         self._uncertain = uncertain
         self._replays = Replays(images, runner, clock)
         self._claims = ClaimLocks()
         self._unpaid_failures = UnpaidFailures(clock)
+
+    def require_editing(self) -> None:
+        """Raise EditingUnsupportedError if the generator makes pictures from prompts only."""
+        if not self._generator.can_edit:
+            raise EditingUnsupportedError(
+                f"The generator {self._generator.name!r} makes pictures from prompts only: it cannot edit images."
+            )
 
     async def submit(
         self,
@@ -114,17 +129,19 @@ class Submitter:
         caller = caller or Caller()
         drafts: list[ImageDraft] = []
         try:
-            self._check(submission)
-            claim = claim_of(submission.viewer, idempotency_key, submission.canonical())
+            self.check(submission.viewer, submission.visibility, edits=bool(submission.sources.images))
+            claim = claim_of(submission.viewer, idempotency_key, submission.canonical(), caller.address)
             for attempt in range(_CLAIM_TRIES):
                 async with self._claims.hold(claim):
-                    earlier, others_run = await self._earlier(claim, retried)
+                    recorded, earlier, others_run = await self._earlier(claim, retried)
                     begins = earlier is None and (attempt > 0 or not others_run)
                     if begins:
-                        drafts = self._drafts(submission, claim)
+                        drafts = await self._drafts(submission, recorded)
                         try:
                             with self._unpaid_failures.noticed(claim):
-                                generation = await self._runner.start(drafts, _request(submission), on_partial)
+                                generation = await self._runner.start(
+                                    drafts, _request(submission), on_partial, caller=_party(submission.viewer, caller)
+                                )
                         except IdempotencyKeyTakenError:
                             drafts = []
                             continue
@@ -137,12 +154,12 @@ class Submitter:
                 if not wait:
                     return GenerationOutcome(generation.images)
                 with self._unpaid_failures.noticed(claim):
-                    return await asyncio.shield(generation.task)
+                    return await self._outcome(generation, claim)
             raise IdempotencyKeyTakenError("Other requests with this key keep failing: try again later.")
         except PixyProxyException as error:
-            if error.may_have_been_paid and not error.replayed:
+            if isinstance(error, ServiceStoppedError) or (error.may_have_been_paid and not error.replayed):
                 self._leave(caller, drafts)
-                if idempotency_key is None:
+                if error.may_have_been_paid and idempotency_key is None:
                     now = self._clock.now()
                     error.advice = how_to_insist(now, now)
             raise
@@ -158,33 +175,39 @@ class Submitter:
             else:
                 task.add_done_callback(lambda _: submission.sources.close())
 
+    async def _outcome(self, generation: RunningGeneration, claim: IdempotencyClaim) -> GenerationOutcome:
+        try:
+            return await asyncio.shield(generation.task)
+        except TakenOverError:
+            return await self._replays.outcome(generation.images, claim, wait=True)
+
     def _leave(self, caller: Caller, drafts: Sequence[ImageDraft]) -> None:
         """Record that a caller gets an error in place of pictures that may have been paid for."""
         if drafts:
             self._departures.expect(caller, _guids(drafts))
         self._departures.leave(caller)
 
-    def _check(self, submission: Submission) -> None:
-        if submission.viewer is None and submission.visibility is Visibility.PRIVATE:
+    def check(self, viewer: str | None, visibility: Visibility | None, *, edits: bool) -> None:
+        """Raise DataValidationError or EditingUnsupportedError if this viewer cannot have such a picture made."""
+        if viewer is None and visibility is Visibility.PRIVATE:
             message = "must be public for an anonymous caller: log in to make a private image"
             raise DataValidationError.at(("visibility",), message)
-        if submission.sources.images and not self._generator.can_edit:
-            raise EditingUnsupportedError(
-                f"The generator {self._generator.name!r} makes pictures from prompts only: it cannot edit images."
-            )
+        if edits:
+            self.require_editing()
 
-    async def _earlier(self, claim: IdempotencyClaim, retried: bool) -> tuple[EarlierSubmission | None, bool]:
-        """Return the submission that this claim repeats, or None, and whether others like it run beside it."""
+    async def _earlier(
+        self, claim: IdempotencyClaim, retried: bool
+    ) -> tuple[IdempotencyClaim, EarlierSubmission | None, bool]:
+        """Return the claim to record, the submission that it repeats, or None, and whether others like it run."""
         if claim.key is not None:
-            found = await self._images.find_claimed(claim.caller, claim.key)
-            return None if found is None else EarlierSubmission(*found), False
+            return *(await self._replays.claimed(claim)), False
         image, others_run = None, False
         if retried:
             since = self._unpaid_failures.earliest_match(claim, self._clock.now() - RETRY_WINDOW)
             image = await self._images.find_recent(claim.caller, claim.fingerprint, since)
         if image is None:
             image, others_run = await self._uncertain.find(claim)
-        return None if image is None else EarlierSubmission(image, claim.fingerprint), others_run
+        return claim, None if image is None else EarlierSubmission(image, claim.fingerprint), others_run
 
     async def _replay(
         self, earlier: EarlierSubmission, claim: IdempotencyClaim, caller: Caller, wait: bool
@@ -197,13 +220,14 @@ class Submitter:
         self._departures.expect(caller, _guids(images))
         return await self._replays.outcome(images, claim, wait)
 
-    def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
+    async def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
+        price = await self._prices.price_of(_request(submission).priced, self._clock.now())
         lease = self._runner.new_lease()
         now = self._clock.now()
         guids = [new_guid() for _ in range(submission.n)]
         wanted = submission.options.get("output_format")
         media_type = f"image/{wanted if isinstance(wanted, str) else 'png'}".lower().replace("/jpg", "/jpeg")
-        parameters = {name: value for name, value in submission.options.items() if name not in _PERSONAL}
+        parameters = {name: value for name, value in submission.options.items() if name not in PERSONAL_OPTIONS}
         if submission.n > 1:
             parameters["n"] = submission.n
         return [
@@ -224,10 +248,16 @@ class Submitter:
                 ),
                 lease,
                 # Each row says of which request it is; the key is claimed once.
-                claim if guid == guids[0] else replace(claim, key=None),
+                claim if guid == guids[0] else replace(claim, key=None, holder=None),
+                reservation,
             )
-            for guid in guids
+            for guid, reservation in zip(guids, price.reservations(submission.n), strict=True)
         ]
+
+
+def _party(viewer: str | None, caller: Caller) -> str:
+    """Return the name under which the generations of a caller are counted."""
+    return f"address {caller.address}" if viewer is None else f"user {viewer}"
 
 
 def _guids(items: Iterable[ImageDraft | Image]) -> list[str]:

@@ -62,6 +62,8 @@ class ImageContent:
 
         Without a cache of checksums every read is hashed.
         """
+        if image.status is Status.QUEUED:
+            raise ImageNotReadyError("The image waits for its turn.", guid=image.guid, retry_after_s=5)
         if image.status is Status.GENERATING:
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
         if image.result is None:
@@ -92,6 +94,10 @@ class ImageContent:
     async def location(self) -> str | None:
         """Return the path at which a web server that shares the store finds the bytes, unchecked, or None."""
         return await self._blobs.location(self.image.guid, size=self.result.size_bytes)
+
+    async def address(self) -> str | None:
+        """Return the URL outside of this service at which anybody can fetch the bytes for a minute, or None."""
+        return await self._blobs.address(self.image.guid, size=self.result.size_bytes)
 
 
 class _CheckedReader(BlobReader):

@@ -1,19 +1,25 @@
 """The use cases around images: create, get, search, open content, update, delete."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
-from pixyproxy.application.generation.recorder import GenerationOutcome
-from pixyproxy.application.generation.runner import OnPartial
+from pixyproxy.application.generation.run import OnPartial
+from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
+from pixyproxy.application.images.cursors import Cursors
+from pixyproxy.application.option_limits import OptionLimits
 from pixyproxy.domain import access
-from pixyproxy.domain.errors import BlobStoreError, DataValidationError, ImageNotReadyError
-from pixyproxy.domain.image import Image, ImageChanges, Status, parse_guid
-from pixyproxy.domain.query import ImageQuery, Page, decode_cursor
+from pixyproxy.domain.errors import BlobStoreError, ImageNotReadyError
+from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
+from pixyproxy.domain.image import UNDER_WAY, Image, ImageChanges, Status, parse_guid
+from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
@@ -21,6 +27,16 @@ from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
+
+_STEP = 50
+"""Images of a page that are read at once: what a step holds beyond the end of the page was read in vain."""
+
+
+class ImagePage(NamedTuple):
+    """A page of images, and the cursor at which the list goes on, None at the end."""
+
+    items: tuple[Image, ...]
+    next_cursor: str | None
 
 
 class ImageService:
@@ -37,15 +53,24 @@ class ImageService:
         blobs: BlobStore,
         thumbnails: ThumbnailStore,
         submitter: Submitter,
+        runner: GenerationRunner,
         sources: EditSourceReader,
         clock: Clock,
+        cursors: Cursors,
+        option_limits: OptionLimits,
+        max_page_bytes: int,
     ) -> None:
+        """Take the parts, the limits on options, and the bytes after which a page of a search ends."""
         self._images = images
         self._blobs = blobs
         self._thumbnails = thumbnails
         self._submitter = submitter
+        self._runner = runner
         self._sources = sources
         self._clock = clock
+        self._cursors = cursors
+        self._option_limits = option_limits
+        self._max_page_bytes = max_page_bytes
         self._checksums = ChecksumCache()
 
     async def create(
@@ -71,9 +96,16 @@ class ImageService:
             IdempotencyKeyReusedError: if the key was used for another request.
         """
         command = validate(CreateImage, data)
+        self._option_limits.check(command.options)
+        if command.edit_of:
+            self.require_editing()
         sources = await self._sources.read(viewer, SourceReferences(command.edit_of or ()))
         submission = _submission(viewer, command, sources)
         return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait, caller=caller)
+
+    def require_editing(self) -> None:
+        """Raise EditingUnsupportedError if no edit can be made, to be asked before pictures are read for one."""
+        self._submitter.require_editing()
 
     async def generate(
         self,
@@ -95,7 +127,10 @@ class ImageService:
         sources = sources or SourceReferences()
         try:
             command = validate(GenerateImages, data)
-        except DataValidationError:
+            self._option_limits.check(command.options)
+            if sources.images:
+                self.require_editing()
+        except BaseException:
             sources.close()
             raise
         submission = _submission(viewer, command, await self._sources.read(viewer, sources), command.n or 1)
@@ -105,17 +140,29 @@ class ImageService:
 
     async def get(self, viewer: str | None, guid: str) -> Image:
         """Return an image, whatever its status; raise ImageNotFoundError if there is none that the viewer may see."""
-        image = await self._images.get(parse_guid(guid))
-        access.require_visible(image, viewer)
-        return image
+        return await self._images.get_visible(parse_guid(guid), viewer)
 
-    async def search(self, viewer: str | None, data: object) -> Page:
-        """Return the images that match all filters and that the viewer may see, newest first."""
+    async def place_of(self, image: Image) -> QueuePlace | None:
+        """Return the place in the queue of an image, None if it does not wait."""
+        return await self._runner.place_of(image)
+
+    def place_here(self, guid: str) -> QueuePlace | None:
+        """Return the place in the queue of an image that waits in this process, None of another."""
+        return self._runner.place_here(guid)
+
+    async def search(
+        self, viewer: str | None, data: object, size_of: Callable[[Image], int] = lambda _: 0
+    ) -> ImagePage:
+        """Return the images that match all filters and that the viewer may see, newest first.
+
+        `size_of` is called with each and returns its bytes. A page ends before the image that would make it too large,
+        but not before the first.
+        """
         command = validate(SearchImages, data)
         query = ImageQuery(
             viewer=viewer,
             limit=command.limit,
-            before_id=None if command.cursor is None else decode_cursor(command.cursor),
+            before_id=None if command.cursor is None else self._cursors.decode(command.cursor),
             terms=() if command.prompt is None else query_terms(command.prompt),
             filename=None if command.filename is None else fold(command.filename),
             guid=command.guid,
@@ -127,7 +174,24 @@ class ImageService:
             created_before=command.created_before,
             derived_from=command.derived_from,
         )
-        return await self._images.search(query)
+        page = await self._fill_page(query, size_of)
+        before_id = page.next_before_id
+        return ImagePage(page.items, None if before_id is None else self._cursors.encode(before_id))
+
+    async def _fill_page(self, query: ImageQuery, size_of: Callable[[Image], int]) -> Page:
+        found: list[Image] = []
+        left = self._max_page_bytes
+        while True:
+            step = min(_STEP, query.limit - len(found))
+            page = await self._images.search(replace(query, limit=step))
+            for image in page.items:
+                left -= size_of(image)
+                if left <= 0 and found:
+                    return Page(tuple(found), found[-1].id)
+                found.append(image)
+            if len(page.items) < step or len(found) == query.limit or page.next_before_id is None:
+                return Page(tuple(found), page.next_before_id)
+            query = replace(query, before_id=page.next_before_id)
 
     async def open_content(self, viewer: str | None, guid: str, *, by_link: bool = False) -> ImageContent:
         """Return the content of an image; with `by_link` the viewer has a signed URL, which replaces the access check.
@@ -145,9 +209,9 @@ class ImageService:
         """Change tags, visibility or file name, as the author; raise ImageNotReadyError during the generation."""
         access.require_login(viewer)
         command = validate(UpdateImage, data)
-        image = await self._images.get(parse_guid(guid))
+        image = await self.get(viewer, guid)
         access.require_author(image, viewer)
-        if image.status is Status.GENERATING:
+        if image.status in UNDER_WAY:
             # Its sidecar is being written without the change.
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
         changes = ImageChanges(
@@ -167,11 +231,12 @@ class ImageService:
         return image
 
     async def delete(self, viewer: str | None, guid: str) -> None:
-        """Delete an image, as its author: the row first, then the bytes."""
+        """Delete an image, as its author: the row first, then the bytes; a `queued` one with all of its call."""
         access.require_login(viewer)
-        image = await self._images.get(parse_guid(guid))
+        image = await self.get(viewer, guid)
         access.require_author(image, viewer)
-        await self._images.delete(image.guid)
+        deleted = await self._images.delete(image.guid)
+        self._runner.cancel(deleted)
         try:
             await self._blobs.delete(image.guid)
             await self._thumbnails.delete(image.guid)

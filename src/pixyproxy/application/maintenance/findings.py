@@ -18,6 +18,8 @@ class Action(StrEnum):
     QUARANTINE = "quarantine"
     DROP = "drop"
     """For thumbnails only, which can be made again."""
+    PROTECT = "protect"
+    """For files and folders that more, or other, users may read than new ones."""
     REPORT = "report"
 
 

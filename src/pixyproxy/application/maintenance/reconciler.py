@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pixyproxy.application.generation.sidecar import result_of
 from pixyproxy.application.maintenance.findings import BATCH, Action, Finding, batches
 from pixyproxy.application.maintenance.rescued_responses import RescuedResponses
+from pixyproxy.application.maintenance.undescribed_pictures import UndescribedPictures
+from pixyproxy.application.queue.stored_sources import owner_of
 from pixyproxy.domain.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -15,18 +17,22 @@ from pixyproxy.domain.errors import (
     GenerationInterruptedError,
     ImageNotFoundError,
 )
-from pixyproxy.domain.image import Failure, Image, ImageResult, Status
+from pixyproxy.domain.image import SETTLED, Failure, Image, ImageResult, Status
 from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+from pixyproxy.ports.money.ledger import Ledger
+from pixyproxy.ports.process_monitor import ProcessMonitor
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
 
 _FEW = 10
 """Up to this many stored images without a row are quarantined even if fewer images have a row."""
+_LONGEST_GENERATION = timedelta(days=1)
+"""A charge that is reserved for longer, and whose image is gone, is ended by nobody else."""
 INTERRUPTED = Failure(
     GenerationInterruptedError.code,
     "The generation was interrupted after the upstream call may have begun: it may have been paid for.",
@@ -47,7 +53,10 @@ class Reconciler:
         blobs: BlobStore,
         stored: BlobMaintenance,
         thumbnails: ThumbnailStore,
+        ledger: Ledger,
         responses: RescuedResponses,
+        undescribed: UndescribedPictures,
+        processes: ProcessMonitor,
         clock: Clock,
         *,
         owner: str,
@@ -59,13 +68,18 @@ class Reconciler:
         self._blobs = blobs
         self._stored = stored
         self._thumbnails = thumbnails
+        self._ledger = ledger
         self._responses = responses
+        self._undescribed = undescribed
+        self._processes = processes
         self._clock = clock
         self._owner = owner
         self._lease = timedelta(seconds=lease_s)
 
     async def interrupted(self, *, apply: bool) -> AsyncIterator[Finding]:
-        """Settle rows whose lease has ended and adopt rescued bytes; cheap enough for every minute."""
+        """Settle rows whose lease or process has ended and adopt rescued bytes; cheap enough for every minute."""
+        if apply:
+            await self.end_leases_of_dead_processes()
         seen: set[str] = set()
         rescued = await self._stored.rescued()
         while True:
@@ -106,6 +120,8 @@ class Reconciler:
             orphans += [blob.guid for blob in batch if blob.guid not in statuses and blob.modified_at < long_ago]
             async for finding in self._compare(batch, statuses, long_ago, apply):
                 yield finding
+        async for finding in self._drop_edit_sources(orphans, apply):
+            yield finding
         async for finding in self._quarantine_orphans(orphans, known, apply):
             yield finding
         if apply and (count := await self._stored.quarantine_debris(long_ago)):
@@ -116,6 +132,27 @@ class Reconciler:
             yield finding
         async for finding in self._missing():
             yield finding
+        if apply and (count := await self._ledger.end_overlooked()):
+            yield Finding("", f"{count} charges of images that an older version ended", Action.SETTLE)
+        if apply and (count := await self._ledger.hold_orphans(self._clock.now() - _LONGEST_GENERATION)):
+            yield Finding("", f"{count} charges of deleted images that may have been billed", Action.SETTLE)
+
+    async def end_leases_of_dead_processes(self) -> None:
+        """Let the rows be settled now of processes of this host that were killed: callers may wait for them."""
+        a_moment_ago = self._clock.now() - timedelta(microseconds=1)
+        for owner in await self._maintenance.lease_owners():
+            if self._processes.is_alive(owner) is False:
+                await self._maintenance.end_leases(owner, a_moment_ago)
+
+    async def protect_files(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Give files and folders of before the permissions and the group of new ones; it reads every folder."""
+        found = await self._stored.inspect_access(apply=apply)
+        if found.wrong > found.refused:
+            description = f"{found.wrong - found.refused} files and folders with other permissions than new ones"
+            yield Finding("", description, Action.PROTECT)
+        if found.refused:
+            description = f"{found.refused} files and folders whose permissions only their owner can change"
+            yield Finding("", description, Action.REPORT)
 
     async def _drop_thumbnails(self, apply: bool) -> AsyncIterator[Finding]:
         """Delete thumbnails without a row: a process ended after it had deleted their image."""
@@ -126,6 +163,22 @@ class Reconciler:
                     if apply:
                         await self._thumbnails.delete(guid)
                     yield Finding(guid, "thumbnails without a row", Action.DROP)
+
+    async def _drop_edit_sources(self, orphans: list[str], apply: bool) -> AsyncIterator[Finding]:
+        """Take the copies of edit sources from the orphans, and delete those whose call has ended."""
+        for guid in list(orphans):
+            try:
+                owner = owner_of(await self._blobs.read_sidecar(guid))
+            except (BlobMissingError, BlobCorruptError):
+                continue
+            if owner is None:
+                continue
+            orphans.remove(guid)
+            status = (await self._maintenance.statuses([owner])).get(owner)
+            if status is None or status in SETTLED:
+                if apply:
+                    await self._blobs.delete(guid)
+                yield Finding(guid, "an edit source of a call that has ended", Action.DROP)
 
     async def _settle(self, row: Image, rescued: bool, apply: bool) -> Finding | None:
         now = self._clock.now()
@@ -141,6 +194,8 @@ class Reconciler:
             if apply:
                 await self._mark_ready(row.guid, result)
             return Finding(row.guid, "interrupted, its bytes are whole", Action.ADOPT)
+        if await self._undescribed.adopt(row, apply=apply):
+            return Finding(row.guid, "interrupted, its bytes had no sidecar", Action.ADOPT)
         if apply:
             try:
                 await self._images.mark_failed(row.guid, Status.UNKNOWN, INTERRUPTED, self._clock.now())

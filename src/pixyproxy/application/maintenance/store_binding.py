@@ -86,6 +86,7 @@ class StoreBinding:
             StoreIdentityError: the store does not hold the newest images of the database.
         """
         known, found = await self._maintenance.identity(), await self._blobs.identity()
+        _require_whole(known)
         # An empty folder may be the place of a disk that is not mounted.
         if not self._blobs.is_lasting or (found is None and not await self._holds_pictures()):
             yield
@@ -123,6 +124,7 @@ class StoreBinding:
         known, found = await self._maintenance.identity(), await self._blobs.identity()
         if known is not None and known.state is BindingState.BOUND:
             return await self._require(known.value)
+        _require_whole(known)
         if known is not None and known.state is BindingState.REBUILDING:
             raise StoreIdentityError("A rebuild of this database was interrupted: run `pixyproxy rebuild` again.")
         if known is not None and known.value == found:
@@ -165,3 +167,8 @@ class StoreBinding:
             if await self._maintenance.acquire_lease(LEASE_NAME, self._owner, now, now + _LEASE):
                 return
             await asyncio.sleep(_POLL_S)
+
+
+def _require_whole(known: StoreIdentity | None) -> None:
+    if known is not None and known.state is BindingState.COPYING:
+        raise StoreIdentityError("The copy of this database is not complete: run `pixyproxy copy-database` again.")

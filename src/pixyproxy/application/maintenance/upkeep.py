@@ -9,6 +9,7 @@ from datetime import timedelta
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.queue.takeover import QueueTakeover
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
@@ -29,6 +30,7 @@ class Upkeep:
         self,
         runner: GenerationRunner,
         reconciler: Reconciler,
+        takeover: QueueTakeover,
         maintenance: MaintenanceRepository,
         clock: Clock,
         *,
@@ -38,6 +40,7 @@ class Upkeep:
         """`owner` names this process in leases, which end after `lease_s` seconds and are renewed four times before."""
         self._runner = runner
         self._reconciler = reconciler
+        self._takeover = takeover
         self._maintenance = maintenance
         self._clock = clock
         self._owner = owner
@@ -58,8 +61,10 @@ class Upkeep:
                 next_renewal = loop.time() + self._renew_every_s
                 try:
                     await self._runner.maintain()
-                except PixyProxyException as error:
-                    logger.warning("postponed renewing leases and writing outcomes: %s", error.message)
+                    await self._reconciler.end_leases_of_dead_processes()
+                    await self._takeover.run()
+                except Exception as error:  # noqa: BLE001 - nothing may end the upkeep
+                    _log_postponed("renewing leases and writing outcomes", error)
             await asyncio.sleep(min(self._renew_every_s, _WRITE_EVERY_S))
 
     async def _reconcile(self) -> None:
@@ -72,8 +77,8 @@ class Upkeep:
                 await _report(self._reconciler.interrupted(apply=True))
                 if loop.time() >= next_sweep and await self._sweep():
                     next_sweep = loop.time() + _SWEEP_EVERY_S
-            except PixyProxyException as error:
-                logger.warning("postponed reconciling: %s", error.message)
+            except Exception as error:  # noqa: BLE001 - nothing may end the upkeep
+                _log_postponed("reconciling", error)
             await asyncio.sleep(self._lease_s)
 
     async def _sweep(self) -> bool:
@@ -98,6 +103,12 @@ class Upkeep:
     async def _hold_lease(self) -> bool:
         now = self._clock.now()
         return await self._maintenance.acquire_lease(SWEEP, self._owner, now, now + timedelta(seconds=self._lease_s))
+
+
+def _log_postponed(work: str, error: Exception) -> None:
+    expected = isinstance(error, PixyProxyException)
+    reason = error.message if isinstance(error, PixyProxyException) else type(error).__name__
+    logger.warning("postponed %s: %s", work, reason, exc_info=None if expected else error)
 
 
 async def _report(findings: AsyncIterator[Finding]) -> None:

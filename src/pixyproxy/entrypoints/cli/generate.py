@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from pixyproxy.containers import Container, bind_store
+from pixyproxy.containers import Container
 from pixyproxy.domain.image import new_guid
 from pixyproxy.entrypoints.cli.runner import run_with_container
+from pixyproxy.opening import bind_store
 
 
 def generate(

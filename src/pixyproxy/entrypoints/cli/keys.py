@@ -1,21 +1,20 @@
 """`pixyproxy key`: manage the API keys with which programs act for users."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from pixyproxy.application.accounts.account_commands import NewKey
 from pixyproxy.application.accounts.key_service import ID_LENGTH, PREFIX
+from pixyproxy.application.commands import validate
 from pixyproxy.containers import Container
-from pixyproxy.domain.api_key import ApiKey
+from pixyproxy.domain.accounts.api_key import ApiKey
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.entrypoints.cli.runner import run_with_accounts
 from pixyproxy.entrypoints.logs import escaped
 
 app = typer.Typer(help="Manage the API keys with which programs act for users.", no_args_is_help=True)
-
-_DURATION = re.compile(r"([0-9]{1,4})([hdw])")
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @app.command("add")
@@ -33,11 +32,7 @@ def add(
 ) -> None:
     """Create a key for a user and print it, only this once."""
     end = None if expires is None else _parse_end(expires)
-    duration = end if isinstance(end, timedelta) else None
-    time = end if isinstance(end, datetime) else None
-    secret, key = run_with_accounts(
-        lambda container: container.key_service().add(user, name=name, expires_in=duration, expires_at=time)
-    )
+    secret, key = run_with_accounts(lambda container: container.key_service().add(user, name=name, expires=end))
     typer.echo(secret)
     typer.echo(f"The key is not shown again. It is revoked with: pixyproxy key revoke {PREFIX}{key.key_id}", err=True)
 
@@ -66,14 +61,11 @@ def revoke(
     typer.echo(f"revoked {PREFIX}{bare_id}")
 
 
-def _parse_end(text: str) -> timedelta | datetime:
-    if duration := _DURATION.fullmatch(text):
-        return int(duration[1]) * _UNITS[duration[2]]
+def _parse_end(text: str) -> timedelta | datetime | None:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        message = "must be a duration such as 12h, 30d or 8w, or a time in ISO 8601 such as 2027-01-31T18:00"
-        raise typer.BadParameter(message, param_hint="--expires") from None
+        return validate(NewKey, {"expires": text}).expires
+    except DataValidationError as error:
+        raise typer.BadParameter(error.errors[0].msg, param_hint="--expires") from None
 
 
 def _columns(key: ApiKey, now: datetime) -> list[str]:

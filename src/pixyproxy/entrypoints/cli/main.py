@@ -9,6 +9,8 @@ import typer
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.cli import check, generate, keys, migrate, rebuild, reconcile, serve, users
+from pixyproxy.entrypoints.cli.money import budgets, price, settle, usage
+from pixyproxy.entrypoints.cli.storage import copy_database, copy_images
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.settings import SettingsError
 
@@ -39,11 +41,17 @@ def _options(
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("generate")(generate.generate)
+app.command("price")(price.price)
+app.command("usage")(usage.usage)
+app.command("settle")(settle.settle)
 app.command("check")(check.check)
 app.command("reconcile")(reconcile.reconcile)
 app.command("rebuild")(rebuild.rebuild)
+app.command("copy-images")(copy_images.copy_images)
+app.command("copy-database")(copy_database.copy_database)
 app.add_typer(users.app, name="user")
 app.add_typer(keys.app, name="key")
+app.add_typer(budgets.app, name="budget")
 
 
 def run() -> None:

@@ -15,7 +15,10 @@ def reconcile(
         bool, typer.Option("--apply", help="Apply the changes; without this they are only listed.")
     ] = False,
 ) -> None:
-    """Adopt bytes without a row, settle interrupted rows, and quarantine what has no row; no picture is deleted."""
+    """Adopt bytes without a row, settle interrupted rows, and quarantine what has no row; no picture is deleted.
+
+    Files and folders get the permissions and the group of new ones.
+    """
     counts = run_with_container(lambda container: _reconcile(container, apply))
     done = "done" if apply else "to be done with --apply"
     summary = ", ".join(f"{action}: {count}" for action, count in sorted(counts.items()))
@@ -31,7 +34,11 @@ async def _reconcile(container: Container, apply: bool) -> Counter[Action]:
     counts: Counter[Action] = Counter()
     reconciler = container.reconciler()
     with spinner() as progress:
-        for name, find in (("interrupted rows", reconciler.interrupted), ("all bytes and rows", reconciler.sweep)):
+        for name, find in (
+            ("interrupted rows", reconciler.interrupted),
+            ("all bytes and rows", reconciler.sweep),
+            ("permissions of files", reconciler.protect_files),
+        ):
             task = progress.add_task(f"looking through {name}", total=None)
             async for finding in find(apply=apply):
                 counts[finding.action] += 1

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.environment import load_settings
+from pixyproxy.opening import opened
 from pixyproxy.settings import SettingsError
 
 T = TypeVar("T")

@@ -7,10 +7,21 @@ import typer
 
 from pixyproxy.entrypoints.logs import escaped
 from pixyproxy.settings import Settings
+from pixyproxy.trusted_hosts import TrustedHosts
 
 _TIMEOUT_S = 10.0
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not bound
 _CHALLENGE = 'Basic realm="pixyproxy"'
+
+
+def is_running(settings: Settings) -> bool:
+    """Return whether a service of ours answers at the configured address."""
+    host = _ANY_ADDRESS.get(settings.host, settings.host)
+    trusted = TrustedHosts(settings.answered_hosts).example()
+    try:
+        return _status(host, settings.port, {} if trusted is None else {"Host": trusted}) == (401, True)
+    except (OSError, HTTPException):
+        return False
 
 
 def warn_of_other_accounts(settings: Settings, name: str, password: str) -> None:
@@ -20,11 +31,14 @@ def warn_of_other_accounts(settings: Settings, name: str, password: str) -> None
     has changed another database.
     """
     host = _ANY_ADDRESS.get(settings.host, settings.host)
+    trusted = TrustedHosts(settings.answered_hosts).example()
+    fields = {} if trusted is None else {"Host": trusted}
     try:
         # First without the password, because any other program may listen there.
-        is_ours = _status(host, settings.port, {}) == (401, True)
+        is_ours = _status(host, settings.port, fields) == (401, True)
         credentials = base64.b64encode(f"{name}:{password}".encode()).decode()
-        refused = is_ours and _status(host, settings.port, {"Authorization": f"Basic {credentials}"}) == (401, True)
+        fields["Authorization"] = f"Basic {credentials}"
+        refused = is_ours and _status(host, settings.port, fields) == (401, True)
     except (OSError, HTTPException):
         return
     if refused:

@@ -1,7 +1,10 @@
 """`pixyproxy serve`: run the service."""
 
+import ipaddress
+import logging
 from importlib.metadata import version
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -10,6 +13,9 @@ from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import serve as serve_http
 from pixyproxy.environment import load_settings
 from pixyproxy.settings import Settings
+from pixyproxy.trusted_hosts import TrustedHosts, parse_host
+
+logger = logging.getLogger(__name__)
 
 _EXAMPLE = '{"prompt": "a rubber duck on a sink"}'
 _MAY = {
@@ -32,9 +38,22 @@ def serve(
     settings = load_settings(PIXYPROXY_HOST=host, PIXYPROXY_PORT=port)
     container = build_container(settings)
 
-    def announce(address: str) -> None:
-        logs.configure(settings.log_level)
+    def announce(address: str, has_admin: bool) -> None:
+        logs.configure(settings.log_level, settings.log_format)
         typer.echo(wiring(settings, address))
+        if not has_admin and settings.repository != "memory":
+            typer.echo("There is no administrator yet. Add one with: pixyproxy user add NAME --role admin")
+        if settings.accel_prefix is not None and settings.files_group is None:
+            logger.warning(
+                "PIXYPROXY_ACCEL_PREFIX is set and PIXYPROXY_FILES_GROUP is not: nginx can send the pictures only if "
+                "its user is in the group of the service's user, to which files belong then"
+            )
+
+        if not _is_this_machine(settings.host) and not (settings.public_url or "").startswith("https://"):
+            logger.warning(
+                "PIXYPROXY_HOST lets other machines connect: on http anybody on the way reads passwords and "
+                "the cookies of sessions; put TLS in front and set PIXYPROXY_PUBLIC_URL to its https:// address"
+            )
 
     def wait(reason: str) -> None:
         typer.echo(f"pixyproxy: waiting up to {settings.start_wait_s:g} s for the database: {reason}", err=True)
@@ -54,8 +73,15 @@ def wiring(settings: Settings, address: str) -> str:
         "mysql": f"{settings.db_name} on {settings.db_host}:{settings.db_port}",
         "memory": "forgotten at exit",
     }
-    blob_stores = {"filesystem": str(settings.images_dir), "memory": "forgotten at exit"}
+    blob_stores = {
+        "filesystem": str(settings.images_dir),
+        "s3": f"{settings.s3_bucket}{f'/{settings.s3_prefix}' if settings.s3_prefix else ''} at "
+        f"{settings.s3_endpoint_url or f'Amazon S3 in {settings.s3_region}'}, {settings.s3_delivery}",
+        "memory": "forgotten at exit",
+    }
     generators = {"sketch": "offline and free", "openai": openai}
+    is_answered = (parse_host(urlsplit(address).netloc) or "") in TrustedHosts(settings.answered_hosts)
+    shown = address if is_answered else settings.public_url
     lines = [
         f"PixyProxy {version('pixyproxy')}",
         f"  repository  {_choice(settings.repository, repositories)}",
@@ -63,14 +89,34 @@ def wiring(settings: Settings, address: str) -> str:
         f"  blob store  {_choice(settings.blob_store, blob_stores)}",
         f"  workers     {settings.workers}",
         f"  anonymous   may {_MAY[settings.anonymous]}",
-        f"  address     {address} (the API is shown at {address}/docs)",
+        f"  address     {address}" + ("" if shown is None else f" (the API is shown at {shown}/docs)"),
     ]
-    if settings.anonymous == "write":
+    lines.insert(-1, f"  pace        {_pace(settings)}")
+    if settings.trusted_hosts:
+        lines.insert(-1, f"  hosts       {', '.join(settings.answered_hosts)}")
+    if settings.anonymous == "write" and shown is not None:
         lines += [
             "A first picture:",
-            f"  curl {address}/image -H 'Content-Type: application/json' -d '{_EXAMPLE}'",
+            f"  curl {shown}/image -H 'Content-Type: application/json' -d '{_EXAMPLE}'",
         ]
     return "\n".join(lines)
+
+
+def _pace(settings: Settings) -> str:
+    """Return how many calls there may be, and how many pictures may wait."""
+    parts = [f"{settings.max_generations} calls at once"]
+    if settings.per_user is not None:
+        parts.append(f"{settings.per_user} of one caller")
+    if settings.images_per_minute is not None:
+        parts.append(f"{settings.images_per_minute} pictures a minute of each model")
+    return f"{', '.join(parts)}; {settings.queue_length} pictures may wait, {settings.queue_timeout_s:g} s at most"
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _choice(name: str, built_in: dict[str, str]) -> str:

@@ -10,12 +10,13 @@ from pixyproxy.settings import Anonymous
 class AccessPolicy:
     """The rights of anonymous callers; a user who is logged in may read and write.
 
-    `anonymous_may_read`: true if public images are visible without a login.
+    `anonymous_may_read`: true if public images are visible without a login; `anonymous_may_write`: true if they may be
+    created too.
     """
 
     def __init__(self, anonymous: Anonymous) -> None:
         self.anonymous_may_read = anonymous in {"read", "write"}
-        self._anonymous_may_write = anonymous == "write"
+        self.anonymous_may_write = anonymous == "write"
 
     def require_reader(self, request: Request) -> str | None:
         """Return the caller's username, None if anonymous; raise AuthenticationError if the caller may not read."""
@@ -23,7 +24,7 @@ class AccessPolicy:
 
     def require_writer(self, request: Request) -> str | None:
         """Return the caller's username, None if anonymous; raise AuthenticationError if the caller may not create."""
-        return self._require(request, self._anonymous_may_write, "create images")
+        return self._require(request, self.anonymous_may_write, "create images")
 
     @staticmethod
     def require_user(request: Request) -> User:

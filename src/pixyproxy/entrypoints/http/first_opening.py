@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
-from pixyproxy.containers import Container, bind_store, opened
+from pixyproxy.containers import Container
 from pixyproxy.domain.errors import DBConnectionError, DBRefusedError
+from pixyproxy.opening import bind_store, opened
 from pixyproxy.settings import SettingsError
 
 OnWait: TypeAlias = Callable[[str], None]
@@ -14,8 +15,10 @@ OnWait: TypeAlias = Callable[[str], None]
 _RETRY_EVERY_S = 0.5
 
 
-async def open_once(container: Container, on_wait: OnWait = lambda _: None) -> None:
+async def open_once(container: Container, on_wait: OnWait = lambda _: None) -> bool:
     """Open, bind and close all parts, so that a wrong setting is one line instead of a failed start of the server.
+
+    Return whether there is an administrator.
 
     A database that cannot be reached is tried again for PIXYPROXY_START_WAIT_S seconds: after a restart of the host it
     may start later than the service. One that refuses the login or has the wrong tables is not.
@@ -30,7 +33,7 @@ async def open_once(container: Container, on_wait: OnWait = lambda _: None) -> N
         try:
             async with opened(container):
                 await bind_store(container)
-            return
+                return await container.user_service().has_admin()
         except (SettingsError, DBConnectionError) as error:
             cause = error.__cause__ if isinstance(error, SettingsError) else error
             if not isinstance(cause, DBConnectionError) or isinstance(cause, DBRefusedError):

@@ -6,8 +6,10 @@ import socket
 from collections.abc import Callable
 
 from pixyproxy.containers import Container
+from pixyproxy.entrypoints.http.connection.open_files import most_connections, raise_open_files
 from pixyproxy.entrypoints.http.draining_server import build_server, handle_stop_signals
 from pixyproxy.entrypoints.http.first_opening import OnWait, open_once
+from pixyproxy.entrypoints.http.service_manager import notify
 from pixyproxy.entrypoints.http.supervisor import Supervisor
 from pixyproxy.settings import Settings, SettingsError
 
@@ -15,26 +17,31 @@ _BACKLOG = 2048
 
 
 def serve(
-    settings: Settings, container: Container, announce: Callable[[str], None], on_wait: OnWait = lambda _: None
+    settings: Settings, container: Container, announce: Callable[[str, bool], None], on_wait: OnWait = lambda _: None
 ) -> None:
-    """Call `announce` with the address, and serve until a signal to stop; call `on_wait` if the database is late.
+    """Serve until a signal to stop; call `on_wait` if the database is late.
+
+    Before, `announce` is called with the address, and with True if there is an administrator.
 
     Raises:
-        SettingsError: if a part cannot be opened or the address not be bound.
+        SettingsError: if a part cannot be opened, the address not be bound, or there are too few open files.
         PartError: if a part cannot be opened that depends on no setting.
     """
-    asyncio.run(open_once(container, on_wait))
+    raise_open_files()
+    most_connections(settings)  # a wrong setting ends the start here, with one line
+    has_admin = asyncio.run(open_once(container, on_wait))
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     if settings.workers > 1:
         supervisor = Supervisor(settings, listener)
-        announce(address)
+        announce(address, has_admin)
         supervisor.run()
     else:
         server = build_server(container)
+        server.on_state = notify
         handle_stop_signals(server.request_stop)
-        announce(address)
+        announce(address, has_admin)
         server.run(sockets=[listener])
 
 

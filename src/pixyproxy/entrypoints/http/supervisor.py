@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing import resource_tracker
+from pathlib import Path
 from socket import socket
 from typing import Any
 
@@ -16,7 +17,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from pixyproxy.containers import PartError, build_container
+from pixyproxy.containers import build_container
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.draining_server import (
@@ -26,6 +27,9 @@ from pixyproxy.entrypoints.http.draining_server import (
     handle_stop_signals,
 )
 from pixyproxy.entrypoints.http.first_opening import open_once
+from pixyproxy.entrypoints.http.metrics_folder import metrics_folder
+from pixyproxy.entrypoints.http.service_manager import READY, STOPPING, notify
+from pixyproxy.opening import PartError
 from pixyproxy.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,9 +52,13 @@ class Worker(Process):
 
     _server: DrainingServer | None
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket], settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket], settings: Settings, number: int, metrics_folder: Path
+    ) -> None:
         super().__init__(config, sockets)
         self._settings = settings
+        self.number = number
+        self._metrics_folder = metrics_folder
         self._pinged_at: float | None = None
         self.started_at = time.monotonic()
         self.has_served = False
@@ -102,11 +110,13 @@ class Worker(Process):
         logs.configure("CRITICAL")
         try:
             container = build_container(self._settings)
+            container.config.metrics_folder.from_value(self._metrics_folder)
+            container.config.worker.from_value(self.number)
             asyncio.run(open_once(container))
         except PixyProxyException as error:
             self.child_conn.send(error)
             raise SystemExit(STARTUP_FAILURE) from None
-        logs.configure(self._settings.log_level)
+        logs.configure(self._settings.log_level, self._settings.log_format)
         self._server = server = build_server(container)
         logger.info("worker %d serves as %s", os.getpid(), container.process_monitor().own_name)
         server.run(sockets)
@@ -150,6 +160,7 @@ class Supervisor(Multiprocess):
         self._failure: PixyProxyException | None = None
         self._stop_requests = self._stop_requests_passed_on = 0
         self._kill_at = math.inf
+        self._metrics_folder = Path()
         handle_stop_signals(self._request_stop)
 
     def run(self) -> None:
@@ -159,7 +170,8 @@ class Supervisor(Multiprocess):
             SettingsError, PartError: if a worker could not start before any has served.
         """
         try:
-            super().run()
+            with metrics_folder() as self._metrics_folder:
+                super().run()
         finally:
             for worker in self._workers:
                 worker.parent_conn.close()
@@ -176,6 +188,7 @@ class Supervisor(Multiprocess):
         self.signal_queue.clear()  # Signals that only uvicorn's supervisor knows.
         while self._stop_requests_passed_on < self._stop_requests:
             self._stop_requests_passed_on += 1
+            notify(STOPPING)
             self._restarts.clear()
             for worker in self._workers:
                 worker.request_stop()
@@ -189,7 +202,9 @@ class Supervisor(Multiprocess):
             if not worker.is_alive(self._ping_timeout_s) or now >= self._kill_at:
                 self._workers.remove(worker)
                 self._bury(worker)
-            self._have_served = self._have_served or worker.has_served
+            if worker.has_served and not self._have_served:
+                self._have_served = True
+                notify(READY)
         while self._restarts and self._restarts[0] <= now:
             self._restarts.pop(0)
             self._start_worker()
@@ -200,7 +215,9 @@ class Supervisor(Multiprocess):
         self._stop_requests += 1
 
     def _start_worker(self) -> None:
-        worker = Worker(self.config, self.sockets, self._settings)
+        taken = {worker.number for worker in self._workers}
+        number = next(number for number in range(self.processes_num) if number not in taken)
+        worker = Worker(self.config, self.sockets, self._settings, number, self._metrics_folder)
         worker.start()
         self._workers.append(worker)
 

@@ -1,5 +1,6 @@
 """Unpacking of a whole body by its Content-Encoding (RFC 9110, 8.4), as far as the bytes go."""
 
+import zlib
 from collections.abc import Iterator
 
 import httpx2
@@ -10,6 +11,10 @@ MAX_CODINGS = 5
 _SLICE_BYTES = 1024
 _TRAILER_BYTES = 32
 """End of a body that is unpacked byte by byte: a wrong checksum there must not cost the bytes before it."""
+_PIECE_BYTES = 1024 * 1024
+_MAX_FILES = 1000
+"""Files in a row that are unpacked: empty ones cost much time for few bytes."""
+_GZIP = 31
 _NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "x-deflate": "deflate", "br": "br", "zstd": "zstd"}
 _MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -28,31 +33,61 @@ def sniff_coding(data: bytes) -> list[str]:
 def unpack(data: bytes, codings: list[str], limit: int) -> bytes:
     """Return the unpacked bytes, at most `limit`; a damaged body gives what comes before the damage.
 
-    A body that is not packed at all is returned as it is.
+    A body that is not packed at all is returned as it is. Blocks for some milliseconds per megabyte.
     """
-    if not codings or len(codings) > MAX_CODINGS:
+    if len(codings) > MAX_CODINGS:
         return data
-    headers = {"Content-Encoding": ", ".join(codings)}
-    unpacked = bytearray()
-    try:
-        # In small slices, because the decoders drop what they unpacked of the slice in which they find the damage.
-        for piece in httpx2.Response(200, headers=headers, stream=_Slices(data)).iter_bytes():
+    for coding in reversed(codings):
+        unpacked = bytearray()
+        for piece in _gunzip(data) if coding == "gzip" else _decode(data, coding):
             unpacked += piece
             if len(unpacked) > limit:
-                return bytes(unpacked[:limit])
+                break
+        data = bytes(unpacked[:limit]) or data
+    return data
+
+
+def _gunzip(data: bytes) -> Iterator[bytes]:
+    """Yield the content of gzip, which may be several files in a row (RFC 1952, section 2.2), up to a damage."""
+    decoder = zlib.decompressobj(_GZIP)
+    files = 0
+    for piece in _slices(data):
+        goes_on = True
+        while goes_on:
+            try:
+                unpacked = decoder.decompress(piece, _PIECE_BYTES)
+            except zlib.error:
+                return
+            yield unpacked
+            piece = decoder.unconsumed_tail
+            goes_on = piece != b"" or len(unpacked) == _PIECE_BYTES
+            if decoder.eof:
+                piece, decoder, files = decoder.unused_data, zlib.decompressobj(_GZIP), files + 1
+                goes_on = piece != b""
+                if files == _MAX_FILES:
+                    return
+
+
+def _decode(data: bytes, coding: str) -> Iterator[bytes]:
+    """Yield the content of another coding, up to a damage."""
+    try:
+        yield from httpx2.Response(200, headers={"Content-Encoding": coding}, stream=_PackedBody(data)).iter_bytes()
     except httpx2.DecodingError:
-        if not unpacked:
-            return data
-    return bytes(unpacked)
+        return
 
 
-class _Slices(httpx2.SyncByteStream):
+class _PackedBody(httpx2.SyncByteStream):
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     def __iter__(self) -> Iterator[bytes]:
-        trailer = max(0, len(self._data) - _TRAILER_BYTES)
-        for start in range(0, trailer, _SLICE_BYTES):
-            yield self._data[start : min(start + _SLICE_BYTES, trailer)]
-        for start in range(trailer, len(self._data)):
-            yield self._data[start : start + 1]
+        return _slices(self._data)
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    """Yield the data in small pieces: the decoders drop what they unpacked of the piece in which the damage is."""
+    trailer = max(0, len(data) - _TRAILER_BYTES)
+    for start in range(0, trailer, _SLICE_BYTES):
+        yield data[start : min(start + _SLICE_BYTES, trailer)]
+    for start in range(trailer, len(data)):
+        yield data[start : start + 1]

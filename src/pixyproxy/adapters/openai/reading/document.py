@@ -1,5 +1,6 @@
 """Pictures in a whole body: unpacked, as a document, as events, or as the picture itself."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
 _PENDING = {"queued", "pending", "processing", "in_progress", "in-progress", "starting", "started", "running",
             "submitted", "created", "accepted", "waiting", "in_queue", "not_started"}  # fmt: skip
+_COST_FIELD = "x-litellm-response-cost"
+"""The field in which LiteLLM's proxy reports what a call cost (https://docs.litellm.ai/docs/proxy/response_headers)."""
 _TASK_NAMES = ("task_id", "taskId", "request_id", "job_id", "jobId", "prediction_id", "generation_id", "id")
 
 
@@ -31,11 +34,22 @@ def read_document(body: bytes, response: UpstreamResponse) -> list[ReceivedPictu
     _, fields, body = split_response(body)  # it begins with a header if the client could not read that
     headers = response.headers or fields
     body = unpack(body, codings_of(headers.get("content-encoding")) or sniff_coding(body), MAX_RESPONSE_BYTES)
-    return read_pictures(body, is_picture=_is_picture(headers), is_pending=response.status == 202)
+    cost = reported_cost(headers)
+    return read_pictures(body, is_picture=_is_picture(headers), is_pending=response.status == 202, cost=cost)
 
 
-def read_pictures(body: bytes, *, is_picture: bool = False, is_pending: bool = False) -> list[ReceivedPicture]:
-    """Return the pictures in an unpacked body: a document, events or, with `is_picture`, the bytes of a picture."""
+def read_bare(data: bytes) -> list[ReceivedPicture]:
+    """Return the pictures in bytes of which nothing else is known; raises what `read_document` raises."""
+    return read_pictures(unpack(data, sniff_coding(data), MAX_RESPONSE_BYTES), is_picture=True)
+
+
+def read_pictures(
+    body: bytes, *, is_picture: bool = False, is_pending: bool = False, cost: float | None = None
+) -> list[ReceivedPicture]:
+    """Return the pictures in an unpacked body: a document, events or, with `is_picture`, the bytes of a picture.
+
+    `cost` is that of the call, as far as the header of the response reports it.
+    """
     if sniff_events(body[:64]):
         return _read_events(body)
     try:
@@ -49,7 +63,7 @@ def read_pictures(body: bytes, *, is_picture: bool = False, is_pending: bool = F
         raise GeneratorResponseError(f"The generator's response is {kind}.") from None
     response = document if isinstance(document, Mapping) else {}
     task = _pending_task(response, is_pending=is_pending)
-    pictures = [] if task else find_pictures(document)
+    pictures = [] if task else find_pictures(document, cost)
     if not pictures:
         if error := find_error(response):
             raise DocumentRefusal(error, begun=False)
@@ -77,6 +91,15 @@ def _read_events(body: bytes) -> list[ReceivedPicture]:
     if not pictures:
         raise refusal or GeneratorResponseError("The generator's stream holds no picture that can be read.")
     return pictures
+
+
+def reported_cost(headers: Mapping[str, str]) -> float | None:
+    """Return the cost of a call in US dollars that the header reports; None if there is none that can be meant."""
+    try:
+        cost = float(headers.get(_COST_FIELD, ""))
+    except ValueError:
+        return None
+    return cost if 0 <= cost < math.inf else None
 
 
 def _is_picture(headers: Mapping[str, str]) -> bool:

@@ -18,6 +18,11 @@ def sniff_events(head: bytes) -> bool | None:
     return None if len(head.lstrip()) < _SNIFFED_BYTES and not head.lstrip().startswith((b"{", b"[")) else False
 
 
+MAX_EVENTS = 10_000
+"""A stream has four for each picture, and perhaps one a second to keep it open."""
+MAX_LINES = 1_000_000
+"""A picture of ordinary size may be wrapped into a hundred thousand lines."""
+_PIECE_BYTES = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -33,6 +38,8 @@ class ServerSentEvent:
 class EventParser:
     """Incremental parser of server-sent events (HTML Living Standard, 9.2.6), each of at most `limit` bytes.
 
+    A stream has at most `MAX_EVENTS` and `MAX_LINES`.
+
     It works on bytes: a character may be split between two pieces, and the JSON parser reads bytes anyway.
     """
 
@@ -44,6 +51,7 @@ class EventParser:
         self._name = ""
         self._data: list[bytes] = []
         self._data_size = 0
+        self._events = self._lines = 0
 
     @property
     def pending(self) -> int:
@@ -53,10 +61,14 @@ class EventParser:
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
         """Return the events that this piece completes.
 
-        Raises GeneratorResponseError if an event is too large.
+        Raises GeneratorResponseError if an event is too large, or there are too many.
         """
-        if not piece:
-            return []
+        events: list[ServerSentEvent] = []
+        for start in range(0, len(piece), _PIECE_BYTES):
+            events += self._feed(piece[start : start + _PIECE_BYTES])
+        return events
+
+    def _feed(self, piece: bytes) -> list[ServerSentEvent]:
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
         self._after_cr = piece.endswith(b"\r")
@@ -79,6 +91,9 @@ class EventParser:
         return events
 
     def _end_line(self) -> ServerSentEvent | None:
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise GeneratorResponseError("The generator's stream has too many lines.")
         line = bytes(self._line)
         self._line.clear()
         if self._at_start:
@@ -100,4 +115,9 @@ class EventParser:
         self._name = ""
         self._data.clear()
         self._data_size = 0
-        return ServerSentEvent(name, data) if data else None
+        if not data:
+            return None
+        self._events += 1
+        if self._events > MAX_EVENTS:
+            raise GeneratorResponseError("The generator's stream holds too many events.")
+        return ServerSentEvent(name, data)

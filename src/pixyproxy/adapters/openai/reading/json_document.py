@@ -6,9 +6,12 @@ from typing import Any
 
 import jiter
 
+MAX_VALUES = 100_000
+
 _BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _AROUND = b" \t\r\n\x1e"
+_MAX_DOCUMENTS = 1000
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 _PICTURE = re.compile(r"""["'](b64_json|b64|base64|image_base64|url)["']\s*:\s*["']([^"']+)["']""")
 
@@ -20,9 +23,12 @@ def parse_json(data: bytes) -> Any:
     commas, a document in a JSON string, several documents (a list of them), text after a document, a document that
     is cut off (what is whole of it), and as a last resort any text with members like `"b64_json": "…"`.
 
-    Raises ValueError for anything else.
+    Raises ValueError for anything else, and for more than `MAX_VALUES` values.
     """
     data = data.removeprefix(_BOM).strip(_AROUND)
+    # Base64 holds none of these. Each value takes a hundred times the memory of its text.
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ValueError("too many values")
     try:
         document = jiter.from_json(data, cache_mode="none")
     except ValueError:
@@ -73,7 +79,9 @@ def _read_documents(decoder: json.JSONDecoder, text: str) -> tuple[list[Any], st
     """Return the documents that stand one after the other in the text, and the text that is left."""
     documents: list[Any] = []
     position = 0
-    while position < len(text):
+    for _ in range(_MAX_DOCUMENTS):
+        if position == len(text):
+            break
         try:
             document, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pixyproxy.adapters.openai.reading.json_document import is_json
 from pixyproxy.adapters.openai.reading.picture_text import decode_picture
 from pixyproxy.domain.base64_text import is_data_url
-from pixyproxy.domain.usage import split_usage
+from pixyproxy.domain.usage import CallUsage, split_usage
 
 MAX_PICTURES = 16
 """Further pictures are ignored: no request can ask for more."""
@@ -32,6 +33,7 @@ _ECHOES = {"input", "inputs", "request", "prompt", "parameters", "metadata", "er
 
 _SIGNATURES = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\x00|MM\x00\*|....ftyp|\xff\x0a"
                          rb"|\x00\x00\x00\x0cJXL|\s*<(?:svg|\?xml)", re.DOTALL)  # fmt: skip
+_SNIFFED_BYTES = 1024
 _MIN_BASE64_CHARS = 64
 
 
@@ -48,6 +50,7 @@ class ReceivedPicture:
     model: str | None = None
     revised_prompt: str | None = None
     usage: Mapping[str, Any] | None = None
+    call_usage: CallUsage | None = None
     reported: Mapping[str, Any] | None = None
 
     @property
@@ -56,30 +59,32 @@ class ReceivedPicture:
         return not self.undecoded or self.url is not None
 
 
-def find_pictures(document: Any) -> list[ReceivedPicture]:
+def find_pictures(document: Any, cost: float | None = None) -> list[ReceivedPicture]:
     """Return the pictures in a document, the usage split among them. Blocks for some milliseconds per megabyte.
+
+    A usage without a cost gets that of the call, as far as it is known.
 
     They are looked for in OpenAI's place first, `data[]`, and where there are none in every place of its imitations.
     Metadata of the wrong type is ignored, and one bad entry does not cost the others.
     """
     response = document if isinstance(document, Mapping) else {}
-    found = _in_data(response) or list(_anywhere(document))[:MAX_PICTURES]
-    shares = split_usage(usage_of(response), len(found))
-    return [
+    found = _in_data(response) or list(islice(_anywhere(document), MAX_PICTURES))
+    pictures = [
         replace(
             picture,
             model=_text(response.get("model")),
             revised_prompt=_text(entry.get("revised_prompt")),
-            usage=share,
             reported=read_reported_options(response),
         )
-        for (entry, picture), share in zip(found, shares, strict=True)
+        for entry, picture in found
     ]
+    usage = usage_of(response)
+    return share_usage(pictures, usage if cost is None else {"cost": cost, **(usage or {})})
 
 
 def looks_like_picture(data: bytes) -> bool:
     """Return whether the bytes begin like a picture of a known format."""
-    return _SIGNATURES.match(data) is not None
+    return _SIGNATURES.match(data, 0, _SNIFFED_BYTES) is not None
 
 
 def usage_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -180,4 +185,8 @@ def share_usage(pictures: list[ReceivedPicture], usage: Mapping[str, Any] | None
     """Return the pictures with shares of a usage that came after them, unless they have one of their own."""
     if usage is None or any(picture.usage is not None for picture in pictures):
         return pictures
-    return [replace(one, usage=share) for one, share in zip(pictures, split_usage(usage, len(pictures)), strict=True)]
+    parts = len(pictures)
+    return [
+        replace(picture, usage=share, call_usage=CallUsage(usage, parts, part))
+        for part, (picture, share) in enumerate(zip(pictures, split_usage(usage, parts), strict=True))
+    ]

@@ -9,6 +9,11 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n", re.IGNORECASE)
 
 
+_MAX_INTERIM = 100
+_MAX_CHUNKS = 100_000
+"""Responses before the one and chunks that are read; each costs about a microsecond, however small it is."""
+
+
 class RawResponse(NamedTuple):
     """Status, header fields by lower-case name, and body."""
 
@@ -22,15 +27,18 @@ def split_response(raw: bytes) -> RawResponse:
 
     Interim responses (1xx) are skipped and chunks are joined, as far as they go.
     """
-    while (line := _STATUS_LINE.match(raw)) is not None:
-        end = _BLANK_LINE.search(raw)
-        head, body = (raw[: end.start()], raw[end.end() :]) if end is not None else (raw, b"")
+    start = 0
+    for _ in range(_MAX_INTERIM):
+        if (line := _STATUS_LINE.match(raw, start)) is None:
+            break
+        end = _BLANK_LINE.search(raw, start)
+        head_end, body_start = end.span() if end is not None else (len(raw), len(raw))
         if int(line[1]) >= 200:
-            headers = _fields(head)
+            headers, body = _fields(raw[start:head_end]), raw[body_start:]
             is_chunked = "chunked" in headers.get("transfer-encoding", "").lower()
             return RawResponse(int(line[1]), headers, _join_chunks(body) if is_chunked else body)
-        raw = body
-    return RawResponse(200, {}, raw)
+        start = body_start
+    return RawResponse(200, {}, raw[start:])
 
 
 def _fields(head: bytes) -> dict[str, str]:
@@ -42,7 +50,9 @@ def _join_chunks(body: bytes) -> bytes:
     """Return the content of chunks, and what follows a wrong one as it is."""
     content = bytearray()
     position = 0
-    while (size := _CHUNK_SIZE.match(body, position)) is not None:
+    for _ in range(_MAX_CHUNKS):
+        if (size := _CHUNK_SIZE.match(body, position)) is None:
+            break
         position = size.end() + int(size[1], 16)
         content += body[size.end() : position]
         if int(size[1], 16) == 0:

@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar, TypeVarTuple
 
 from pixyproxy.adapters.openai.admission import Permit
 from pixyproxy.adapters.openai.error_translation import FAILURES, DocumentRefusal
+from pixyproxy.adapters.openai.reading.body import Body
 from pixyproxy.adapters.openai.reading.content_coding import codings_of
 from pixyproxy.adapters.openai.reading.document import MAX_RESPONSE_BYTES, read_document
 from pixyproxy.adapters.openai.reading.event_parser import EventParser, ServerSentEvent, sniff_events
 from pixyproxy.adapters.openai.reading.picture_finder import MAX_PICTURES, ReceivedPicture
-from pixyproxy.adapters.openai.reading.stream_event import StreamPictures, read_event
+from pixyproxy.adapters.openai.reading.stream_event import StreamEvent, StreamPictures, read_event
 from pixyproxy.adapters.openai.reading.upstream_response import KEPT_BYTES, UpstreamResponse
 from pixyproxy.domain.errors import GeneratorConnectionLostError, GeneratorResponseError
 from pixyproxy.domain.generation import PartialImage
@@ -22,7 +23,10 @@ log = logging.getLogger(__name__)
 MAX_STREAM_BYTES = 8 * MAX_RESPONSE_BYTES
 """Limit of a whole stream: several pictures and, for each, up to three partial ones that are nearly as large."""
 SMALL_BYTES = 128 * 1024
-"""Up to here parsing takes less time than handing the bytes to a thread, and a body needs no permit."""
+"""Up to here a body needs no permit."""
+PARSED_AT_ONCE_BYTES = 16 * 1024
+"""Up to here parsing takes less time than handing the bytes to a thread, or ten milliseconds for a hostile body."""
+_EVENTS_AT_ONCE = 100
 LINGER_S = 2.0
 """Seconds that a response may be silent, or a stream go on, once it has brought all that was requested."""
 
@@ -45,8 +49,9 @@ class ResponseReader:
         self._wanted = wanted
         self._deadline = deadline
         self._codings = codings_of(response.headers.get("content-encoding"))
-        self._body = bytearray()
+        self._body = Body()
         self._stream = StreamPictures()
+        self._events = 0
         self._has_permit = False
         self._is_too_large = False
         self._is_over = False
@@ -54,7 +59,7 @@ class ResponseReader:
 
     @property
     def rest(self) -> bytes:
-        return b"\n".join(part for part in (self._stream.unread, bytes(self._body)) if part)
+        return b"\n".join(part for part in (self._stream.unread, self._body.joined()) if part)
 
     async def read(self) -> AsyncGenerator[PartialImage | ReceivedPicture, None]:
         """Yield early views and pictures as they come; what is whole is yielded however the response ends.
@@ -68,17 +73,17 @@ class ResponseReader:
             async for piece in self._pieces():
                 if parser is not None:
                     await self._hold(parser.pending)
-                    events = parser.feed(piece)
+                    events = await self._run(len(piece), parser.feed, piece)
                 else:
-                    self._body += piece
-                    await self._hold(len(self._body))
-                    if is_document is None and (is_stream := sniff_events(bytes(self._body[:64]))) is not None:
+                    self._body.add(piece)
+                    await self._hold(self._body.size)
+                    if is_document is None and (is_stream := sniff_events(self._body.head(64))) is not None:
                         is_document = not is_stream
                         if is_stream:
                             parser = EventParser(MAX_RESPONSE_BYTES)
-                    events = self._feed_body(parser) if parser is not None else []
+                    events = await self._feed_body(parser) if parser is not None else []
                 for event in events:
-                    read = await self._run(len(event.data), read_event, event)
+                    read = await self._read_event(event)
                     for item in self._stream.items(read):
                         yield item
                     if read.is_end or self._stream.found >= MAX_PICTURES:
@@ -103,21 +108,25 @@ class ResponseReader:
         unparsed = self._response.unparsed()
         if parser is not None:
             try:
-                for event in parser.end(unparsed) if refusal is None and not self._is_over else ():
-                    for item in self._stream.items(read_event(event)):
+                is_unread = refusal is None and not self._is_over
+                for event in await self._run(len(unparsed), parser.end, unparsed) if is_unread else ():
+                    for item in self._stream.items(await self._read_event(event)):
                         yield item
             except (DocumentRefusal, GeneratorResponseError) as error:
                 failure = failure or error
                 refusal = error if isinstance(error, DocumentRefusal) else None
         else:
-            self._body += unparsed
+            self._body.add(unparsed)
+            self._permit.hold(self._body.size)
             try:
-                pictures = await self._run(len(self._body), read_document, bytes(self._body), self._response)
+                pictures = await self._read_document()
             except (GeneratorResponseError, DocumentRefusal) as error:
                 # What a broken connection left unread is no word of the upstream.
                 failure = failure or error
                 if self._is_too_large:
-                    del self._body[KEPT_BYTES:]
+                    kept = self._body.head(KEPT_BYTES)
+                    self._body.clear()
+                    self._body.add(kept)
             else:
                 self._body.clear()
                 for picture in pictures:
@@ -137,16 +146,22 @@ class ResponseReader:
             return GeneratorResponseError("The generator's stream holds no picture that can be read.")
         return GeneratorConnectionLostError("The generator's stream ended without a finished picture.")
 
-    def _feed_body(self, parser: EventParser) -> list[ServerSentEvent]:
-        events = parser.feed(bytes(self._body))
+    async def _feed_body(self, parser: EventParser) -> list[ServerSentEvent]:
+        body = self._body.joined()
         self._body.clear()
-        return events
+        return await self._run(len(body), parser.feed, body)
+
+    async def _read_event(self, event: ServerSentEvent) -> StreamEvent:
+        self._events += 1
+        if self._events % _EVENTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        return await self._run(len(event.data), read_event, event)
 
     async def _hold(self, size: int) -> None:
         """Get a permit once the body is not small any more; until then it waits in the socket's buffers."""
         if size > SMALL_BYTES:
             await self._admit(self._response.declared_bytes)
-        elif not self._body:
+        elif not self._body.size:
             self._has_permit = False
             self._permit.release()
 
@@ -182,27 +197,37 @@ class ResponseReader:
                 piece, self._next = self._next.result(), None
             if not piece:
                 return
+            left = (MAX_STREAM_BYTES if not self._body.size else MAX_RESPONSE_BYTES * max(1, self._wanted)) - size
             size += len(piece)
-            if size > (MAX_STREAM_BYTES if not self._body else MAX_RESPONSE_BYTES * max(1, self._wanted)):
+            yield piece[: max(0, left)]
+            if len(piece) > left:
                 self._is_too_large = True
                 raise GeneratorResponseError("The generator's response is too large.")
-            yield piece
 
     async def _read_next(self) -> bytes:
         return await anext(self._response.pieces, b"")
 
     def _looks_complete(self) -> bool:
-        return not self._codings and self._body[-16:].rstrip().endswith((b"}", b"]"))
+        return not self._codings and self._body.tail(16).rstrip().endswith((b"}", b"]"))
 
     async def _is_complete(self) -> bool:
         """Return whether the body, of which no more has come for a while, holds all that was requested."""
         try:
-            pictures = await self._run(len(self._body), read_document, bytes(self._body), self._response)
+            pictures = await self._read_document()
         except (GeneratorResponseError, DocumentRefusal):
             return False
         return len(pictures) >= self._wanted
 
+    async def _read_document(self) -> Sequence[ReceivedPicture]:
+        body = self._body
+        return await self._run(body.size, lambda: read_document(body.joined(), self._response))
+
     async def _run(self, size: int, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
-        if size <= SMALL_BYTES:
+        if size <= PARSED_AT_ONCE_BYTES:
             return function(*args)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        except RuntimeError:
+            # The generator is closed; what had arrived by then is read all the same.
+            return await asyncio.to_thread(function, *args)
+        return await future

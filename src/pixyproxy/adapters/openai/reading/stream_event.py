@@ -40,7 +40,7 @@ class StreamEvent:
     partial: PartialImage | None = None
     finished: list[ReceivedPicture] = field(default_factory=list)
     others: list[ReceivedPicture] = field(default_factory=list)
-    error: dict[str, Any] | None = None
+    error: DocumentRefusal | None = None
     usage: dict[str, Any] | None = None
     unread: bytes = b""
     is_partial: bool = False
@@ -61,7 +61,7 @@ def read_event(event: ServerSentEvent) -> StreamEvent:
     pictures = find_pictures(document)
     is_error = isinstance(document, dict) and (find_error(document) or "error" in (name, event.name))
     if is_error and not pictures:
-        return StreamEvent(error=document)
+        return StreamEvent(error=DocumentRefusal(document, begun=False))
     if _PARTIAL in name:
         return _partial_event(document, pictures, event.data)
     usage = usage_of(document) if isinstance(document, dict) else None
@@ -104,7 +104,8 @@ class StreamPictures:
     def items(self, event: StreamEvent) -> Iterator[PartialImage | ReceivedPicture]:
         """Yield what an event brings; raise DocumentRefusal if it is an error."""
         if event.error is not None:
-            raise DocumentRefusal(event.error, begun=self._has_begun)
+            event.error.begun = self._has_begun
+            raise event.error
         self._has_begun = self._has_begun or event.is_partial
         if event.partial is not None:
             index = self._view.index + 1 if self._view is not None else 0

@@ -6,7 +6,10 @@ from functools import partial
 
 from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.mapping import IMAGE_COLUMNS, SELECT_IMAGE, guid_key, to_image, to_time
+from pixyproxy.adapters.sql.money.charges import AccountsMissingError
 from pixyproxy.adapters.sql.repositories import image_transactions as transactions
+from pixyproxy.adapters.sql.repositories import queue_transactions
+from pixyproxy.adapters.sql.repositories.ledger import open_accounts
 from pixyproxy.adapters.sql.repositories.predecessors import (
     STATUSES_OF_NEWER_VERSIONS,
     find_predecessors,
@@ -17,7 +20,7 @@ from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.errors import ConstraintViolationError
-from pixyproxy.domain.generation import ImageDraft, Predecessor
+from pixyproxy.domain.generation import ImageDraft, Lease, Predecessor, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.ports.image_repository import ImageRepository
@@ -27,6 +30,8 @@ _BATCH = SELECT_IMAGE + " WHERE images.batch = :guid ORDER BY images.id"
 _BY_CLAIM = f"""SELECT {IMAGE_COLUMNS}, images.request_fingerprint FROM images
     WHERE images.idempotency_caller = :caller AND images.idempotency_key = :key
     AND LENGTH(images.idempotency_caller) = LENGTH(:caller)"""
+_BY_HOLDER = f"""SELECT {IMAGE_COLUMNS}, images.request_fingerprint FROM images
+    WHERE images.idempotency_holder = :holder ORDER BY images.id LIMIT 1"""
 _OF_REQUEST = """SELECT id FROM images WHERE request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller) AND"""
 _RECENT = ("status IN ('ready', 'failed', 'unknown')", *STATUSES_OF_NEWER_VERSIONS)
@@ -38,12 +43,14 @@ _BY_REQUEST = " ".join(
         "WHERE images.id = (SELECT MAX(id) FROM (",
         _OF_REQUEST,
         "status = 'generating'",
+        f"UNION ALL {_OF_REQUEST} status = 'queued'",
         *(f"UNION ALL {_OF_REQUEST} {statuses} AND updated_at >= :since" for statuses in _RECENT),
         ") AS recent)",
     ]
 )
+_OPENINGS = 3
+"""Attempts at opening accounts: a budget may be set again in between."""
 _SET_PLACEHOLDER = "UPDATE images SET placeholder = :placeholder WHERE guid = :guid"
-_DELETE = "DELETE FROM images WHERE guid = :guid"
 
 
 class SQLImageRepository(SQLRepository, ImageRepository):
@@ -53,6 +60,7 @@ class SQLImageRepository(SQLRepository, ImageRepository):
         super().__init__(database)
         self._bounds = bounds
         self._load = database.data_loader(transactions.find_all)
+        self._load_visible = database.data_loader(transactions.find_all_visible)
         self._add = database.group_commit(transactions.add_batches, reread=transactions.find_added)
         self._mark_ready = database.group_commit(transactions.mark_ready)
 
@@ -61,10 +69,30 @@ class SQLImageRepository(SQLRepository, ImageRepository):
 
     async def add_batch(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
         try:
-            return await self._add(drafts)
+            return await self._add_with_accounts(drafts)
         except ConstraintViolationError:
             await self._database.read(partial(transactions.check_claim, drafts=drafts))
             raise
+
+    async def _add_with_accounts(self, drafts: Sequence[ImageDraft]) -> tuple[Image, ...]:
+        """Add the drafts, once the accounts are open that they need."""
+        for _ in range(_OPENINGS):
+            try:
+                return await self._add(drafts)
+            except AccountsMissingError as error:
+                await open_accounts(self._database, error.accounts)
+        return await self._add(drafts)
+
+    async def start(self, guids: Sequence[str], lease: Lease, now: datetime) -> tuple[Image, ...]:
+        return await self._database.write(
+            partial(queue_transactions.start, guids=guids, lease=lease, now=now),
+            reread=partial(queue_transactions.find_started, guids=guids, lease=lease),
+        )
+
+    async def requeue(self, guids: Sequence[str], owner: str, call: QueuedCall, now: datetime) -> tuple[Image, ...]:
+        return await self._database.write(
+            partial(queue_transactions.requeue, guids=guids, owner=owner, call=call, now=now)
+        )
 
     async def batch(self, guid: str) -> tuple[Image, ...]:
         rows = await self._database.read(lambda session: session.fetch(_BATCH, {"guid": guid_key(guid)}))
@@ -73,6 +101,10 @@ class SQLImageRepository(SQLRepository, ImageRepository):
     async def find_claimed(self, caller: str, key: str) -> tuple[Image, str] | None:
         values = {"caller": caller, "key": key}
         rows = await self._database.read(lambda session: session.fetch(_BY_CLAIM, values))
+        return (to_image(rows[0][:-1]), rows[0][-1]) if rows else None
+
+    async def find_held(self, holder: str) -> tuple[Image, str] | None:
+        rows = await self._database.read(lambda session: session.fetch(_BY_HOLDER, {"holder": holder}))
         return (to_image(rows[0][:-1]), rows[0][-1]) if rows else None
 
     async def find_recent(self, caller: str, fingerprint: str, since: datetime) -> Image | None:
@@ -97,12 +129,21 @@ class SQLImageRepository(SQLRepository, ImageRepository):
     async def mark_failed(
         self, guid: str, status: Status, failure: Failure, now: datetime, *, free_key: bool = False
     ) -> Image:
-        return await self._database.write(
+        image = await self._database.write(
             partial(transactions.mark_failed, guid=guid, status=status, failure=failure, now=now, free_key=free_key)
         )
+        if image is None:
+            raise transactions.missing()
+        return image
 
     async def get(self, guid: str) -> Image:
         image = await self._load(guid)
+        if image is None:
+            raise transactions.missing()
+        return image
+
+    async def get_visible(self, guid: str, viewer: str | None) -> Image:
+        image = await self._load_visible((guid, viewer))
         if image is None:
             raise transactions.missing()
         return image
@@ -117,14 +158,8 @@ class SQLImageRepository(SQLRepository, ImageRepository):
         values = {"guid": guid_key(guid), "placeholder": placeholder}
         await self._database.write(lambda session: session.change(_SET_PLACEHOLDER, values))
 
-    async def delete(self, guid: str) -> None:
-        """Delete the row, and by cascade its tags, terms and sources."""
-
-        def delete(session: Session) -> None:
-            if not session.change(_DELETE, {"guid": guid_key(guid)}):
-                raise transactions.missing()
-
-        await self._database.write(delete)
+    async def delete(self, guid: str) -> tuple[str, ...]:
+        return await self._database.write(partial(queue_transactions.delete, guid=guid))
 
 
 def find_recent(session: Session, caller: str, fingerprint: str, since: datetime) -> Image | None:

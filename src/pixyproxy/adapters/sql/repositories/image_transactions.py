@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,30 +17,39 @@ from pixyproxy.adapters.sql.mapping import (
     new_row,
     result_values,
     to_image,
+    to_json,
     to_time,
 )
+from pixyproxy.adapters.sql.money.charges import add_charges, change_charges, find_charges, reserve
+from pixyproxy.adapters.sql.money.highest_costs import raise_highest_costs
 from pixyproxy.adapters.sql.search.id_range import latest_time, mark_restored_stragglers, mark_stragglers
-from pixyproxy.adapters.sql.search.index_rows import insert_sources, insert_tags, insert_terms
+from pixyproxy.adapters.sql.search.postings import change_postings, insert_postings
 from pixyproxy.adapters.sql.session import Session, in_list
+from pixyproxy.domain.access import can_see
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
+from pixyproxy.domain.money.charges import Charge, charged_image, require_unsettled, settled_image
 
 _BY_GUIDS = "FROM images WHERE images.guid IN "
 _IDS_BY_GUIDS = "SELECT guid, id FROM images WHERE guid IN "
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
-    model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported,
+    model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported, cost = :cost,
     updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
     WHERE guid = :guid"""
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
-    lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
+    cost = :cost, lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
     visibility = :visibility, updated_at = :now WHERE guid = :guid"""
-_FREE_CLAIM = """UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL, request_fingerprint = NULL
-    WHERE guid = :guid"""
+_FREE_CLAIM = """UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL, idempotency_holder = NULL,
+    request_fingerprint = NULL WHERE guid = :guid"""
 _CLAIM = """UPDATE images SET idempotency_caller = :idempotency_caller, idempotency_key = :idempotency_key,
-    request_fingerprint = :request_fingerprint WHERE guid = :guid"""
+    idempotency_holder = :idempotency_holder, request_fingerprint = :request_fingerprint WHERE guid = :guid"""
+
+_OVERLOOKED = """SELECT charges.guid FROM charges JOIN images ON images.guid = charges.guid
+    WHERE charges.state = 'reserved' AND images.status IN ('ready', 'failed', 'unknown') LIMIT 500"""
+_SET_COST = "UPDATE images SET cost = :cost WHERE guid = :guid"
 
 
 class Completion(NamedTuple):
@@ -52,8 +63,24 @@ class Completion(NamedTuple):
 def find_all(session: Session, guids: Sequence[str], lock: str = "") -> dict[str, Image]:
     """Return the images that exist under these GUIDs, at least one, by GUID."""
     values, parameters = in_list([guid_key(guid) for guid in guids])
-    rows = session.fetch_packed(IMAGE_COLUMNS, _BY_GUIDS + values + lock, parameters)
+    rows = session.fetch_packed(IMAGE_COLUMNS, [_BY_GUIDS + values + lock], parameters)
     return {image.guid: image for image in map(to_image, rows)}
+
+
+def find_all_visible(session: Session, keys: Sequence[tuple[str, str | None]]) -> dict[tuple[str, str | None], Image]:
+    """Return the images, by GUID and viewer, at least one of each, that exist and that the viewer may see.
+
+    An index that holds who may see them keeps the rows of others from being read.
+    """
+    rows = f"FROM images{session.by_index('images_access')} WHERE images.guid IN "
+    values, parameters = in_list(sorted({guid_key(guid) for guid, _ in keys}))
+    parts = [f"{rows}{values} AND images.visibility = 'public'"]
+    for i, viewer in enumerate(sorted({viewer for _, viewer in keys if viewer is not None})):
+        values, own = in_list([guid_key(guid) for guid, other in keys if other == viewer], f"own_{i}_")
+        parts.append(f"{rows}{values} AND images.visibility = 'private' AND images.author = :viewer_{i}")
+        parameters = {**parameters, **own, f"viewer_{i}": viewer}
+    found = {image.guid: image for image in map(to_image, session.fetch_packed(IMAGE_COLUMNS, parts, parameters))}
+    return {key: found[key[0]] for key in keys if key[0] in found and can_see(found[key[0]], key[1])}
 
 
 def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:
@@ -62,22 +89,19 @@ def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> li
     # Keys of several images are claimed last: on MySQL, a transaction that waits for another's claim locks the place
     # in the index where rows without a key go, which would be a deadlock with an owner of the claim that inserts more.
     late = [draft for draft in drafts if draft.claim is not None and draft.claim.key is not None and len(drafts) > 1]
-    rows = [new_row(draft.recorded(0), draft.lease, None if draft in late else draft.claim) for draft in drafts]
+    rows = [
+        new_row(draft.recorded(0), draft.lease, None if draft in late else draft.claim, draft.queued_call)
+        for draft in drafts
+    ]
     ids = session.insert_each(INSERT_IMAGE, rows)
     images = [draft.recorded(image_id) for draft, image_id in zip(drafts, ids, strict=True)]
-    insert_search_rows(session, images)
+    insert_postings(session, images)
     for draft in late:
         session.change_later(_CLAIM, claim_values(draft.claim) | {"guid": draft.guid})
-    mark_stragglers(session, [(image.id, image.request.created_at) for image in images])
+    mark_stragglers(session, images)
+    reserve(session, drafts)
     rest = iter(images)
     return [tuple(islice(rest, len(batch))) for batch in batches]
-
-
-def insert_search_rows(session: Session, images: Sequence[Image]) -> None:
-    """Insert the tags, search terms and sources of new images."""
-    insert_tags(session, [(image.id, image.request.tags) for image in images])
-    insert_terms(session, [(image.id, image.request.prompt) for image in images])
-    insert_sources(session, [(image.id, image.request.derived_from) for image in images])
 
 
 def ids_of(session: Session, guids: Sequence[str]) -> dict[str, int]:
@@ -92,8 +116,10 @@ def restore_images(session: Session, images: Sequence[Image]) -> dict[str, int]:
     session.insert_many(INSERT_IMAGE, map(new_row, images))
     ids = ids_of(session, [image.guid for image in images])
     added = [replace(image, id=ids[image.guid]) for image in images]
-    insert_search_rows(session, added)
-    mark_restored_stragglers(session, [(image.id, image.request.created_at) for image in added], latest)
+    insert_postings(session, added)
+    if charges := [charge for image in added if (charge := Charge.restored(image)) is not None]:
+        add_charges(session, charges)
+    mark_restored_stragglers(session, added, latest)
     return ids
 
 
@@ -113,10 +139,20 @@ def check_claim(session: Session, drafts: Sequence[ImageDraft]) -> None:
 
 
 def mark_ready(session: Session, completions: Sequence[Completion]) -> list[Image | None]:
-    """Record results, unless exactly they are recorded already; return None for images that do not exist."""
+    """Record results, unless exactly they are recorded already; return None for images that do not exist.
+
+    What the pictures cost is recorded in any case.
+    """
     images = find_all(session, [completion.guid for completion in completions], session.row_lock)
+    results = {completion.guid: completion.result for completion in completions}
+    charges = change_charges(session, {guid: partial(Charge.finished, result=one) for guid, one in results.items()})
+    pictures = [(charges[guid], image.request.parameters) for guid, image in images.items() if guid in charges]
+    raise_highest_costs(session, pictures)
+    before = dict(images)
     changed: dict[str, Image] = {}
     for guid, result, now in completions:
+        if guid in charges:
+            result = replace(result, cost=charges[guid].cost)
         if guid in images and (finished := images[guid].finished(result, now)) is not images[guid]:
             images[guid] = changed[guid] = finished
     rows = [
@@ -126,23 +162,71 @@ def mark_ready(session: Session, completions: Sequence[Completion]) -> list[Imag
         for image in changed.values()
     ]
     session.change_each(_READY, rows)
+    for guid, image in changed.items():
+        change_postings(session, before[guid], image)
     return [images.get(completion.guid) for completion in completions]
 
 
-def mark_failed(session: Session, guid: str, status: Status, failure: Failure, now: datetime, free_key: bool) -> Image:
-    """Record the reason why there is no picture.
+def mark_failed(
+    session: Session, guid: str, status: Status, failure: Failure, now: datetime, free_key: bool
+) -> Image | None:
+    """Record the reason why there is no picture; return None if the image does not exist, whose charge ends too.
 
     Raises:
         ConstraintViolationError: The image is ready.
     """
-    image = _get(session, guid, session.row_lock)
-    if image.status is Status.READY:
+    image = find_all(session, [guid], session.row_lock).get(guid)
+    if image is not None and image.status is Status.READY:
         raise ConstraintViolationError("The image is ready: it cannot turn into a failure.", guid=guid)
-    values = {"status": status.value, "code": failure.code, "message": failure.message}
-    session.change_later(_FAILED, values | {"guid": guid_key(guid), "now": to_time(now)})
-    if free_key:
-        session.change_later(_FREE_CLAIM, {"guid": guid_key(guid)})
+    charge = change_charges(session, {guid: lambda charge: charge.failed(status)}).get(guid)
+    if image is None:
+        return None
+    _write_failure(
+        session, image, image.failed(status, failure, now, None if charge is None else charge.cost), free_key
+    )
     return _get(session, guid)
+
+
+def settle(session: Session, guid: str, billed_usd: Decimal, now: datetime) -> Image | None:
+    """Record what a person says was billed for an `unknown` image; return None if only its charge is left."""
+    image = find_all(session, [guid], session.row_lock).get(guid)
+    charge = find_charges(session, [guid]).get(guid)
+    unsettled = require_unsettled(image, charge)
+    if charge is None:
+        add_charges(session, [unsettled])
+    charge = change_charges(session, {guid: lambda charge: charge.settled(billed_usd)})[guid]
+    if image is None:
+        return None
+    _write_failure(session, image, settled_image(image, charge, now), free_key=not billed_usd)
+    return _get(session, guid)
+
+
+def end_overlooked(session: Session) -> int:
+    """End charges that are still reserved and whose image has ended, and give the images their cost."""
+    guids = [guid for (guid,) in session.fetch(_OVERLOOKED, {})]
+    images = find_all(session, guids, session.row_lock) if guids else {}
+    if not images:
+        return 0
+    charges = change_charges(session, {guid: partial(Charge.ended_as, image=image) for guid, image in images.items()})
+    for guid, charge in charges.items():
+        cost = charged_image(images[guid], charge).cost
+        values = {"guid": guid_key(guid), "cost": None if cost is None else to_json(cost.as_json())}
+        session.change_later(_SET_COST, values)
+    return len(charges)
+
+
+def _write_failure(session: Session, before: Image, image: Image, free_key: bool) -> None:
+    change_postings(session, before, image)
+    values = {
+        "status": image.status.value,
+        "code": None if image.failure is None else image.failure.code,
+        "message": None if image.failure is None else image.failure.message,
+        "cost": None if image.cost is None else to_json(image.cost.as_json()),
+        "now": to_time(image.updated_at),
+    }
+    session.change_later(_FAILED, values | {"guid": guid_key(image.guid)})
+    if free_key:
+        session.change_later(_FREE_CLAIM, {"guid": guid_key(image.guid)})
 
 
 def update(session: Session, guid: str, changes: ImageChanges, now: datetime) -> Image:
@@ -150,9 +234,7 @@ def update(session: Session, guid: str, changes: ImageChanges, now: datetime) ->
     image = _get(session, guid, session.row_lock)
     changed = image.changed(changes, now)
     session.change_later(_UPDATE, changeable_values(changed.request) | {"guid": guid_key(guid), "now": to_time(now)})
-    if changed.request.tags != image.request.tags:
-        session.change_later("DELETE FROM image_tags WHERE image_id = :image_id", {"image_id": image.id})
-        insert_tags(session, [(image.id, changed.request.tags)])
+    change_postings(session, image, changed)
     return _get(session, guid)
 
 

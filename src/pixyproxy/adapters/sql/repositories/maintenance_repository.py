@@ -6,11 +6,19 @@ from functools import partial
 
 from pixyproxy.adapters.sql.mapping import SELECT_IMAGE, guid_key, to_image, to_time
 from pixyproxy.adapters.sql.repositories.image_transactions import ids_of, restore_images
+from pixyproxy.adapters.sql.repositories.queue_transactions import find_call
 from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 from pixyproxy.adapters.sql.session import Parameters, Row, Session, in_list
 from pixyproxy.domain.errors import ConstraintViolationError
+from pixyproxy.domain.generation import QueuedCall
 from pixyproxy.domain.image import Image, Status
-from pixyproxy.ports.maintenance_repository import BindingState, MaintenanceRepository, StoreIdentity, Totals
+from pixyproxy.ports.maintenance_repository import (
+    COUNT_LIMIT,
+    BindingState,
+    MaintenanceRepository,
+    StoreIdentity,
+    Totals,
+)
 
 _MAX_GUIDS = 500
 """GUIDs of one statement at most: SQLite before 3.32 takes 999 parameters."""
@@ -18,12 +26,19 @@ SLICE = 20_000
 """Rows summed up by one statement, so that it meets its time limit however many rows there are."""
 
 # MySQL's binary collation ignores trailing spaces in comparisons; the lengths distinguish them.
-_IS_OWN = "status = 'generating' AND lease_owner = :owner AND LENGTH(lease_owner) = LENGTH(:owner)"
-_IS_FREE = "status = 'generating' AND (lease_expires_at IS NULL OR lease_expires_at < :now)"
+_IS_LEASED = "status IN ('generating', 'queued')"
+_IS_OWN = f"{_IS_LEASED} AND lease_owner = :owner AND LENGTH(lease_owner) = LENGTH(:owner)"
+_HAS_ENDED = "(lease_expires_at IS NULL OR lease_expires_at < :now)"
+_IS_FREE = f"{_IS_LEASED} AND {_HAS_ENDED}"
 _RENEW = f"""UPDATE images
     SET lease_expires_at = CASE WHEN lease_expires_at > :until THEN lease_expires_at ELSE :until END WHERE {_IS_OWN}"""
 _RENEWED = f"""SELECT COUNT(*), COUNT(CASE WHEN lease_expires_at >= :until THEN 1 END) FROM images WHERE {_IS_OWN}"""
-_EXPIRED = f"{SELECT_IMAGE} WHERE {_IS_FREE} ORDER BY images.id LIMIT :most"
+_LEASE_OWNERS = f"SELECT DISTINCT lease_owner FROM images WHERE {_IS_LEASED} AND lease_owner IS NOT NULL"
+_END_LEASES = f"UPDATE images SET lease_expires_at = :at WHERE {_IS_OWN} AND lease_expires_at > :at"
+_EXPIRED = f"{SELECT_IMAGE} WHERE status = :status AND {_HAS_ENDED} ORDER BY images.id LIMIT :most"
+_LEAVE_QUEUE = """UPDATE images SET lease_owner = NULL, lease_expires_at = NULL
+    WHERE status = 'queued' AND lease_owner = :owner AND LENGTH(lease_owner) = LENGTH(:owner)"""
+_QUEUED_BEFORE = "SELECT COUNT(*) FROM images WHERE status = 'queued' AND id < :image_id"
 _TAKE_OVER = f"UPDATE images SET lease_owner = :owner, lease_expires_at = :until WHERE guid = :guid AND {_IS_FREE}"
 _IS_TAKEN = f"""SELECT CASE WHEN {_IS_OWN} AND lease_expires_at >= :until THEN 'own' WHEN {_IS_FREE} THEN 'free' END
     FROM images WHERE guid = :guid"""
@@ -39,6 +54,7 @@ _IS_ACQUIRED = f"""SELECT
 _RELEASE = f"""UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000'
     WHERE name = :name AND {_NAMED_LEASE_IS_OWN}"""
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
+_COUNT = """SELECT COUNT(*) FROM (SELECT id FROM images WHERE status = :status LIMIT :most) AS some_rows"""
 _NEWEST = SELECT_IMAGE + "{index} WHERE status = 'ready' ORDER BY images.id DESC LIMIT :most"
 _SAVE_IDENTITY = "INSERT INTO store_identity (id, identity, state) VALUES (1, :identity, :state)"
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
@@ -58,8 +74,29 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
 
         return await self._database.write(lambda session: session.change(_RENEW, values), reread=renewed)
 
+    async def lease_owners(self) -> frozenset[str]:
+        rows = await self._database.read(lambda session: session.fetch(_LEASE_OWNERS, {}))
+        return frozenset(owner for (owner,) in rows)
+
+    async def end_leases(self, owner: str, at: datetime) -> None:
+        values = {"owner": owner, "at": to_time(at)}
+        await self._database.write(lambda session: session.change(_END_LEASES, values))
+
+    async def leave_queue(self, owner: str) -> None:
+        await self._database.write(lambda session: session.change(_LEAVE_QUEUE, {"owner": owner}))
+
     async def expired(self, now: datetime, limit: int) -> tuple[Image, ...]:
-        return await self._images(_EXPIRED, {"now": to_time(now), "most": limit})
+        return await self._images(_EXPIRED, {"status": "generating", "now": to_time(now), "most": limit})
+
+    async def expired_in_queue(self, now: datetime, limit: int) -> tuple[Image, ...]:
+        return await self._images(_EXPIRED, {"status": "queued", "now": to_time(now), "most": limit})
+
+    async def queued_call(self, guid: str) -> QueuedCall | None:
+        return await self._database.read(partial(find_call, guid=guid))
+
+    async def queued_before(self, image_id: int) -> int:
+        rows = await self._database.read(lambda session: session.fetch(_QUEUED_BEFORE, {"image_id": image_id}))
+        return int(rows[0][0])
 
     async def take_over(self, guid: str, owner: str, now: datetime, until: datetime) -> bool:
         """Compare and set in one statement: a process that waits for the row then finds it taken."""
@@ -89,6 +126,11 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
 
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         return await self._database.read(partial(_statuses, guids=guids))
+
+    async def count(self, status: Status) -> int:
+        values = {"status": status.value, "most": COUNT_LIMIT}
+        [(count,)] = await self._database.read(lambda session: session.fetch(_COUNT, values))
+        return int(count)
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
         return await self._images(_WALK, {"after_id": after_id, "most": limit})

@@ -28,7 +28,7 @@ def find_predecessors(
     session: Session, caller: str, fingerprint: str, ended_since: datetime, left_since: datetime
 ) -> tuple[Predecessor, ...]:
     """Return the images of this request that may be uncertain, oldest first."""
-    statuses = ("status = 'generating'", *STATUSES_OF_NEWER_VERSIONS)
+    statuses = ("status = 'generating'", "status = 'queued'", *STATUSES_OF_NEWER_VERSIONS)
     by_status = [*statuses, "status = 'unknown' AND updated_at >= :ended_since"]
     # UNION ALL instead of OR, so that each part reads a range of an index however often the same was requested.
     parts = [_part(session, "images_request", condition) for condition in by_status]

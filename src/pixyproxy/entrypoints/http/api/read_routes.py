@@ -8,12 +8,13 @@ from pixyproxy.application.commands import GetThumbnail, SearchImages
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.application.images.thumbnails import Thumbnails
+from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.content_response import content_response, thumbnail_response
-from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image, present_images
-from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image, present_in_list
+from pixyproxy.entrypoints.http.representation.json_response import encode_json, json_response
 from pixyproxy.entrypoints.http.representation.openapi import (
     PICTURE_HEADERS,
     SECURITY,
@@ -30,6 +31,10 @@ CONTENT: Responses = {
     200: {"description": "The whole image.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
     206: {"description": "The requested range.", "content": {"image/*": {}}, "headers": PICTURE_HEADERS},
     304: {"description": "The client has this image already."},
+    307: {
+        "description": "The address of the bytes, valid for 60 s, where clients are sent elsewhere for them.",
+        "headers": {"Location": header("The address.")},
+    },
     **problems(404, 409, 412, 416),
 }
 Name = Annotated[str, Path(description="A file name, which is not looked at.")]
@@ -52,11 +57,12 @@ def build_read_router(
         summary="List and search images, newest first",
         responses={
             200: {
-                "description": "A page of images, newest first.",
+                "description": "A page of images, newest first, of which long parameters are cut.",
                 "headers": {
                     "Link": header(
                         'The next page, if there is one: `<…>; rel="next"` (RFC 8288). A page may be short or empty '
-                        "and have a next page, because a request looks at a bounded number of images."
+                        "and have a next page, because a request looks at a bounded number of images and returns 1 MiB "
+                        "of them."
                     )
                 },
             },
@@ -67,11 +73,17 @@ def build_read_router(
     async def list_images(request: Request) -> Response:
         viewer = policy.require_reader(request)
         query = read_query(request, repeatable={"tag"}, numbers={"limit"})
-        page = await images.search(viewer, query)
+        items: list[bytes] = []
+
+        def size_of(image: Image) -> int:
+            items.append(encode_json(present_in_list(image, links, images.place_here(image.guid))))
+            return len(items[-1]) + 1
+
+        page = await images.search(viewer, query, size_of)
         headers = {}
         if page.next_cursor is not None:
             headers["Link"] = links.next_page(request, page.next_cursor, query)
-        return json_response(present_images(page.items, links), headers=headers)
+        return json_response(b"[%b]" % b",".join(items[: len(page.items)]), headers=headers)
 
     @router.get(
         "/image/{guid}",
@@ -83,7 +95,7 @@ def build_read_router(
     )
     async def get_image(request: Request, guid: Guid) -> Response:
         image = await images.get(policy.require_reader(request), guid)
-        return json_response(present_image(image, links))
+        return json_response(present_image(image, links, await images.place_of(image)))
 
     @router.get(
         "/image/{guid}/content",

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from pixyproxy.domain.errors import DataValidationError, FieldError
 
 MAX_BODY_BYTES = 1024 * 1024
+_MAX_MEDIA_RANGES = 64
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _QUALITY_ZERO = re.compile(r"q=0(\.0{0,3})?")
 
@@ -61,11 +62,11 @@ def accepts(request: Request, media_type: str) -> bool:
     """Return true if the client accepts this media type (RFC 9110, section 12.5.1).
 
     The most specific media range that covers it decides. A client that names none accepts any; a range with
-    parameters of its own covers no plain type.
+    parameters of its own covers no plain type. Only the first ranges are read, more than any client sends.
     """
     accepted: dict[str, bool] = {}
     accepts_any = True
-    for item in ",".join(request.headers.getlist("accept")).split(","):
+    for item in ",".join(request.headers.getlist("accept")).split(",", _MAX_MEDIA_RANGES)[:_MAX_MEDIA_RANGES]:
         name, *parameters = (part.strip().lower() for part in item.split(";"))
         accepts_any = accepts_any and not name
         if not any(parameter and not parameter.startswith("q=") for parameter in parameters):

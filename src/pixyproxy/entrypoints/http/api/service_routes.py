@@ -5,9 +5,11 @@ from fastapi import APIRouter, Request, Response
 from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.representation.account_schemas import Me
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.openapi import LOGIN, SECURITY, problems
-from pixyproxy.entrypoints.http.representation.schemas import Alive, Me, Ready
+from pixyproxy.entrypoints.http.representation.schemas import Alive, Ready
+from pixyproxy.entrypoints.http.representation.user import present_me
 
 
 def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRouter:
@@ -24,7 +26,7 @@ def build_service_router(readiness: Readiness, policy: AccessPolicy) -> APIRoute
     )
     async def get_me(request: Request) -> Response:
         user = policy.require_user(request)
-        return json_response({"username": user.username, "class_key": user.class_key})
+        return json_response(present_me(user))
 
     @router.get(
         "/healthz",

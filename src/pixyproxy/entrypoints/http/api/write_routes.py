@@ -4,11 +4,11 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.commands import CreateImage, UpdateImage
 from pixyproxy.application.images.image_service import ImageService
-from pixyproxy.domain.image import Status
+from pixyproxy.domain.image import UNDER_WAY
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
+from pixyproxy.entrypoints.http.representation.image_detail import COST_HEADER, Links, cost_header, present_image
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.openapi import (
     IDEMPOTENCY_KEY,
@@ -27,9 +27,12 @@ _POLL_AFTER_S = "2"
 _CREATED_HEADERS = {
     "Location": header("The address of its details."),
     "Idempotent-Replayed": header("`true` if an earlier request created it: one with this key, or an uncertain one."),
+    COST_HEADER: header("The cost of this request in US dollars, 0 for a repeat; only where it is known."),
 }
 _PREFER = parameter(
-    "Prefer", "header", "With `respond-async` (RFC 7240) the response is 202, as soon as the generation has begun."
+    "Prefer",
+    "header",
+    "With `respond-async` (RFC 7240) the response is 202, as soon as the call is queued or begun.",
 )
 
 
@@ -47,11 +50,11 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
                 "headers": _CREATED_HEADERS,
             },
             202: {
-                "description": "It is being generated (`Prefer: respond-async`): poll `Location` until it is ready.",
+                "description": "It waits or is being made (`Prefer: respond-async`): poll `Location` until it ends.",
                 "model": ImageDetail,
                 "headers": {**_CREATED_HEADERS, **RETRY_AFTER},
             },
-            **problems(400, 403, 404, 409, 413, 415, 422, 429, 502, 504, 507),
+            **problems(400, 402, 403, 404, 409, 413, 415, 422, 429, 502, 504, 507),
         },
         openapi_extra={
             "security": SECURITY,
@@ -76,10 +79,12 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         status = 200
         if respond_async:
             headers["Preference-Applied"] = "respond-async"
-        if outcome.image.status is Status.GENERATING:
+        if outcome.image.status in UNDER_WAY:
             status = 202
             headers["Retry-After"] = _POLL_AFTER_S
-        return json_response(present_image(outcome.image, links), status, headers)
+        headers.update(cost_header(outcome))
+        place = await images.place_of(outcome.image)
+        return json_response(present_image(outcome.image, links, place), status, headers)
 
     @router.patch(
         "/image/{guid}",

@@ -44,7 +44,7 @@ SECURED: dict[str, Any] = {"security": SECURITY}
 
 
 def _errors(*statuses: int) -> Responses:
-    return error_responses({401, 500, 502, 503, 504, *statuses}, "OpenAIError", "application/json", _DESCRIPTIONS)
+    return error_responses({401, 421, 500, 502, 503, 504, *statuses}, "OpenAIError", "application/json", _DESCRIPTIONS)
 
 
 IMAGES: Responses = {

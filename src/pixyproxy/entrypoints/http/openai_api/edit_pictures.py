@@ -1,21 +1,23 @@
 """The pictures of an edit: the names under which clients send them, and the texts that stand for them."""
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.generation.edit_sources import Source, SourceReferences
-from pixyproxy.domain.base64_text import decode_data_url, is_data_url
+from pixyproxy.application.spool import SpoolRegion
+from pixyproxy.domain.base64_text import decode_data_url, decode_data_url_pieces, is_data_url
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.image import parse_guid
-from pixyproxy.entrypoints.http.openai_api.multipart_form import spooled
 
 Loc: TypeAlias = tuple[str | int, ...]
 OpenedAddress: TypeAlias = tuple[str, bool]
 """The GUID in an address, and true if the address is signed, so that whoever has it may see the image."""
 
 _PICTURE_NAME = re.compile(r"(images?|mask)(?:\[(\d{0,4})\])?(?:\[(?:file_id|image_url)\])?")
+_HEAD_BYTES = 64
 _FORMS = "a data: URL, the GUID of a stored image, or an address of this service: other addresses are not fetched"
 
 
@@ -52,31 +54,37 @@ class EditPictures:
         if len(self._attachments) > MAX_IMAGES:
             raise DataValidationError.at((known,), f"must be one of at most {MAX_IMAGES} further pictures")
 
-    def read_text(self, text: str, loc: Loc) -> Source:
-        """Return the picture that a text stands for; raise DataValidationError if it stands for none."""
-        text = text.strip()
-        if is_data_url(text):
-            try:
-                return spooled(decode_data_url(text))
-            except ValueError as error:
-                raise DataValidationError.at(loc, str(error)) from None
-        if (guid := self._stored(text)) is not None:
-            return guid
+    def read_text(self, text: str | SpoolRegion, loc: Loc) -> Source:
+        """Return the picture that a text stands for; raise DataValidationError if it stands for none.
+
+        A long text is a region of the spool, where the picture takes its place.
+        """
+        try:
+            if isinstance(text, SpoolRegion):
+                if is_data_url(text.read(_HEAD_BYTES).decode("utf-8", "replace")):
+                    text.rewrite(decode_data_url_pieces)
+                    return text.open()
+            elif is_data_url(text := text.strip()):
+                return io.BytesIO(decode_data_url(text))
+            elif (guid := self._stored(text)) is not None:
+                return guid
+        except ValueError as error:
+            raise DataValidationError.at(loc, str(error)) from None
         raise DataValidationError.at(loc, f"must be {_FORMS}")
 
     def read_reference(self, value: object, loc: Loc) -> Source:
         """Return the picture that a JSON value stands for: a text, or an object with `file_id` or `image_url`."""
-        if isinstance(value, str):
+        if isinstance(value, (str, SpoolRegion)):
             return self.read_text(value, loc)
         if is_reference(value):
             assert isinstance(value, Mapping)  # noqa: S101 - for the type checker
             url, file_id = value.get("image_url"), value.get("file_id")
-            if isinstance(url, Mapping) and isinstance(url.get("url"), str):
-                url = url["url"]
+            if isinstance(url, Mapping):
+                url = url.get("url", url)
             if isinstance(file_id, str) and url is None:
                 # What is no GUID is no stored image: the use case says so.
                 return self._stored(file_id.strip()) or file_id
-            if isinstance(url, str) and file_id is None:
+            if isinstance(url, (str, SpoolRegion)) and file_id is None:
                 return self.read_text(url, (*loc, "image_url"))
         raise DataValidationError.at(
             loc, f"must hold either file_id, the GUID of a stored image, or image_url; or be {_FORMS}"

@@ -27,15 +27,21 @@ _STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.PromptRejectedError: 400,
     errors.GeneratorRequestError: 400,
     errors.GeneratorQuotaError: 429,
+    errors.BudgetExceededError: 429,
+    errors.UnpricedModelError: 429,
 }
 _CODE_OF: Mapping[type[errors.PixyProxyException], str] = {
     errors.AuthenticationError: "invalid_api_key",
     errors.DataValidationError: "invalid_value",
     errors.PromptRejectedError: "moderation_blocked",
     errors.GeneratorRateLimitedError: "rate_limit_exceeded",
+    errors.TooManyLoginsError: "rate_limit_exceeded",
     errors.GeneratorQuotaError: "insufficient_quota",
+    errors.BudgetExceededError: "insufficient_quota",
+    errors.UnpricedModelError: "insufficient_quota",
     errors.ModelNotFoundError: "model_not_found",
 }
+_QUOTA_ERRORS = (errors.GeneratorQuotaError, errors.BudgetExceededError, errors.UnpricedModelError)
 _WRONG_KEY = "Incorrect API key provided."
 """OpenAI's text: some clients search for it, and take any other 401 for a bad request."""
 _TYPE_OF_STATUS = {403: "permission_error", 429: "rate_limit_error"}
@@ -81,7 +87,7 @@ def may_be_repeated(error: Exception) -> bool:
     """Return true if a repeat pays for nothing twice and may succeed."""
     if isinstance(error, HTTPException):
         return True
-    if isinstance(error, errors.GeneratorQuotaError) or not isinstance(error, errors.PixyProxyException):
+    if isinstance(error, _QUOTA_ERRORS) or not isinstance(error, errors.PixyProxyException):
         # An unexpected error may have come after the payment.
         return False
     return not (error.may_have_been_paid or (isinstance(error, errors.GeneratorError) and error.is_final))
@@ -109,7 +115,7 @@ def error_body(error: Exception) -> dict[str, Any]:
 def _type(error: errors.PixyProxyException) -> str:
     if isinstance(error, errors.PromptRejectedError):
         return "image_generation_user_error"
-    if isinstance(error, errors.GeneratorQuotaError):
+    if isinstance(error, _QUOTA_ERRORS):
         return "insufficient_quota"
     return _type_of(_status(error))
 

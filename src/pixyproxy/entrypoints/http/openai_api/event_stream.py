@@ -9,10 +9,9 @@ from typing import Any
 
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from pixyproxy.application.generation.recorder import GenerationOutcome
-from pixyproxy.application.generation.runner import OnPartial
+from pixyproxy.application.generation.run import OnPartial
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.generation import PartialImage
+from pixyproxy.domain.generation import GenerationOutcome, PartialImage, QueuePlace
 from pixyproxy.entrypoints.http.openai_api.error_body import error_body
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, error_event, partial_event
 
@@ -27,10 +26,11 @@ class StreamTimeouts:
     """Seconds to wait for the first event before the status line, and between keep-alive comments after it.
 
     Until the status line is sent an error can have a status of its own. The line has to be sent before proxies on the
-    way time out, most of them after 60 s.
+    way time out, most of them after 60 s. A call that still waits for its turn after `queued_s` seconds says so.
     """
 
     first_event_s: float = 45.0
+    queued_s: float = 1.0
     keep_alive_s: float = 15.0
 
 
@@ -67,27 +67,49 @@ async def begin_stream(
     options: Mapping[str, Any],
     presenter: ImagesPresenter,
     timeouts: StreamTimeouts,
+    place: Callable[[], QueuePlace | None],
 ) -> EventSourceResponse:
-    """Start a generation and return the response with its events; an error before the first event is raised."""
+    """Start a generation and return the response with its events; an error before the first event is raised.
+
+    `place` returns the place of the call in the queue while it waits.
+    """
     progress = Progress(generate)
-    first = await progress.next_partial(timeouts.first_event_s)
+    first = await progress.next_partial(min(timeouts.queued_s, timeouts.first_event_s))
+    if first is None and place() is None and not progress.outcome.done():
+        first = await progress.next_partial(timeouts.first_event_s - timeouts.queued_s)
     if first is None and progress.outcome.done():
         progress.outcome.result()
 
     async def events() -> AsyncIterator[bytes]:
         partial = first
         while partial is not None or not progress.outcome.done():
-            yield KEEP_ALIVE if partial is None else partial_event(kind, partial, options, progress.created_at)
+            if partial is None:
+                yield _waiting_comment(place())
+            else:
+                async for piece in partial_event(kind, partial, options, progress.created_at):
+                    yield piece
             partial = await progress.next_partial(timeouts.keep_alive_s)
+        within_event = False
         try:
-            outcome = progress.outcome.result()
-            for image in outcome.images:
-                yield await presenter.completed_event(kind, image, outcome)
-        except PixyProxyException as error:
-            logger.info("event stream ended with %s", type(error).__name__)
-            yield error_event(error_body(error))
+            for image in progress.outcome.result().images:
+                async for piece in presenter.completed_event(kind, image):
+                    within_event = True
+                    yield piece
+                within_event = False
         except Exception as error:
-            logger.exception("event stream ended with an unexpected error")
+            if within_event:
+                raise  # the connection is cut: the client must not take a part of a picture for all of it
+            if isinstance(error, PixyProxyException):
+                logger.info("event stream ended with %s", type(error).__name__)
+            else:
+                logger.exception("event stream ended with an unexpected error")
             yield error_event(error_body(error))
 
     return EventSourceResponse(events(), headers=_HEADERS)
+
+
+def _waiting_comment(place: QueuePlace | None) -> bytes:
+    if place is None:
+        return KEEP_ALIVE
+    eta = "" if place.eta_s is None else f", about {place.eta_s} s"
+    return format_sse_event(comment=f"queued {place.position}{eta}")

@@ -1,23 +1,25 @@
 """Images and models as OpenAI's images API presents them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
-import pybase64
 from fastapi.sse import format_sse_event
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pixyproxy.application.generation.recorder import GenerationOutcome
+from pixyproxy.application.images.content import ImageContent
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.generation import GeneratorModel, PartialImage
+from pixyproxy.domain.generation import GenerationOutcome, GeneratorModel, PartialImage
 from pixyproxy.domain.image import Image, Picture, Visibility
+from pixyproxy.domain.money.costs import sum_costs
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response
-from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path
+from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response, encoded
+from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, cost_header
 from pixyproxy.entrypoints.http.representation.json_response import encode_json
 
 _NO_USAGE = {
@@ -62,33 +64,41 @@ class ImagesPresenter:
         document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
         document |= {name: value for name, value in _properties(first).items() if value != "auto"}
         usage = sum_usage(None if image.result is None else image.result.usage for image in outcome.images)
+        cost = sum_costs(image.cost for image in outcome.images)
         if usage is not None:
-            document["usage"] = usage
+            document["usage"] = usage if cost is None else {**usage, "cost": float(cost)}
         # Joined by hand: a JSON encoder would look for characters to escape in megabytes of base64.
         parts: list[bytes | Base64] = [encode_json(document)[:-1], b',"data":']
         for number, image in enumerate(outcome.images):
             members = _members(image) | ({} if wanted == "b64_json" else {"url": self._url(request, image)})
             parts += [b"," if number else b"[", encode_json(members)[:-1]]
             if wanted != "url":
-                parts += [b',"b64_json":"', Base64(await self._bytes(image, outcome)), b'"']
+                parts += [b',"b64_json":"', await self._stored(image), b'"']
             parts.append(b"}")
         parts.append(b"]}")
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         if outcome.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return base64_response(parts, headers)
+        headers.update(cost_header(outcome))
+        try:
+            return await base64_response(parts, headers)
+        except PixyProxyException as error:
+            raise _of_paid(error, first) from error.__cause__
 
-    async def completed_event(self, kind: str, image: Image, outcome: GenerationOutcome) -> bytes:
-        """Return the event with a final picture."""
+    async def completed_event(self, kind: str, image: Image) -> AsyncGenerator[bytes, None]:
+        """Yield the event with a final picture piece by piece; an error before the first one is of the image."""
         name = f"{kind}.completed"
         members = {
             "type": name,
             "created_at": int(image.updated_at.timestamp()),
             **_properties(image),
-            "usage": dict((image.result and image.result.usage) or _NO_USAGE),
+            "usage": {**((image.result and image.result.usage) or _NO_USAGE), **_cost(image)},
             "guid": image.guid,
         }
-        return _picture_event(name, members, await self._bytes(image, outcome))
+        picture = await self._stored(image)
+        async with aclosing(_picture_event(name, members, picture.pieces())) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _url(self, request: Request, image: Image) -> str:
         """Return the address of an image: permanent if anybody may see the image, else signed and temporary."""
@@ -97,24 +107,35 @@ class ImagesPresenter:
             path = f"{path}?{self._signed_urls.query_for(image.guid)}"
         return self._links.absolute(request, path)
 
-    async def _bytes(self, image: Image, outcome: GenerationOutcome) -> bytes:
-        """Return the bytes that were just generated, else the stored ones; an error concerns a paid picture."""
-        if (generated := outcome.pictures.get(image.guid)) is not None:
-            return generated
+    async def _stored(self, image: Image) -> Base64:
+        """Return the stored bytes of an image, which are read when they are sent; an error concerns a paid picture."""
+        content = self._images.content_of(image)
         try:
-            return await self._images.content_of(image).read_whole()
+            await content.location()
         except PixyProxyException as error:
-            error.guid, error.may_have_been_paid = image.guid, True
-            raise
+            raise _of_paid(error, image) from error.__cause__
+        return Base64(content.result.size_bytes, partial(_read, content))
 
 
-def partial_event(kind: str, partial: PartialImage, options: Mapping[str, Any], created_at: int) -> bytes:
-    """Return the event with a partial picture that was requested with these options."""
+async def _read(content: ImageContent) -> AsyncIterator[bytes]:
+    async with await content.read() as reader:
+        async for piece in reader:
+            yield piece
+
+
+def partial_event(
+    kind: str, early: PartialImage, options: Mapping[str, Any], created_at: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield the event with a partial picture that was requested with these options, piece by piece."""
     name = f"{kind}.partial_image"
-    members = {"type": name, "partial_image_index": partial.index, "created_at": created_at}
+    members = {"type": name, "partial_image_index": early.index, "created_at": created_at}
     for field, default in _PARTIAL_DEFAULTS.items():
-        members[field] = _text(partial.reported.get(field)) or _text(options.get(field)) or default
-    return _picture_event(name, members, partial.data)
+        members[field] = _text(early.reported.get(field)) or _text(options.get(field)) or default
+
+    async def data() -> AsyncIterator[bytes]:
+        yield early.data
+
+    return _picture_event(name, members, encoded(data()))
 
 
 def error_event(body: Mapping[str, Any]) -> bytes:
@@ -140,15 +161,29 @@ def present_models(models: Sequence[GeneratorModel]) -> dict[str, Any]:
     return {"object": "list", "data": [present_model(model) for model in models]}
 
 
+def _of_paid(error: PixyProxyException, image: Image) -> PixyProxyException:
+    """Return the error as one that concerns a picture that was paid for."""
+    error.guid, error.may_have_been_paid = image.guid, True
+    return error
+
+
 def _default_format(model: object) -> str:
     """Return what OpenAI's responses for a model hold unless they are asked for something else."""
     name = str(model).rpartition("/")[2].lower()
     return "url" if name.startswith("dall-e-") else "b64_json"
 
 
-def _picture_event(name: str, members: Mapping[str, Any], picture: bytes) -> bytes:
-    data = f'{encode_json(members)[:-1].decode()},"b64_json":"{pybase64.b64encode_as_string(picture)}"}}'
-    return format_sse_event(event=name, data_str=data)
+async def _picture_event(
+    name: str, members: Mapping[str, Any], picture: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield an event that ends in the base64 of a picture; nothing before the picture can be read."""
+    async with aclosing(picture):
+        first = await anext(picture, b"")
+        data = f'{encode_json(members)[:-1].decode()},"b64_json":"'
+        yield format_sse_event(event=name, data_str=data).removesuffix(b"\n\n") + first
+        async for piece in picture:
+            yield piece
+        yield b'"}\n\n'
 
 
 def _members(image: Image) -> dict[str, Any]:
@@ -157,6 +192,12 @@ def _members(image: Image) -> dict[str, Any]:
     if image.result is not None and image.result.revised_prompt is not None:
         members["revised_prompt"] = image.result.revised_prompt
     return members
+
+
+def _cost(image: Image) -> dict[str, float]:
+    """Return the cost as a member of `usage`, where OpenRouter has it."""
+    cost = sum_costs([image.cost])
+    return {} if cost is None else {"cost": float(cost)}
 
 
 def _properties(image: Image) -> dict[str, str]:

@@ -3,36 +3,31 @@
 import asyncio
 import codecs
 import quopri
-import tempfile
-from collections.abc import AsyncIterable, Callable, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 
-from pixyproxy.domain.base64_text import decode_base64
+from pixyproxy.application.spool import SpoolFile, SpoolRegion
+from pixyproxy.domain.base64_text import decode_base64_pieces
 from pixyproxy.domain.errors import DataValidationError
 
 MAX_PARTS = 232
-MAX_TEXT_BYTES = 1024 * 1024
-_IN_MEMORY_BYTES = 1024 * 1024
+MAX_TEXTS_BYTES = 1024 * 1024
+"""Limit of all texts of a form together."""
+MAX_CONTENT_TYPE_LENGTH = 1000
 _CHARSET_FIELD = b"_charset_"
+_MAX_CHARSET_BYTES = 100
 _NOT_TEXT = frozenset({"idna", "punycode", "raw_unicode_escape", "unicode_escape", "utf-7"})
 """Codecs of Python that no client sends forms in; some take very long for long texts."""
-_ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
-    "base64": decode_base64,
-    "quoted-printable": quopri.decodestring,
-    **dict.fromkeys(("", "7bit", "8bit", "binary"), bytes),
+_ENCODINGS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]] | None] = {
+    "base64": decode_base64_pieces,
+    # It is meant for text, which is short.
+    "quoted-printable": lambda pieces: [quopri.decodestring(b"".join(pieces))],
+    **dict.fromkeys(("", "7bit", "8bit", "binary")),
 }
-
-
-def spooled(data: bytes = b"") -> BinaryIO:
-    """Return a file with these bytes, on disk if they are many; the caller closes it."""
-    file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
-    file.write(data)
-    return file  # type: ignore[return-value]
 
 
 class BadEncodingError(ValueError):
@@ -43,52 +38,36 @@ class BadEncodingError(ValueError):
 class FormPart:
     """A part of a form; `filename` is None without one, and empty for a slot that a browser was given no file for."""
 
+    content: SpoolRegion
     name: bytes = b""
     filename: bytes | None = None
     media_type: str = ""
     charset: str = ""
     encoding: str = ""
-    _file: BinaryIO = field(default_factory=spooled)
-    _is_taken: bool = False
 
-    def write(self, data: bytes) -> None:
-        """Add bytes as they were sent."""
-        self._file.write(data)
-
-    def size(self) -> int:
-        """Return the number of bytes as they were sent."""
-        return self._file.seek(0, 2)
-
-    def read(self) -> bytes:
-        """Return the bytes, freed from their Content-Transfer-Encoding; raise BadEncodingError."""
-        self._file.seek(0)
+    def decode(self) -> None:
+        """Free the content from its Content-Transfer-Encoding; raise BadEncodingError."""
+        convert, self.encoding = _ENCODINGS[self.encoding], ""
+        if convert is None:
+            return
+        if convert is not decode_base64_pieces and self.content.size > MAX_TEXTS_BYTES:
+            raise BadEncodingError("is too large for quoted-printable: use none, or base64")
         try:
-            return _ENCODINGS[self.encoding](self._file.read())
+            self.content.rewrite(convert)
         except ValueError as error:
             raise BadEncodingError(str(error)) from None
 
-    def take_file(self) -> BinaryIO:
-        """Return a file with the bytes that `read` returns, which the caller closes."""
-        if _ENCODINGS[self.encoding] is not bytes:
-            return spooled(self.read())
-        self._is_taken = True
-        return self._file
-
-    def close(self) -> None:
-        """Close the file unless it was taken."""
-        if not self._is_taken:
-            self._file.close()
-
 
 class MultipartForm:
-    """The parts of a form, to be closed in the end."""
+    """The parts of a form, in the spool."""
 
     def __init__(self, parts: list[FormPart], charset: str) -> None:
         self._parts = parts
         self._charset = charset
+        self._texts_bytes = 0
         for part in parts:
             if part.name == _CHARSET_FIELD and part.filename is None:
-                self._charset = part.read().strip().decode("latin-1") or charset
+                self._charset = part.content.read(_MAX_CHARSET_BYTES).strip().decode("latin-1") or charset
 
     def parts(self) -> Iterator[tuple[str, FormPart]]:
         """Yield the parts with their names, but for `_charset_`, which names the charset of all texts."""
@@ -98,12 +77,14 @@ class MultipartForm:
 
     def text(self, name: str, part: FormPart) -> str:
         """Return the text of a part; raise DataValidationError unless it is text in its charset."""
-        if part.size() > MAX_TEXT_BYTES:
-            raise DataValidationError.at((name,), f"must be at most {MAX_TEXT_BYTES // 1024} KiB of text")
+        self._texts_bytes += part.content.size
+        if self._texts_bytes > MAX_TEXTS_BYTES:
+            raise DataValidationError.at((name,), f"must be, with all other texts, at most {MAX_TEXTS_BYTES >> 10} KiB")
         try:
-            data = part.read()
+            part.decode()
         except BadEncodingError as error:
             raise DataValidationError.at((name,), str(error)) from None
+        data = part.content.read()
         return self._decode(data, part.charset, name)
 
     def _decode(self, data: bytes, charset: str, where: str) -> str:
@@ -120,43 +101,38 @@ class MultipartForm:
                 (where,), f"is not text in {shown}: send UTF-8, or name the charset in a field _charset_"
             ) from None
 
-    def close(self) -> None:
-        """Close all files."""
-        for part in self._parts:
-            part.close()
 
-
-async def read_form(content_type: str, body: AsyncIterable[bytes]) -> MultipartForm:
-    """Read a form; its bytes go to disk as they arrive.
+async def read_form(content_type: str, body: AsyncIterable[bytes], file: SpoolFile) -> MultipartForm:
+    """Read a form; the content of its parts goes to the spool as it arrives.
 
     Raises:
         HTTPException: 400 if it is malformed, or ends before its closing delimiter.
     """
+    if len(content_type) > MAX_CONTENT_TYPE_LENGTH:
+        raise HTTPException(400, f"The Content-Type of the form is longer than {MAX_CONTENT_TYPE_LENGTH} characters.")
     _, parameters = parse_options_header(content_type)
     if not (boundary := parameters.get(b"boundary")):
         raise HTTPException(400, "The Content-Type of the form has no boundary.")
-    builder = _FormBuilder()
+    builder = _FormBuilder(file)
     try:
         parser = MultipartParser(boundary, builder.callbacks())  # type: ignore[arg-type]
         async for piece in body:
-            await asyncio.to_thread(parser.write, piece)
-        if not builder.ended:
-            raise HTTPException(400, "The form is not whole: its closing delimiter is missing.")
-        return MultipartForm(builder.parts, parameters.get(b"charset", b"").decode("latin-1"))
+            await asyncio.to_thread(builder.feed, parser, piece)
     except FormParserError:
-        builder.close()
         raise HTTPException(
             400, "The form is malformed, or has another boundary than its Content-Type names."
         ) from None
-    except BaseException:
-        builder.close()
-        raise
+    if not builder.ended:
+        raise HTTPException(400, "The form is not whole: its closing delimiter is missing.")
+    return MultipartForm(builder.parts, parameters.get(b"charset", b"").decode("latin-1"))
 
 
 class _FormBuilder:
-    """Collects the parts that the parser finds."""
+    """Collects the parts that the parser finds, one after the other in a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: SpoolFile) -> None:
+        self._file = file
+        self._pending = bytearray()
         self.parts: list[FormPart] = []
         self.ended = False
         self._name = self._value = b""
@@ -165,14 +141,16 @@ class _FormBuilder:
         names = ("part_begin", "part_data", "header_field", "header_value", "header_end", "headers_finished", "end")
         return {f"on_{name}": getattr(self, f"_{name}") for name in names}
 
-    def close(self) -> None:
-        for part in self.parts:
-            part.close()
+    def feed(self, parser: MultipartParser, piece: bytes) -> None:
+        """Parse a piece and keep the content in it; blocks."""
+        parser.write(piece)
+        self._file.append(bytes(self._pending))
+        self._pending.clear()
 
     def _part_begin(self) -> None:
         if len(self.parts) == MAX_PARTS:
             raise HTTPException(400, f"The form has more than {MAX_PARTS} parts.")
-        self.parts.append(FormPart())
+        self.parts.append(FormPart(SpoolRegion(self._file, self._file.size + len(self._pending))))
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -201,7 +179,8 @@ class _FormBuilder:
             raise HTTPException(400, "A part of the form has an unknown Content-Transfer-Encoding: use none.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].write(data[start:end])
+        self._pending += data[start:end]
+        self.parts[-1].content.size += end - start
 
     def _end(self) -> None:
         self.ended = True

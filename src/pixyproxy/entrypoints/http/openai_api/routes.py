@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.generation.edit_sources import SourceReferences
-from pixyproxy.application.generation.model_catalog import ModelCatalog
-from pixyproxy.application.generation.recorder import GenerationOutcome
-from pixyproxy.application.generation.runner import OnPartial
+from pixyproxy.application.generation.run import OnPartial
 from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.application.model_catalog import ModelCatalog
 from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
@@ -53,8 +53,12 @@ def build_v1_router(
                 on_partial=on_partial,
             )
 
+        def place() -> QueuePlace | None:
+            guids = request.state.caller.guids
+            return images.place_here(guids[0]) if guids else None
+
         if wanted.stream:
-            return await begin_stream(generate, kind, wanted.parameters, presenter, timeouts)
+            return await begin_stream(generate, kind, wanted.parameters, presenter, timeouts, place)
         return await presenter.response(
             request, await generate(None), wanted.response_format, wanted.parameters.get("model")
         )
@@ -79,6 +83,7 @@ def build_v1_router(
     )
     async def edit_images(request: Request) -> Response:
         viewer = policy.require_writer(request)
+        images.require_editing()
         body, sources = await bodies.read(request)
         try:
             wanted = parse_images_request(request, body)

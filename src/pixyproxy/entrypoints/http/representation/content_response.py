@@ -1,8 +1,6 @@
 """Responses with the bytes of an image or of its thumbnail."""
 
 from collections.abc import Mapping
-from functools import lru_cache
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,8 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from pixyproxy.application.images.content import ImageContent
 from pixyproxy.application.images.thumbnails import Thumbnail
+from pixyproxy.domain.filename import content_disposition
 from pixyproxy.domain.image import Visibility
+from pixyproxy.entrypoints.http.middleware.security_fields import PICTURE_POLICY
 from pixyproxy.entrypoints.http.representation.conditional import (
+    MAX_RANGE_LENGTH,
     Representation,
     UnsatisfiableRange,
     failed_precondition,
@@ -20,6 +21,9 @@ from pixyproxy.entrypoints.http.representation.conditional import (
 )
 from pixyproxy.ports.blob_store import BlobReader
 
+_CONDITIONS = frozenset(
+    {b"if-match", b"if-unmodified-since", b"if-none-match", b"if-modified-since", b"range", b"if-range"}
+)
 _ACCEL_EXPIRES_S = "1"
 """Seconds for which nginx may send a public picture to anonymous callers without asking again.
 
@@ -48,23 +52,21 @@ class StoredContentResponse(Response):
 async def content_response(request: Request, content: ImageContent, accel_prefix: str | None = None) -> Response:
     """Return the response to GET or HEAD for content that the caller may see.
 
-    With `accel_prefix` nginx sends the bytes, which it finds below that path (`X-Accel-Redirect`).
+    With `accel_prefix` nginx sends the bytes, which it finds below that path (`X-Accel-Redirect`). A store that sends
+    clients elsewhere gets a redirect.
 
     Raises:
-        HTTPException: 412 for a condition that fails, 416 for a range outside of the image.
+        HTTPException: 412 for a condition that fails, 416 for a range that lies outside the image or is too long.
     """
     image, result = content.image, content.result
     media_type = result.picture.media_type
     have = Representation(etag=f'"{result.sha256}"', last_modified=image.request.created_at, size=result.size_bytes)
     public = image.request.visibility is Visibility.PUBLIC
     headers = _picture_headers(have, image.request.filename, media_type, public=public)
-    conditions = _joined_fields(request)
+    conditions = _read_conditions(request)
     if (unchanged := _check_preconditions(conditions, have, headers)) is not None:
         return unchanged
     headers["Accept-Ranges"] = "bytes"
-    if media_type == "image/svg+xml":
-        # A drawing may hold scripts: shown by itself, it must not act as a page of this service.
-        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
     if request.scope["state"].get("head"):
         # Ranges are defined for GET only (RFC 9110, section 14.2).
         return Response(None, 200, {**headers, "Content-Length": str(have.size)})
@@ -74,7 +76,8 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     except UnsatisfiableRange:
         raise HTTPException(
             416,
-            f"The range lies outside the image, which is {have.size} bytes long.",
+            f"Send one range inside the image, which is {have.size} bytes long, "
+            f"in a Range field of at most {MAX_RANGE_LENGTH} characters.",
             {"Content-Range": f"bytes */{have.size}"},
         ) from None
     if accel_prefix is not None and _nginx_agrees(conditions, wanted):
@@ -84,6 +87,9 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
             if public:
                 headers["X-Accel-Expires"] = _ACCEL_EXPIRES_S
             return Response(None, 200, {**headers, "X-Accel-Redirect": f"{accel_prefix}/{path}"})
+    if (address := await content.address()) is not None:
+        # The client repeats its range there. The address opens the picture for anybody, so no cache may keep it.
+        return Response(None, 307, {"Location": address, "Cache-Control": "private, no-store"})
     if wanted is not None:
         status, (start, stop) = 206, wanted
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{have.size}"
@@ -104,7 +110,7 @@ async def thumbnail_response(request: Request, thumbnail: Thumbnail) -> Response
     have = Representation(etag=f'"{thumbnail.tag}"', last_modified=thumbnail.image.request.created_at, size=0)
     public = thumbnail.image.request.visibility is Visibility.PUBLIC
     headers = _picture_headers(have, thumbnail.filename, thumbnail.media_type, public=public) | {"Vary": "Accept"}
-    unchanged = _check_preconditions(_joined_fields(request), have, headers)
+    unchanged = _check_preconditions(_read_conditions(request), have, headers)
     return unchanged or Response(await thumbnail.read(), 200, headers)
 
 
@@ -114,7 +120,7 @@ def _picture_headers(have: Representation, filename: str, media_type: str, *, pu
         "ETag": have.etag,
         "Cache-Control": "public, max-age=3600" if public else "private, no-store",
         "Last-Modified": have.http_date,
-        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": PICTURE_POLICY,
         "Content-Disposition": content_disposition(filename),
         "Content-Type": media_type,
     }
@@ -128,27 +134,20 @@ def _check_preconditions(
     if status == 412:
         raise HTTPException(412, "The stored picture does not meet the conditions of the request.")
     if status == 304:
-        # The other headers describe the body, which is not sent (RFC 9110, section 15.4.5).
-        kept = ("ETag", "Cache-Control", "Vary")
+        # The other headers describe the body, which is not sent (RFC 9110, section 15.4.5). The policy is what a cache
+        # has for it: another one in its place would be taken over.
+        kept = ("ETag", "Cache-Control", "Vary", "Content-Security-Policy")
         return Response(None, 304, {name: headers[name] for name in kept if name in headers})
     return None
 
 
-def _joined_fields(request: Request) -> dict[str, str]:
-    """Return the header fields; the values of a repeated field are joined by commas (RFC 9110, section 5.3)."""
-    fields: dict[str, str] = {}
-    for raw_name, raw_value in request.scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    return fields
-
-
-@lru_cache
-def content_disposition(filename: str) -> str:
-    """Return `inline` with the file name (RFC 6266): in ASCII for old clients, and in any script (RFC 8187)."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
-    value = f'inline; filename="{plain}"'
-    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='')}"
+def _read_conditions(request: Request) -> dict[str, str]:
+    """Return the conditions and the range; values of a repeated field are joined by commas (RFC 9110, section 5.3)."""
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in request.scope["headers"]:
+        if name in _CONDITIONS:
+            fields.setdefault(name, []).append(value)
+    return {name.decode(): b", ".join(values).decode("latin-1") for name, values in fields.items()}
 
 
 def _nginx_agrees(conditions: Mapping[str, str], wanted: tuple[int, int] | None) -> bool:

@@ -14,13 +14,15 @@ def encode_json(content: object) -> bytes:
 
 
 def json_response(
-    content: object,
+    content: object | bytes,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     *,
     media_type: str = "application/json",
 ) -> Response:
-    """Return a JSON response that no cache keeps, because what it shows may change or be private."""
-    return Response(
-        encode_json(content), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=media_type
-    )
+    """Return a JSON response that no cache keeps, because what it shows may change or be private.
+
+    Bytes are JSON already.
+    """
+    body = content if isinstance(content, bytes) else encode_json(content)
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type=media_type)

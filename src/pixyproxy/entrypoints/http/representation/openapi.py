@@ -15,15 +15,20 @@ Responses = dict[int | str, dict[str, Any]]
 ERROR_DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON in UTF-8; or the generator cannot do this at all (`code: editing-unsupported`).",
     401: "Credentials are missing or wrong.",
-    403: "Only the author may do this; or a page of another site asks for it (`code: cross-site`).",
-    404: "There is no such image, or none that you may see.",
-    409: "The state of the image does not allow this; see `code`.",
+    402: "It could exceed a budget (`code: budget-exceeded`); or no price of the model is known, which a budget needs "
+    "(`code: unpriced-model`). Nothing was generated or paid.",
+    403: "The caller may not do this; or the account is paused (`code: account-paused`); or a page of another site "
+    "asks for it (`code: cross-site`).",
+    404: "There is none, or none that you may see.",
+    409: "What is stored does not allow this; see `code`.",
     412: "A condition of the request does not hold.",
     413: "The body is too large.",
     415: "The Content-Type is not supported.",
-    416: "The range lies outside the image.",
+    416: "The range lies outside the image, or the `Range` field is longer than 200 characters.",
+    421: "`PIXYPROXY_TRUSTED_HOSTS` does not list the host of the request.",
     422: "The input is invalid, or the generator refuses it (`code: prompt-rejected`).",
-    429: "The generator asks for fewer requests.",
+    429: "The generator asks for fewer requests, too many generations of the caller are running, or too many logins "
+    "have failed.",
     500: "The service has a fault.",
     502: "The generator failed, or its response is malformed.",
     503: "The database is unavailable, or the service is at its capacity.",
@@ -90,7 +95,9 @@ def schema_ref(name: str) -> dict[str, str]:
 
 def problems(*statuses: int) -> Responses:
     """Describe these error responses, and those that every route may give."""
-    return error_responses({401, 500, 503, *statuses}, "Problem", "application/problem+json", ERROR_DESCRIPTIONS)
+    return error_responses(
+        {401, 403, 421, 500, 503, *statuses}, "Problem", "application/problem+json", ERROR_DESCRIPTIONS
+    )
 
 
 def error_responses(

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.entrypoints.http.session_cookie import is_of_page
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.RecordNotFoundError: 404,
     errors.ImageNotFoundError: 404,
     errors.UserNotFoundError: 404,
+    errors.BudgetNotFoundError: 404,
     errors.ModelNotFoundError: 404,
     errors.ConstraintViolationError: 409,
     errors.NameReservedError: 409,
@@ -37,13 +39,19 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.DataValidationError: 422,
     errors.AuthenticationError: 401,
     errors.PermissionDeniedError: 403,
+    errors.AccountPausedError: 403,
     errors.CapacityExceededError: 503,
+    errors.BudgetExceededError: 402,
+    errors.UnpricedModelError: 402,
+    errors.PlacesTakenError: 503,
+    errors.TooManyLoginsError: 429,
     errors.ServiceStoppedError: 503,
     errors.GeneratorError: 502,
     errors.PromptRejectedError: 422,
     errors.GeneratorRequestError: 422,
     errors.EditingUnsupportedError: 400,
     errors.GeneratorRateLimitedError: 429,
+    errors.QueueTimeoutError: 503,
     errors.GeneratorCredentialsError: 502,
     errors.GeneratorQuotaError: 502,
     errors.GeneratorUnavailableError: 502,
@@ -52,6 +60,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.GeneratorTimeoutError: 504,
     errors.GeneratorResponseError: 502,
     errors.BlobStoreError: 503,
+    errors.BlobStoreExhaustedError: 503,
     errors.StoreIdentityError: 503,
     errors.BlobMissingError: 500,
     errors.BlobCorruptError: 500,
@@ -69,6 +78,7 @@ _CODE_OF_STATUS = {
     413: "body-too-large",
     415: "unsupported-media-type",
     416: "range-not-satisfiable",
+    421: "unknown-host",
 }
 # As in RFC 9110; those of the standard library depend on the version of Python.
 _TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
@@ -98,7 +108,8 @@ def error_headers(request: Request, error: Exception, status: int) -> dict[str, 
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         elif status in _DEFAULT_RETRY_S:
             headers["Retry-After"] = str(_DEFAULT_RETRY_S[status])
-    if status == 401:
+    # A browser would open its password box over the page.
+    if status == 401 and not is_of_page(request.headers):
         headers["WWW-Authenticate"] = CHALLENGE
     elif status == 405:
         # Starlette names the methods of one route; a path may have several.
@@ -118,14 +129,20 @@ def allowed_methods(routes: Sequence[BaseRoute], path: str) -> list[str]:
 def log_error(error: Exception, status: int) -> None:
     """Log an error unless the caller caused it."""
     if isinstance(error, errors.PixyProxyException):
-        if status >= 500:
+        if status >= 500 and not isinstance(error, errors.PlacesTakenError):
             logger.error("responding %d: %s: %s", status, type(error).__name__, error.message)
     elif not isinstance(error, HTTPException):
         logger.error("unexpected error", exc_info=error)
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """Return the problem document of any error; unexpected ones are logged and not described."""
+    """Return the problem document of any error."""
+    problem, headers = describe_problem(request, error)
+    return json_response(problem, problem["status"], headers, media_type="application/problem+json")
+
+
+def describe_problem(request: Request, error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the members of a problem and the headers of its response; unexpected errors are logged, not described."""
     members: dict[str, Any] = {}
     if isinstance(error, errors.PixyProxyException):
         status, detail, code = status_of(error), error.detail, error.code
@@ -145,7 +162,7 @@ def problem_response(request: Request, error: Exception) -> Response:
         detail = "There is nothing at this path."
     elif status == 405:
         detail = f"This path allows {headers['Allow']} only."
-    body = {
+    problem = {
         "type": f"urn:pixyproxy:problem:{code}",
         "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
@@ -155,4 +172,4 @@ def problem_response(request: Request, error: Exception) -> Response:
         "request_id": request.scope.get("state", {}).get("request_id"),
         **members,
     }
-    return json_response(body, status, headers, media_type="application/problem+json")
+    return problem, headers

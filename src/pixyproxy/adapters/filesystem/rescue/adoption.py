@@ -57,7 +57,7 @@ class Adoption:
 
     def guids(self) -> frozenset[str]:
         """Return the GUIDs that `adopt` would move; a file is read once, and again after it has changed."""
-        pictures = list(self._whole_pictures())
+        pictures = list(self.whole_pictures())
         guids = frozenset(one.guid for one in pictures if self._try(one.path, self._fits, one))
         self._store.require_present()
         return guids
@@ -66,12 +66,12 @@ class Adoption:
         """Move bytes and sidecar to their place, or finish that; False if no rescued picture is whole and fits."""
         self._store.require_present()
         with self._adopting:
-            pictures = list(self._whole_pictures(guid))
+            pictures = list(self.whole_pictures(guid))
             for one in pictures:
                 if self._put_in_place(one):
                     for other in pictures:
                         if (other.sha256, other.sidecar) == (one.sha256, one.sidecar):
-                            self._remove_rescued(other)
+                            self.remove_rescued(other)
                     return True
             return False
 
@@ -96,7 +96,7 @@ class Adoption:
                     if text is not None and _describes_response(text, guid):
                         yield guid, path
 
-    def _whole_pictures(self, guid: str | None = None) -> Iterator[RescuedPicture]:
+    def whole_pictures(self, guid: str | None = None) -> Iterator[RescuedPicture]:
         """Yield the rescued pictures (of one GUID) that agree with their sidecars."""
         seen = set()
         for folder in self._folders:
@@ -212,7 +212,7 @@ class Adoption:
             self._calls.rename(source, target)
         return True
 
-    def _remove_rescued(self, picture: RescuedPicture) -> None:
+    def remove_rescued(self, picture: RescuedPicture) -> None:
         """Remove the rescued files of a picture that is in its place now; if that fails, they only exist twice."""
         try:
             # Bytes first: a sidecar that is left alone is found as debris, bytes alone never would be.

@@ -1,0 +1,221 @@
+"""The middle step of a generation: its turn, and one upstream call."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeAlias
+
+from pixyproxy.application.generation.collector import PictureCollector
+from pixyproxy.application.generation.recorder import OutcomeRecorder
+from pixyproxy.application.observation.measured_call import MeasuredCall
+from pixyproxy.application.queue.stored_sources import StoredSources
+from pixyproxy.application.queue.turn import Turn
+from pixyproxy.application.queue.turns import Turns
+from pixyproxy.domain.errors import (
+    BlobStoreError,
+    DBConnectionError,
+    GeneratorConnectionLostError,
+    GeneratorError,
+    GeneratorRateLimitedError,
+    GeneratorTimeoutError,
+    ImageNotFoundError,
+    PixyProxyException,
+    ServiceStoppedError,
+)
+from pixyproxy.domain.generation import (
+    GeneratedImage,
+    GenerationOutcome,
+    GenerationRequest,
+    Lease,
+    PartialImage,
+    QueuedCall,
+)
+from pixyproxy.domain.image import Image, Status
+from pixyproxy.ports.clock import Clock
+from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.ports.maintenance_repository import MaintenanceRepository
+from pixyproxy.ports.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+OnPartial: TypeAlias = Callable[[PartialImage], None]
+"""Callback that receives each partial image in the event loop; it returns at once and raises nothing."""
+
+_OUTAGE_S = 2.0
+"""Seconds until the next turn of a model after one for which the database or the store was away."""
+
+
+class TakenOverError(Exception):
+    """Raised in a generation whose rows another process has taken over: that one makes the pictures."""
+
+
+@dataclass(slots=True)
+class RunParts:
+    """The parts that every run uses; `timeout_s` is the deadline of an upstream call, in seconds."""
+
+    recorder: OutcomeRecorder
+    maintenance: MaintenanceRepository
+    generator: ImageGenerator
+    turns: Turns
+    sources: StoredSources
+    metrics: Metrics
+    clock: Clock
+    new_lease: Callable[[], Lease]
+    timeout_s: float
+
+
+class Run:
+    """One generation, from its turn to its outcome."""
+
+    def __init__(
+        self,
+        parts: RunParts,
+        turn: Turn,
+        images: tuple[Image, ...],
+        request: GenerationRequest | None,
+        queued_call: QueuedCall | None,
+        on_partial: OnPartial | None = None,
+    ) -> None:
+        """Take a turn and recorded images; a request of None is made from the queued call when the turn comes."""
+        self._parts = parts
+        self._request = request
+        self._queued_call = queued_call
+        self._on_partial = on_partial
+        self.turn = turn
+        self.images = images
+
+    @property
+    def guids(self) -> list[str]:
+        """The GUIDs of the images."""
+        return [image.guid for image in self.images]
+
+    @property
+    def _known_request(self) -> GenerationRequest:
+        if self._request is None:
+            raise RuntimeError("the request is made when the turn comes")
+        return self._request
+
+    async def finish(self) -> GenerationOutcome:
+        """Wait for the turn, make the call, and return its outcome; raise the error if there is no picture."""
+        loop, began = asyncio.get_running_loop(), None
+        is_left_to_others = False
+        try:
+            while True:
+                if self.images[0].status is Status.QUEUED and not await self._begin_queued():
+                    continue
+                began = loop.time()
+                try:
+                    return await self._generate()
+                except GeneratorRateLimitedError as error:
+                    await self._go_back(error)
+                    began = None
+        except (ServiceStoppedError, TakenOverError, asyncio.CancelledError):
+            is_left_to_others = True
+            raise
+        finally:
+            self._parts.turns.end(self.turn, None if began is None else loop.time() - began)
+            if self._queued_call is not None and not is_left_to_others:
+                await self._parts.sources.drop(self._queued_call)
+
+    async def _begin_queued(self) -> bool:
+        """Wait for the turn and claim the rows; return False if the turn went back because of an outage."""
+        try:
+            error = await self._parts.turns.wait(self.turn)
+        except ServiceStoppedError:
+            raise ServiceStoppedError(
+                "The service is stopping. The picture keeps its place in the queue, and nothing is paid yet: the same "
+                "request joins it.",
+                guid=self.images[0].guid,
+            ) from None
+        except ImageNotFoundError as cancelled:
+            error = cancelled
+        if error is not None:
+            await self._give_up(error)
+        try:
+            if self._request is None and self._queued_call is not None:
+                self._request = await self._parts.sources.restore(self.images, self._queued_call)
+            started = await self._parts.recorder.start(self.guids, self._parts.new_lease())
+        except (DBConnectionError, BlobStoreError) as outage:
+            await self._parts.turns.go_back(self.turn, outage, _OUTAGE_S)
+            return False
+        except GeneratorError as gone:
+            await self._give_up(gone)
+        if not started:
+            if await self._parts.maintenance.statuses(self.guids):
+                raise TakenOverError
+            await self._give_up(deleted())
+        self.images = started
+        return True
+
+    async def _go_back(self, refusal: GeneratorRateLimitedError) -> None:
+        """Queue a call again that the generator refused for its rate; raise the refusal if it cannot wait for it."""
+        await self._parts.turns.refused(self.turn, refusal)
+        try:
+            if self._queued_call is None:
+                self._queued_call = await self._parts.sources.keep(self.guids[0], self._known_request, self.turn.party)
+            queued = await self._parts.recorder.requeue(self.guids, self._parts.new_lease().owner, self._queued_call)
+        except (DBConnectionError, BlobStoreError) as error:
+            logger.error("a call that was refused for its rate cannot be queued again: %s", error.message)
+            await self._give_up(refusal)
+        if not queued:
+            await self._give_up(deleted())
+        self.images = queued
+
+    async def _give_up(self, error: PixyProxyException) -> NoReturn:
+        """Record that nothing was sent to the generator, and raise the error."""
+        await self._parts.recorder.record_unpaid(self.images, error)
+        raise error
+
+    async def _generate(self) -> GenerationOutcome:
+        """Make one upstream call; raise GeneratorRateLimitedError only if it was refused as a whole."""
+        collector = PictureCollector(self._parts.recorder, self.images, self._known_request.priced)
+        # Some of the images may have been deleted by hand while they waited.
+        request = replace(self._known_request, n=len(self.images), early_views=self._on_partial is not None)
+        with MeasuredCall(self._parts.metrics, self.images[0], self._parts.clock.now()) as measured:
+            try:
+                async with aclosing(self._generated(request, measured)) as generated:
+                    async for item in generated:
+                        if isinstance(item, GeneratedImage):
+                            await collector.add(item)
+                        elif self._on_partial is not None:
+                            self._on_partial(item)
+            except GeneratorError as error:
+                if isinstance(error, GeneratorRateLimitedError) and collector.is_empty:
+                    raise
+                return await collector.finish(error)
+            return await collector.finish()
+
+    async def _generated(
+        self, request: GenerationRequest, measured: MeasuredCall
+    ) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
+        """Yield what the generator yields; the deadline is for the generator alone, not for storing its pictures."""
+        deadline = asyncio.get_running_loop().time() + self._parts.timeout_s
+        try:
+            async with aclosing(self._parts.generator.generate(request)) as items:
+                while True:
+                    try:
+                        with measured.upstream():
+                            async with asyncio.timeout_at(deadline):
+                                item = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                    yield item
+        except GeneratorError:
+            raise
+        except TimeoutError:
+            raise GeneratorTimeoutError(
+                f"The generator did not answer within {self._parts.timeout_s:g} s; the picture may have been paid for."
+            ) from None
+        except Exception as error:
+            # A bug in the generator's code tells nothing about the state of the upstream call.
+            logger.exception("the generator %s failed unexpectedly", self._parts.generator.name)
+            raise GeneratorConnectionLostError(
+                "The generator failed unexpectedly; the picture may have been paid for."
+            ) from error
+
+
+def deleted() -> ImageNotFoundError:
+    """Return the error of an image that was deleted from the queue."""
+    return ImageNotFoundError("The image was deleted while it waited for its turn: nothing was paid.")
