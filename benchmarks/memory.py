@@ -1,5 +1,6 @@
-"""Memory of a process and its descendants, as Linux counts it."""
+"""Memory of a process and its descendants, and processor time, as Linux counts them."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def peak_mb(pid: int) -> float:
             words = Path(f"/proc/{each}/status").read_text().partition("VmHWM:")[2].split()
             kilobytes += int(words[0]) if words else 0  # a zombie has none
     return kilobytes * 1024 / 1_000_000
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of the process until now, in user and system mode."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _family(pid: int) -> list[int]:

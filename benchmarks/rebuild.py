@@ -17,8 +17,9 @@ from benchmarks.report import table
 from pixyproxy.adapters.filesystem.writer import encode_sidecar
 from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.maintenance.rebuilder import BATCH, Rebuilder
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.image import Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
+from pixyproxy.opening import opened
 from pixyproxy.settings import Settings
 
 AIM = 10

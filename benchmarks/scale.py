@@ -65,7 +65,7 @@ class Measurement:
     def found(self, size: int) -> str:
         """Return the number of images on the page, with a mark if it is short although the search goes on."""
         page = self.pages[size]
-        return f"{len(page.items)}{' …' if page.next_cursor and len(page.items) < 50 else ''}"
+        return f"{len(page.items)}{' …' if page.next_before_id and len(page.items) < 50 else ''}"
 
     @property
     def growth(self) -> float:

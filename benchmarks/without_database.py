@@ -3,10 +3,11 @@
 import asyncio
 import sys
 
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import serve
 from pixyproxy.environment import load_settings
+from pixyproxy.opening import opened
 
 
 def main(username: str, password: str) -> None:

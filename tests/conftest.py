@@ -5,7 +5,14 @@ from itertools import chain
 
 import pytest
 
-pytest_plugins = ("tests.fixtures.image_service", "tests.fixtures.services", "tests.fixtures.sql.databases")
+pytest_plugins = (
+    "tests.fixtures.image_service",
+    "tests.fixtures.redis_server",
+    "tests.fixtures.s3.seaweedfs",
+    "tests.fixtures.services",
+    "tests.fixtures.sql.counting",
+    "tests.fixtures.sql.databases",
+)
 
 MARKS = {
     "mysql_server": "mysql",
@@ -15,6 +22,10 @@ MARKS = {
     "browser": "browser",
     "nginx_binary": "nginx",
     "node": "node",
+    "redis_url": "redis",
+    "private_redis": "redis",
+    "s3_server": "s3",
+    "private_s3": "s3",
 }
 """Fixtures, and the marker of every test that uses one."""
 

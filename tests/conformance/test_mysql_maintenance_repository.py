@@ -46,7 +46,7 @@ class MySQLRecords(MySQLTables, MaintenanceStorage):
         self.query("UPDATE images SET lease_owner = %s, lease_expires_at = %s WHERE guid = %s", owner, end, guid)
 
     def child_rows(self) -> int:
-        return self.count("image_tags", "image_terms", "image_sources")
+        return self.count("image_postings")
 
 
 class TestMySQLMaintenanceRepository(MaintenanceRepositoryContract):

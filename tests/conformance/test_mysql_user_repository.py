@@ -21,6 +21,10 @@ class MySQLUsers(MySQLTables, UserStorage):
         rows = self.query("SELECT `user`, `password`, class_key FROM roster")
         return {name: (secret, key) for name, secret, key in rows}
 
+    def add_by_hand(self, name: str, password_hash: str, class_key: str) -> None:
+        insert = "INSERT INTO roster (`user`, `password`, class_key) VALUES (%s, %s, %s)"
+        self.query(insert, name, password_hash, class_key)
+
     def delete_by_hand(self) -> None:
         self.query("DELETE FROM roster")
 

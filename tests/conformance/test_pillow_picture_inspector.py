@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.pillow import picture_inspector
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Picture
 from tests.conformance.contracts.picture_inspector import (
     PictureInspectorContract,
-    encoded,
     png_of_size,
     webp_of_size,
 )
@@ -48,13 +46,6 @@ async def test_a_large_picture_needs_no_memory_and_ignores_the_limit_of_pillow(
         picture = await inspector.inspect(data)
         assert (picture.width, picture.height) == (10_000, 10_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB; one such canvas takes 400,000
-
-
-async def test_avif_is_known_without_support_in_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded("avif")
-    expected = await PillowPictureInspector().inspect(data)
-    monkeypatch.setattr(picture_inspector.AvifImagePlugin, "SUPPORTED", False)
-    assert await PillowPictureInspector().inspect(data) == expected
 
 
 NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'

@@ -21,7 +21,7 @@ class SQLiteImages(SQLiteFile, ImageStorage):
         return dict(zip(columns, rows[0], strict=True)) if rows else None
 
     def child_rows(self) -> int:
-        return self.count("image_tags", "image_terms", "image_sources")
+        return self.count("image_postings")
 
     def delete_by_hand(self) -> None:
         self.query("DELETE FROM images")

@@ -40,7 +40,7 @@ class SQLiteRecords(SQLiteFile, MaintenanceStorage):
         self.query("UPDATE images SET lease_owner = ?, lease_expires_at = ? WHERE guid = ?", owner, end, guid)
 
     def child_rows(self) -> int:
-        return self.count("image_tags", "image_terms", "image_sources")
+        return self.count("image_postings")
 
 
 class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):

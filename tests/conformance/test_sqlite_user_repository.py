@@ -21,6 +21,10 @@ class SQLiteUsers(SQLiteFile, UserStorage):
     def stored(self) -> dict[str, tuple[str, str | None]]:
         return {name: (secret, key) for name, secret, key in self.query("SELECT user, password, class_key FROM roster")}
 
+    def add_by_hand(self, name: str, password_hash: str, class_key: str) -> None:
+        insert = "INSERT INTO roster (user, password, class_key) VALUES (?, ?, ?)"
+        self.query(insert, name, password_hash, class_key)
+
     def delete_by_hand(self) -> None:
         self.query("DELETE FROM roster")
 

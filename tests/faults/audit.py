@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixyproxy.adapters.filesystem.store_folder import MARKER
+from tests.faults.charged import disagreements
 from tests.faults.databases import Database
 from tests.faults.history import History
 from tests.faults.ledger import Ledger
@@ -101,11 +102,12 @@ class Audit:
             *self._of_history({row.guid: row for row in rows}),
             *self._of_rows(rows, anew),
             *self._of_files({row.guid: row for row in rows}),
+            *disagreements(self._database.query),
         ]
 
     def generating(self) -> int:
-        """Return the number of rows that are still generating."""
-        return int(self._database.query("SELECT COUNT(*) FROM images WHERE status = 'generating'")[0][0])
+        """Return the number of rows that are still generating, or wait for their turn."""
+        return int(self._database.query("SELECT COUNT(*) FROM images WHERE status IN ('generating', 'queued')")[0][0])
 
     def _of_ledger(self, rows: list[Row]) -> list[str]:
         problems = [f"charged {count} times: {prompt}" for prompt, count in self._ledger.charges.items() if count > 1]

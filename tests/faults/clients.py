@@ -10,7 +10,7 @@ import httpx
 from tests.faults.history import History, PictureRequest
 
 USERS = ("alice", "bob")
-PASSWORD = "secret"
+PASSWORD = "secret of many"
 PATIENCE_S = 20.0
 
 FINAL = {
@@ -99,7 +99,7 @@ class Client:
                 return
             if answer.json()["status"] == "ready":
                 await self._accept(http, request, answer.json())
-            if answer.json()["status"] != "generating":
+            if answer.json()["status"] not in {"queued", "generating"}:
                 return
 
     async def _request_twice_at_once(self, http: httpx.AsyncClient) -> None:

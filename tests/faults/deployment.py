@@ -63,7 +63,7 @@ def deployment_of(folder: Path, upstream: FakeUpstream, kind: Database, **values
         "PIXYPROXY_ANONYMOUS": "write",
         "OPENAI_API_KEY": "sk-of-the-fake",
         "OPENAI_BASE_URL": upstream.base_url,
-        # The store rescues pictures into the folder for temporary files: this deployment needs its own.
+        # Earlier versions rescued pictures into the folder for temporary files: this deployment needs its own.
         "TMPDIR": str(folder / "tmp"),
     }
     return Deployment(folder, upstream, kind, kind.values | settings | values)

@@ -15,6 +15,7 @@ from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.containers import Container, build_container
 from pixyproxy.settings import Settings
 from tests.faults.audit import Audit
+from tests.faults.charged import CAP
 from tests.faults.clients import PASSWORD, USERS, Client
 from tests.faults.databases import Database, database
 from tests.faults.forked_service import ForkedService
@@ -43,7 +44,8 @@ class Harness:
             "PIXYPROXY_ANONYMOUS": "write",
             "OPENAI_API_KEY": "sk-of-the-fake",
             "OPENAI_BASE_URL": upstream.base_url,
-            # The store rescues pictures into the folder for temporary files: this run needs its own.
+            "PIXYPROXY_PRICES": str(folder / "prices.toml"),
+            # Earlier versions rescued pictures into the folder for temporary files: this run needs its own.
             "TMPDIR": str(folder / "tmp"),
         }
         self.history = History()
@@ -57,9 +59,11 @@ class Harness:
         self._clients = [Client(number, self.history, random.Random(self.chance.random())) for number in range(CLIENTS)]
 
     def prepare(self) -> None:
-        """Make tables and users, with password hashes that are cheap to verify."""
+        """Make tables, prices, a cap and users, with password hashes that are cheap to verify."""
+        Path(self.folder, "prices.toml").write_text('[[prices]]\nmodel = "*"\nusd_per_image = "0.04"\n')
         done = pixyproxy(self.folder, "migrate", **self.values)
         assert done.returncode == 0, done.stderr
+        self._database.query(CAP)
         quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         for name in USERS:
             self._database.query(f"INSERT INTO roster (`user`, `password`) VALUES ('{name}', '{quick.hash(PASSWORD)}')")
@@ -68,11 +72,7 @@ class Harness:
         """Return the container of a second process on the same database and folder."""
         names = {str(field.validation_alias) for field in Settings.model_fields.values()}
         given = {name: value for name, value in environment(self.folder, **self.values).items() if name in names}
-        container = build_container(Settings(**given))  # type: ignore[arg-type, call-arg]
-        container.config.rescue_dirs.from_value(
-            (self.folder / "data" / "rescue", self.folder / "tmp" / "pixyproxy-rescue")
-        )
-        return container
+        return build_container(Settings(**given))  # type: ignore[arg-type, call-arg]
 
     async def traffic(self, after_s: float) -> None:
         """Let all clients act, and kill the service `after_s` seconds after a generation reached the upstream."""
@@ -91,7 +91,7 @@ class Harness:
             await asyncio.gather(*running)
 
     async def reconcile(self, container: Container) -> None:
-        """Reconcile until nothing is found and no row is generating."""
+        """Reconcile until nothing is found and no row is generating or queued."""
         for _ in range(50):
             findings = [finding async for finding in _looked_through(container)]
             self.reconciled.update(finding.action for finding in findings)

@@ -3,9 +3,10 @@
     python -m tests.faults.mutations [--jobs N] [part of a file's name]
 
 A step is a statement that flushes, renames, links, removes, stores or records something. Steps are found in the source,
-so a new one is tried as well. Each is replaced by `pass` in a copy of the package, and the tests of its module run
-against the copy. Killing a process does not show a missing flush, because the page cache survives: tests that record
-the order of system calls do (`tests/integration/filesystem/test_durability.py`).
+so a new one is tried as well, also one that is called through `run(partial(…))`. Each is replaced by `pass` in a copy
+of the package (by None where its value is kept), and the tests of its module run against the copy. Killing a process
+does not show a missing flush, because the page cache survives: tests that record the order of system calls do
+(`tests/integration/filesystem/test_durability.py`).
 Exit with 1 if a step can be removed without a test failing.
 """
 
@@ -43,7 +44,7 @@ FILES = {
     "_swap_in",
     "_put_back",
     "move_sidecar",
-    "_remove_rescued",
+    "remove_rescued",
 }
 ROWS = {
     "check_writable",
@@ -85,11 +86,11 @@ TESTS = {
     "adapters/filesystem/writer.py": WRITING,
     "adapters/filesystem/thumbnail_store.py": [f"{FILESYSTEM}/test_thumbnails.py"],
     "adapters/filesystem/quarantine.py": ORDERING,
-    "adapters/filesystem/adoption.py": ORDERING,
+    "adapters/filesystem/rescue/adoption.py": ORDERING,
     "adapters/filesystem/blob_maintenance.py": ORDERING,
     "adapters/sqlite/session.py": SQLITE,
     "application/generation/collector.py": SERVING,
-    "application/generation/recorder.py": SERVING,
+    "application/generation/recorder.py": [*SERVING, f"{UNIT}/application/queue/test_takeover.py"],
     "application/images/image_service.py": [*SERVING, f"{UNIT}/application/images/test_thumbnails.py"],
     "application/maintenance/reconciler.py": SERVING[::-1],
 }
@@ -118,7 +119,10 @@ def mutations(file: str) -> Iterator[Mutation]:
             first, last = node.lineno - 1, node.end_lineno or node.lineno
             indent = lines[first][: node.col_offset]
             removed = "".join(lines[first:last])
-            yield Mutation(file, node.lineno, removed, "".join([*lines[:first], f"{indent}pass\n", *lines[last:]]))
+            left = "pass"
+            if isinstance(node, ast.Assign) and _is_retried(node):
+                left = f"{ast.unparse(node.targets[0])} = None"
+            yield Mutation(file, node.lineno, removed, "".join([*lines[:first], f"{indent}{left}\n", *lines[last:]]))
 
 
 def stale_names() -> list[str]:
@@ -138,18 +142,40 @@ def _step_names(file: str) -> set[str]:
 
 def _step_name(node: ast.stmt) -> str:
     """Return the name of the step that a statement is, or an empty string."""
-    if isinstance(node, ast.Assign):
+    if isinstance(node, ast.Assign) and not _is_retried(node):
         target = node.targets[0]
         is_pending = isinstance(target, ast.Subscript) and ast.unparse(target.value) == PENDING
         return PENDING if is_pending else ""
-    if not isinstance(node, ast.Expr):
+    if not isinstance(node, ast.Expr | ast.Assign):
         return ""
-    call = node.value.value if isinstance(node.value, ast.Await) else node.value
-    if not isinstance(call, ast.Call):
+    call = _call(node.value)
+    if call is None:
         return ""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    name = _name(_retried(call) or call.func)
     sql = ast.unparse(call) if name == "execute" else ""
     return name if name in STEPS or any(word in sql for word in ("COMMIT", "BEGIN", "ROLLBACK")) else ""
+
+
+def _call(value: ast.expr) -> ast.Call | None:
+    """Return the call that a value is, perhaps awaited, or None."""
+    inner = value.value if isinstance(value, ast.Await) else value
+    return inner if isinstance(inner, ast.Call) else None
+
+
+def _retried(call: ast.Call) -> ast.expr | None:
+    """Return the function that a call such as `self._retries.run(partial(function, …))` runs, or None."""
+    first = call.args[0] if _name(call.func) == "run" and call.args else None
+    return first.args[0] if isinstance(first, ast.Call) and _name(first.func) == "partial" and first.args else None
+
+
+def _is_retried(node: ast.stmt) -> bool:
+    """Return true for a statement that keeps the value of such a call."""
+    call = _call(node.value) if isinstance(node, ast.Assign) else None
+    return call is not None and _retried(call) is not None
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def tests_fail(tests: list[str], mutation: Mutation | None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixyproxy.containers import opened
+from pixyproxy.opening import opened
 from tests.faults.harness import LEASE_S, Harness, harness
 
 LATEST_KILL_S = 1.5

@@ -17,9 +17,10 @@ import pytest
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.adapters.filesystem.reader import SETTLED_NS
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Image
+from pixyproxy.opening import opened
 from tests.faults.databases import SQLiteDatabase
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture

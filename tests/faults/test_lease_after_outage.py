@@ -5,9 +5,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Status
+from pixyproxy.opening import opened
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.service import Service

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Status
+from pixyproxy.opening import opened
 from tests.faults.databases import SQLiteDatabase
 from tests.fixtures.core import ScriptedGenerator
 from tests.fixtures.openai.pictures import picture

@@ -19,7 +19,6 @@ REFUSED = (422, "generator-request-rejected", "failed")
 UNAVAILABLE = (502, "generator-unavailable", "failed")
 CREDENTIALS = (502, "generator-credentials", "failed")
 QUOTA = (502, "generator-quota-exhausted", "failed")
-LIMITED = (429, "generator-rate-limited", "failed")
 LOST = (502, "generator-connection-lost", "unknown")
 LATE = (504, "generator-timeout", "unknown")
 NONSENSE = (502, "generator-answer", "unknown")
@@ -64,7 +63,6 @@ TRIED_AGAIN: dict[str, tuple[int, str, str]] = {
     "404-model": UNAVAILABLE,
     "405": UNAVAILABLE,
     "409": UNAVAILABLE,
-    "429 retry_after=60": LIMITED,
     "quota": QUOTA,
     "402": QUOTA,
     "billing-limit": QUOTA,
@@ -129,6 +127,17 @@ def test_a_fault_has_its_status_and_is_charged_once_at_most(running: Running, fa
             "/image", json={"prompt": "other"}, headers={"Idempotency-Key": "key-" + fault.split()[0]}
         )
         assert (another.status_code, problem(another)["code"]) == (422, "idempotency-key-reused")
+
+
+def test_a_rate_limit_is_waited_for_and_charged_once(running: Running) -> None:
+    deployment = running.deployment
+    with running.service.client() as client:
+        deployment.upstream.script("429 retry_after=1")
+        answer = create(client, "refused once", "refused-once")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+        assert deployment.statuses()["refused once"] == ["ready"]
+        assert len([one for one in deployment.upstream.generations if one.json["prompt"] == "refused once"]) == 2
+        assert deployment.charges()["refused once"] == 1
 
 
 def test_an_unreachable_upstream_frees_the_key(running: Running) -> None:

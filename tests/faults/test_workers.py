@@ -218,7 +218,7 @@ def test_workers_without_their_supervisor_drain_and_end(sqlite_world: Deployment
     assert sqlite_world.statuses() == {"in flight": ["ready"]}
 
 
-PING_TIMEOUT_OF_TEST_S = 5
+PING_TIMEOUT_OF_TEST_S = 10
 SUPERVISOR = f"""
 from pixyproxy.entrypoints import logs
 from pixyproxy.entrypoints.http.server import bind

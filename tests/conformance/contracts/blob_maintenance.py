@@ -19,15 +19,18 @@ import pytest
 
 from pixyproxy.domain.errors import BlobCorruptError, BlobMissingError, BlobStoreError
 from pixyproxy.domain.image import new_guid
-from pixyproxy.ports.blob_maintenance import BlobMaintenance, StoredBlob
+from pixyproxy.ports.blob_maintenance import BlobMaintenance, FileAccess, StoredBlob
 from pixyproxy.ports.blob_store import BlobStore
-from tests.conformance.contracts.blob_store import LARGE, NO_GUIDS, open_files, own_threads
+from tests.conformance.contracts.blob_store import LARGE, NO_GUIDS, assert_at_most, open_files, own_threads
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class BlobMaintenanceHarness(ABC):
     """One storage, with direct access that bypasses the adapter."""
+
+    tick_s: ClassVar[float] = 0.05
+    """Seconds after which a change gets another time."""
 
     @abstractmethod
     def maintenance(self) -> BlobMaintenance:
@@ -91,8 +94,8 @@ class BlobMaintenanceContract:
         """Assert after everything is closed that no thread and no file is left."""
         threads, files = own_threads(), open_files()
         yield
-        assert own_threads() <= threads
-        assert open_files() <= files
+        assert_at_most(threads, own_threads)
+        assert_at_most(files, open_files)
 
     @pytest.fixture
     async def store(self, harness: BlobMaintenanceHarness, no_leaks: None) -> AsyncIterator[BlobStore]:
@@ -146,7 +149,9 @@ class BlobMaintenanceContract:
         harness.plant(empty, b"", b"{}")
         assert {blob.guid: blob.size for blob in await walked(maintenance)} == {alone: None, bare: 5, empty: 0}
 
-    async def test_walk_gives_the_time_of_the_last_change(self, maintenance: BlobMaintenance, store: BlobStore) -> None:
+    async def test_walk_gives_the_time_of_the_last_change(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    ) -> None:
         guid = new_guid()
         slack = timedelta(seconds=2)  # the clock of a file system may lag behind
         before = datetime.now(UTC) - slack
@@ -155,7 +160,7 @@ class BlobMaintenanceContract:
         assert before <= first.modified_at <= datetime.now(UTC) + slack
         assert first.modified_at.utcoffset() == timedelta(0)
         assert await walked(maintenance) == [first]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(harness.tick_s)
         await store.put(guid, b"other", {})
         [second] = await walked(maintenance)
         assert second.modified_at > first.modified_at
@@ -545,6 +550,21 @@ class BlobMaintenanceContract:
         assert await walked(maintenance) == []
         assert harness.contents() == before
 
+    # inspect_access
+
+    async def test_new_files_have_the_permissions_of_new_files(
+        self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness
+    ) -> None:
+        guid = new_guid()
+        await store.put(guid, b"bytes", {})
+        await store.rescue(new_guid(), b"bytes", {})
+        before = harness.contents()
+        for apply in (False, True):
+            for deep in (False, True):
+                assert await maintenance.inspect_access(apply=apply, deep=deep) == FileAccess()
+        assert harness.contents() == before
+        assert harness.place(guid)[0] == b"bytes"
+
     # quarantine_debris
 
     async def test_half_written_files_are_moved_and_counted(
@@ -614,6 +634,7 @@ class BlobMaintenanceContract:
                 maintenance.quarantine(guid),
                 maintenance.quarantine(new_guid()),
                 maintenance.quarantine_debris(datetime.now(UTC)),
+                maintenance.inspect_access(apply=True),
             ):
                 with pytest.raises(BlobStoreError) as caught:
                     await call

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pixyproxy.domain.access import can_see
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft, Lease, Predecessor
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
-from pixyproxy.domain.query import ImageQuery, decode_cursor
+from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.ports.image_repository import ImageRepository
 from tests.fixtures.images import NOW, alter, make_draft, make_result
@@ -606,6 +607,20 @@ class ImageRepositoryContract:
         assert await repository.find_claimed("alice", "key") is None
         await repository.add(make_draft(claim=claim))
 
+    async def test_a_claim_is_found_by_its_holder(self, repository: ImageRepository) -> None:
+        holder = "b" * 64
+        assert await repository.find_held(holder) is None
+        drafts = make_batch(2, claim=IdempotencyClaim("", "key", "a" * 64, holder))
+        first, _ = await repository.add_batch(drafts)
+        later = await repository.add(make_draft(claim=IdempotencyClaim("", "other", "c" * 64, holder)))
+        await repository.add(make_draft(claim=IdempotencyClaim("", "none", "d" * 64)))
+        assert await repository.find_held(holder) == (first, "a" * 64)
+        assert await repository.find_held("c" * 64) is None
+        await repository.mark_failed(first.guid, Status.FAILED, Failure("x", "y"), NOW, free_key=True)
+        assert await repository.find_held(holder) == (later, "c" * 64)
+        await repository.delete(later.guid)
+        assert await repository.find_held(holder) is None
+
     # Claims without a key, and find_recent
 
     async def test_a_claim_without_a_key_is_not_exclusive(self, repository: ImageRepository) -> None:
@@ -869,6 +884,39 @@ class ImageRepositoryContract:
         await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
         assert (await repository.get(image.guid)).status is Status.FAILED
 
+    async def test_get_visible_follows_the_access_policy(self, repository: ImageRepository) -> None:
+        for author in ("alice", "bob", "bob ", None):
+            for visibility in Visibility:
+                image = await repository.add(make_draft(author=author, visibility=visibility))
+                await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
+                for viewer in ("alice", "bob", "bob ", "Alice", "", "猫", None):
+                    if can_see(image, viewer):
+                        assert await repository.get_visible(image.guid, viewer) == await repository.get(image.guid)
+                    else:
+                        with pytest.raises(ImageNotFoundError):
+                            await repository.get_visible(image.guid, viewer)
+
+    async def test_get_visible_of_a_missing_image(self, repository: ImageRepository) -> None:
+        await repository.add(make_draft())
+        for guid in (new_guid(), "", "' OR '1'='1", "猫"):
+            for viewer in ("alice", None):
+                with pytest.raises(ImageNotFoundError):
+                    await repository.get_visible(guid, viewer)
+
+    async def test_viewers_at_the_same_time_get_what_each_may_see(self, repository: ImageRepository) -> None:
+        images = [
+            await repository.add(make_draft(author=author, visibility=visibility))
+            for author in ("alice", "bob", None)
+            for visibility in Visibility
+            for _ in range(3)
+        ]
+        asked = [(image, viewer) for image in images for viewer in ("alice", "bob", "carol", None)]
+        found = await asyncio.gather(
+            *(repository.get_visible(image.guid, viewer) for image, viewer in asked), return_exceptions=True
+        )
+        for (image, viewer), result in zip(asked, found, strict=True):
+            assert result == image if can_see(image, viewer) else isinstance(result, ImageNotFoundError)
+
     async def test_images_deleted_by_hand_are_gone(self, storage: ImageStorage, repository: ImageRepository) -> None:
         image = await add_ready(repository, tags=("duck",), derived_from=(new_guid(),))
         storage.delete_by_hand()
@@ -996,7 +1044,7 @@ class ImageRepositoryContract:
     async def test_exactly_one_concurrent_delete_succeeds(self, repository: ImageRepository) -> None:
         image = await add_ready(repository, tags=("duck",))
         outcomes = await asyncio.gather(*(repository.delete(image.guid) for _ in range(6)), return_exceptions=True)
-        assert outcomes.count(None) == 1
+        assert outcomes.count((image.guid,)) == 1
         assert sum(isinstance(outcome, ImageNotFoundError) for outcome in outcomes) == 5
 
     # search: visibility
@@ -1126,7 +1174,7 @@ class ImageRepositoryContract:
         assert generating == ["generating"]
         page = await repository.search(ImageQuery(derived_from=one, limit=2))
         assert [image.request.prompt for image in page.items] == ["twice", "of both"]
-        rest = ImageQuery(derived_from=one, before_id=decode_cursor(page.next_cursor or ""))
+        rest = ImageQuery(derived_from=one, before_id=page.next_before_id)
         assert [image.request.prompt for image in (await repository.search(rest)).items] == ["child"]
         for guid in (new_guid(), one.upper() + "A", f"{one} ", "猫", "", "x' OR 1=1 -- ", "🦆" * 36):
             assert await found(repository, derived_from=guid) == [], repr(guid)
@@ -1184,7 +1232,7 @@ class ImageRepositoryContract:
         ]
         for change in wrong:
             page = await repository.search(replace(query, **change))
-            assert (page.items, page.next_cursor) == ((), None), change
+            assert (page.items, page.next_before_id) == ((), None), change
 
     # search: words
 
@@ -1295,7 +1343,7 @@ class ImageRepositoryContract:
 
     async def test_no_match_is_an_empty_page(self, repository: ImageRepository) -> None:
         page = await repository.search(ImageQuery())
-        assert (page.items, page.next_cursor) == ((), None)
+        assert (page.items, page.next_before_id) == ((), None)
 
     async def test_pages_follow_each_other_newest_first(self, repository: ImageRepository) -> None:
         images = [
@@ -1319,10 +1367,10 @@ class ImageRepositoryContract:
                 while True:
                     page = await repository.search(ImageQuery(viewer=viewer, limit=limit, before_id=before))
                     collected += page.items
-                    if page.next_cursor is None:
+                    if page.next_before_id is None:
                         break
                     assert len(page.items) == limit
-                    before = decode_cursor(page.next_cursor)
+                    before = page.next_before_id
                 assert collected == visible
 
     async def test_pages_stay_correct_while_images_are_added_and_deleted(self, repository: ImageRepository) -> None:
@@ -1333,9 +1381,9 @@ class ImageRepositoryContract:
         while True:
             page = await repository.search(ImageQuery(limit=4, before_id=before, terms=("duck",)))
             seen += [image.guid for image in page.items]
-            if page.next_cursor is None:
+            if page.next_before_id is None:
                 break
-            before = decode_cursor(page.next_cursor)
+            before = page.next_before_id
             await asyncio.gather(*(add_ready(repository, prompt="a duck that came later") for _ in range(3)))
             for guid in sorted(doomed)[:2]:
                 doomed.discard(guid)

@@ -168,6 +168,33 @@ class MaintenanceRepositoryContract:
         assert {storage.lease(image.guid) for image in settled} == {("web1-1", NOW)}
         assert await repository.renew_leases("nobody", NOW + LEASE) == 0
 
+    # lease_owners and end_leases
+
+    async def test_lease_owners_are_those_of_generating_images(
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        assert await repository.lease_owners() == frozenset()
+        for name in ("web1-1", "web1-1", "WEB1-1", None):
+            await add_leased(storage, images, name, None if name is None else NOW)
+        for image in await add_settled(images):
+            storage.set_lease(image.guid, "settled", NOW)
+        assert await repository.lease_owners() == {"web1-1", "WEB1-1"}
+
+    async def test_end_leases_shortens_the_leases_of_this_owner(
+        self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        long = await add_leased(storage, images, "web1-1", NOW + LEASE)
+        short = await add_leased(storage, images, "web1-1", NOW - TICK)
+        foreign = [await add_leased(storage, images, name, NOW + LEASE) for name in ("WEB1-1", "web1-1 ")]
+        settled = await add_settled(images)
+        for image in settled:
+            storage.set_lease(image.guid, "web1-1", NOW + LEASE)
+        await repository.end_leases("web1-1", NOW)
+        assert storage.lease(long.guid) == ("web1-1", NOW)
+        assert storage.lease(short.guid) == ("web1-1", NOW - TICK)
+        assert {storage.lease(image.guid)[1] for image in (*foreign, *settled)} == {NOW + LEASE}
+        assert await repository.take_over(long.guid, "web1-2", NOW + TICK, NOW + LEASE)
+
     async def test_renew_leases_changes_nothing_else_of_the_image(
         self, storage: MaintenanceStorage, repository: MaintenanceRepository, images: ImageRepository
     ) -> None:
@@ -399,7 +426,8 @@ class MaintenanceRepositoryContract:
     ) -> None:
         settled = await add_settled(images)
         generating = await images.add(make_draft(author="alice", visibility=Visibility.PRIVATE))
-        everything = [*settled, generating]
+        queued = await images.add(replace(make_draft(), status=Status.QUEUED))
+        everything = [*settled, generating, queued]
         assert {image.status for image in everything} == set(Status)
         expected = {image.guid: image.status for image in everything}
         assert await repository.statuses([*expected, new_guid(), new_guid()]) == expected
@@ -457,6 +485,17 @@ class MaintenanceRepositoryContract:
         second = await images.update(second.guid, ImageChanges(tags=("new",), filename="new.png"), NOW)
         third = await images.add(make_draft())
         assert await repository.walk(first.id, 5) == (second, third)
+
+    # count
+
+    async def test_count_is_of_one_status(self, repository: MaintenanceRepository, images: ImageRepository) -> None:
+        assert await repository.count(Status.UNKNOWN) == 0
+        await images.add(make_draft())
+        for status in (Status.UNKNOWN, Status.UNKNOWN, Status.FAILED):
+            await images.mark_failed((await images.add(make_draft())).guid, status, Failure("x", "y"), NOW)
+        counts = [await repository.count(status) for status in (Status.UNKNOWN, Status.FAILED, Status.GENERATING)]
+        assert counts == [2, 1, 1]
+        assert await repository.count(Status("of-a-later-version")) == 0
 
     # totals
 

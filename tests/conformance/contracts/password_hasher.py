@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from pixyproxy.domain.errors import CapacityExceededError
-from pixyproxy.ports.password_hasher import PasswordHasher
+from pixyproxy.ports.passwords.password_hasher import PasswordHasher
 
 PASSWORDS = (
     "correct horse battery staple",

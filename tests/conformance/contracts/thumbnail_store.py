@@ -16,7 +16,7 @@ import pytest
 from pixyproxy.domain.errors import BlobStoreError, BlobStoreFullError
 from pixyproxy.domain.image import new_guid
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
-from tests.conformance.contracts.blob_store import LARGE, NO_GUIDS, open_files, own_threads
+from tests.conformance.contracts.blob_store import LARGE, NO_GUIDS, assert_at_most, open_files, own_threads
 
 NO_NAMES = (
     "",
@@ -77,8 +77,8 @@ class ThumbnailStoreContract:
         """Assert after the store is closed that no thread and no file is left."""
         threads, files = own_threads(), open_files()
         yield
-        assert own_threads() <= threads
-        assert open_files() <= files
+        assert_at_most(threads, own_threads)
+        assert_at_most(files, open_files)
 
     def test_subclasses_its_port(self, harness: ThumbnailStoreHarness) -> None:
         assert ThumbnailStore in self.adapter.__mro__

@@ -2,13 +2,20 @@
 
 import json
 
+from tests.faults.charged import disagreements
 from tests.faults.crash_points.sandbox import Sandbox, file_of, sha256_of
 from tests.fixtures.openai.pictures import picture
 
 
 def violations(sandbox: Sandbox) -> list[str]:
     """Return everything that breaks the promise; empty if nothing does."""
-    return [*_rows(sandbox), *_files(sandbox), *_acknowledged(sandbox), *_charges(sandbox)]
+    return [
+        *_rows(sandbox),
+        *_files(sandbox),
+        *_acknowledged(sandbox),
+        *_charges(sandbox),
+        *disagreements(sandbox.query, all_charged=False),
+    ]
 
 
 def _rows(sandbox: Sandbox) -> list[str]:

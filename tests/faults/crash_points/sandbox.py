@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,16 @@ from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMainten
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.filesystem.thumbnail_store import FilesystemThumbnailStore
 from pixyproxy.application.images import image_service
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.generation import GeneratedImage, GenerationRequest, GeneratorModel, PartialImage
 from pixyproxy.environment import load_settings
+from pixyproxy.opening import opened
 from pixyproxy.plugins import BlobStorage
 from pixyproxy.ports.image_generator import ImageGenerator
+from tests.faults.charged import CAP
 from tests.faults.crash_points.steps import SteppedCalls, Steps, watch_commits
 from tests.fixtures.openai.pictures import picture
+from tests.fixtures.prices import FixedPriceList
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LEASE_S = 0.02
@@ -96,9 +99,12 @@ class Sandbox:
         for file in (self.ledger, self._responses, self._processes):
             file.touch()
         if self.mysql is not None:
-            self.mysql.query("DELETE FROM images")
+            for table in ("images", "charges", "budgets", "budget_accounts", "daily_sums", "highest_costs"):
+                self.mysql.query(f"DELETE FROM {table}")
+            self.mysql.query(CAP)
         elif template is not None:
             shutil.copy(template, self.folder / "data" / "pixyproxy.sqlite3")
+            self.query(CAP)
 
     def enter(self) -> None:
         """Run this process in the sandbox, with its settings in the environment.
@@ -128,6 +134,7 @@ class Sandbox:
         """Yield the real container, opened: only generator and hasher are fakes, and steps are observed."""
         container = build_container(load_settings())
         container.generator.override(LedgerGenerator(self.ledger, steps))
+        container.price_list.override(FixedPriceList("0.25", "0.04"))
         settings, calls = container.settings(), SteppedCalls(steps)
         rescue_dirs = container.config.rescue_dirs()
         container.blob_storage.override(
@@ -158,13 +165,15 @@ class Sandbox:
 
     def rows(self) -> dict[str, Row]:
         """Return all rows by GUID."""
-        sql = "SELECT guid, status, prompt, filename, size_bytes, sha256, error_code FROM images"
-        if self.mysql is not None:
-            found = self.mysql.query(sql)
-        else:
-            with closing(sqlite3.connect(self.folder / "data" / "pixyproxy.sqlite3")) as connection:
-                found = tuple(connection.execute(sql).fetchall())
+        found = self.query("SELECT guid, status, prompt, filename, size_bytes, sha256, error_code FROM images")
         return {row[0]: Row(*row) for row in found}
+
+    def query(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Run one statement and return its rows."""
+        if self.mysql is not None:
+            return self.mysql.query(sql)
+        with closing(sqlite3.connect(self.folder / "data" / "pixyproxy.sqlite3")) as connection, connection:
+            return connection.execute(sql).fetchall()
 
     def files(self) -> dict[str, bytes]:
         """Return all files that are not in quarantine, in the store and in the rescue folders."""

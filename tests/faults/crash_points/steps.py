@@ -123,9 +123,9 @@ class SteppedCalls(SystemCalls):
         with self._step("unlink", path):
             super().unlink(path)
 
-    def mkdir(self, path: Path) -> None:
+    def mkdir(self, path: Path, mode: int) -> None:
         with self._step("mkdir", path):
-            super().mkdir(path)
+            super().mkdir(path, mode)
 
     def _step(self, name: str, path: Path) -> Any:
         return self._steps.step(f"{name} {Call(name, path).kind}", path)

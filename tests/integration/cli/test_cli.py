@@ -1,5 +1,7 @@
 """The command line, run as a separate process."""
 
+import csv
+import io
 import os
 import pty
 import re
@@ -58,8 +60,13 @@ def test_help_needs_no_settings(tmp_path: Path) -> None:
         ("migrate", ["SQL scripts"]),
         ("generate", ["prompt", "--output", "-o", "--size", "--tag"]),
         ("check", ["exit status 1"]),
-        ("user", ["add", "list", "passwd", "remove"]),
-        ("user add", ["name", "--class-key", "--take-over", "standard input"]),
+        ("copy-database", ["--to", "mysql|sqlite", "Stop the service first"]),
+        ("user", ["add", "list", "passwd", "remove", "role", "pause", "resume", "import"]),
+        ("user import", ["file", "--dry-run", "--keys", "all or nothing"]),
+        ("user add", ["name", "--class-key", "--role", "student|teacher|admin", "--take-over", "standard input"]),
+        ("user role", ["name", "student|teacher|admin"]),
+        ("user pause", ["name", "every login is refused"]),
+        ("user resume", ["name"]),
         ("user passwd", ["name", "standard input"]),
         ("user remove", ["name"]),
         ("user list", ["--help"]),
@@ -82,7 +89,11 @@ def test_the_version_needs_no_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "completions"),
-    [("pixyproxy se", {"serve"}), ("pixyproxy user pa", {"passwd"}), ("pixyproxy serve --p", {"--port"})],
+    [
+        ("pixyproxy se", {"serve", "settle"}),
+        ("pixyproxy user pa", {"passwd", "pause"}),
+        ("pixyproxy serve --p", {"--port"}),
+    ],
 )
 def test_a_shell_completes_commands_and_options(typed: str, completions: set[str], tmp_path: Path) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_PIXYPROXY_COMPLETE": "complete_bash"}
@@ -448,7 +459,7 @@ def test_a_password_is_not_sent_to_another_program(tmp_path: Path, response: byt
 
         pool.submit(serve)
         port = str(listener.getsockname()[1])
-        done = pixyproxy(tmp_path, "user", "add", "bob", stdin="secret\n", PIXYPROXY_PORT=port)
+        done = pixyproxy(tmp_path, "user", "add", "bob", stdin="secret of one\n", PIXYPROXY_PORT=port)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(received) == 1
     assert b"authorization" not in received[0].lower()
@@ -456,29 +467,83 @@ def test_a_password_is_not_sent_to_another_program(tmp_path: Path, response: byt
 
 def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
-        done = pixyproxy(tmp_path, "user", "add", "älice", "--class-key", "cs101", stdin="päss: wörd \n")
+        done = pixyproxy(tmp_path, "user", "add", "älice", "--class-key", "cs101", stdin="päss: wörd und mehr \n")
         assert (done.returncode, done.stdout, done.stderr) == (0, "added älice\n", "")
-        assert pixyproxy(tmp_path, "user", "add", "bob", stdin="secret").returncode == 0
-        assert pixyproxy(tmp_path, "user", "list").stdout == "bob\nälice\tcs101\n"
-        assert works(service, "älice", "päss: wörd ")
-        assert works(service, "bob", "secret")
+        assert pixyproxy(tmp_path, "user", "add", "bob", stdin="secret of two").returncode == 0
+        assert pixyproxy(tmp_path, "user", "list").stdout == "bob\t-\tstudent\nälice\tcs101\tstudent\n"
+        assert works(service, "älice", "päss: wörd und mehr ")
+        assert works(service, "bob", "secret of two")
 
-        again = pixyproxy(tmp_path, "user", "add", "bob", stdin="other\n")
+        again = pixyproxy(tmp_path, "user", "add", "bob", stdin="another secret\n")
         assert (again.returncode, again.stdout) == (1, "")
         assert "'bob' already" in again.stderr
-        assert works(service, "bob", "secret")
+        assert works(service, "bob", "secret of two")
 
-        assert pixyproxy(tmp_path, "user", "passwd", "bob", stdin="changed\r\n").returncode == 0
-        assert works(service, "bob", "changed")
-        assert not works(service, "bob", "secret")
+        assert pixyproxy(tmp_path, "user", "passwd", "bob", stdin="changed secret\r\n").returncode == 0
+        assert works(service, "bob", "changed secret")
+        assert not works(service, "bob", "secret of two")
         assert pixyproxy(tmp_path, "user", "remove", "bob").stdout == "removed bob\n"
-        assert not works(service, "bob", "changed")
-        refused = pixyproxy(tmp_path, "user", "add", "BOB", stdin="other\n")
+        assert not works(service, "bob", "changed secret")
+        refused = pixyproxy(tmp_path, "user", "add", "BOB", stdin="another secret\n")
         assert (refused.returncode, "--take-over" in refused.stderr) == (1, True), refused
         for command in (["remove", "bob"], ["passwd", "bob"]):
-            missing = pixyproxy(tmp_path, "user", *command, stdin="x\n")
+            missing = pixyproxy(tmp_path, "user", *command, stdin="a secret for nobody\n")
             assert (missing.returncode, "no such user" in missing.stderr) == (1, True)
-        assert pixyproxy(tmp_path, "user", "add", "bob", "--take-over", stdin="other\n").stdout == "added bob\n"
+        assert (
+            pixyproxy(tmp_path, "user", "add", "bob", "--take-over", stdin="another secret\n").stdout == "added bob\n"
+        )
+
+
+def test_roles_and_pauses(tmp_path: Path) -> None:
+    add = ["user", "add", "miller", "--class-key", "9a", "--role", "teacher"]
+    with Service(tmp_path) as service:
+        assert "There is no administrator yet. Add one with: pixyproxy user add NAME --role admin" in service.announced
+        assert pixyproxy(tmp_path, *add, stdin="secret of one\n").returncode == 0
+        with service.client(("miller", "secret of one")) as client:
+            assert client.get("/user/me").json()["role"] == "teacher"
+            assert pixyproxy(tmp_path, "user", "role", "miller", "admin").stdout == "miller is admin now\n"
+            assert client.get("/user/me").json()["role"] == "admin"
+            assert pixyproxy(tmp_path, "user", "pause", "miller").stdout == "paused miller\n"
+            refused = client.get("/user/me")
+            assert (refused.status_code, refused.json()["code"]) == (403, "account-paused")
+            assert pixyproxy(tmp_path, "user", "list").stdout == "miller\t9a\tadmin\tpaused\n"
+            assert pixyproxy(tmp_path, "user", "resume", "miller").stdout == "resumed miller\n"
+            assert client.get("/user/me").status_code == 200
+    for command in (["pause", "nobody"], ["resume", "nobody"], ["role", "nobody", "admin"]):
+        missing = pixyproxy(tmp_path, "user", *command)
+        assert (missing.returncode, "no such user" in missing.stderr) == (1, True)
+    for command in (["role", "miller", "head"], ["add", "bob", "--role", "Admin"]):
+        wrong = pixyproxy(tmp_path, "user", *command, stdin="secret of one\n")
+        assert (wrong.returncode, "'student', 'teacher', 'admin'" in wrong.stderr) == (2, True)
+    with Service(tmp_path) as service:
+        assert "administrator" not in service.announced
+
+
+def test_a_file_of_users_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "9a.csv"
+    file.write_text("\ufeffuser;class_key\r\nälice;9a\r\nbob;9a\r\n", encoding="utf-8")
+    with Service(tmp_path) as service:
+        dry = pixyproxy(tmp_path, "user", "import", str(file), "--dry-run")
+        assert (dry.returncode, dry.stdout.count("would be added")) == (0, 2), dry
+        done = pixyproxy(tmp_path, "user", "import", str(file), "--keys")
+        assert done.returncode == 0, done.stderr
+        rows = list(csv.DictReader(io.StringIO(done.stdout.removeprefix("\ufeff"))))
+        assert [(row["user"], row["result"], row["class_key"]) for row in rows] == [
+            ("älice", "added", "9a"),
+            ("bob", "added", "9a"),
+        ]
+        for row in rows:
+            assert works(service, row["user"], row["password"])
+            assert row["key"].startswith("pxy_")
+        again = pixyproxy(tmp_path, "user", "import", str(file), "--keys")
+        assert (again.returncode, again.stdout.count("unchanged"), again.stdout.count("pxy_")) == (0, 2, 0)
+    file.write_text("user\ncarol\na:b\n", encoding="utf-8")
+    refused = pixyproxy(tmp_path, "user", "import", str(file))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "line 3.user: must be printable" in refused.stderr
+    assert "carol" not in pixyproxy(tmp_path, "user", "list").stdout
+    missing = pixyproxy(tmp_path, "user", "import", str(tmp_path / "none.csv"))
+    assert (missing.returncode, "does not exist" in missing.stderr) == (2, True)
 
 
 def test_a_bad_name_or_password_is_refused(tmp_path: Path) -> None:
@@ -490,8 +555,20 @@ def test_a_bad_name_or_password_is_refused(tmp_path: Path) -> None:
     assert pixyproxy(tmp_path, "user", "list").stdout == ""
 
 
+def test_a_password_that_is_short_or_common_is_refused_with_the_reason(tmp_path: Path) -> None:
+    for password, reason in (("11 letters.", "at least 12 characters"), ("password1234", "guessed too easily")):
+        done = pixyproxy(tmp_path, "user", "add", "alice", stdin=f"{password}\n")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert reason in done.stderr
+        assert password not in done.stderr
+    shorter = {"PIXYPROXY_PASSWORD_LENGTH": "10"}
+    assert pixyproxy(tmp_path, "user", "add", "alice", stdin="11 letters.\n", **shorter).returncode == 0
+    done = pixyproxy(tmp_path, "user", "passwd", "alice", stdin="11 letters!\n")
+    assert (done.returncode, "at least 12 characters" in done.stderr) == (1, True)
+
+
 def test_a_password_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    done = pixyproxy(tmp_path, "user", "add", "alice", stdin=b"\xff\xfe\n")
+    done = pixyproxy(tmp_path, "user", "add", "alice", stdin=b"\xff\xfe and more than that\n")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
@@ -501,13 +578,13 @@ def test_a_terminal_prompts_twice_without_echo(tmp_path: Path) -> None:
     status, shown = in_terminal(tmp_path, ["user", "add", "alice"], twice)
     assert (status, "added alice" in shown) == (0, True)
     assert "s3cret" not in shown
-    slip = [("Password: ", "s3cret-1"), ("Repeat for confirmation: ", "s3cret-2"),
-            ("Password: ", "s3cret-3"), ("Repeat for confirmation: ", "s3cret-3")]  # fmt: skip
+    slip = [("Password: ", "s3cret-words-1"), ("Repeat for confirmation: ", "s3cret-words-2"),
+            ("Password: ", "s3cret-words-3"), ("Repeat for confirmation: ", "s3cret-words-3")]  # fmt: skip
     status, shown = in_terminal(tmp_path, ["user", "passwd", "alice"], slip)
     assert (status, "changed the password of alice" in shown) == (0, True)
     assert "s3cret" not in shown
     with Service(tmp_path) as service:
-        assert works(service, "alice", "s3cret-3")
+        assert works(service, "alice", "s3cret-words-3")
 
 
 # --- check ----------------------------------------------------------------------------------------------------

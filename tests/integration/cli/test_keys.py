@@ -22,7 +22,7 @@ def opens(service: Service, token: str) -> bool:
 
 
 def add_user(folder: Path, name: str) -> None:
-    assert pixyproxy(folder, "user", "add", name, stdin="secret\n").returncode == 0
+    assert pixyproxy(folder, "user", "add", name, stdin="secret of one\n").returncode == 0
 
 
 def add_key(folder: Path, *arguments: str) -> str:
@@ -49,8 +49,8 @@ def stored(folder: Path, sql: str) -> list[tuple[object, ...]]:
 
 def test_keys_are_managed_while_the_service_runs(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
-        service.add_user("älice", "secret")
-        service.add_user("bob", "secret")
+        service.add_user("älice", "secret of one")
+        service.add_user("bob", "secret of one")
         assert pixyproxy(tmp_path, "key", "list").stdout == ""
         one = add_key(tmp_path, "älice", "--name", "my laptop", "--expires", "30d")
         two = add_key(tmp_path, "bob")
@@ -140,18 +140,32 @@ def test_the_end_of_a_key(tmp_path: Path) -> None:
 
 def test_an_invalid_end_is_refused(tmp_path: Path) -> None:
     add_user(tmp_path, "alice")
-    for when in ("", "soon", "30", "d", "-1d", "1.5d", "30D", "30 d", "99999d", "٣d", "2100-02-30", "2100-01-31T25:00"):
+    for when in (
+        "",
+        "soon",
+        "30",
+        "d",
+        "-1d",
+        "1.5d",
+        "30D",
+        "30 d",
+        "99999d",
+        "٣d",
+        "2100-02-30",
+        "2100-01-31T25:00",
+        "9999-12-31T23:59:59-12:00",
+    ):
         assert "30d" in said_of_usage("key", "add", "alice", f"--expires={when}"), when
-    for when in ("0h", "1999-12-31", "9999-12-31T23:59:59-12:00"):
+    for when in ("0h", "1999-12-31"):
         done = pixyproxy(tmp_path, "key", "add", "alice", "--expires", when)
         assert (done.returncode, done.stdout) == (1, ""), when
-        assert "  expires_at: must be " in done.stderr
+        assert "  expires: must be " in done.stderr
     assert pixyproxy(tmp_path, "key", "list").stdout == ""
 
 
 def test_an_expired_key_is_marked_and_refused(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
-        service.add_user("alice", "secret")
+        service.add_user("alice", "secret of one")
         token = add_key(tmp_path, "alice", "--expires", "1h")
         assert opens(service, token)
         stored(tmp_path, "UPDATE api_keys SET expires_at = '2020-01-01 00:00:00.000000'")
@@ -179,7 +193,7 @@ def test_a_name_in_the_database_cannot_forge_a_line(tmp_path: Path) -> None:
 def test_processes_share_the_secret(tmp_path: Path) -> None:
     given = {"PIXYPROXY_SECRET_KEY": "0123456789abcdef0123456789abcdef"}
     with Service(tmp_path, **given) as service:
-        service.add_user("alice", "secret")
+        service.add_user("alice", "secret of one")
         good = pixyproxy(tmp_path, "key", "add", "alice", **given).stdout.strip()
         assert opens(service, good)
         assert not (tmp_path / "data" / "secret.key").exists()

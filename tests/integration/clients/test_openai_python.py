@@ -102,6 +102,13 @@ def prompt(request: pytest.FixtureRequest) -> str:
     return request.node.name.translate(str.maketrans("_[]", "   ")).strip()
 
 
+def priced(usage: Any) -> dict[str, Any]:
+    """Return the usage that the upstream reported, beside which there is what it cost."""
+    reported: dict[str, Any] = usage.model_dump(exclude_none=True)
+    assert 0 < reported.pop("cost") < 1
+    return reported
+
+
 def data_of(image: Any) -> bytes:
     return base64.b64decode(image.b64_json, validate=True)
 
@@ -120,7 +127,7 @@ def test_a_picture_is_returned_in_base64_and_stored(caller: Caller, gateway: Gat
     [image] = answer.data
     assert (data_of(image), image.url) == (picture_of(prompt), None)
     assert (answer.quality, answer.background, answer.output_format) == ("low", "opaque", "png")
-    assert answer.usage.model_dump(exclude_none=True) == tokens(1)
+    assert priced(answer.usage) == tokens(1)
     assert answer.created > 0
     assert f" {answer._request_id} " in gateway.service.log
     detail = gateway.detail(image.guid)
@@ -148,7 +155,7 @@ def test_several_pictures_are_images_of_their_own(caller: Caller, gateway: Gatew
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt, n=3))
     pictures = [picture_of(prompt, number) for number in range(3)]
     assert [data_of(image) for image in answer.data] == pictures
-    assert answer.usage.model_dump(exclude_none=True) == tokens(3)
+    assert priced(answer.usage) == tokens(3)
     guids = [image.guid for image in answer.data]
     assert len(set(guids)) == 3
     assert [gateway.content(guid) for guid in guids] == pictures
@@ -207,7 +214,7 @@ def test_partial_images_arrive_before_the_picture_is_finished(caller: Caller, ga
         assert event.type == f"image_generation.{'completed' if event is final else 'partial_image'}"
         assert (event.quality, event.background, event.output_format) == ("low", "opaque", "png")
         assert event.created_at > 0
-    assert final.usage.model_dump(exclude_none=True) == tokens(1)
+    assert priced(final.usage) == tokens(1)
     assert data_of(final) == gateway.content(final.guid) == picture_of(prompt)
     assert gateway.detail(final.guid)["usage"] == tokens(1)
     assert gateway.charges == 1
@@ -326,7 +333,7 @@ def test_an_edit_is_streamed(caller: Caller, gateway: Gateway, prompt: str) -> N
     view, final = events
     assert (view.partial_image_index, data_of(view)) == (0, partial_of(prompt, 0))
     assert data_of(final) == gateway.content(final.guid) == picture_of(prompt)
-    assert final.usage.model_dump(exclude_none=True) == tokens(1)
+    assert priced(final.usage) == tokens(1)
     assert gateway.charges == 1
 
 
@@ -403,10 +410,12 @@ def test_a_retired_path_is_not_found(caller: Caller, gateway: Gateway) -> None:
 
 
 def test_a_rate_limit_has_a_retry_delay(caller: Caller, gateway: Gateway, prompt: str) -> None:
-    gateway.upstream.script("429 retry_after=77")
+    # Longer than the queue waits; the service remembers it by model.
+    gateway.upstream.script("429 retry_after=1999")
+    model = f"limited {prompt}"
     with pytest.raises(openai.RateLimitError) as caught:
-        caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt), max_retries=0)
-    assert caught.value.response.headers["retry-after"] == "77"
+        caller.ask(lambda client: client.images.generate(model=model, prompt=prompt), max_retries=0)
+    assert caught.value.response.headers["retry-after"] == "1999"
     assert caught.value.body == refusal("429")
     assert (gateway.calls, gateway.charges) == (1, 0)
 
@@ -415,7 +424,7 @@ def test_a_rate_limit_has_a_retry_delay(caller: Caller, gateway: Gateway, prompt
 
 
 def test_a_rate_limit_that_passes_is_waited_for(caller: Caller, gateway: Gateway, prompt: str) -> None:
-    # The service tries three times; then the client retries.
+    # The service waits and tries again: the client learns nothing of it.
     gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
     answer = caller.ask(lambda client: client.images.generate(model=MODEL, prompt=prompt))
     assert data_of(answer.data[0]) == picture_of(prompt)
@@ -539,7 +548,7 @@ def test_a_retry_of_an_unpaid_request_gets_its_own_picture(caller: Caller, gatew
         return client.images.generate(model=MODEL, prompt=prompt)
 
     first = caller.ask(generate)
-    # The service tries three times; then the client retries.
+    # The service waits and tries again: the client learns nothing of it.
     gateway.upstream.script(*["429 retry_after_ms=1"] * 3)
     second = caller.ask(generate)
     assert first.data[0].guid != second.data[0].guid

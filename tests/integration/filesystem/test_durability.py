@@ -193,7 +193,9 @@ async def test_any_step_of_a_put_failing_once(tmp_path: Path, code: int, again: 
         assert harness.image.read_bytes() == b"new"
         await store.close()
     # A file that cannot be flushed is written anew; a remnant that cannot be removed does not undo the write.
-    assert survived == ["fsync temporary", "fsync temporary"] + (["unlink backup", "unlink backup"] if again else [])
+    flushed_or_removed = ["fsync temporary", "fsync temporary"] + (["unlink backup", "unlink backup"] if again else [])
+    # Without an open file the whole write is repeated, with the spare ones.
+    assert survived == (list(map(str, steps)) if code == errno.EMFILE else flushed_or_removed)
 
 
 @pytest.mark.parametrize("code", CODES, ids=lambda code: errno.errorcode[code])
@@ -216,7 +218,8 @@ async def test_any_step_of_a_rescue_failing_once(tmp_path: Path, code: int) -> N
             assert len(harness.files()) == 2
             assert b"bytes" in harness.files().values()
         await store.close()
-    assert survived == ["fsync sidecar", "fsync temporary"]
+    always = list(map(str, counted.calls.calls))
+    assert survived == (always if code == errno.EMFILE else ["fsync sidecar", "fsync temporary"])
 
 
 async def test_a_file_that_was_not_flushed_is_never_flushed_again(harness: Harness) -> None:

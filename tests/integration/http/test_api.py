@@ -26,7 +26,9 @@ IMAGE_DETAIL = """
  "created_at": "2026-11-21T10:00:00.123456Z", "updated_at": "2026-11-21T10:00:09.654321Z",
  "media_type": "image/png", "width": 1024, "height": 1024, "size_bytes": 1482211, "sha256": "…",
  "generator": "openai", "model": "gpt-image-2", "parameters": {"size": "1024x1024"}, "revised_prompt": null,
- "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068}, "derived_from": [],
+ "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068},
+ "cost": {"usd": "0.031740", "state": "priced", "source": "genai-prices 0.2.3", "prices_of": "2026-11-02"},
+ "queue": null, "derived_from": [],
  "content_url": "/image/0b9f…/content/a-rubber-duck-on-a-sink-0b9f1c2d.png",
  "thumbnail_url": "/image/0b9f…/thumbnail", "placeholder": null}
 """
@@ -318,9 +320,15 @@ def test_a_row_deleted_by_hand_is_gone_at_once(service: Service) -> None:
 
 def test_the_current_user(service: Service) -> None:
     with service.client(ALICE) as client:
-        assert client.get("/user/me").json() == {"username": "alice", "class_key": "cs101"}
+        assert client.get("/user/me").json() == {
+            "username": "alice",
+            "class_key": "cs101",
+            "role": "student",
+            "valid_until": None,
+            "password_set_by": "command line",
+        }
     with service.client(BOB) as client:
-        assert client.get("/user/me/").json() == {"username": "bob", "class_key": None}
+        assert client.get("/user/me/").json()["class_key"] is None
     with service.client() as client:
         response = client.get("/user/me")
         assert (problem(response)["status"], response.headers["www-authenticate"]) == (
@@ -341,7 +349,7 @@ def test_head_works_wherever_get_does(service: Service) -> None:
     with service.client(ALICE) as client:
         guid = create(client)["guid"]
         for path in ("/image", f"/image/{guid}/", f"/image/{guid}/content", f"/image/{MISSING}", "/user/me", "/healthz",
-                     "/readyz", "/docs", "/openapi.json", "/", "/docs/assets/swagger-ui.css", "/nowhere"):  # fmt: skip
+                     "/readyz", "/docs", "/openapi.json", "/login", "/docs/assets/swagger-ui.css", "/no"):  # fmt: skip
             get, head = client.get(path), client.head(path)
             assert (head.status_code, head.content) == (get.status_code, b"")
             if get.status_code < 400:

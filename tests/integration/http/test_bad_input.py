@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
+from pixyproxy.opening import opened
 from tests.fixtures.service import PATIENCE_S, Service, problem
 from tests.fixtures.services import ALICE
 from tests.fixtures.sql.mysql_servers import in_thread

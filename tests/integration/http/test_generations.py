@@ -94,7 +94,7 @@ FAILURES = (
     Failure("403", 502, "generator-credentials"),
     Failure("404-model", 502, "generator-unavailable"),
     Failure("404-model", 422, "generator-request-rejected", words="'gone'", model="gone"),
-    Failure("429 retry_after=20", 429, "generator-rate-limited", retry_after="20"),
+    Failure("429 retry_after=1999", 429, "generator-rate-limited", retry_after="1999", model="limited"),
     Failure("quota", 502, "generator-quota-exhausted"),
     Failure("billing-limit", 502, "generator-quota-exhausted"),
     Failure("500", 502, "generator-unavailable"),
@@ -208,7 +208,11 @@ def test_a_caller_that_hangs_up_does_not_stop_its_generation(service: Service, u
 def test_a_generation_beyond_the_capacity_is_refused_unpaid(
     upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    settings = SETTINGS | {"PIXYPROXY_MAX_GENERATIONS": "1", "PIXYPROXY_GENERATION_TIMEOUT_S": "30"}
+    settings = SETTINGS | {
+        "PIXYPROXY_MAX_GENERATIONS": "1",
+        "PIXYPROXY_QUEUE_LENGTH": "0",
+        "PIXYPROXY_GENERATION_TIMEOUT_S": "30",
+    }
     with Service(tmp_path_factory.mktemp("one"), **settings, OPENAI_BASE_URL=upstream.base_url) as service:
         service.add_user(*ALICE)
         paid = len(upstream.charges)

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pixyproxy.adapters.filesystem.blob_maintenance import FilesystemBlobMaintenance
 from pixyproxy.adapters.filesystem.blob_store import FilesystemBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
+from pixyproxy.adapters.memory.ledger import MemoryLedger
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.adapters.memory.thumbnail_store import MemoryThumbnailStore
@@ -24,8 +26,9 @@ from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GeneratedImage, ImageDraft, Lease
 from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
+from pixyproxy.domain.money.charges import Charge, ChargeState
 from pixyproxy.ports.image_generator import ImageGenerator
-from tests.fixtures.core import ScriptedGenerator, reconciler_on
+from tests.fixtures.core import FakeProcesses, ScriptedGenerator, reconciler_on
 
 DATA = b"\x89PNG a picture"
 LEASE_S = 60.0
@@ -43,6 +46,7 @@ class ReconcilerHarness:
     thumbnails: MemoryThumbnailStore
     clock: SystemClock
     generator: ImageGenerator = field(default_factory=ScriptedGenerator)
+    processes: FakeProcesses = field(default_factory=FakeProcesses)
 
     def reconciler(self, owner: str = "reconciler") -> Reconciler:
         return reconciler_on(
@@ -55,9 +59,17 @@ class ReconcilerHarness:
             lease_s=LEASE_S,
             thumbnails=self.thumbnails,
             generator=self.generator,
+            processes=self.processes,
         )
 
-    async def row(self, *, lease_s: float = -1, guid: str | None = None, batch: str | None = None) -> Image:
+    async def row(
+        self,
+        *,
+        lease_s: float = -1,
+        guid: str | None = None,
+        batch: str | None = None,
+        status: Status = Status.GENERATING,
+    ) -> Image:
         now = self.clock.now()
         return await self.images.add(
             ImageDraft(
@@ -75,6 +87,7 @@ class ReconcilerHarness:
                     batch=batch,
                 ),
                 Lease("gone", now + timedelta(seconds=lease_s)),
+                status=status,
             )
         )
 
@@ -159,11 +172,50 @@ async def test_a_row_without_bytes_becomes_unknown(harness: ReconcilerHarness) -
     assert await harness.reconcile() == []
 
 
+async def test_bytes_that_were_never_described_are_adopted(harness: ReconcilerHarness) -> None:
+    image = await harness.row()
+    await harness.store(image)
+    harness.path(image.guid).with_suffix(".json").unlink()
+    assert [finding.action for finding in await harness.reconcile(apply=False)] == [Action.ADOPT]
+    assert (await harness.images.get(image.guid)).status is Status.GENERATING
+    assert [finding.action for finding in await harness.reconcile()] == [Action.ADOPT]
+    ready = await harness.images.get(image.guid)
+    assert ready.result is not None
+    assert (ready.status, ready.result.sha256) == (Status.READY, hashlib.sha256(DATA).hexdigest())
+    assert (await harness.blobs.read_sidecar(image.guid))["sha256"] == ready.result.sha256
+    assert await harness.reconcile() == []
+
+
+async def test_bytes_that_are_no_picture_or_described_otherwise_are_not_adopted(harness: ReconcilerHarness) -> None:
+    nothing, damaged = await harness.row(), await harness.row()
+    await harness.store(nothing, b"no picture")
+    harness.path(nothing.guid).with_suffix(".json").unlink()
+    await harness.store(damaged)
+    harness.path(damaged.guid).with_suffix(".json").write_text("{")
+    assert {finding.action for finding in await harness.reconcile()} == {Action.SETTLE}
+    for image in (nothing, damaged):
+        assert (await harness.images.get(image.guid)).status is Status.UNKNOWN
+        assert harness.path(image.guid).exists()
+
+
 async def test_a_row_whose_lease_runs_is_left_alone(harness: ReconcilerHarness) -> None:
     image = await harness.row(lease_s=60)
     await harness.store(image)
     assert await harness.reconcile() == []
     assert (await harness.images.get(image.guid)).status is Status.GENERATING
+
+
+@pytest.mark.parametrize("is_alive", [True, False, None])
+async def test_a_row_of_a_killed_process_is_settled_before_its_lease_ends(
+    harness: ReconcilerHarness, is_alive: bool | None
+) -> None:
+    if is_alive is not None:
+        harness.processes.alive["gone"] = is_alive
+    image = await harness.row(lease_s=60)
+    await harness.store(image)
+    assert await harness.reconcile(apply=False) == []
+    found = await harness.reconcile()
+    assert [finding.action for finding in found] == ([Action.ADOPT] if is_alive is False else [])
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.UNKNOWN])
@@ -402,3 +454,42 @@ async def test_the_pictures_of_a_rescued_response_go_to_the_images_of_the_call(h
     found = [await harness.images.get(image.guid) for image in images]
     assert [image.status for image in found] == [Status.READY, Status.READY, Status.UNKNOWN]
     assert [image.result.size_bytes for image in found[:2]] == [len(data) for data in pictures]
+
+
+async def test_a_sweep_ends_charges_that_an_older_version_left(harness: ReconcilerHarness) -> None:
+    storage = MemoryStorage()
+    harness.images, harness.recovery = MemoryImageRepository(storage), MemoryMaintenanceRepository(storage)
+    ledger = MemoryLedger(storage)
+    image = await harness.row()
+    storage.charges[image.guid] = charge = Charge(image.guid, "alice", None, None, harness.clock.now(), Decimal("0.25"))
+    await harness.images.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), harness.clock.now())
+    storage.charges[image.guid] = charge
+    reconciler = reconciler_on(
+        harness.images, harness.recovery, harness.blobs, harness.stored, harness.clock, ledger=ledger
+    )
+    found = [finding async for finding in reconciler.sweep(apply=True)]
+    assert [(finding.description, finding.action) for finding in found] == [
+        ("1 charges of images that an older version ended", Action.SETTLE)
+    ]
+    assert storage.charges[image.guid].state is ChargeState.RELEASED
+    assert [finding async for finding in reconciler.sweep(apply=True)] == []
+
+
+@pytest.mark.parametrize("status", [None, Status.FAILED, Status.QUEUED, Status.GENERATING])
+async def test_copies_of_edit_sources_go_when_their_call_has_ended(
+    harness: ReconcilerHarness, status: Status | None
+) -> None:
+    begun = Status.QUEUED if status is Status.QUEUED else Status.GENERATING
+    owner = new_guid() if status is None else (await harness.row(lease_s=3600, status=begun)).guid
+    if status is Status.FAILED:
+        await harness.images.mark_failed(owner, status, Failure("code", "message"), harness.clock.now())
+    copy = new_guid()
+    await harness.blobs.put(copy, DATA, {"guid": copy, "edit_source_of": owner})
+    harness.age()
+    is_over = status in {None, Status.FAILED}
+    expected = [Finding(copy, "an edit source of a call that has ended", Action.DROP)] if is_over else []
+    assert await harness.reconcile(apply=False) == expected
+    assert harness.path(copy).exists()
+    assert await harness.reconcile() == expected
+    assert harness.path(copy).exists() is not is_over
+    assert await harness.reconcile() == []

@@ -24,17 +24,21 @@ SCRIPTS = load_scripts("pixyproxy.adapters.mysql")
 def old(mysql_server: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MySQLSettings]:
     """Yield a database at version 4, with images."""
     with fresh_database(mysql_server, migrated=False) as settings:
-        with monkeypatch.context() as patched:
-            patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])
-            patched.setattr(migrations, "_PROBES", ())
-            in_thread(lambda: migrate(settings.database().server))
+        migrate_to(4, settings, monkeypatch)
         for statement in out_of_order.insert_statements():
             settings.query(statement)
         yield settings
 
 
-def stragglers(settings: MySQLSettings) -> set[int]:
-    return {number for (number,) in settings.query("SELECT image_id FROM image_stragglers")}
+def migrate_to(version: int, settings: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:version])
+        patched.setattr(migrations, "_PROBES", ())
+        in_thread(lambda: migrate(settings.database().server))
+
+
+def stragglers(settings: MySQLSettings, table: str = "image_postings WHERE term = 'x'") -> set[int]:
+    return {number for (number,) in settings.query(f"SELECT image_id FROM {table}")}
 
 
 async def test_a_migration_finds_them_and_reports_progress(old: MySQLSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,23 +63,25 @@ async def test_one_that_was_cut_short_is_finished(
     """The service may delete images meanwhile."""
     monkeypatch.setattr(backfill, "BATCH", 7)
 
-    def cut_short(session: MySQLSession, tell: object) -> None:
-        out_of_order_fill(out_of_order.interrupted_after(session, fetches), lambda _: None)
+    def cut_short(session: MySQLSession, tell: object, transact: object) -> None:
+        fill(out_of_order.interrupted_after(session, fetches), lambda _: None, lambda job: job(session))
 
-    out_of_order_fill = backfill.FILLS[5]
+    fill = backfill.FILLS[5]
     with monkeypatch.context() as patched:
         patched.setitem(backfill.FILLS, 5, cut_short)
         with pytest.raises(out_of_order.Interrupted):
             await migrate(old.database().server)
-    assert stragglers(old) < STRAGGLERS
+    assert stragglers(old, "image_stragglers") < STRAGGLERS
     assert old.query("SELECT MAX(version) FROM schema_migrations") == ((4,),)
     old.query(f"DELETE FROM images WHERE id > {COUNT // 2}")
     assert await migrate(old.database().server) == [script.name for script in SCRIPTS[4:]]
     assert stragglers(old) == {number for number in STRAGGLERS if number <= COUNT // 2}
 
 
-async def test_an_image_deleted_while_they_are_looked_for_is_none(old: MySQLSettings) -> None:
-    await migrate(old.database().server)
+async def test_an_image_deleted_while_they_are_looked_for_is_none(
+    old: MySQLSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate_to(5, old, monkeypatch)
     old.query("DELETE FROM image_stragglers")
     doomed = max(STRAGGLERS)
     with closing(old.database().server.connect()) as connection:
@@ -88,4 +94,4 @@ async def test_an_image_deleted_while_they_are_looked_for_is_none(old: MySQLSett
 
         session.change = delete_first  # type: ignore[method-assign, assignment]
         out_of_order.fill(session)
-    assert stragglers(old) == STRAGGLERS - {doomed}
+    assert stragglers(old, "image_stragglers") == STRAGGLERS - {doomed}

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from importlib.resources import files
 
 import pymysql
 import pytest
@@ -224,8 +223,7 @@ async def test_an_older_schema_is_refused_with_the_command_to_run(bare: MySQLSet
         ("UPDATE schema_migrations SET checksum = 'x' WHERE version = 1", r"0001_create_tables\.sql has changed"),
         ("INSERT INTO schema_migrations (version, name, checksum) VALUES (99, '0099_x.sql', 'x')", r"newer.*0099_x"),
         ("ALTER TABLE images DROP COLUMN prompt", "not those pixyproxy made"),
-        ("DROP TABLE image_terms", "not those pixyproxy made"),
-        ("DROP TABLE image_sources", "not those pixyproxy made"),
+        ("DROP TABLE image_postings", "not those pixyproxy made"),
     ],
 )
 async def test_a_schema_that_does_not_fit(mysql_settings: MySQLSettings, sql: str, message: str) -> None:
@@ -257,23 +255,6 @@ async def test_without_the_right_to_create_the_database_the_error_names_the_admi
         await migrate(weak.database().server)
     with pytest.raises(DBConnectionError, match="DB_PASSWORD"):
         await migrate(replace(weak, password="wrong").database().server)
-
-
-async def test_the_administrators_script_suffices(private_mariadb: PrivateMariaDB) -> None:
-    server = private_mariadb.settings
-    script = files("pixyproxy.adapters.mysql").joinpath("scripts", "0000_create_database_and_user.sql")
-    for _ in range(2):
-        for statement in split_statements(script.read_text(encoding="utf-8")):
-            with closing(server.connect()) as connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-    settings = replace(server, user="pixyproxy", password="change-me", name="pixyproxy")
-    assert await migrate(settings.database().server) == SCRIPTS
-    repository = SQLImageRepository(settings.database())
-    await repository.open()
-    for image in await repository.add_batch(make_batch(2, tags=("duck",), derived_from=(first_tables.READY,))):
-        await repository.delete(image.guid)
-    await repository.close()
-    server.query("DROP DATABASE pixyproxy")
 
 
 async def test_no_server(private_mariadb: PrivateMariaDB) -> None:

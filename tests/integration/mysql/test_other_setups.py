@@ -73,7 +73,7 @@ async def _use(settings: MySQLSettings) -> None:
     await users.remove("alice")
     for row in await maintenance.walk(0, 100):
         await images.delete(row.guid)
-    assert settings.query("SELECT COUNT(*) FROM image_terms") == ((0,),)
+    assert settings.query("SELECT COUNT(*) FROM image_postings") == ((0,),)
     assert again.guid not in {row.guid for row in await maintenance.walk(0, 100)}
     for each in (images, users, maintenance):
         await each.close()

@@ -67,7 +67,7 @@ async def test_a_lock_that_is_given_back_is_waited_for(
         other.begin()
         other.cursor().execute("UPDATE roster SET class_key = 'held' WHERE `user` = 'alice'")
         # Longer than the server lets a statement wait for a lock.
-        waiting = asyncio.create_task(users.set_password_hash("alice", "new"))
+        waiting = asyncio.create_task(users.update("alice", {"password_hash": "new"}))
         await asyncio.sleep(2.5)
         other.commit()
     await waiting
@@ -82,10 +82,10 @@ async def test_a_lock_that_is_held_is_an_outage_and_nothing_is_written_later(
         other.cursor().execute("UPDATE roster SET class_key = 'held' WHERE `user` = 'alice'")
         async with asyncio.timeout(6):
             with pytest.raises(DBConnectionError):
-                await users.set_password_hash("alice", "new")
+                await users.update("alice", {"password_hash": "new"})
         other.rollback()
     assert await asyncio.gather(*(users.get("alice") for _ in range(8))) == [User("alice", "", "h")] * 8
-    await users.set_password_hash("alice", "newer")
+    await users.update("alice", {"password_hash": "newer"})
 
 
 async def test_a_transaction_whose_connection_is_lost_is_repeated(
@@ -149,7 +149,7 @@ async def test_a_write_reported_as_timed_out_is_not_committed(
         await database.write(job)
     release.set()
     monkeypatch.undo()
-    await users.set_password_hash("alice", "new")
+    await users.update("alice", {"password_hash": "new"})
     assert await users.get("alice") == User("alice", "", "new")
 
 
@@ -170,7 +170,7 @@ async def test_a_cancelled_transaction_is_whole_or_not_at_all(
     with pytest.raises(asyncio.CancelledError):
         await task
     release.set()
-    await users.set_password_hash("alice", "new")
+    await users.update("alice", {"password_hash": "new"})
     assert len({user.class_key for user in await users.list()}) == 1
 
 
@@ -186,7 +186,7 @@ async def test_statements_that_the_server_refuses(database: MySQLDatabase, empty
 async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSettings) -> None:
     images = SQLImageRepository(mysql_settings.database())
     await images.open()
-    for table in ("image_tags", "image_terms", "image_sources", "image_stragglers", "images"):
+    for table in ("image_postings", "images"):
         mysql_settings.query(f"DROP TABLE {table}")
     with pytest.raises(SchemaVersionError):
         await images.get(new_guid())

@@ -117,6 +117,15 @@ async def test_returns_the_metadata_of_the_upstream(upstream: FakeUpstream, gene
     assert (bare.model, bare.revised_prompt, bare.usage) == ("named", None, None)
 
 
+async def test_the_header_may_report_the_cost(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
+    upstream.script("ok cost=0.1000001", "ok cost=0.25 usage=false", "ok cost=None")
+    images = await generated(generator, GenerationRequest(prompt="ducks", n=3))
+    assert sum_usage(image.usage for image in images) == {**tokens(3), "cost": 0.1000001}
+    assert [image.call_usage and image.call_usage.usage["cost"] for image in images] == [0.1000001] * 3
+    assert (await one(generator, GenerationRequest(prompt="a duck"))).usage == {"cost": 0.25}
+    assert (await one(generator, GenerationRequest(prompt="a duck"))).usage == tokens(1)
+
+
 async def test_several_pictures_share_the_usage(upstream: FakeUpstream, generator: OpenAIImageGenerator) -> None:
     upstream.script("ok model=m revised=nicer")
     options = {"size": "1536x1024", "quality": "auto", "output_format": "webp"}
@@ -300,16 +309,17 @@ async def test_closing_aborts_running_calls(upstream: FakeUpstream, generator: O
 
 
 async def test_a_call_cancelled_before_its_repeat_is_not_repeated(upstream: FakeUpstream) -> None:
-    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(200.0,))
+    generator = OpenAIImageGenerator(KEY, upstream.base_url, "m", retry_delays_s=(0.5,))
     await generator.open()
-    upstream.script("429")
+    upstream.stop()
     task = asyncio.create_task(generated(generator, GenerationRequest(prompt="a")))
-    await until(lambda: upstream.requests and upstream.requests[0].ended)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
+    upstream.start()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(upstream.requests) == 1
+    await asyncio.sleep(0.8)
+    assert upstream.requests == []
     await generator.close()
 
 

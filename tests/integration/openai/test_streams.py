@@ -264,17 +264,15 @@ async def test_fault(
         assert "Bearer" not in text
 
 
-@pytest.mark.parametrize("spec", ["429", "429 retry_after_ms=5"])
-async def test_a_rate_limit_before_the_stream_is_repeated(
-    upstream: FakeUpstream, generator: OpenAIImageGenerator, spec: str
+async def test_a_rate_limit_before_the_stream_is_an_error_without_pictures(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
 ) -> None:
-    upstream.script(spec, "ok")
+    upstream.script("429 retry_after_ms=5", "ok")
     partials: list[PartialImage] = []
     request = GenerationRequest("a duck", options={"partial_images": 1})
-    [image] = await generated(generator, request, partials.append)
-    assert image.data == picture_of("a duck")
-    assert len(partials) == 1
-    assert len(upstream.charges) == 1
+    with pytest.raises(GeneratorRateLimitedError):
+        await generated(generator, request, partials.append)
+    assert (partials, len(upstream.charges)) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.errors import GeneratorUnavailableError
+from pixyproxy.domain.errors import GeneratorError, GeneratorUnavailableError
 from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.certificates import certificate
 from tests.fixtures.generation import generated
@@ -241,3 +241,22 @@ async def test_a_query_of_the_base_url_is_kept() -> None:
         await generator.check()
     assert server.heads[0].startswith("POST /a%20b/images/generations?api-version=1 HTTP/1.1\r\n")
     assert server.heads[1].startswith("GET /a%20b/models?api-version=1 HTTP/1.1\r\n")
+
+
+async def test_no_connection_stays_open(upstream: FakeUpstream) -> None:
+    upstream.script("ok", "empty", "reset-mid-body", "hang")
+    async with opened(upstream.base_url, timeout_s=20) as generator:
+        assert generator._resources is not None
+        client = generator._resources.upstream
+        await generated(generator, REQUEST)
+        await generator.check()
+        for _ in range(2):
+            with pytest.raises(GeneratorError):
+                await generated(generator, REQUEST)
+        assert client._open == set()
+        waiting = asyncio.create_task(generated(generator, REQUEST))
+        while not client._open and not waiting.done():
+            await asyncio.sleep(0.01)
+    with pytest.raises(GeneratorError):
+        await waiting
+    assert client._open == set()

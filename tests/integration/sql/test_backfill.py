@@ -26,19 +26,23 @@ SCRIPTS = load_scripts("pixyproxy.adapters.sqlite")
 async def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a file at version 4, with images."""
     path = tmp_path / "pixyproxy.db"
-    with monkeypatch.context() as patched:
-        patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:4])
-        patched.setattr(migrations, "PROBES", ())
-        await migrate(path)
+    await migrate_to(4, path, monkeypatch)
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in out_of_order.insert_statements():
             connection.execute(statement)
     return path
 
 
-def stragglers(path: Path) -> set[int]:
+async def migrate_to(version: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "load_scripts", lambda _: SCRIPTS[:version])
+        patched.setattr(migrations, "PROBES", ())
+        await migrate(path)
+
+
+def stragglers(path: Path, table: str = "image_postings WHERE term = 'x'") -> set[int]:
     with closing(sqlite3.connect(path)) as connection:
-        return {number for (number,) in connection.execute("SELECT image_id FROM image_stragglers")}
+        return {number for (number,) in connection.execute(f"SELECT image_id FROM {table}")}
 
 
 async def test_a_migration_finds_them_and_reports_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,18 +64,18 @@ async def test_a_migration_finds_them_and_reports_progress(path: Path, monkeypat
 @pytest.mark.parametrize("fetches", [0, 3, 7])
 async def test_one_that_was_cut_short_is_finished(path: Path, monkeypatch: pytest.MonkeyPatch, fetches: int) -> None:
     monkeypatch.setattr(backfill, "BATCH", 7)
-    await migrate(path)
+    await migrate_to(5, path, monkeypatch)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DELETE FROM image_stragglers")
         with pytest.raises(out_of_order.Interrupted):
             out_of_order.fill(out_of_order.interrupted_after(SQLiteSession(connection), fetches))
-        assert stragglers(path) < STRAGGLERS
+        assert stragglers(path, "image_stragglers") < STRAGGLERS
         out_of_order.fill(SQLiteSession(connection))
-    assert stragglers(path) == STRAGGLERS
+    assert stragglers(path, "image_stragglers") == STRAGGLERS
 
 
 async def test_a_script_whose_fill_failed_is_not_applied(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(session: object, tell: object) -> None:
+    def fail(session: object, tell: object, transact: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:

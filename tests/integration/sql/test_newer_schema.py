@@ -11,11 +11,12 @@ import pytest
 from dependency_injector import providers
 
 from pixyproxy.adapters.sql.migrations import load_scripts
-from pixyproxy.containers import Container, build_container, opened
+from pixyproxy.containers import Container, build_container
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Status, Visibility
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.entrypoints.http.app import create_app
+from pixyproxy.opening import opened
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.settings import Settings, SettingsError
 from tests.conformance.contracts.image_repository import make_draft, make_result
@@ -85,10 +86,10 @@ async def test_a_database_with_an_additive_newer_script_is_served(database: tupl
         assert await container.migrate(on_script=lambda _: None) == []
 
 
-async def add_queued(query: Query, images: ImageRepository, **values: object) -> ImageDraft:
-    draft = make_draft(author="alice", prompt="a queued duck", **values)
+async def add_paused(query: Query, images: ImageRepository, **values: object) -> ImageDraft:
+    draft = make_draft(author="alice", prompt="a paused duck", **values)
     await images.add(draft)
-    query(f"UPDATE images SET status = 'queued', lease_expires_at = '2020-01-01 00:00:00' WHERE guid = '{draft.guid}'")
+    query(f"UPDATE images SET status = 'paused', lease_expires_at = '2020-01-01 00:00:00' WHERE guid = '{draft.guid}'")
     return draft
 
 
@@ -96,22 +97,22 @@ async def test_a_row_with_an_unknown_status_is_shown_as_it_is(database: tuple[Qu
     query, open_application = database
     async with open_application() as container:
         await container.user_service().add(*ALICE)
-        draft = await add_queued(query, container.image_repository(), visibility=Visibility.PRIVATE)
+        draft = await add_paused(query, container.image_repository(), visibility=Visibility.PRIVATE)
         transport = httpx.ASGITransport(create_app(container))
         auth = httpx.BasicAuth(*(part.encode() for part in ALICE))
         async with httpx.AsyncClient(transport=transport, base_url="http://test.example", auth=auth) as client:
             details = await client.get(f"/image/{draft.guid}")
             assert details.status_code == 200, details.text
-            assert details.json()["status"] == "queued"
+            assert details.json()["status"] == "paused"
             content = await client.get(f"/image/{draft.guid}/content")
             assert content.status_code in {409, 503}, content.text
             for query_string in ("", "?status=generating", "?status=unknown", "?status=failed"):
                 found = await client.get(f"/image{query_string}")
                 assert found.status_code == 200
                 assert draft.guid not in found.text
-            assert (await client.get("/image?status=queued")).status_code == 422
+            assert (await client.get("/image?status=paused")).status_code == 422
             changed = await client.patch(f"/image/{draft.guid}", json={"tags": ["duck"]})
-            assert (changed.status_code, changed.json()["status"]) == (200, "queued")
+            assert (changed.status_code, changed.json()["status"]) == (200, "paused")
             assert (await client.delete(f"/image/{draft.guid}")).status_code == 204
 
 
@@ -119,9 +120,9 @@ async def test_a_row_with_an_unknown_status_is_neither_settled_nor_swept(databas
     query, open_application = database
     async with open_application() as container:
         images, maintenance = container.image_repository(), container.maintenance_repository()
-        draft = await add_queued(query, images, lease_owner="web1-1")
+        draft = await add_paused(query, images, lease_owner="web1-1")
         before = await images.get(draft.guid)
-        assert before.status == Status("queued")
+        assert before.status == Status("paused")
         await container.blob_store().put(draft.guid, b"a picture that is whole", {"sha256": "x"})
         for _ in range(2):
             assert [finding async for finding in container.reconciler().interrupted(apply=True)] == []
@@ -129,14 +130,14 @@ async def test_a_row_with_an_unknown_status_is_neither_settled_nor_swept(databas
         assert [verified async for verified in container.verifier().verify_all()] == []
         assert await maintenance.renew_leases("web1-1", NOW + timedelta(days=9999)) == 0
         assert not await maintenance.take_over(draft.guid, "web1-2", NOW, NOW + timedelta(hours=1))
-        assert await maintenance.statuses([draft.guid]) == {draft.guid: "queued"}
+        assert await maintenance.statuses([draft.guid]) == {draft.guid: "paused"}
         assert await maintenance.walk(0, 10) == (before,)
         assert (await maintenance.totals()).images == 0
         assert await images.get(draft.guid) == before
         assert (await images.search(ImageQuery())).items == ()
 
 
-@pytest.mark.parametrize("status", ["a-status", "fan", "queued", "sold", "zombie"])
+@pytest.mark.parametrize("status", ["a-status", "fan", "paused", "sold", "zombie"])
 async def test_a_repeat_of_a_request_with_an_unknown_status_is_found(database: tuple[Query, Open], status: str) -> None:
     """The newer version may be running the generation: a second call must not be paid for."""
     query, open_application = database
@@ -157,8 +158,8 @@ async def test_restoring_keeps_an_unknown_status(database: tuple[Query, Open]) -
     query, open_application = database
     async with open_application() as container:
         images, maintenance = container.image_repository(), container.maintenance_repository()
-        draft = await add_queued(query, images)
+        draft = await add_paused(query, images)
         before = await images.get(draft.guid)
         await images.delete(draft.guid)
         assert await maintenance.restore(before)
-        assert (await images.get(draft.guid)).status == "queued"
+        assert (await images.get(draft.guid)).status == "paused"

@@ -1,8 +1,19 @@
 """File names: derived from prompts, and checked if they come from a caller."""
 
-import pytest
+import re
+from urllib.parse import unquote
 
-from pixyproxy.domain.filename import MAX_FILENAME_BYTES, extension_for, filename_for, filename_problem
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.domain.filename import (
+    MAX_FILENAME_BYTES,
+    content_disposition,
+    extension_for,
+    filename_for,
+    filename_problem,
+)
 
 GUID = "0b9f1c2d-6a41-4c0e-9a53-0d6f2f1f7c55"
 
@@ -61,3 +72,33 @@ def test_valid_names_pass(filename: str) -> None:
 
 def test_unknown_media_types_have_a_neutral_extension() -> None:
     assert extension_for("image/x-unheard-of") == "bin"
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("duck.png", 'inline; filename="duck.png"'),
+        ("a duck; x=1.png", 'inline; filename="a duck; x=1.png"'),
+        ('a"b.png', "inline; filename=\"a_b.png\"; filename*=UTF-8''a%22b.png"),
+        ("a\\b.png", "inline; filename=\"a_b.png\"; filename*=UTF-8''a%5Cb.png"),
+        ("100%25.png", "inline; filename=\"100_25.png\"; filename*=UTF-8''100%2525.png"),
+        ("enté.png", "inline; filename=\"ent_.png\"; filename*=UTF-8''ent%C3%A9.png"),
+        ("鸭子.png", "inline; filename=\"__.png\"; filename*=UTF-8''%E9%B8%AD%E5%AD%90.png"),
+        ("🦆.png", "inline; filename=\"_.png\"; filename*=UTF-8''%F0%9F%A6%86.png"),
+        ("a\r\nX-Y: z", "inline; filename=\"a__X-Y: z\"; filename*=UTF-8''a%0D%0AX-Y%3A%20z"),
+        ("*'()!.png", "inline; filename=\"*'()!.png\""),
+    ],
+)  # fmt: skip
+def test_the_file_name_in_any_script(filename: str, expected: str) -> None:
+    assert content_disposition(filename) == expected
+
+
+@settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.text(max_size=80).filter(lambda name: filename_problem(name) is None))
+def test_a_file_name_round_trips_and_stays_in_its_header(filename: str) -> None:
+    value = content_disposition(filename)
+    assert value.isascii()
+    assert value.isprintable()
+    found = re.fullmatch(r"inline; filename=\"([^\"\\%]*)\"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]*))?", value)
+    assert found is not None
+    assert (unquote(found[2]) if found[2] is not None else found[1]) == filename

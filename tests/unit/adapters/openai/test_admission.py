@@ -99,3 +99,20 @@ async def test_a_cancelled_wait_leaves_the_queue() -> None:
     assert waits[2].cancelled()
     small.release()
     assert budget.bytes == 0
+
+
+async def test_few_arrive_at_once_while_more_wait_to_be_stored() -> None:
+    budget = ByteBudget(10, 4, hold_s=FAR_S)
+    all_of_them = [Permit(budget) for _ in range(4)]
+    waits = [asking(each, 3) for each in all_of_them]
+    for number, each in enumerate(all_of_them):
+        await turns()
+        assert [wait.done() for wait in waits] == [place <= min(number, 2) for place in range(4)]
+        if waits[number].done():
+            each.hold(3)
+    assert (budget.bytes, budget.arriving_bytes) == (9, 0)
+    for each in all_of_them:
+        each.release()
+    await turns()
+    assert waits[3].done()
+    assert (budget.bytes, budget.arriving_bytes) == (3, 3)

@@ -79,7 +79,6 @@ async def test_a_repeat_waits_for_a_generation_of_another_process(harness: Servi
         (errors.GeneratorTimeoutError("too slow"), 1),
         (errors.GeneratorConnectionLostError("reset"), 1),
         (errors.GeneratorResponseError("nonsense"), 1),
-        (errors.GeneratorRateLimitedError("slow down"), 2),
         (errors.GeneratorQuotaError("no credit"), 2),
         (errors.GeneratorCredentialsError("no"), 2),
         (errors.GeneratorUnavailableError("down"), 2),

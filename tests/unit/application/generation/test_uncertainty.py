@@ -199,14 +199,16 @@ async def test_a_repeat_gets_the_picture_of_a_caller_who_left(harness: Harness, 
 
 
 @pytest.mark.parametrize("process", [0, 1])
-async def test_a_departure_that_is_noticed_late_is_waited_for(harness: Harness, process: int) -> None:
+async def test_a_departure_that_is_noticed_late_is_waited_for(
+    harness: Harness, process: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_LEAVING_S", 0.3)
     caller = Caller()
     first = harness.submit(caller=caller)
     await harness.calls(1)
     second = harness.submit(process)
     await turns()
     harness.departures[0].leave(caller)
-    await asyncio.sleep(0.02)
     harness.let_go()
     assert (await second).image.guid == (await first).image.guid
     assert len(harness.generator.requests) == 1

@@ -141,7 +141,7 @@ async def test_a_bug_in_a_generator_may_have_cost_money(harness: ServiceHarness)
 
 
 async def test_the_deadline_is_enforced_here(harness: ServiceHarness) -> None:
-    harness.generations.timeout_s = 0.01
+    harness.generations.parts.timeout_s = 0.01
     harness.generator.gate = asyncio.Event()
     with pytest.raises(errors.GeneratorTimeoutError):
         await create(harness, "alice", {"prompt": "duck"})
@@ -327,6 +327,13 @@ async def test_pages_follow_each_other(harness: ServiceHarness) -> None:
         if (cursor := page.next_cursor) is None:
             break
     assert found == made[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "", "5", "é"])
+async def test_a_cursor_that_no_page_had_is_refused(harness: ServiceHarness, cursor: str) -> None:
+    with pytest.raises(errors.DataValidationError, match="Link header") as refused:
+        await harness.service.search(None, {"cursor": cursor})
+    assert refused.value.errors[0].loc == ("cursor",)
 
 
 async def test_a_guid_to_search_for_must_be_one(harness: ServiceHarness) -> None:

@@ -38,6 +38,13 @@ class IdleRunner:
         pass
 
 
+class IdleTakeover:
+    """A queue that has nothing to take over."""
+
+    async def run(self) -> int:
+        return 0
+
+
 class SlowReconciler:
     """Reconciler whose sweeps last until the test releases them; counts started, ended and stopped sweeps."""
 
@@ -50,6 +57,9 @@ class SlowReconciler:
         assert apply
         for finding in ():
             yield finding
+
+    async def end_leases_of_dead_processes(self) -> None:
+        pass
 
     async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
         assert apply
@@ -73,6 +83,7 @@ class Process:
         upkeep = Upkeep(
             cast(Any, IdleRunner()),
             cast(Any, self.reconciler),
+            cast(Any, IdleTakeover()),
             maintenance,
             clock,
             owner=owner,
@@ -189,12 +200,43 @@ async def test_a_sweep_stops_when_another_process_has_its_lease(
     await process.stop()
 
 
+ERRORS = [(DBConnectionError("The database was lost."), "The database was lost."), (MemoryError(), "MemoryError")]
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS)
 async def test_a_sweep_that_fails_is_repeated(
-    maintenance: MemoryMaintenanceRepository, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    maintenance: MemoryMaintenanceRepository,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    words: str,
 ) -> None:
     process = Process(maintenance, clock, "one")
-    process.reconciler.error = DBConnectionError("The database was lost.")
+    process.reconciler.error = error
     process.reconciler.may_end.set()
     await until(lambda: process.reconciler.begun == 2)
-    assert "postponed reconciling: The database was lost." in caplog.text
+    assert f"postponed reconciling: {words}" in caplog.text
+    await process.stop()
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS)
+async def test_writing_outcomes_goes_on_after_any_error(
+    maintenance: MemoryMaintenanceRepository,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    words: str,
+) -> None:
+    calls = 0
+
+    async def fail(runner: IdleRunner) -> None:
+        nonlocal calls
+        calls += 1
+        raise error
+
+    monkeypatch.setattr(IdleRunner, "maintain", fail)
+    process = Process(maintenance, clock, "one")
+    await until(lambda: calls > 5)
+    assert f"postponed renewing leases and writing outcomes: {words}" in caplog.text
     await process.stop()

@@ -48,6 +48,8 @@ def packed(data: bytes, *packers: Callable[[bytes], bytes]) -> bytes:
         (" GZip ", gzipped(DATA)),
         ("x-gzip", gzipped(DATA)),
         ("gzip", gzipped(DATA) + b"what follows is left"),
+        ("gzip", gzipped(DATA[:9]) + gzipped(b"") + gzipped(DATA[9:])),
+        ("gzip", gzipped(DATA[:-1]) + gzipped(DATA[-1:]) + bytes(9)),
         ("gzip", gzipped(DATA)[:-8]),
         ("gzip", gzipped(DATA)[:-8] + bytes(8)),
         ("deflate", zlib.compress(DATA)),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.adapters.openai.error_translation import DocumentRefusal
-from pixyproxy.adapters.openai.reading.document import read_document, read_pictures
+from pixyproxy.adapters.openai.reading.document import read_document, read_pictures, reported_cost
 from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import GeneratorResponseError
 
@@ -142,3 +142,21 @@ def test_an_error_instead_of_a_picture_is_a_refusal(document: dict[str, Any], st
 def test_events_without_a_picture_are_an_error() -> None:
     with pytest.raises(GeneratorResponseError, match="no picture"):
         read_pictures(b": comment\n\ndata: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("text", ["0.0421", "4.21e-2", " 0.0421 "])
+def test_the_header_may_report_a_cost(text: str) -> None:
+    assert reported_cost({"x-litellm-response-cost": text}) == 0.0421
+    (picture,) = read_document(DOCUMENT, response(x_litellm_response_cost=text))
+    assert picture.usage == {"cost": 0.0421}
+
+
+@pytest.mark.parametrize("text", ["", "None", "-1", "nan", "inf", "1e999", "much", "1,5"])
+def test_a_cost_that_cannot_be_meant_is_none(text: str) -> None:
+    assert reported_cost({"x-litellm-response-cost": text}) is None
+
+
+def test_a_cost_in_the_body_goes_before_that_of_the_header() -> None:
+    body = b'{"data":[{"b64_json":"%s"}],"usage":{"cost":0.5}}' % ONE
+    (picture,) = read_document(body, response(x_litellm_response_cost="0.25"))
+    assert picture.usage == {"cost": 0.5}

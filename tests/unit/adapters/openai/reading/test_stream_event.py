@@ -11,6 +11,7 @@ from pixyproxy.adapters.openai.reading.event_parser import ServerSentEvent
 from pixyproxy.adapters.openai.reading.picture_finder import ReceivedPicture
 from pixyproxy.adapters.openai.reading.stream_event import StreamEvent, StreamPictures, read_event
 from pixyproxy.domain.generation import PartialImage
+from pixyproxy.domain.usage import CallUsage
 
 ONE = base64.b64encode(b"picture one").decode()
 COMPLETED = "image_generation.completed"
@@ -22,7 +23,13 @@ def event(name: str = "", ended: bool = True, **document: object) -> ServerSentE
 
 @pytest.mark.parametrize("task", ["image_generation", "image_edit"])
 def test_events_are_recognised_by_type_or_else_by_name(task: str) -> None:
-    done = StreamEvent(finished=[ReceivedPicture(b"picture one", usage={"total_tokens": 3}, reported={"size": "1x1"})])
+    picture = ReceivedPicture(
+        b"picture one",
+        usage={"total_tokens": 3},
+        call_usage=CallUsage({"total_tokens": 3}),
+        reported={"size": "1x1"},
+    )
+    done = StreamEvent(finished=[picture])
     members = {"b64_json": ONE, "usage": {"total_tokens": 3}, "size": "1x1", "created_at": 1}
     assert read_event(event("", type=f"{task}.completed", **members)) == done
     assert read_event(event(f"{task}.completed", **members)) == done
@@ -36,7 +43,8 @@ def test_events_are_recognised_by_type_or_else_by_name(task: str) -> None:
 @pytest.mark.parametrize("name", ["completed", "", "made.up.tomorrow", "image_generation.partial_succeeded"])
 def test_a_picture_in_an_unknown_event_is_found(name: str) -> None:
     read = read_event(event(name, b64_json=ONE, usage={"x": 1}))
-    assert read == StreamEvent(others=[ReceivedPicture(b"picture one", usage={"x": 1})], usage={"x": 1})
+    picture = ReceivedPicture(b"picture one", usage={"x": 1}, call_usage=CallUsage({"x": 1}))
+    assert read == StreamEvent(others=[picture], usage={"x": 1})
     assert read_event(event(type=7, b64_json=ONE)).others == [ReceivedPicture(b"picture one")]
 
 
@@ -67,7 +75,10 @@ def test_the_end(data: bytes) -> None:
     ids=str,
 )  # fmt: skip
 def test_errors(told: ServerSentEvent) -> None:
-    assert read_event(told) == StreamEvent(error=json.loads(told.data))
+    error = read_event(told).error
+    assert error is not None
+    document = json.loads(told.data)
+    assert json.loads(error.body) == {"error": document.get("error", document)}
 
 
 def test_a_picture_beside_an_error_is_found() -> None:
@@ -132,7 +143,7 @@ def test_views_are_counted_and_the_last_one_stands_in_for_the_picture() -> None:
 
 def test_an_error_says_whether_a_view_came_before() -> None:
     stream = StreamPictures()
-    failed = StreamEvent(error={"error": {"code": "c"}})
+    failed = StreamEvent(error=DocumentRefusal({"error": {"code": "c"}}, begun=False))
     with pytest.raises(DocumentRefusal) as caught:
         list(stream.items(failed))
     assert not caught.value.begun

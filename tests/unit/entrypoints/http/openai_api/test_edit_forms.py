@@ -214,8 +214,10 @@ async def test_a_text_may_be_sent_as_a_file(app: HttpApp) -> None:
 
 
 async def test_a_long_text_is_refused(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multipart_form, "MAX_TEXT_BYTES", 2048)
-    assert "at most 2 KiB of text" in await refused(app, PROMPT, IMAGE, ('name="size"', b"x" * 2049))
+    monkeypatch.setattr(multipart_form, "MAX_TEXTS_BYTES", 2048)
+    for sizes in ([2049], [1024, 1024, 1024]):
+        texts = [(f'name="option{number}"', b"x" * size) for number, size in enumerate(sizes)]
+        assert "with all other texts, at most 2 KiB" in await refused(app, PROMPT, IMAGE, *texts)
 
 
 # --- slots, parts and the end ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tests.fixtures.http_app import ALICE, BOB, HttpApp, basic, http_app
 GENERATIONS = "/v1/images/generations"
 RATE = "rate_limit_exceeded"
 USAGE = {"total_tokens": 1068, "input_tokens": 12, "output_tokens": 1056, "input_tokens_details": {"text_tokens": 12}}
+FREE_USAGE = USAGE | {"cost": 0.0}
 
 
 @pytest.fixture
@@ -47,7 +48,12 @@ async def test_a_picture_is_returned_in_base64_and_recorded(app: HttpApp) -> Non
     body = response.json()
     [entry] = body["data"]
     assert base64.b64decode(entry["b64_json"]) == PNG
-    assert (body["size"], body["output_format"], body["quality"], body["usage"]) == ("640x480", "png", "high", USAGE)
+    assert (body["size"], body["output_format"], body["quality"], body["usage"]) == (
+        "640x480",
+        "png",
+        "high",
+        FREE_USAGE,
+    )
     assert "background" not in body
     detail = (await app.client.get(f"/image/{entry['guid']}")).json()
     assert (detail["prompt"], detail["author"], detail["tags"]) == ("a duck", "alice", ["duck"])
@@ -56,17 +62,20 @@ async def test_a_picture_is_returned_in_base64_and_recorded(app: HttpApp) -> Non
     assert (request.model, request.options, request.n) == ("wanted", {"size": "640x480"}, 1)
 
 
-async def test_the_generated_bytes_are_not_read_from_the_store(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_picture_that_cannot_be_read_is_an_error_that_names_it(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise errors.BlobMissingError("gone")
 
-    monkeypatch.setattr(app.blobs, "read", fail)
-    key = {"Idempotency-Key": "k-1"}
-    response = await generate(app, headers=key)
-    assert base64.b64decode(response.json()["data"][0]["b64_json"]) == PNG
-    replay = await generate(app, headers=key)
-    assert replay.status_code == 500
-    assert error_of(replay)["guid"] == response.json()["data"][0]["guid"]
+    guid = (await generate(app, headers={"Idempotency-Key": "k-1"})).json()["data"][0]["guid"]
+    for method in ("read", "location"):
+        with monkeypatch.context() as broken:
+            broken.setattr(app.blobs, method, fail)
+            replay = await generate(app, headers={"Idempotency-Key": "k-1"})
+        assert replay.status_code == 500
+        assert replay.headers["x-should-retry"] == "false"
+        assert error_of(replay)["guid"] == guid
 
 
 async def test_unknown_parameters_are_passed_on_and_recorded(app: HttpApp) -> None:
@@ -90,7 +99,7 @@ async def test_several_pictures_have_their_own_records_and_share_the_usage(app: 
     )
     body = (await generate(app, n=3)).json()
     assert [base64.b64decode(entry["b64_json"]) for entry in body["data"]] == pictures
-    assert body["usage"] == {"total_tokens": 10}
+    assert body["usage"] == {"total_tokens": 10, "cost": 0.0}
     assert len({entry["guid"] for entry in body["data"]}) == 3
     for entry, usage in zip(body["data"], shares, strict=True):
         detail = (await app.client.get(f"/image/{entry['guid']}")).json()

@@ -45,13 +45,14 @@ class Client:
         self._body = json.dumps({"prompt": "a duck", "stream": True} | body).encode()
         scope = {
             "type": "http",
+            "http_version": "1.1",
             "method": "POST",
             "path": "/v1/images/generations",
             "raw_path": b"/v1/images/generations",
             "scheme": "http",
             "root_path": "",
             "query_string": b"",
-            "headers": [(b"content-type", b"application/json")],
+            "headers": [(b"host", b"test.example"), (b"content-type", b"application/json")],
             "server": ("test", 80),
         }
         self.task = asyncio.create_task(app.asgi(scope, self._receive, self._send))  # type: ignore[arg-type]
@@ -100,7 +101,7 @@ async def test_partial_pictures_precede_the_final_picture(app: HttpApp) -> None:
     assert (early["quality"], later["quality"]) == ("low", "medium")
     assert (early["size"], early["background"], early["output_format"]) == ("auto", "auto", "webp")
     assert base64.b64decode(final["b64_json"]) == PNG
-    assert (final["type"], final["usage"], final["size"]) == (three, usage, "640x480")
+    assert (final["type"], final["usage"], final["size"]) == (three, {**usage, "cost": 0.0}, "640x480")
     assert (final["quality"], final["background"], final["output_format"]) == ("medium", "opaque", "png")
     assert final["created_at"] > 0
     detail = (await app.client.get(f"/image/{final['guid']}")).json()

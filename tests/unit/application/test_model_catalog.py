@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from pixyproxy.application.generation.model_catalog import ModelCatalog
+from pixyproxy.application.model_catalog import ModelCatalog
 from pixyproxy.domain.errors import GeneratorUnavailableError, ModelNotFoundError
 from pixyproxy.domain.generation import GeneratorModel
 from tests.fixtures.core import ScriptedGenerator
