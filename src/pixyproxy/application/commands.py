@@ -98,6 +98,14 @@ class UpdateImage(Command):
     filename: Filename | None = Field(None, description="A bare file name.", examples=["duck.png"])
 
 
+class DeleteImage(Command):
+    """The condition on which an image is deleted."""
+
+    status: Literal["queued"] | None = Field(
+        None, description="With `queued` the image is cancelled if it still waits for its turn, and else left alone."
+    )
+
+
 class SearchImages(Command):
     """Filters of a list of images; an image must match all of them."""
 

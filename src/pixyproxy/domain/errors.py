@@ -102,6 +102,19 @@ class ImageNotReadyError(PixyProxyException, code="image-not-ready"):
     """An image without bytes to deliver, perhaps only for now."""
 
 
+class ImageNotQueuedError(PixyProxyException, code="image-not-queued"):
+    """An image that does not wait for its turn (any more), for a caller who wants it cancelled only while it does."""
+
+    @classmethod
+    def of(cls, guid: str, status: str) -> "ImageNotQueuedError":
+        """Return the error for an image with another status."""
+        return cls(
+            f"The image is {status}, not queued: nothing was cancelled or deleted. Without `status=queued` it is "
+            "deleted whatever its status.",
+            guid=guid,
+        )
+
+
 class DataValidationError(PixyProxyException, code="validation-failed"):
     """An input that breaks rules; `errors` lists them field by field."""
 

@@ -166,3 +166,14 @@ class ImageRepository(Resource):
         With a `queued` image all of its call that are queued are deleted, and their charges are freed. Return the GUIDs
         of the images that were deleted. It raises ImageNotFoundError if there is none.
         """
+
+    @abstractmethod
+    async def cancel(self, guid: str) -> tuple[str, ...]:
+        """Delete the image and its call like `delete`, but only while it is `queued`.
+
+        Of `start` and `cancel` at once, one succeeds.
+
+        Raises:
+            ImageNotFoundError: There is no such image.
+            ImageNotQueuedError: The image has another status; nothing was changed.
+        """

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError
+from pixyproxy.domain.errors import ConstraintViolationError, ImageNotFoundError, ImageNotQueuedError
 from pixyproxy.domain.generation import ImageDraft, Lease, QueuedCall, StoredSource
 from pixyproxy.domain.image import Failure, Picture, Status, new_guid
 from pixyproxy.ports.image_repository import ImageRepository
@@ -127,6 +127,68 @@ class ImageQueueContract:
         assert await images.delete(other) == (other,)
         with pytest.raises(ImageNotFoundError):
             await images.delete(other)
+
+    async def test_a_queued_call_is_cancelled_as_a_whole(
+        self, images: ImageRepository, maintenance: MaintenanceRepository
+    ) -> None:
+        guids = [image.guid for image in await images.add_batch(queued(3))]
+        other = (await images.add_batch(queued()))[0]
+        assert sorted(await images.cancel(guids[1])) == sorted(guids)
+        assert await images.batch(guids[0]) == ()
+        assert await images.start(guids, Lease("two", LATER + LEASE), LATER) == ()
+        assert await images.get(other.guid) == other
+        assert await images.cancel(other.guid) == (other.guid,)
+        for guid in (*guids, other.guid):
+            with pytest.raises(ImageNotFoundError):
+                await images.cancel(guid)
+
+    @pytest.mark.parametrize("status", [Status.GENERATING, Status.READY, Status.FAILED, Status.UNKNOWN])
+    async def test_only_what_is_queued_is_cancelled(self, images: ImageRepository, status: Status) -> None:
+        guids = [image.guid for image in await images.add_batch(queued(2))]
+        await images.start([guids[0]], Lease("two", LATER + LEASE), LATER)
+        if status is Status.READY:
+            await images.mark_ready(guids[0], make_result(), LATER)
+        elif status is not Status.GENERATING:
+            await images.mark_failed(guids[0], status, Failure("code", "message"), LATER)
+        before = await images.batch(guids[0])
+        with pytest.raises(ImageNotQueuedError, match=f"is {status}, not queued") as caught:
+            await images.cancel(guids[0])
+        assert (caught.value.code, caught.value.guid) == ("image-not-queued", guids[0])
+        assert await images.batch(guids[0]) == before
+        assert (before[0].status, before[1].status) == (status, Status.QUEUED)
+        assert await images.cancel(guids[1]) == (guids[1],)
+        assert await images.batch(guids[0]) == before[:1]
+
+    @pytest.mark.parametrize("first", ["start", "cancel", "neither"])
+    async def test_a_call_is_started_or_cancelled(
+        self, storage: MaintenanceStorage, images: ImageRepository, first: str
+    ) -> None:
+        other = storage.images()  # of another process
+        await other.open()
+        for number in range(8):
+            guids = [image.guid for image in await images.add_batch(queued(2))]
+
+            async def start(guids: list[str] = guids) -> list[str]:
+                started = await images.start(guids, Lease("two", LATER + LEASE), LATER)
+                return [image.guid for image in started]
+
+            async def cancel(guids: list[str] = guids, one: int = number % 2) -> list[str]:
+                try:
+                    return sorted(await other.cancel(guids[one]))
+                except ImageNotQueuedError:
+                    return []
+
+            if first == "neither":
+                started, cancelled = await asyncio.gather(start(), cancel())
+            elif first == "start":
+                started, cancelled = await start(), await cancel()
+            else:
+                cancelled, started = await cancel(), await start()
+            winner = {"start": [True], "cancel": [False]}.get(first, [True, False])
+            assert (started == guids) in winner
+            assert (started, cancelled) in [(guids, []), ([], sorted(guids))]
+            assert [image.guid for image in await images.batch(guids[0])] == started
+        await other.close()
 
     async def test_leases_of_queued_rows(self, images: ImageRepository, maintenance: MaintenanceRepository) -> None:
         first, second = [(await images.add_batch(queued(owner=owner)))[0] for owner in ("one", "two")]

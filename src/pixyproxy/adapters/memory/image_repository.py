@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 from pixyproxy.adapters.memory.ledger import reserve
 from pixyproxy.adapters.memory.storage import MemoryRepository, MemoryStorage
 from pixyproxy.domain.access import can_see, is_author
-from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    IdempotencyKeyTakenError,
+    ImageNotFoundError,
+    ImageNotQueuedError,
+)
 from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft, Lease, Predecessor, QueuedCall
 from pixyproxy.domain.image import SETTLED, UNDER_WAY, Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.money.highest_costs import surprising_cost
@@ -189,6 +194,12 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
             self._storage.queued_calls.pop(deleted, None)
             del self._storage.images[deleted]
         return guids
+
+    async def cancel(self, guid: str) -> tuple[str, ...]:
+        image = await self.get(guid)
+        if image.status is not Status.QUEUED:
+            raise ImageNotQueuedError.of(guid, image.status)
+        return await self.delete(guid)
 
     def _add(self, draft: ImageDraft) -> Image:
         self._storage.last_id += 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from pixyproxy.application.commands import CreateImage, GenerateImages, SearchImages, UpdateImage, validate
+from pixyproxy.application.commands import CreateImage, DeleteImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.run import OnPartial
@@ -230,12 +230,18 @@ class ImageService:
                 logger.error("could not update the sidecar of image %s: %s", image.guid, error.message)
         return image
 
-    async def delete(self, viewer: str | None, guid: str) -> None:
-        """Delete an image, as its author: the row first, then the bytes; a `queued` one with all of its call."""
+    async def delete(self, viewer: str | None, guid: str, data: object = None) -> None:
+        """Delete an image, as its author: the row first, then the bytes; a `queued` one with all of its call.
+
+        `data` may have a condition (DeleteImage): with `status` `queued` an image that does not wait for its turn any
+        more is left as it is, and ImageNotQueuedError raised.
+        """
         access.require_login(viewer)
+        command = validate(DeleteImage, data or {})
         image = await self.get(viewer, guid)
         access.require_author(image, viewer)
-        deleted = await self._images.delete(image.guid)
+        delete = self._images.delete if command.status is None else self._images.cancel
+        deleted = await delete(image.guid)
         self._runner.cancel(deleted)
         try:
             await self._blobs.delete(image.guid)

@@ -115,6 +115,62 @@ async def test_deleting_a_queued_image_cancels_its_whole_call(busy: HttpApp) -> 
     assert busy.container.turns().waiting == 0
 
 
+QUEUED = {"status": "queued"}
+
+
+async def test_a_queued_image_is_cancelled_on_the_condition_that_it_is_queued(busy: HttpApp) -> None:
+    waiting = asyncio.create_task(post(busy, "three ducks", V1, n=3))
+    await until_queued(busy, 3)
+    storage = busy.container.memory_storage()
+    rows = [image.guid for image in storage.images.values() if image.status is Status.QUEUED]
+    denied = await busy.client.delete(f"/image/{rows[1]}", params=QUEUED, auth=basic(BOB))
+    assert (denied.status_code, len(storage.images)) == (403, 4)
+    cancelled = await busy.client.delete(f"/image/{rows[1]}", params=QUEUED, auth=basic(ALICE))
+    assert (cancelled.status_code, cancelled.content) == (204, b"")
+    assert (await waiting).status_code == 404
+    assert not storage.images.keys() & set(rows)
+    again = await busy.client.delete(f"/image/{rows[1]}", params=QUEUED, auth=basic(ALICE))
+    assert again.status_code == 404
+    open_gate(busy)
+    assert len(busy.generator.requests) == 1
+
+
+async def test_a_call_that_started_meanwhile_is_not_cancelled(busy: HttpApp) -> None:
+    queued = (await post(busy, "a duck", headers=ASYNC)).json()
+    path = f"/image/{queued['guid']}"
+    repository = busy.container.image_repository()
+    cancel = repository.cancel
+
+    async def cancel_late(guid: str) -> tuple[str, ...]:
+        """Cancel after the turn of the call has come, which the service could not see when it looked."""
+        open_gate(busy)
+        await ready(busy, guid)
+        return await cancel(guid)
+
+    repository.cancel = cancel_late
+    refused = await busy.client.delete(path, params=QUEUED, auth=basic(ALICE))
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["guid"]) == (409, "image-not-queued", queued["guid"])
+    assert "is ready, not queued: nothing was cancelled or deleted" in problem["detail"]
+    assert "retry-after" not in refused.headers
+    assert (await details(busy, queued["guid"]))["status"] == "ready"
+    content = await busy.client.get(f"{path}/content", auth=basic(ALICE))
+    assert (content.status_code, content.content) == (200, PNG)
+    assert (await busy.client.delete(path, auth=basic(ALICE))).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "query", ["status=ready", "status=", "status=QUEUED", "status=queued&status=queued", "stat=queued"]
+)
+async def test_any_other_condition_of_a_deletion_is_refused(busy: HttpApp, query: str) -> None:
+    path = f"/image/{(await post(busy, 'a duck', headers=ASYNC)).json()['guid']}"
+    refused = await busy.client.delete(f"{path}?{query}", auth=basic(ALICE))
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation-failed")
+    assert [error["loc"] for error in refused.json()["errors"]] == [[query.partition("=")[0]]]
+    assert (await busy.client.get(path, auth=basic(ALICE))).json()["status"] == "queued"
+    assert (await busy.client.delete(f"{path}?{query}")).status_code == 401
+
+
 async def test_a_row_deleted_by_hand_waits_no_longer(busy: HttpApp) -> None:
     waiting = asyncio.create_task(post(busy, "a duck that is deleted"))
     await until_queued(busy, 1)

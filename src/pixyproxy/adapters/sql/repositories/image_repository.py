@@ -161,6 +161,9 @@ class SQLImageRepository(SQLRepository, ImageRepository):
     async def delete(self, guid: str) -> tuple[str, ...]:
         return await self._database.write(partial(queue_transactions.delete, guid=guid))
 
+    async def cancel(self, guid: str) -> tuple[str, ...]:
+        return await self._database.write(partial(queue_transactions.delete, guid=guid, only_queued=True))
+
 
 def find_recent(session: Session, caller: str, fingerprint: str, since: datetime) -> Image | None:
     """Return the newest image of this request that is being generated or has changed since, or None."""

@@ -7,6 +7,7 @@ from pixyproxy.adapters.sql.mapping import from_json, guid_key, to_json, to_time
 from pixyproxy.adapters.sql.money.charges import change_charges
 from pixyproxy.adapters.sql.repositories.image_transactions import find_all, missing
 from pixyproxy.adapters.sql.session import Session, in_list
+from pixyproxy.domain.errors import ImageNotQueuedError
 from pixyproxy.domain.generation import Lease, QueuedCall
 from pixyproxy.domain.image import Image, Status
 
@@ -49,11 +50,17 @@ def requeue(session: Session, guids: Sequence[str], owner: str, call: QueuedCall
     return _in_order(session, running)
 
 
-def delete(session: Session, guid: str) -> tuple[str, ...]:
-    """Delete an image, and by cascade its postings; a `queued` one with all of its call that are queued, unpaid."""
+def delete(session: Session, guid: str, *, only_queued: bool = False) -> tuple[str, ...]:
+    """Delete an image, and by cascade its postings; a `queued` one with all of its call that are queued, unpaid.
+
+    With `only_queued` raise ImageNotQueuedError for any other status. The lock of the row decides between this and
+    `start`: the later one finds what the other has committed.
+    """
     image = find_all(session, [guid], session.row_lock).get(guid)
     if image is None:
         raise missing()
+    if only_queued and image.status is not Status.QUEUED:
+        raise ImageNotQueuedError.of(guid, image.status)
     guids = (guid,)
     if image.status is Status.QUEUED:
         batch = image.request.batch

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from pixyproxy.application.commands import CreateImage, UpdateImage
+from pixyproxy.application.commands import CreateImage, DeleteImage, UpdateImage
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.image import UNDER_WAY
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json
+from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.image_detail import COST_HEADER, Links, cost_header, present_image
 from pixyproxy.entrypoints.http.representation.json_response import json_response
@@ -19,6 +19,7 @@ from pixyproxy.entrypoints.http.representation.openapi import (
     header,
     parameter,
     problems,
+    query_parameters,
     request_body,
 )
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
@@ -103,13 +104,16 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         "/image/{guid}",
         status_code=204,
         response_class=Response,
-        summary="Delete an image",
+        summary="Delete an image, or cancel it while it is queued",
+        description="An image that waits for its turn is cancelled with the whole call it belongs to, and nothing is "
+        "paid. With `status=queued` nothing else is deleted: if its turn came in the meantime, the response is 409 "
+        "(`code: image-not-queued`), and the picture is made.",
         response_description="The image is deleted.",
-        responses=problems(403, 404),
-        openapi_extra={"security": LOGIN},
+        responses=problems(403, 404, 409, 422),
+        openapi_extra={"security": LOGIN, "parameters": query_parameters(DeleteImage)},
     )
     async def delete_image(request: Request, guid: Guid) -> Response:
-        await images.delete(policy.require_user(request).username, guid)
+        await images.delete(policy.require_user(request).username, guid, read_query(request))
         return Response(status_code=204)
 
     return router

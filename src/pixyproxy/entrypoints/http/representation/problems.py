@@ -36,6 +36,7 @@ STATUS_OF: Mapping[type[errors.PixyProxyException], int] = {
     errors.IdempotencyKeyTakenError: 409,
     errors.IdempotencyKeyReusedError: 422,
     errors.ImageNotReadyError: 409,
+    errors.ImageNotQueuedError: 409,
     errors.DataValidationError: 422,
     errors.AuthenticationError: 401,
     errors.PermissionDeniedError: 403,
