@@ -85,13 +85,19 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser, gallery: Gallery) -> Iterator[Open]:
-    """Yield a function that opens an address in a browser of its own; errors of its scripts fail the test."""
+def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Yield a function that opens an address in a browser of its own; errors of its scripts fail the test.
+
+    The address is one of `at`, or of the gallery.
+    """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
-    def open_address(path: str = "/", user: tuple[str, str] | None = None, **options: Any) -> Page:
-        context = browser.new_context(base_url=gallery.url, **options)
+    def open_address(
+        path: str = "/", user: tuple[str, str] | None = None, at: str | None = None, **options: Any
+    ) -> Page:
+        url = at or request.getfixturevalue("gallery").url
+        context = browser.new_context(base_url=url, **options)
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()

@@ -178,11 +178,7 @@ def paid_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def test_the_generators_reason_is_in_the_tile(paid_service: Service, open_page: Open, tmp_path: Path) -> None:
-    page = open_page(user=None)
-    page.goto(f"{paid_service.url}/login")
-    page.get_by_label("Name").fill(ALICE[0])
-    page.get_by_label("Password").fill(ALICE[1])
-    page.get_by_role("button", name="Log in").click()
+    page = open_page(user=ALICE, at=paid_service.url)
     page.get_by_label("Prompt").fill("a refused thing [[reject]]")
     expect(page.locator("#price")).to_contain_text("$")
     refusal = {"status": 422, "code": "prompt-rejected", "detail": "Your request was rejected by the safety system."}

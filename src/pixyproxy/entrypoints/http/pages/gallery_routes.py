@@ -8,7 +8,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
 from pixyproxy.domain import access
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
-from pixyproxy.domain.image import Image, Status, Visibility
+from pixyproxy.domain.image import UNDER_WAY, Image, Status, Visibility
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
@@ -83,7 +83,7 @@ def build_gallery_router(
         return pages.render(
             request,
             "view.html",
-            picture=present_picture(image, links, viewer),
+            picture=present_picture(image, links, viewer, await images.place_of(image)),
             title=shortened(" ".join(image.request.prompt.split()), _TITLE_CHARS),
             older=older and f"/view/{older.guid}{query_text(query)}",
             back=address_of(query),
@@ -91,7 +91,7 @@ def build_gallery_router(
             made_into=[present_picture(edit, links, viewer) for edit in edits.items],
             is_shared=is_public and policy.anonymous_may_read,
             can_edit=make_form.can_edit(),
-            waits=image.status is Status.GENERATING,
+            waits=image.status in UNDER_WAY,
             absolute=lambda path: links.absolute(request, path),
         )
 

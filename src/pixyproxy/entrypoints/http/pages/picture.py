@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.generation import QueuePlace
+from pixyproxy.domain.image import UNDER_WAY, Image
+from pixyproxy.entrypoints.http.pages.texts import cost_text, place_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
 
 _RATIO_STEPS = 25
@@ -14,9 +16,9 @@ THUMBNAIL_SIZES = (256, 512, 1024)
 _ALT_CHARS = 300
 
 
-def present_picture(image: Image, links: Links, viewer: str | None) -> dict[str, Any]:
+def present_picture(image: Image, links: Links, viewer: str | None, place: QueuePlace | None = None) -> dict[str, Any]:
     """Return `ImageDetail` with what only a page needs."""
-    detail = present_image(image, links)
+    detail = present_image(image, links, place)
     width, height = detail["width"] or 1, detail["height"] or 1
     return {
         **detail,
@@ -24,6 +26,9 @@ def present_picture(image: Image, links: Links, viewer: str | None) -> dict[str,
         "alt": shortened(detail["prompt"], _ALT_CHARS),
         "view_url": links.path(f"/view/{detail['guid']}"),
         "srcset": ", ".join(f"{detail['thumbnail_url']}?size={size} {w}w" for size, w in _thumbnails(width, height)),
+        "is_under_way": image.status in UNDER_WAY,
+        "place_text": place_text(place),
+        "cost_text": cost_text(image.cost),
         "is_own": viewer is not None and detail["author"] == viewer,
         "created": f"{image.request.created_at:%-d %b %Y, %H:%M} UTC",
         "size_text": _size_text(detail["size_bytes"]),

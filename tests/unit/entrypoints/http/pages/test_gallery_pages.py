@@ -1,5 +1,7 @@
 """The gallery and the page of one picture, as HTML."""
 
+import asyncio
+import gzip
 import math
 import re
 from collections.abc import AsyncIterator
@@ -134,6 +136,33 @@ async def test_a_signed_link_opens_a_private_picture(app: HttpApp) -> None:
     assert (await app.client.get(link["url"])).status_code == 200
     assert (await app.client.get(link["url"].partition("?")[0])).status_code == 404
     assert link["until"].endswith("Z")
+
+
+async def test_the_page_of_a_picture_that_waits_looks_again() -> None:
+    async with http_app(PIXYPROXY_MAX_GENERATIONS=1, PIXYPROXY_QUEUE_TIMEOUT_S=60) as app:
+        app.generator.gate = asyncio.Event()
+        for status, words in (("generating", "Being made"), ("queued", "1st in line")):
+            made = await app.client.post(
+                "/image", json={"prompt": "a duck"}, headers={"Prefer": "respond-async"}, auth=basic(ALICE)
+            )
+            assert made.json()["status"] == status
+            page = await app.client.get(f"/view/{made.json()['guid']}", headers=HTML, auth=basic(ALICE))
+            assert '<noscript><meta http-equiv="refresh"' in page.text
+            assert words in page.text
+            # What has begun is paid for, and is not deleted by a click.
+            assert ('data-action="cancel"' in page.text) is (status == "queued")
+            assert 'data-action="delete"' not in page.text
+        app.generator.gate.set()
+        while "refresh" in page.text:
+            await asyncio.sleep(0.01)
+            page = await app.client.get(f"/view/{made.json()['guid']}", headers=HTML, auth=basic(ALICE))
+        assert 'data-action="delete"' in page.text
+
+
+def test_all_files_of_the_page_stay_small() -> None:
+    files = [static_files.FOLDER, static_files.FOLDER.with_name("templates")]
+    packed = [len(gzip.compress(path.read_bytes())) for folder in files for path in folder.iterdir()]
+    assert sum(packed) < 80_000
 
 
 @pytest.mark.parametrize(

@@ -1,68 +1,22 @@
 /** The prompt bar: what a picture will cost, a tile at once, and the picture in it when it is made. */
 
 import { call, CallError, page, root } from "./api.js";
+import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
+import { forget, keep, newKey, orders } from "./orders.js";
+import { describe, priceOf, refusal } from "./price.js";
+import { addTile, placeOf, removeTile, say } from "./tile.js";
+import { toast } from "./toast.js";
 
 const PRICE_PAUSE_MS = 500;
 const POLL_MS = 2000;
+/** Between two looks at a picture that has long to wait. */
+const SLOW_POLL_MS = 6000;
+const SOON_S = 30;
 /** A second click within this time, or before the service has answered, is the first one again. */
 const DOUBLE_CLICK_MS = 1000;
-const FORGOTTEN_MS = 3_600_000;
-const REMEMBERED = ["size", "quality", "output_format", "background", "visibility", "model", "n"];
 
-const form = /** @type {HTMLFormElement} */ (document.querySelector("#make"));
-const prompt = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("prompt"));
 const making = /** @type {HTMLElement} */ (document.querySelector("#making"));
 const status = /** @type {HTMLElement} */ (document.querySelector("#status"));
-const user = form.dataset.user ?? "";
-const STORE = `pixyproxy.making.${user}`;
-const OPTIONS = `pixyproxy.options.${user}`;
-const DRAFT = `pixyproxy.draft.${user}`;
-
-/**
- * A picture that is being made: `guid` is known once the service has recorded it.
- * @typedef {{key: string, body: Record<string, any>, guid?: string, started: number}} Order
- */
-
-/** @returns {Order[]} */
-function orders() {
-  const kept = JSON.parse(localStorage.getItem(STORE) ?? "[]");
-  return kept.filter((/** @type {Order} */ order) => Date.now() - order.started < FORGOTTEN_MS);
-}
-
-/** @param {Order} order */
-function keep(order) {
-  localStorage.setItem(STORE, JSON.stringify([...orders().filter(({ key }) => key !== order.key), order]));
-}
-
-/** @param {Order} order */
-function forget(order) {
-  localStorage.setItem(STORE, JSON.stringify(orders().filter(({ key }) => key !== order.key)));
-}
-
-/** @param {string} name */
-function field(name) {
-  return /** @type {HTMLInputElement | HTMLSelectElement | null} */ (form.elements.namedItem(name));
-}
-
-/** Return the body of `POST /image`. */
-function bodyOfForm() {
-  /** @type {Record<string, any>} */
-  const body = { prompt: prompt.value };
-  for (const name of ["model", "size", "quality", "background", "output_format", "visibility"]) {
-    const value = field(name)?.value.trim();
-    if (value) body[name] = value;
-  }
-  const tags = (field("tags")?.value ?? "").split(/[,\n]/).map((tag) => tag.trim().replace(/^#/, "")).filter(Boolean);
-  if (tags.length > 0) body.tags = tags;
-  const sources = new FormData(form).getAll("edit_of");
-  if (sources.length > 0) body.edit_of = sources;
-  return body;
-}
-
-/** A random key; `crypto.randomUUID` exists on https and on this machine only. */
-function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 let last = "";
 let lastTime = 0;
@@ -78,49 +32,20 @@ form.addEventListener("submit", (event) => {
   if (text === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
   last = text;
   lastTime = event.timeStamp;
-  const count = Number(field("n")?.value ?? 1);
-  for (let number = 0; number < count; number++) {
+  for (let number = 0; number < count(); number++) {
     const order = { key: newKey(), body, started: Date.now() };
     keep(order);
     void make(order, tileOf(order));
   }
-  status.textContent = count === 1 ? "The picture is being made." : `${count} pictures are being made.`;
+  announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
   making.scrollIntoView({ block: "nearest" });
 });
 
-/** @param {Order} order */
+/** @param {import("./orders.js").Order} order */
 function tileOf(order) {
-  const tile = document.createElement("figure");
-  const [width, height] = String(order.body.size ?? "1x1").split("x").map(Number);
-  tile.className = "tile wait";
-  tile.style.setProperty("--r", String(Math.min(4, Math.max(0.25, width / height || 1))));
-  const caption = document.createElement("figcaption");
-  caption.dir = "auto";
-  caption.textContent = order.body.prompt.slice(0, 300);
-  tile.append(document.createElement("div"), caption);
-  making.prepend(tile);
-  making.hidden = false;
-  state(tile, "Being made", "", []);
+  const tile = addTile(order.body.prompt, order.body.size);
+  say(tile, "Being made");
   return tile;
-}
-
-/** @param {HTMLElement} tile @param {string} title @param {string} text @param {[string, () => void][]} buttons */
-function state(tile, title, text, buttons) {
-  const box = document.createElement("div");
-  box.className = "state";
-  const heading = document.createElement("b");
-  heading.textContent = title;
-  const words = document.createElement("span");
-  words.textContent = text;
-  box.append(heading, words);
-  for (const [label, act] of buttons) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = label;
-    button.addEventListener("click", act);
-    box.append(button);
-  }
-  tile.firstElementChild?.replaceWith(box);
 }
 
 /** @param {number} ms */
@@ -128,7 +53,7 @@ function wait(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** @param {Order} order @param {HTMLElement} tile */
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
 async function make(order, tile) {
   try {
     if (!order.guid) {
@@ -137,58 +62,116 @@ async function make(order, tile) {
       const made = await call("POST", "image", order.body, headers).finally(() => (unanswered -= 1));
       order.guid = made.guid;
       keep(order);
+      priceLater();
     }
-    for (;;) {
+    while (tile.isConnected) {
       const image = await call("GET", `image/${order.guid}`);
       if (image.status === "ready") return await finish(order, tile);
       if (image.status === "failed" || image.status === "unknown") return refuse(order, tile, image);
-      await wait(POLL_MS);
+      showProgress(order, tile, image);
+      await wait((image.queue?.eta_s ?? 0) > SOON_S ? SLOW_POLL_MS : POLL_MS);
     }
   } catch (error) {
+    // It was cancelled.
+    if (!tile.isConnected) return;
     const problem = error instanceof CallError ? error : new CallError(String(error), 0);
     if (problem.status === 0 || problem.status === 503) {
       // The same key: whatever became of the first attempt, the picture is paid for once.
-      again(order, tile, problem.message);
+      again(order, tile, problem);
     } else {
-      const words = { status: "failed", error: { message: problem.message, code: problem.problem.code } };
-      if (problem.status === 404) forget(order);
-      refuse(order, tile, words);
+      const isOver = problem.problem.code === "budget-exceeded";
+      const message = (isOver && (await allowed(order))) || problem.message;
+      refuse(order, tile, { status: "failed", error: { message, code: problem.problem.code } });
     }
   }
 }
 
-/** @param {Order} order @param {HTMLElement} tile @param {string} reason */
-function again(order, tile, reason) {
+/** Return what the budgets allow, null if that is not known. @param {import("./orders.js").Order} order */
+async function allowed(order) {
+  return priceOf(order.body, 1).then((price) => refusal(price, order.body), () => null);
+}
+
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {any} image */
+function showProgress(order, tile, image) {
+  const isQueued = image.status === "queued";
+  if (isQueued && !tile.classList.contains("queued")) announce(`The picture waits in line: ${order.body.prompt.slice(0, 100)}`);
+  tile.classList.toggle("queued", isQueued);
+  if (!isQueued) return say(tile, "Being made", lateCancels.has(order.key) ? "It was begun before you cancelled." : "");
+  const [place, time] = placeOf(image.queue);
+  // Only its author cancels a picture, and one made without a login has none.
+  say(tile, place, time, user ? [["Cancel", (button) => void cancel(order, tile, button)]] : []);
+}
+
+/** Keys of the pictures that were begun before they could be cancelled. @type {Set<string>} */
+const lateCancels = new Set();
+
+/**
+ * Cancel a picture while it waits. One whose call has begun is paid for, and goes on: the service decides.
+ * @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {HTMLButtonElement} button
+ */
+async function cancel(order, tile, button) {
+  button.disabled = true;
+  try {
+    await call("DELETE", `image/${order.guid}?status=queued`);
+  } catch (error) {
+    const problem = error instanceof CallError ? error : new CallError(String(error), 0);
+    if (problem.status === 409) {
+      lateCancels.add(order.key);
+      announce("The picture is being made already.");
+      return showProgress(order, tile, { status: "generating" });
+    }
+    if (problem.status !== 404) {
+      button.disabled = false;
+      toast(`It is not cancelled: ${problem.message}`, { isProblem: true });
+      return;
+    }
+  }
+  drop(order, tile);
+  toast("Cancelled. Nothing was paid.");
+  prompt.focus();
+  priceLater();
+}
+
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {CallError} problem */
+function again(order, tile, problem) {
   const retry = () => {
     removeEventListener("online", retry);
     tile.classList.remove("fail");
-    state(tile, "Being made", "", []);
+    say(tile, "Being made");
     void make(order, tile);
   };
+  tile.classList.remove("queued");
   tile.classList.add("fail");
-  state(tile, "Not reached", reason, [["Try again", retry], ["Give up", () => drop(order, tile)]]);
+  const title = problem.status === 0 ? "Not reached" : "Not now";
+  say(tile, title, problem.message, [["Try again", retry], ["Give up", () => drop(order, tile)]]);
   addEventListener("online", retry);
 }
 
-/** @param {Order} order @param {HTMLElement} tile */
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
 async function finish(order, tile) {
   const fresh = (await page(`${root}?guid=${order.guid}`)).querySelector("#results .tile");
   forget(order);
+  priceLater();
   if (!fresh) return drop(order, tile);
   // The list may show it already, after a reload.
   document.querySelector(`#results .tile[data-guid="${order.guid}"]`)?.remove();
+  const hadFocus = tile.contains(document.activeElement);
   tile.replaceWith(fresh);
-  status.textContent = `The picture is ready: ${order.body.prompt.slice(0, 100)}`;
+  if (hadFocus) fresh.querySelector("a")?.focus();
+  announce(`The picture is ready: ${order.body.prompt.slice(0, 100)}`);
 }
 
-/** @param {Order} order @param {HTMLElement} tile @param {any} image */
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {any} image */
 function refuse(order, tile, image) {
   forget(order);
-  const isRefused = image.error?.code === "prompt-rejected";
-  const title = isRefused ? "Refused" : image.status === "unknown" ? "Uncertain" : "Not made";
+  priceLater();
+  const code = image.error?.code;
+  const titles = { "prompt-rejected": "Refused", "budget-exceeded": "Over the budget", "unpriced-model": "Without a price" };
+  const title = image.status === "unknown" ? "Uncertain" : (titles[/** @type {keyof titles} */ (code)] ?? "Not made");
   const doubt = image.status === "unknown" ? " It may have been paid for." : "";
+  tile.classList.remove("queued");
   tile.classList.add("fail");
-  state(tile, title, (image.error?.message ?? "There is no reason given.") + doubt, [
+  say(tile, title, (image.error?.message ?? "There is no reason given.") + doubt, [
     ["Edit the prompt", () => {
       prompt.value = order.body.prompt;
       drop(order, tile);
@@ -197,14 +180,18 @@ function refuse(order, tile, image) {
     }],
     ["Dismiss", () => drop(order, tile)],
   ]);
-  status.textContent = `${title}: ${image.error?.message ?? ""}`;
+  announce(`${title}: ${image.error?.message ?? ""}`);
 }
 
-/** @param {Order} order @param {HTMLElement} tile */
+/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
 function drop(order, tile) {
   forget(order);
-  tile.remove();
-  making.hidden = making.children.length === 0;
+  removeTile(tile);
+}
+
+/** @param {string} text */
+function announce(text) {
+  status.textContent = text;
 }
 
 // Ctrl+Enter, and Enter alone makes a new line.
@@ -219,75 +206,37 @@ const price = /** @type {HTMLOutputElement} */ (document.querySelector("#price")
 let pause = 0;
 let asked = 0;
 function update() {
-  localStorage.setItem(DRAFT, prompt.value);
-  const kept = Object.fromEntries(REMEMBERED.map((name) => [name, field(name)?.value ?? ""]));
-  localStorage.setItem(OPTIONS, JSON.stringify(kept));
-  showChosen();
-  clearTimeout(pause);
-  pause = setTimeout(showPrice, PRICE_PAUSE_MS);
+  remember();
+  priceLater();
 }
 form.addEventListener("input", update);
 
+function priceLater() {
+  clearTimeout(pause);
+  pause = setTimeout(showPrice, PRICE_PAUSE_MS);
+}
+
 async function showPrice() {
   const number = ++asked;
-  let text = "";
+  let said = { text: "", isRefused: false };
+  let most = null;
   if (prompt.value.trim()) {
     try {
-      const count = Number(field("n")?.value ?? 1);
-      const found = await call("POST", "price", { ...bodyOfForm(), n: count });
-      text = describe(found);
-      price.title = found.usd_max === null ? "" : `at most $${found.usd_max}`;
+      const [body, wanted] = [bodyOfForm(), count()];
+      const found = await priceOf(body, wanted);
+      said = describe(found, wanted, body);
+      most = found.usd_max;
     } catch {
       // The reason is said when the picture is asked for.
     }
   }
-  if (number === asked) price.textContent = text;
+  if (number !== asked) return;
+  price.textContent = said.text;
+  price.classList.toggle("over", said.isRefused);
+  price.title = most === null || said.isRefused ? "" : `at most $${most}`;
 }
 
-/** @param {{usd_typical: string | null, usd_max: string | null}} found */
-function describe({ usd_typical: typical, usd_max: most }) {
-  const usd = typical ?? most;
-  if (usd === null) return "price unknown";
-  if (Number(usd) === 0) return "free";
-  return `${typical === null ? "at most" : "about"} $${Number(usd) < 0.1 ? Number(usd).toFixed(3) : Number(usd).toFixed(2)}`;
-}
-
-function showChosen() {
-  const words = ["size", "quality", "visibility"]
-    .map((name) => field(name))
-    .filter((found) => found instanceof HTMLSelectElement && found.selectedIndex > 0)
-    .map((found) => /** @type {HTMLSelectElement} */ (found).selectedOptions[0].text);
-  const count = Number(field("n")?.value ?? 1);
-  if (count > 1) words.push(`${count}×`);
-  const chosen = document.querySelector("#chosen");
-  if (chosen) chosen.textContent = words.join(", ") || "Options";
-}
-
-// What was chosen and typed before, unless the address brings its own.
-if (!prompt.value) {
-  const kept = JSON.parse(localStorage.getItem(OPTIONS) ?? "{}");
-  for (const name of REMEMBERED) {
-    const found = field(name);
-    if (found && kept[name]) found.value = kept[name];
-  }
-  for (const select of form.querySelectorAll("select")) if (select.selectedIndex < 0) select.selectedIndex = 0;
-  prompt.value = localStorage.getItem(DRAFT) ?? "";
-} else {
-  prompt.focus();
-}
-showChosen();
 void showPrice();
-
-// Folded away again with a click elsewhere or Escape.
-const options = /** @type {HTMLDetailsElement} */ (form.querySelector(".options"));
-addEventListener("click", (event) => {
-  if (event.target instanceof Node && !options.contains(event.target)) options.open = false;
-});
-options.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  options.open = false;
-  options.querySelector("summary")?.focus();
-});
 
 // Leaving the page lost nothing: the tiles are there again.
 for (const order of orders()) void make(order, tileOf(order));

@@ -42,8 +42,50 @@ async function act(view, control, hooks) {
       return change(view, { tags: tagsOf(view).filter((tag) => tag !== control.dataset.tag) }, hooks, ".add input");
     case "visibility":
       return change(view, { visibility: control.dataset.to }, hooks, "[data-action=visibility]");
+    case "cancel":
+      return cancel(guid, control, hooks);
     case "delete":
       return deleteLater(guid, hooks);
+  }
+}
+
+/**
+ * Cancel a picture while it waits; the service decides whether it still does. One that was begun goes on.
+ * @param {string} guid @param {HTMLButtonElement} control @param {any} hooks
+ */
+async function cancel(guid, control, hooks) {
+  control.disabled = true;
+  try {
+    await call("DELETE", `image/${guid}?status=queued`);
+    hooks.onDelete(guid);
+    hooks.onDeleted?.(guid);
+    toast("Cancelled. Nothing was paid.");
+  } catch (error) {
+    const { status, message } = /** @type {import("./api.js").CallError} */ (error);
+    control.disabled = status === 409;
+    const reason = status === 409 ? "It is being made already, and goes on." : `It is not cancelled: ${message}`;
+    toast(reason, { isProblem: true });
+  }
+}
+
+const LOOK_MS = 2500;
+
+/**
+ * Look at a picture that is not ready from time to time: show its place in the queue, and call `renew` when its status
+ * has changed.
+ * @param {HTMLElement} view @param {string} address @param {() => void} renew
+ */
+export async function awaitPicture(view, address, renew) {
+  const status = view.dataset.status ?? "";
+  if (!["queued", "generating"].includes(status)) return;
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (!view.isConnected) return;
+    const fresh = await page(address).then((found) => /** @type {HTMLElement | null} */ (found.querySelector("main.view")), () => null);
+    if (!fresh || !view.isConnected) continue;
+    if (fresh.dataset.status !== status) return renew();
+    const [before, now] = [view, fresh].map((element) => element.querySelector(".state span"));
+    if (before && now && before.textContent !== now.textContent) before.textContent = now.textContent;
   }
 }
 

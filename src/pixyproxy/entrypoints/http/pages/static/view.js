@@ -1,6 +1,6 @@
 /** The page of one picture: its actions, and keys to go on. */
 
-import { enliven } from "./picture.js";
+import { awaitPicture, enliven } from "./picture.js";
 import { toast } from "./toast.js";
 import { watchZoom } from "./zoom.js";
 
@@ -22,6 +22,7 @@ enliven(view, {
   onShow: watchZoom,
 });
 watchZoom(view);
+void awaitPicture(view, location.href, () => location.reload());
 
 addEventListener("keydown", (event) => {
   const field = event.target instanceof Element && event.target.closest("input, textarea, select");

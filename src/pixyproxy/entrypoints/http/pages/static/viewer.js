@@ -1,7 +1,7 @@
 /** The dialog that shows one picture over the gallery; its address is that of the picture's own page. */
 
 import { page } from "./api.js";
-import { enliven } from "./picture.js";
+import { awaitPicture, enliven } from "./picture.js";
 import { toast } from "./toast.js";
 import { watchZoom } from "./zoom.js";
 
@@ -58,6 +58,7 @@ async function show(address) {
     document.title = found.title;
     ready(view);
     enliven(view, hooks);
+    void awaitPicture(view, address, () => void show(address));
     /** @type {HTMLElement | null} */ (view.querySelector("[data-nav=close]"))?.focus();
   } catch (error) {
     if (signal.aborted) return;
