@@ -32,5 +32,5 @@ class MovingWindows(Resource):
         """Take back the newest events that were counted; fewer is no error."""
 
     @abstractmethod
-    async def wait_s(self, window: Window, key: str) -> float:
-        """Return the seconds until the window has room for an event; 0 if it has now."""
+    async def wait_s(self, window: Window, key: str, events: int = 1) -> float:
+        """Return the seconds until the window has more room than now; 0 if it has room for so many events."""

@@ -61,6 +61,7 @@ class MovingWindowsContract:
         assert await windows.hit(THREE, key, 2)
         assert not await windows.hit(THREE, key, 2)
         assert await windows.wait_s(THREE, key) == 0
+        assert await windows.wait_s(THREE, key, 2) == pytest.approx(60)
         assert await windows.hit(THREE, key)
         await windows.release(THREE, key, 2)
         assert await windows.hit(THREE, key, 2)

@@ -57,9 +57,9 @@ class LimitsMovingWindows(MovingWindows):
         for _ in range(events):
             await self._use(lambda storage: storage.release_entry(_item(window).key_for(key)))
 
-    async def wait_s(self, window: Window, key: str) -> float:
+    async def wait_s(self, window: Window, key: str, events: int = 1) -> float:
         stats = await self._use(lambda storage: MovingWindowRateLimiter(storage).get_window_stats(_item(window), key))
-        return 0.0 if stats.remaining > 0 else max(0.001, stats.reset_time - self._clock.now().timestamp())
+        return 0.0 if stats.remaining >= events else max(0.001, stats.reset_time - self._clock.now().timestamp())
 
     async def _use(self, call: "Callable[[SharedStorage], Awaitable[_T]]") -> _T:
         now = asyncio.get_running_loop().time()

@@ -53,7 +53,7 @@ class Pacer:
         events = min(self._window.limit, 2 * pictures if self.is_slow(model) else pictures)
         if await self._windows.hit(self._window, _key(model), events):
             return Room(events)
-        return Room(wait_s=max(_SHORTEST_WAIT_S, await self._windows.wait_s(self._window, _key(model))))
+        return Room(wait_s=max(_SHORTEST_WAIT_S, await self._windows.wait_s(self._window, _key(model), events)))
 
     async def give_back(self, model: str, events: int) -> None:
         """Give back events that were taken for a call that was not made."""

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 from pixyproxy.application.queue.fair_line import FairLine
+from pixyproxy.application.queue.gates import Gates
 from pixyproxy.application.queue.pacer import Pacer
 from pixyproxy.application.queue.turn import Turn
 from pixyproxy.domain.generation import QueuePlace
@@ -31,14 +32,14 @@ class PlaceEstimates:
         before = self._seconds_of_a_call
         self._seconds_of_a_call = seconds if before is None else (1 - _WEIGHT) * before + _WEIGHT * seconds
 
-    def place_of(self, turn: Turn, lines: Mapping[str, FairLine], opens_at: Mapping[str, float]) -> QueuePlace | None:
-        """Return the place of a turn in its line; `opens_at` has the times before which a line gives no turn."""
+    def place_of(self, turn: Turn, lines: Mapping[str, FairLine], gates: Gates) -> QueuePlace | None:
+        """Return the place of a turn in the line of its model, which gives no turn until its gate opens."""
         now = asyncio.get_running_loop().time()
         if turn not in self._places or now - self._computed_at > _KEPT_S:
             self._computed_at = now
             self._places = {}
             for model, line in lines.items():
-                self._add_line(model, line, max(0.0, opens_at.get(model, now) - now))
+                self._add_line(model, line, gates.opens_in_s(model))
         return self._places.get(turn)
 
     def _add_line(self, model: str, line: FairLine, closed_s: float) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from pixyproxy.application.queue.fair_line import FairLine, Load
+from pixyproxy.application.queue.gates import Gates
 from pixyproxy.application.queue.pacer import Pacer
 from pixyproxy.application.queue.place_estimates import PlaceEstimates
 from pixyproxy.application.queue.turn import RecentPictures, Turn
@@ -39,8 +40,7 @@ class Turns:
         self.timeout_s = timeout_s
         self._recent = RecentPictures()
         self._lines: dict[str, FairLine] = {}
-        self._opens_at: dict[str, float] = {}
-        self._narrow: dict[str, int] = {}
+        self._gates = Gates(pacer)
         self._waiting: set[Turn] = set()
         self._running: set[Turn] = set()
         self._calls_of: Counter[str] = Counter()
@@ -123,7 +123,7 @@ class Turns:
         self._last_turns[turn.party] = turn.last_before
         events, turn.events = turn.events, 0
         opens_at = self._now() + delay_s
-        self._opens_at[turn.model] = max(opens_at, self._opens_at.get(turn.model, opens_at))
+        self._gates.close(turn.model, opens_at)
         turn.reason = reason
         turn.granted = asyncio.get_running_loop().create_future()
         if opens_at > turn.deadline:
@@ -131,14 +131,12 @@ class Turns:
         self._add(turn)
         if self._end is not None:
             self.cancel(turn, self._end)
-        await self._pacer.give_back(turn.model, events)
-        self._wake()
+        await self._give_back(turn.model, events)
 
     async def refused(self, turn: Turn, error: PixyProxyException) -> None:
         """Have a turn wait again whose call the generator refused for its rate."""
         delay_s = self._pacer.refused(turn.model, error.retry_after_s)
-        beside = sum(one.model == turn.model for one in self._running) - 1
-        self._narrow[turn.model] = max(1, beside // 2)
+        self._gates.narrow(turn.model, max(1, (self._running_of(turn.model) - 1) // 2))
         logger.warning(
             "the generator refused a call for its rate: the next of model %r starts in %.0f s", turn.model, delay_s
         )
@@ -148,14 +146,14 @@ class Turns:
 
     def end(self, turn: Turn, ran_s: float | None = None) -> None:
         """Give back the place of a turn, whose call took `ran_s` seconds, or leave the queue."""
+        unused = 0
         if turn.is_waiting:
             self._remove(turn)
         elif turn.is_running:
             self._stop_running(turn)
             if ran_s is None:
                 self._recent.take_back(turn)
-                if turn.events:
-                    self._start(self._pacer.give_back(turn.model, turn.events))
+                unused = turn.events
             else:
                 self._recent.end(turn)
                 self._estimates.add_call(ran_s)
@@ -164,7 +162,10 @@ class Turns:
             del self._held[turn.party]
             self._last_turns.pop(turn.party, None)
         self._refresh(turn.party)
-        self._wake()
+        if unused:
+            self._start(self._give_back(turn.model, unused))
+        else:
+            self._wake()
 
     def cancel(self, turn: Turn, error: PixyProxyException) -> bool:
         """Have a turn that waits raise an error; return whether it did wait."""
@@ -184,7 +185,7 @@ class Turns:
 
     def place_of(self, turn: Turn) -> QueuePlace | None:
         """Return the place of a turn that waits, None of another; up to a second old."""
-        return self._estimates.place_of(turn, self._lines, self._opens_at) if turn.is_waiting else None
+        return self._estimates.place_of(turn, self._lines, self._gates) if turn.is_waiting else None
 
     def _require_length(self, turn: Turn) -> None:
         """Raise CapacityExceededError unless a turn may wait beside those that do."""
@@ -220,6 +221,9 @@ class Turns:
         if not self._calls_of[turn.party]:
             del self._calls_of[turn.party]
 
+    def _running_of(self, model: str) -> int:
+        return sum(turn.model == model for turn in self._running)
+
     def _load_of(self, party: str) -> Load | None:
         if self._per_party is not None and self._calls_of[party] >= self._per_party:
             return None
@@ -229,18 +233,24 @@ class Turns:
         for line in self._lines.values():
             line.refresh(party)
 
+    async def _give_back(self, model: str, events: int) -> None:
+        """Give back what was taken of the pace for a call that was not made, which another may take now."""
+        if events:
+            await self._pacer.give_back(model, events)
+            self._gates.empty(model)
+        self._wake()
+
     async def _dispatch(self) -> None:
         """Give turns to all that may have one now."""
         async with self._dispatching:
             now = self._now()
             for party in self._recent.expire(now):
                 self._refresh(party)
-            self._opens_at = {model: at for model, at in self._opens_at.items() if at > now}
-            self._narrow = {model: most for model, most in self._narrow.items() if self._pacer.is_slow(model)}
+            self._gates.expire()
             while (turn := self._next()) is not None:
                 room = await self._pacer.take(turn.model, turn.pictures)
                 if room.wait_s:
-                    self._opens_at[turn.model] = self._now() + room.wait_s
+                    self._gates.fill(turn.model, self._now() + room.wait_s)
                 elif turn.is_waiting:
                     self._grant(turn, room.events)
                 else:  # it was cancelled meanwhile
@@ -250,14 +260,9 @@ class Turns:
     def _next(self) -> Turn | None:
         if len(self._running) >= self._places:
             return None
-        now = self._now()
         heads = []
         for model, line in self._lines.items():
-            if self._opens_at.get(model, now) > now:
-                continue
-            if model in self._narrow and sum(one.model == model for one in self._running) >= self._narrow[model]:
-                continue
-            if (turn := line.head()) is not None:
+            if self._gates.is_open(model, self._running_of(model)) and (turn := line.head()) is not None:
                 heads.append((line.rank(turn), turn))
         return min(heads, key=lambda head: head[0])[1] if heads else None
 
@@ -278,10 +283,9 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and self._end is None:
-            times = [*self._opens_at.values(), *map(self._pacer.slow_until, self._narrow), *self._recent.next_expiry()]
-            if times:
-                self._timer = asyncio.get_running_loop().call_at(min(times), self._wake)
+        times = [*self._gates.next_changes(), *self._recent.next_expiry()]
+        if times and self._waiting and self._end is None:
+            self._timer = asyncio.get_running_loop().call_at(min(times), self._wake)
 
     def _wake(self) -> None:
         if self._waiting:

@@ -183,6 +183,32 @@ async def test_a_large_call_is_not_overtaken_by_small_ones(pass_time: Callable[[
     assert (large.is_running, small.is_waiting) == (True, True)
 
 
+async def test_a_large_call_asks_again_only_when_there_is_more_room(
+    pass_time: Callable[[float], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, asked = Queue(places=100, per_minute=4), []
+    await queue.join("alice", 1)
+    await pass_time(30)
+    await queue.join("alice", 1)
+    take = Pacer.take
+    monkeypatch.setattr(Pacer, "take", lambda pacer, *call: (asked.append(call), take(pacer, *call))[1])
+    large = await queue.join("bob", 4)
+    for _ in range(61):
+        await pass_time(1)
+    assert large.is_waiting
+    await pass_time(2)
+    assert large.is_running
+    assert len(asked) < 5
+
+
+async def test_the_room_of_a_call_that_was_not_made_is_anothers_at_once() -> None:
+    queue = Queue(places=100, per_minute=1)
+    turn, waiting = await queue.join("alice"), await queue.join("bob")
+    queue.turns.end(turn)
+    await settle()
+    assert waiting.is_running
+
+
 async def test_more_pictures_than_the_pace_ever_allows_are_refused_at_once() -> None:
     with pytest.raises(DataValidationError, match="must be at most 4"):
         await Queue(per_minute=4).join("alice", 5)
