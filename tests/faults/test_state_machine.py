@@ -43,6 +43,9 @@ from tests.fixtures.core import ScriptedGenerator, image_service_on, reconciler_
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
 LEASE_S = 60.0
+PATIENCE_S = 30.0
+AFTER_REFUSAL_S = 61.0
+"""Seconds after which a refusal for the rate slows nothing any more."""
 DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MYSQL"))
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
@@ -92,6 +95,15 @@ class SetClock(Clock):
 
     def now(self) -> datetime:
         return self.time
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time a test sets forward."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
 
 
 class OutcomeGenerator(ScriptedGenerator):
@@ -170,7 +182,7 @@ class Machine(RuleBasedStateMachine):
         self.generator = OutcomeGenerator()
         self.processes = 0
         self.parts: tuple[Any, ...] = ()
-        self.loop = asyncio.Runner()
+        self.loop = asyncio.Runner(loop_factory=LeapingLoop)
 
     @initialize()
     def start(self) -> None:
@@ -185,6 +197,12 @@ class Machine(RuleBasedStateMachine):
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run(work)
+
+    def leap(self, seconds: float) -> None:
+        """Let the event loop's time pass, in which the queue reckons."""
+        loop = self.loop.get_loop()
+        assert isinstance(loop, LeapingLoop)
+        loop.ahead_s += seconds
 
     async def _start(self) -> None:
         self.processes += 1
@@ -277,6 +295,8 @@ class Machine(RuleBasedStateMachine):
         expected = {PICTURE: None, NO_PICTURE: "generator-answer", CRASH: "generator-connection-lost"}
         expected |= {FULL: "blob-store-full"}
         assert code == expected.get(outcome, outcome)
+        if code == "generator-rate-limited":
+            self.leap(AFTER_REFUSAL_S)
         if code is not None:
             image |= {"status": "unknown" if code in UNKNOWN else "failed", "error": code}
             if code in UNPAID:
@@ -294,8 +314,9 @@ class Machine(RuleBasedStateMachine):
 
     async def _begun(self, viewer: str | None, body: dict[str, Any], key: str | None, wait: bool) -> GenerationOutcome:
         created = await self.service.create(viewer, body, idempotency_key=key, wait=wait)
-        while len(self.generator.requests) < self.calls:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.generator.requests) < self.calls:
+                await asyncio.sleep(0.001)
         return created
 
     def _replayed(self, viewer: str | None, body: dict[str, Any], key: str, guid: str, first: dict[str, Any]) -> None:

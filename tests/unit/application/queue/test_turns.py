@@ -242,6 +242,20 @@ async def test_a_refused_call_waits_until_the_generator_allows_it_before_all_oth
     assert (refused.is_running, younger.is_waiting) == (True, True)
 
 
+async def test_after_a_refusal_half_as_many_run_as_ran_beside_it(
+    pass_time: Callable[[float], Awaitable[None]],
+) -> None:
+    queue = Queue(places=10)
+    refused, *others = [await queue.join(f"caller {number}") for number in range(4)]
+    await queue.turns.refused(refused, GeneratorRateLimitedError("slow down", retry_after_s=1))
+    await pass_time(2)
+    for other in others:
+        assert refused.is_waiting
+        queue.turns.end(other, 1.0)
+        await settle()
+    assert refused.is_running
+
+
 async def test_after_a_refusal_every_picture_counts_twice_for_a_minute(
     pass_time: Callable[[float], Awaitable[None]],
 ) -> None:
