@@ -20,6 +20,7 @@ def test_every_page_is_pictured(gallery: Gallery, open_page: Open, screenshots: 
         "view": f"/view/{edited}",
         "error": "/nowhere",
         "login": "/login",
+        "spending": "/spending",
     }
     for width in WIDTHS:
         for name, path in pages.items():

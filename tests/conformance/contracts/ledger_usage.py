@@ -11,7 +11,7 @@ from pixyproxy.domain.errors import BudgetExceededError
 from pixyproxy.domain.image import Status, new_guid
 from pixyproxy.domain.money.budgets import Per
 from pixyproxy.domain.money.costs import Cost, CostState
-from pixyproxy.domain.money.daily_sums import Grouping, Tally, UsageQuery, UsageRow
+from pixyproxy.domain.money.daily_sums import FIRST_DAY, Grouping, Tally, UsageQuery, UsageRow
 from pixyproxy.domain.money.highest_costs import Choice
 from pixyproxy.domain.user import User
 from pixyproxy.ports.image_repository import ImageRepository
@@ -190,6 +190,12 @@ class LedgerUsageContract(LedgerContract):
         with pytest.raises(BudgetExceededError):
             await images.add(draft_of("0.25"))
         assert await ledger.usage(UsageQuery(Grouping.USER, TODAY, TODAY)) == ()
+
+    async def test_one_caller_is_summed_up_over_all_time(self, ledger: Ledger, images: ImageRepository) -> None:
+        for year in (1971, 1999, 2026):
+            await self._make(images, guid=new_guid(), created_at=datetime(year, 6, 1, tzinfo=UTC))
+        [row] = await ledger.usage(UsageQuery(Grouping.USER, FIRST_DAY, TODAY, "alice"))
+        assert row.tally.pictures == 3
 
     async def test_rebuilding_changes_nothing_that_agrees(self, ledger: Ledger, images: ImageRepository) -> None:
         for day in (date(2026, 1, 31), date(2026, 11, 20), TODAY):

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pixyproxy.adapters.sql.mapping import IMAGE_COLUMNS, from_json, from_time, to_image
-from pixyproxy.adapters.sql.money.daily_sums import FIRST_DAY, next_day, rebuild_day
+from pixyproxy.adapters.sql.money.daily_sums import next_day, rebuild_day
 from pixyproxy.adapters.sql.search.id_range import is_straggler
 from pixyproxy.adapters.sql.search.postings import insert_postings, insert_stragglers
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.image import Image, Status
+from pixyproxy.domain.money.daily_sums import FIRST_DAY
 from pixyproxy.domain.usage import tokens_of
 from pixyproxy.domain.user import name_key
 

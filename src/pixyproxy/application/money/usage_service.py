@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pixyproxy.application.commands import GetUsage, validate
 from pixyproxy.domain.accounts.authority import is_admin, is_staff_of_class, require_staff_of_class
 from pixyproxy.domain.errors import PermissionDeniedError
-from pixyproxy.domain.money.daily_sums import Grouping, UsageQuery, UsageRow
+from pixyproxy.domain.money.daily_sums import FIRST_DAY, Grouping, Tally, UsageQuery, UsageRow
 from pixyproxy.domain.user import User
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.money.ledger import Ledger
@@ -21,6 +21,14 @@ class UsageReport(NamedTuple):
     last: date
     by: Grouping
     rows: tuple[UsageRow, ...]
+
+
+class OwnTotals(NamedTuple):
+    """The sums of one user: of today, of this month, and of all time."""
+
+    today: Tally
+    month: Tally
+    ever: Tally
 
 
 class UsageService:
@@ -43,6 +51,16 @@ class UsageService:
         if viewer is None:
             return UsageReport(query.first, query.last, query.by, ())
         return await self._report(_permitted(viewer, query))
+
+    async def totals_of(self, user: User) -> OwnTotals:
+        """Return the sums of what a user caused; days and months are those of UTC."""
+        today = self._clock.now().date()
+
+        async def since(first: date) -> Tally:
+            rows = await self._ledger.usage(UsageQuery(Grouping.USER, first, today, user.username))
+            return next((row.tally for row in rows), Tally())
+
+        return OwnTotals(await since(today), await since(today.replace(day=1)), await since(FIRST_DAY))
 
     async def all_usage(self, data: object) -> UsageReport:
         """Return the usage of everybody; raise DataValidationError if the question is not valid."""

@@ -12,6 +12,8 @@ from pixyproxy.domain.money.charges import ZERO, Charge, ChargeState
 
 MAX_DAYS = 366
 """Days of one question at most: a whole year, and what is summed up for one response stays bounded."""
+FIRST_DAY = date(1970, 1, 1)
+"""A day before all charges."""
 
 
 class SumKey(NamedTuple):
@@ -61,7 +63,10 @@ class Grouping(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """A question about the days from `first` to `last`, of one caller or of one class, or of all where None."""
+    """A question about the days from `first` to `last`, of one caller or of one class, or of all where None.
+
+    A single sum of one caller may be about any number of days.
+    """
 
     by: Grouping
     first: date
@@ -72,7 +77,8 @@ class UsageQuery:
     def __post_init__(self) -> None:
         if self.last < self.first:
             raise DataValidationError.at(("to",), "must not be before `from`")
-        if (self.last - self.first).days >= MAX_DAYS:
+        is_one_row = self.by is Grouping.USER and self.caller is not None
+        if (self.last - self.first).days >= MAX_DAYS and not is_one_row:
             raise DataValidationError.at(("from",), f"must be within {MAX_DAYS} days of `to`: ask for less at a time")
 
     def covers(self, key: SumKey) -> bool:

@@ -46,6 +46,7 @@ from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, build_creat
 from pixyproxy.entrypoints.http.pages.gallery_routes import build_gallery_router
 from pixyproxy.entrypoints.http.pages.login_routes import build_login_router
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.pages.spending_routes import build_spending_router
 from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, build_static_router
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.openapi import openapi_document
@@ -149,6 +150,7 @@ def _build_routers(
         build_gallery_router(pages, images, make_form, policy, links, signed_urls, container.clock()),
         build_create_router(pages, images, make_form, policy, container.config.public_url()),
         build_login_router(pages, container.session_service(), cookie, container.config.public_url()),
+        build_spending_router(pages, container.usage_service(), container.budget_service(), policy, container.clock()),
         build_static_router(files),
         build_docs_router(links),
     ]

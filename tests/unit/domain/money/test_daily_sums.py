@@ -10,6 +10,7 @@ from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.money.charges import Charge, ChargeState
 from pixyproxy.domain.money.costs import Cost, CostState
 from pixyproxy.domain.money.daily_sums import (
+    FIRST_DAY,
     Grouping,
     SumKey,
     Tally,
@@ -81,3 +82,10 @@ def test_a_wrong_range_says_what_is_right(first: date, last: date, words: str) -
 
 def test_a_leap_year_is_one_question() -> None:
     UsageQuery(Grouping.DAY, date(2028, 1, 1), date(2028, 12, 31))
+
+
+def test_one_sum_of_one_caller_may_be_about_any_number_of_days() -> None:
+    UsageQuery(Grouping.USER, FIRST_DAY, date(2026, 11, 1), "alice")
+    for grouping, caller in ((Grouping.USER, None), (Grouping.DAY, "alice"), (Grouping.MODEL, "alice")):
+        with pytest.raises(DataValidationError):
+            UsageQuery(grouping, FIRST_DAY, date(2026, 11, 1), caller)

@@ -50,9 +50,6 @@ _USAGE = """SELECT {group}, SUM(pictures), SUM(failed), SUM(unknown), SUM(unpric
     WHERE state = 'reserved' AND reserved_at >= :begins_at AND reserved_at < :ends_at{condition}
     ) AS sums GROUP BY {group}, LENGTH({group})"""
 
-FIRST_DAY = date(1970, 1, 1)
-"""A day before all charges."""
-
 
 def count_in_days(session: Session, sums: Mapping[SumKey, Tally]) -> None:
     """Add to the daily sums, in a fixed order, when everything else in the transaction is done."""

@@ -18,7 +18,7 @@ from pixyproxy.domain.image import Image, Status
 from pixyproxy.domain.money.amounts import from_micro, to_micro
 from pixyproxy.domain.money.budgets import Account, Balance, Budget, scopes_of, span_of
 from pixyproxy.domain.money.charges import Amounts, Charge, ChargeState
-from pixyproxy.domain.money.daily_sums import UsageQuery, UsageRow
+from pixyproxy.domain.money.daily_sums import FIRST_DAY, UsageQuery, UsageRow
 from pixyproxy.domain.money.highest_costs import Choice
 from pixyproxy.ports.money.ledger import HELD_LIMIT, Discrepancy, Held, Ledger
 
@@ -129,7 +129,7 @@ class SQLLedger(SQLRepository, Ledger):
 
     async def _days(self) -> AsyncIterator[date]:
         """Yield the days that have charges or sums."""
-        day = daily_sums.FIRST_DAY
+        day = FIRST_DAY
         while (next_one := await self._database.read(partial(daily_sums.next_day, after=day))) is not None:
             yield (day := next_one)
 

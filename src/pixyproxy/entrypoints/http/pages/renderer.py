@@ -51,6 +51,7 @@ class PageRenderer:
         user: User | None = request.scope.get("state", {}).get("user")
         page = self._templates.get_template(template).render(
             user=user,
+            here=request.scope["path"],
             may_read=user is not None or self._policy.anonymous_may_read,
             may_write=user is not None or self._policy.anonymous_may_write,
             **values,
