@@ -190,6 +190,7 @@ class Container(containers.DeclarativeContainer):
         submitter,
         generation_runner,
         edit_source_reader,
+        user_repository,
         clock,
         providers.Factory(Cursors, secret.provider),
         option_limits,

@@ -5,6 +5,7 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 
 
@@ -20,6 +21,9 @@ class MemorySearch(SearchStorage):
 
     def maintenance(self) -> MemoryMaintenanceRepository:
         return MemoryMaintenanceRepository(self._storage)
+
+    def users(self) -> MemoryUserRepository:
+        return MemoryUserRepository(self._storage)
 
 
 class TestMemoryImageSearch(ImageSearchContract):

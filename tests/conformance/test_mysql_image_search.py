@@ -4,6 +4,7 @@ import pytest
 
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 from tests.fixtures.sql.bounds import TIGHT
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -21,6 +22,9 @@ class MySQLSearch(SearchStorage):
 
     def maintenance(self) -> SQLMaintenanceRepository:
         return SQLMaintenanceRepository(self._settings.database())
+
+    def users(self) -> SQLUserRepository:
+        return SQLUserRepository(self._settings.database())
 
 
 class TestMySQLImageSearch(ImageSearchContract):

@@ -6,6 +6,7 @@ import pytest
 
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from tests.conformance.contracts.image_search import ImageSearchContract, SearchStorage
 from tests.fixtures.sql.bounds import TIGHT
@@ -23,6 +24,9 @@ class SQLiteSearch(SearchStorage):
 
     def maintenance(self) -> SQLMaintenanceRepository:
         return SQLMaintenanceRepository(SQLiteDatabase(self._path))
+
+    def users(self) -> SQLUserRepository:
+        return SQLUserRepository(SQLiteDatabase(self._path))
 
 
 class TestSQLiteImageSearch(ImageSearchContract):

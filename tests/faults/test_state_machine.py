@@ -28,16 +28,20 @@ from pixyproxy.adapters.memory.blob_store import MemoryBlobStore
 from pixyproxy.adapters.memory.image_repository import MemoryImageRepository
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
+from pixyproxy.adapters.memory.user_repository import MemoryUserRepository
 from pixyproxy.adapters.sql.repositories.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.repositories.maintenance_repository import SQLMaintenanceRepository
+from pixyproxy.adapters.sql.repositories.user_repository import SQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.application.maintenance.findings import Finding
 from pixyproxy.domain import errors
+from pixyproxy.domain.access import Staff, Viewer, username_of
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import GeneratedImage, GenerationOutcome, GenerationRequest, PartialImage
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.query import Page
+from pixyproxy.domain.user import User
 from pixyproxy.ports.clock import Clock
 from tests.fixtures.core import ScriptedGenerator, image_service_on, reconciler_on
 from tests.fixtures.sql.mysql_servers import MySQLSettings
@@ -50,7 +54,9 @@ DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MY
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
 WORDS = ("duck", "ducks", "bath", "sink")
-VIEWERS = st.sampled_from([None, "alice", "bob"])
+STUDENTS = {"alice": "9a", "bob": "9b"}
+ROOT, MILLER = Staff("root", None), Staff("miller", "9a")
+VIEWERS = st.sampled_from([None, "alice", "bob", ROOT, MILLER])
 MAKERS = st.sampled_from(["alice", "alice", "bob", None])
 TAGS = st.lists(st.sampled_from(["red", "blue", "big"]), unique=True, max_size=2)
 VISIBILITY = st.sampled_from(["public", "public", "private"])
@@ -131,10 +137,11 @@ class Backend:
     def end(self) -> None:
         """Remove everything."""
 
-    def adapters(self) -> tuple[Any, Any, Any, Any]:
-        """Return the repositories of images and of maintenance, the blob store and its maintenance."""
+    def adapters(self) -> tuple[Any, Any, Any, Any, Any]:
+        """Return the repositories of images and of maintenance, the blob store and its maintenance, and the roster."""
         images, recovery = MemoryImageRepository(self.storage), MemoryMaintenanceRepository(self.storage)
-        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
+        blobs, users = MemoryBlobStore(self.bytes), MemoryUserRepository(self.storage)
+        return images, recovery, blobs, MemoryBlobMaintenance(self.bytes), users
 
 
 class SQLiteBackend(Backend):
@@ -149,7 +156,8 @@ class SQLiteBackend(Backend):
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database, root = SQLiteDatabase(self._root / "database"), self._root / "images"
         images, recovery = SQLImageRepository(database), SQLMaintenanceRepository(database)
-        return images, recovery, FilesystemBlobStore(root), FilesystemBlobMaintenance(root)
+        blobs, users = FilesystemBlobStore(root), SQLUserRepository(database)
+        return images, recovery, blobs, FilesystemBlobMaintenance(root), users
 
 
 class MySQLBackend(Backend):
@@ -159,11 +167,13 @@ class MySQLBackend(Backend):
     def begin(self) -> None:
         super().begin()
         self._server.query("DELETE FROM images")
+        self._server.query("DELETE FROM roster")
 
     def adapters(self) -> tuple[Any, Any, Any, Any]:
         database = self._server.database()
         images, recovery = SQLImageRepository(database), SQLMaintenanceRepository(database)
-        return images, recovery, MemoryBlobStore(self.bytes), MemoryBlobMaintenance(self.bytes)
+        blobs, users = MemoryBlobStore(self.bytes), SQLUserRepository(database)
+        return images, recovery, blobs, MemoryBlobMaintenance(self.bytes), users
 
 
 class Machine(RuleBasedStateMachine):
@@ -182,6 +192,7 @@ class Machine(RuleBasedStateMachine):
         self.generator = OutcomeGenerator()
         self.processes = 0
         self.parts: tuple[Any, ...] = ()
+        self.classes: dict[str | None, str] = dict(STUDENTS)
         self.loop = asyncio.Runner(loop_factory=LeapingLoop)
 
     @initialize()
@@ -207,9 +218,12 @@ class Machine(RuleBasedStateMachine):
     async def _start(self) -> None:
         self.processes += 1
         owner = f"process-{self.processes}"
-        images, recovery, blobs, stored = self.parts = self.backend.adapters()
+        images, recovery, blobs, stored, self.users = self.parts = self.backend.adapters()
         for part in self.parts:
             await part.open()
+        if self.processes == 1:
+            for name, class_key in STUDENTS.items():
+                await self.users.add(User(name, class_key))
         put = blobs.put
 
         async def put_if_there_is_room(*arguments: Any) -> None:
@@ -219,7 +233,15 @@ class Machine(RuleBasedStateMachine):
 
         blobs.put = put_if_there_is_room
         self.service, self.generations = image_service_on(
-            images, recovery, blobs, self.generator, self.clock, owner=owner, lease_s=LEASE_S, queue_timeout_s=1
+            images,
+            recovery,
+            blobs,
+            self.generator,
+            self.clock,
+            owner=owner,
+            lease_s=LEASE_S,
+            queue_timeout_s=1,
+            users=self.users,
         )
         self.reconciler = reconciler_on(
             images, recovery, blobs, stored, self.clock, owner=owner, lease_s=LEASE_S, generator=self.generator
@@ -278,6 +300,7 @@ class Machine(RuleBasedStateMachine):
             "tags": tuple(body.get("tags", ())),
             "author": viewer,
             "visibility": body.get("visibility", "public"),
+            "hidden": False,
             "filename": body.get("filename") or filename_for(body["prompt"], guid, "image/png"),
             "created_at": self.clock.time,
             "status": "ready" if wait else "generating",
@@ -393,7 +416,7 @@ class Machine(RuleBasedStateMachine):
         return data.draw(st.sampled_from([*self.images, ABSENT]))
 
     @rule(viewer=VIEWERS, data=st.data())
-    def get(self, viewer: str | None, data: st.DataObject) -> None:
+    def get(self, viewer: Viewer, data: st.DataObject) -> None:
         guid = self._some_guid(data)
         if self._visible(guid, viewer):
             self._same(self.run(self.service.get(viewer, guid)))
@@ -401,7 +424,7 @@ class Machine(RuleBasedStateMachine):
             assert self._refusal(self.service.get(viewer, guid)) == "not-found"
 
     @rule(viewer=VIEWERS, data=st.data())
-    def read(self, viewer: str | None, data: st.DataObject) -> None:
+    def read(self, viewer: Viewer, data: st.DataObject) -> None:
         guid = self._some_guid(data)
         if not self._visible(guid, viewer):
             assert self._refusal(self._content(viewer, guid)) == "not-found"
@@ -410,13 +433,13 @@ class Machine(RuleBasedStateMachine):
         else:
             assert self.run(self._content(viewer, guid)) == self.images[guid]["data"]
 
-    async def _content(self, viewer: str | None, guid: str) -> bytes:
+    async def _content(self, viewer: Viewer, guid: str) -> bytes:
         async with await (await self.service.open_content(viewer, guid)).read() as reader:
             return b"".join([piece async for piece in reader])
 
     @rule(viewer=VIEWERS, data=st.data(), tags=st.none() | TAGS, visibility=st.none() | VISIBILITY, named=st.booleans())
     def update(
-        self, viewer: str | None, data: st.DataObject, tags: list[str] | None, visibility: str | None, named: bool
+        self, viewer: Viewer, data: st.DataObject, tags: list[str] | None, visibility: str | None, named: bool
     ) -> None:
         guid = self._some_guid(data)
         given = {"tags": tags, "visibility": visibility, "filename": "renamed.png" if named else None}
@@ -431,10 +454,32 @@ class Machine(RuleBasedStateMachine):
         self.images[guid] |= changes | ({} if tags is None else {"tags": tuple(tags)})
         self._same(self.run(self.service.update(viewer, guid, changes)))
 
+    @rule(viewer=VIEWERS, data=st.data(), hidden=st.sampled_from([True, True, False]))
+    def hide(self, viewer: Viewer, data: st.DataObject, hidden: bool) -> None:
+        guid = self._some_guid(data)
+        changes = {"hidden": hidden}
+        refused = self._may_not_change(viewer, guid)
+        if refused in {None, "permission-denied"}:
+            refused = None if self._is_staff_for(guid, viewer) else "permission-denied"
+        if refused:
+            assert self._refusal(self.service.update(viewer, guid, changes)) == refused
+        elif self.images[guid]["status"] == "generating":
+            assert self._refusal(self.service.update(viewer, guid, changes), guid=guid) == "image-not-ready"
+        else:
+            self.images[guid]["hidden"] = hidden
+            self._same(self.run(self.service.update(viewer, guid, changes)))
+
+    @rule(name=st.sampled_from(sorted(STUDENTS)), class_key=st.sampled_from(["9a", "9b"]))
+    def move(self, name: str, class_key: str) -> None:
+        self.run(self.users.update(name, {"class_key": class_key}))
+        self.classes[name] = class_key
+
     @rule(viewer=VIEWERS, data=st.data())
-    def delete(self, viewer: str | None, data: st.DataObject) -> None:
+    def delete(self, viewer: Viewer, data: st.DataObject) -> None:
         guid = self._some_guid(data)
         refused = self._may_not_change(viewer, guid)
+        if viewer == ROOT and guid in self.images and self.images[guid]["author"] is None:
+            refused = None
         if refused:
             assert self._refusal(self.service.delete(viewer, guid)) == refused
         else:
@@ -458,9 +503,7 @@ class Machine(RuleBasedStateMachine):
         ),
         bound=st.sampled_from([None, None, "created_after", "created_before"]),
     )
-    def search(
-        self, viewer: str | None, limit: int, data: st.DataObject, given: dict[str, Any], bound: str | None
-    ) -> None:
+    def search(self, viewer: Viewer, limit: int, data: st.DataObject, given: dict[str, Any], bound: str | None) -> None:
         if bound and self.images:
             given = given | {bound: self.images[data.draw(st.sampled_from(sorted(self.images)))]["created_at"]}
         found: list[str] = []
@@ -477,13 +520,13 @@ class Machine(RuleBasedStateMachine):
             assert len(page.items) == limit
         assert found == [guid for guid in reversed(self.images) if self._matches(guid, viewer, given)]
 
-    def _matches(self, guid: str, viewer: str | None, given: dict[str, Any]) -> bool:
+    def _matches(self, guid: str, viewer: Viewer, given: dict[str, Any]) -> bool:
         image = self.images[guid]
         status = given.get("status", "ready")
         words = image["prompt"].split()
         return (
             image["status"] == status
-            and (self._visible(guid, viewer) if status == "ready" else viewer is not None and image["author"] == viewer)
+            and (self._visible(guid, viewer) if status == "ready" else self._is_own(guid, viewer))
             and all(any(word.startswith(term) for word in words) for term in given.get("prompt", "").lower().split())
             and set(given.get("tag", ())) <= set(image["tags"])
             and given.get("author") in {None, image["author"]}
@@ -505,20 +548,31 @@ class Machine(RuleBasedStateMachine):
             assert self.generations.in_flight == len(self.gates)
             assert self.generations.pending_writes == 0
 
-    def _visible(self, guid: str, viewer: str | None) -> bool:
-        image = self.images.get(guid)
-        return image is not None and (image["visibility"] == "public" or viewer == image["author"])
+    def _is_own(self, guid: str, viewer: Viewer) -> bool:
+        return viewer is not None and self.images[guid]["author"] == username_of(viewer)
 
-    def _may_not_change(self, viewer: str | None, guid: str) -> str | None:
+    def _is_staff_for(self, guid: str, viewer: Viewer) -> bool:
+        """Return whether the viewer may hide the image, if it exists."""
+        image = self.images.get(guid)
+        of_class = image is not None and viewer == MILLER and self.classes.get(image["author"]) == MILLER.class_key
+        return viewer == ROOT or of_class
+
+    def _visible(self, guid: str, viewer: Viewer) -> bool:
+        image = self.images.get(guid)
+        if image is None or self._is_own(guid, viewer):
+            return image is not None
+        return image["visibility"] == "public" and (not image["hidden"] or self._is_staff_for(guid, viewer))
+
+    def _may_not_change(self, viewer: Viewer, guid: str) -> str | None:
         if viewer is None:
             return "authentication-required"
         if not self._visible(guid, viewer):
             return "not-found"
-        return None if self.images[guid]["author"] == viewer else "permission-denied"
+        return None if self._is_own(guid, viewer) else "permission-denied"
 
     def _same(self, image: Image) -> None:
         known = self.images[image.guid]
-        names = ("prompt", "tags", "author", "visibility", "filename", "created_at")
+        names = ("prompt", "tags", "author", "visibility", "hidden", "filename", "created_at")
         assert {name: getattr(image.request, name) for name in names} == {name: known[name] for name in names}
         assert image.status == known["status"]
         assert (image.failure and image.failure.code) == known["error"]

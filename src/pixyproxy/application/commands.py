@@ -91,11 +91,17 @@ class GenerateImages(PictureRequest):
 
 
 class UpdateImage(Command):
-    """The changes of an author; fields left out (or null) stay as they are."""
+    """The changes of an author, and of staff; fields left out (or null) stay as they are."""
 
     tags: Tags | None = Field(None, description="The new tags, replacing all old ones.", examples=[["duck", "bath"]])
     visibility: AnyVisibility | None = Field(None, examples=["private"])
     filename: Filename | None = Field(None, description="A bare file name.", examples=["duck.png"])
+    hidden: bool | None = Field(
+        None,
+        description="By a teacher of the author's class, or an administrator: `true` hides a public image from all but "
+        "them and its author, `false` shows it again.",
+        examples=[False],
+    )
 
 
 class DeleteImage(Command):

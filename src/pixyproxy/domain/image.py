@@ -70,9 +70,11 @@ class Picture:
 class ImageRequest:
     """The part of an image that is known when its generation begins.
 
-    The author may change `filename`, `tags` and `visibility` later. `model` is the requested model (None: the
-    generator's choice) until there is a result, then the model that made the image. `derived_from` are the GUIDs of
-    the stored images it is made from. If one call makes several images, all have the GUID of the first as `batch`.
+    The author may change `filename`, `tags` and `visibility` later. A public image that is `hidden` is seen by its
+    author and the staff concerned only; being hidden changes nothing while it is private. `model` is the requested
+    model (None: the generator's choice) until there is a result, then the model that made the image. `derived_from` are
+    the GUIDs of the stored images it is made from. If one call makes several images, all have the GUID of the first as
+    `batch`.
     """
 
     guid: str
@@ -87,6 +89,12 @@ class ImageRequest:
     created_at: datetime
     derived_from: tuple[str, ...] = ()
     batch: str | None = None
+    hidden: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """True if everybody who may read may see the image."""
+        return self.visibility is Visibility.PUBLIC and not self.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +116,12 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True)
 class ImageChanges:
-    """New values for what an author may change; None leaves a field as it is."""
+    """New values for what an author may change, and staff (`hidden`); None leaves a field as it is."""
 
     filename: str | None = None
     tags: tuple[str, ...] | None = None
     visibility: Visibility | None = None
+    hidden: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +176,7 @@ class Image:
         )
 
     def changed(self, changes: ImageChanges, now: datetime) -> "Image":
-        """Return this image with the changes of its author."""
+        """Return this image with the changes of its author or of staff."""
         given = {name: value for name, value in asdict(changes).items() if value is not None}
         return replace(self, request=replace(self.request, **given), updated_at=now.astimezone(UTC))
 

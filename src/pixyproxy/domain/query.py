@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.image import Image, Status, Visibility
 
 
@@ -10,13 +11,13 @@ from pixyproxy.domain.image import Image, Status, Visibility
 class ImageQuery:
     """The filters of a list of images, newest first; all that are set must hold.
 
-    `viewer` is the username of the caller, None for an anonymous one: private images, and those whose status is not
-    `ready`, are found by their authors only. `terms` are matched by prefix against the search terms of the prompt,
+    `viewer` is the caller: private images, and those whose status is not `ready`, are found by their authors only,
+    hidden ones by the staff concerned too. `terms` are matched by prefix against the search terms of the prompt,
     `filename` is a folded substring, `derived_from` is the GUID of an edit source, the two times are exclusive
     bounds, and `before_id` continues after the image with that id.
     """
 
-    viewer: str | None = None
+    viewer: Viewer = None
     limit: int = 50
     before_id: int | None = None
     terms: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.generation import ImageDraft, Lease, Predecessor, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
 from pixyproxy.domain.query import ImageQuery, Page
@@ -128,15 +129,18 @@ class ImageRepository(Resource):
         """Return the image with this GUID, whatever its status; raises ImageNotFoundError if there is none."""
 
     @abstractmethod
-    async def get_visible(self, guid: str, viewer: str | None) -> Image:
-        """Return the image with this GUID, whatever its status, if the viewer (None: an anonymous one) may see it.
+    async def get_visible(self, guid: str, viewer: Viewer) -> Image:
+        """Return the image with this GUID, whatever its status, if the viewer may see it (`access.can_see`).
 
-        It raises ImageNotFoundError if there is none, or the viewer may not see it, after the same work in both cases.
+        Teachers see hidden images of those who are students of their class now, by the roster in the same store. It
+        raises ImageNotFoundError if there is none, or the viewer may not see it, after the same work in both cases.
         """
 
     @abstractmethod
     async def search(self, query: ImageQuery) -> Page:
         """Return a page of the images that match the query and that its viewer may see, newest (highest id) first.
+
+        Of images that are hidden the viewer sees those that `get_visible` returns.
 
         The page has at most `query.limit` images, and a `next_before_id` unless there are no more. The number of images
         examined for one page is bounded, whatever the query and however many images exist: if they do not fill the

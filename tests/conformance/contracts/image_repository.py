@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pixyproxy.domain.access import can_see
+from pixyproxy.domain.access import Staff, can_see
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.filename import filename_for
 from pixyproxy.domain.generation import IdempotencyClaim, ImageDraft, Lease, Predecessor
@@ -889,7 +889,17 @@ class ImageRepositoryContract:
             for visibility in Visibility:
                 image = await repository.add(make_draft(author=author, visibility=visibility))
                 await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
-                for viewer in ("alice", "bob", "bob ", "Alice", "", "猫", None):
+                for viewer in (
+                    "alice",
+                    "bob",
+                    "bob ",
+                    "Alice",
+                    "",
+                    "猫",
+                    None,
+                    Staff("root", None),
+                    Staff("bob", "9a"),
+                ):
                     if can_see(image, viewer):
                         assert await repository.get_visible(image.guid, viewer) == await repository.get(image.guid)
                     else:
@@ -899,7 +909,7 @@ class ImageRepositoryContract:
     async def test_get_visible_of_a_missing_image(self, repository: ImageRepository) -> None:
         await repository.add(make_draft())
         for guid in (new_guid(), "", "' OR '1'='1", "猫"):
-            for viewer in ("alice", None):
+            for viewer in ("alice", None, Staff("root", None), Staff("miller", "9a")):
                 with pytest.raises(ImageNotFoundError):
                     await repository.get_visible(guid, viewer)
 
@@ -910,7 +920,12 @@ class ImageRepositoryContract:
             for visibility in Visibility
             for _ in range(3)
         ]
-        asked = [(image, viewer) for image in images for viewer in ("alice", "bob", "carol", None)]
+        for image in images[::2]:
+            await repository.mark_failed(image.guid, Status.FAILED, Failure("x", "y"), NOW)
+            images[images.index(image)] = await repository.update(image.guid, ImageChanges(hidden=True), NOW)
+        viewers = ("alice", "bob", "carol", None, Staff("root", None), Staff("alice", None), Staff("bob", "9a"))
+        asked = [(image, viewer) for image in images for viewer in viewers]
+        asked += [(images[number % 9], f"student {number}") for number in range(120)]
         found = await asyncio.gather(
             *(repository.get_visible(image.guid, viewer) for image, viewer in asked), return_exceptions=True
         )

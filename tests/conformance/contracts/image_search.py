@@ -13,9 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.domain.image import Failure, Image, Status, Visibility, new_guid
+from pixyproxy.domain.access import Staff, Viewer, can_see, is_author
+from pixyproxy.domain.errors import ImageNotFoundError
+from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.domain.search_terms import fold, index_terms
+from pixyproxy.domain.user import Role, User
+from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from tests.conformance.contracts.image_repository import add_ready
@@ -26,10 +30,15 @@ TAGS = ("bath", "toys", "bathroom")
 AUTHORS = (None, "alice", "bob", "bob ")
 PARENTS = (new_guid(), new_guid())
 MOST_IMAGES = 40
+STUDENTS = (User("alice", "9a"), User("bob", "9b"))
+VIEWERS: tuple[Viewer, ...] = (
+    *(None, "alice", "bob", "carol"),
+    *(Staff("root", None), Staff("alice", None), Staff("miller", "9a"), Staff("smith", "9b"), Staff("bob", "9a")),
+)
 
 Value = Callable[[random.Random, list[Image]], Any]
 VALUES: dict[str, Value] = {
-    "viewer": lambda draw, _: draw.choice((None, "alice", "bob")),
+    "viewer": lambda draw, _: draw.choice(VIEWERS),
     "terms": lambda draw, _: draw.choice(
         [
             ("duck",),
@@ -74,15 +83,23 @@ class SearchStorage(ABC):
     def maintenance(self) -> MaintenanceRepository:
         """Return a repository that restores images on the same storage."""
 
+    @abstractmethod
+    def users(self) -> UserRepository:
+        """Return the roster on the same storage."""
+
+
+def author_of(image: Image) -> User | None:
+    """Return the author as the roster has them."""
+    return next((user for user in STUDENTS if user.username == image.request.author), None)
+
 
 def matches(image: Image, query: ImageQuery) -> bool:
     """Return whether the query must find the image."""
     words = index_terms(image.request.prompt)
-    public = image.request.visibility is Visibility.PUBLIC and query.status is Status.READY
-    own = query.viewer is not None and image.request.author == query.viewer
     return all(
         (
-            public or own,
+            query.status is Status.READY or is_author(image, query.viewer),
+            can_see(image, query.viewer, author_of(image)),
             image.status is query.status,
             query.visibility in (None, image.request.visibility),
             query.author in (None, image.request.author),
@@ -134,6 +151,8 @@ async def add_images(repository: ImageRepository) -> list[Image]:
             image = await repository.mark_failed(draft.guid, Status.FAILED, Failure("x", "y"), NOW)
         elif i % 10 != 4:
             image = await repository.mark_ready(draft.guid, make_result(), NOW)
+        if i % 2 == 1:
+            image = await repository.update(draft.guid, ImageChanges(hidden=True), NOW)
         added.insert(0, image)
     return added
 
@@ -156,7 +175,16 @@ class ImageSearchContract:
         await frugal.close()
 
     @pytest.fixture
-    async def images(self, repository: ImageRepository) -> list[Image]:
+    async def users(self, storage: SearchStorage, repository: ImageRepository) -> AsyncIterator[UserRepository]:
+        users = storage.users()
+        await users.open()
+        for student in STUDENTS:
+            await users.add(student)
+        yield users
+        await users.close()
+
+    @pytest.fixture
+    async def images(self, repository: ImageRepository, users: UserRepository) -> list[Image]:
         return await add_images(repository)
 
     async def test_every_pair_of_filters(
@@ -167,7 +195,7 @@ class ImageSearchContract:
         for pair in combinations(VALUES, 2):
             for _ in range(3):
                 values = {name: VALUES[name](draw, images) for name in pair}
-                query = ImageQuery(limit=draw.choice((1, 2, 3)), **{"viewer": draw.choice((None, "bob"))} | values)
+                query = ImageQuery(limit=draw.choice((1, 2, 3)), **{"viewer": draw.choice(VIEWERS)} | values)
                 expected = [image for image in images if matches(image, query)]
                 found, shorter = await follow(frugal, query)
                 assert found == expected, query
@@ -176,6 +204,126 @@ class ImageSearchContract:
                 matched += len(found)
         assert short > 15
         assert matched > 300
+
+    async def test_every_viewer_finds_what_they_see(self, repository: ImageRepository, images: list[Image]) -> None:
+        found = {}
+        for viewer in VIEWERS:
+            query = ImageQuery(viewer=viewer, limit=MOST_IMAGES)
+            found[viewer] = [image for image in (await repository.search(query)).items if image.request.hidden]
+            assert found[viewer] == [image for image in images if image.request.hidden and matches(image, query)]
+            for image in images:
+                if can_see(image, viewer, author_of(image)):
+                    assert await repository.get_visible(image.guid, viewer) == image
+                else:
+                    with pytest.raises(ImageNotFoundError):
+                        await repository.get_visible(image.guid, viewer)
+        assert found[None] == found["carol"] == []
+        for staff in (viewer for viewer in VIEWERS if isinstance(viewer, Staff)):
+            assert found[staff], staff
+
+    async def test_hidden_images_follow_the_roster(
+        self, storage: SearchStorage, repository: ImageRepository, users: UserRepository
+    ) -> None:
+        root, miller, smith = Staff("root", None), Staff("miller", "9a"), Staff("smith", "9b")
+        image = await add_ready(repository, author="alice", prompt="duck", tags=("bath",))
+        image = await repository.update(image.guid, ImageChanges(hidden=True), NOW)
+
+        async def seen() -> list[bool]:
+            """Return for each whether a list, searches, a page of the author and the GUID show it, all alike."""
+            shown = []
+            for viewer in (root, miller, smith, "alice", "bob", None):
+                queries = [{}, {"terms": ("du",)}, {"tags": ("bath",)}, {"author": "alice"}, {"guid": image.guid}]
+                found = [(await repository.search(ImageQuery(viewer=viewer, **one))).items for one in queries]
+                try:
+                    found.append((await repository.get_visible(image.guid, viewer),))
+                except ImageNotFoundError:
+                    found.append(())
+                assert found in ([(image,)] * 6, [()] * 6), viewer
+                shown.append(bool(found[0]))
+            return shown
+
+        assert await seen() == [True, True, False, True, False, False]
+        await users.update("alice", {"class_key": "9b"})
+        assert await seen() == [True, False, True, True, False, False]
+        await users.update("alice", {"class_key": "9b "})
+        assert await seen() == [True, False, False, True, False, False]
+        await users.update("alice", {"class_key": "9a", "role": Role.TEACHER})
+        assert await seen() == [True, False, False, True, False, False]
+        await users.update("alice", {"role": Role.STUDENT})
+        assert await seen() == [True, True, False, True, False, False]
+        await users.remove("alice")
+        assert await seen() == [True, False, False, True, False, False]
+        await users.add(User("alice", "9b"), take_over=True)
+        assert await seen() == [True, False, True, True, False, False]
+
+    @pytest.mark.parametrize("author", ["alice", None])
+    async def test_hidden_images_move_to_their_audiences(
+        self, repository: ImageRepository, users: UserRepository, author: str | None
+    ) -> None:
+        root, miller = Staff("root", None), Staff("miller", "9a")
+        await add_ready(repository)
+        # A straggler, which a search for its time finds by a posting of its own.
+        draft = make_draft(author=author, prompt="duck", tags=("bath",), created_at=NOW - timedelta(days=9))
+        await repository.add(draft)
+
+        async def change(**changes: Any) -> Image:
+            return await repository.update(draft.guid, ImageChanges(**changes), NOW)
+
+        async def finders(**values: Any) -> list[Viewer]:
+            """Return the viewers who find the image by each of several filters, or else by none."""
+            filters: list[dict[str, Any]] = [
+                {"terms": ("duck",)},
+                {"tags": ("bath",)},
+                {"terms": ("duck",), "created_before": NOW - timedelta(days=8)},
+                {"author": author} if author else {"guid": draft.guid},
+            ]
+            found = []
+            for viewer in (None, "alice", "bob", root, miller):
+                queries = [ImageQuery(viewer=viewer, **{**one, **values}) for one in filters]
+                pages = [[one.guid for one in (await repository.search(query)).items] for query in queries]
+                assert [page.count(draft.guid) for page in pages] in ([1] * 4, [0] * 4), viewer
+                if draft.guid in pages[0]:
+                    found.append(viewer)
+            return found
+
+        own: list[Viewer] = ["alice"] if author else []
+        concerned = [*own, root, miller] if author else [root]
+        assert (await change(hidden=True)).request.hidden
+        assert await finders() == []
+        assert await finders(status=Status.GENERATING) == own
+        assert (await repository.mark_ready(draft.guid, make_result(), NOW)).request.hidden
+        assert await finders() == concerned
+        assert await finders(visibility=Visibility.PRIVATE) == []
+        assert await finders(visibility=Visibility.PUBLIC) == concerned
+        await change(tags=("towel", "bath"))
+        assert await finders() == concerned
+        assert await finders(tags=("towel",)) == concerned
+        if author:
+            changed = await change(visibility=Visibility.PRIVATE)
+            assert (changed.request.hidden, changed.request.is_public) == (True, False)
+            assert await finders() == own
+            assert await finders(visibility=Visibility.PRIVATE) == own
+            assert not (await change(visibility=Visibility.PUBLIC)).request.is_public
+            assert await finders() == concerned
+        assert (await change(hidden=False)).request.is_public
+        assert await finders() == [None, "alice", "bob", root, miller]
+        await change(hidden=True)
+        assert await finders() == concerned
+        await repository.delete(draft.guid)
+        assert await finders() == []
+
+    async def test_a_restored_image_is_still_hidden(
+        self, storage: SearchStorage, repository: ImageRepository, users: UserRepository
+    ) -> None:
+        maintenance = storage.maintenance()
+        await maintenance.open()
+        image = await add_ready(repository, author="alice", prompt="duck")
+        hidden = alter(image, guid=new_guid(), hidden=True)
+        assert await maintenance.restore(hidden)
+        await maintenance.close()
+        for viewer, found in ((None, False), ("alice", True), (Staff("miller", "9a"), True), (Staff("x", "9b"), False)):
+            page = await repository.search(ImageQuery(viewer=viewer, terms=("duck",)))
+            assert (hidden.guid in [one.guid for one in page.items]) is found
 
     @settings(
         max_examples=60,

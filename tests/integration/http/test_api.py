@@ -22,7 +22,7 @@ MISSING = "00000000-0000-4000-8000-000000000000"
 # The sample of the agreed API, key by key.
 IMAGE_DETAIL = """
 {"guid": "0b9f…", "filename": "a-rubber-duck-on-a-sink-0b9f1c2d.png", "prompt": "a rubber duck on a sink",
- "tags": ["duck"], "author": "alice", "visibility": "public", "status": "ready",
+ "tags": ["duck"], "author": "alice", "visibility": "public", "status": "ready", "hidden": false,
  "created_at": "2026-11-21T10:00:00.123456Z", "updated_at": "2026-11-21T10:00:09.654321Z",
  "media_type": "image/png", "width": 1024, "height": 1024, "size_bytes": 1482211, "sha256": "…",
  "generator": "openai", "model": "gpt-image-2", "parameters": {"size": "1024x1024"}, "revised_prompt": null,

@@ -30,7 +30,7 @@ BEFORE = 10
 BATCH = 7
 COUNT = 40
 STRAGGLERS = {9, 33}
-INSERT = re.sub(r", :?(cost|idempotency_holder|queued_call)\b", "", INSERT_IMAGE)
+INSERT = re.sub(r", :?(cost|hidden|idempotency_holder|queued_call)\b", "", INSERT_IMAGE)
 """As the version before added images: what later scripts add is not there yet."""
 
 

@@ -8,8 +8,9 @@ from pixyproxy.domain.errors import (
     ImageNotFoundError,
     PermissionDeniedError,
 )
-from pixyproxy.domain.image import Visibility, new_guid, parse_guid
+from pixyproxy.domain.image import Image, Visibility, new_guid, parse_guid
 from pixyproxy.domain.tags import normalise_tags, tag_problem
+from pixyproxy.domain.user import Role, User
 from tests.fixtures.images import alter, make_image
 
 GUID = "0b9f1c2d-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
@@ -41,6 +42,69 @@ def test_bad_tags_are_refused(tag: str, part: str) -> None:
 def test_public_images_are_seen_by_all_and_private_ones_by_their_author() -> None:
     assert [access.can_see(IMAGE, viewer) for viewer in ("alice", "bob", None)] == [True, True, True]
     assert [access.can_see(PRIVATE, viewer) for viewer in ("alice", "bob", None)] == [True, False, False]
+
+
+ROOT, MILLER, SMITH = access.Staff("root", None), access.Staff("miller", "9a"), access.Staff("smith", "9b")
+ALICE = User("alice", "9a")
+HIDDEN = alter(IMAGE, hidden=True)
+
+
+def test_the_staff_are_viewers_with_a_class_and_teachers_without_one_are_not() -> None:
+    assert access.viewer_of(None) is None
+    assert access.viewer_of(ALICE) == "alice"
+    assert access.viewer_of(User("miller", "9a", role=Role.TEACHER)) == MILLER
+    assert access.viewer_of(User("lost", None, role=Role.TEACHER)) == "lost"
+    assert access.viewer_of(User("root", "9a", role=Role.ADMIN)) == ROOT
+    assert [access.username_of(viewer) for viewer in (MILLER, "alice", None)] == ["miller", "alice", None]
+
+
+@pytest.mark.parametrize(
+    ("image", "author", "seen"),
+    [
+        (HIDDEN, ALICE, ["alice", ROOT, MILLER]),
+        (HIDDEN, User("alice", "9b"), ["alice", ROOT, SMITH]),
+        (HIDDEN, User("alice", "9a", role=Role.TEACHER), ["alice", ROOT]),
+        (HIDDEN, None, ["alice", ROOT]),
+        (alter(HIDDEN, author=None), None, [ROOT]),
+        (alter(HIDDEN, visibility=Visibility.PRIVATE), ALICE, ["alice"]),
+        (PRIVATE, ALICE, ["alice"]),
+        (IMAGE, ALICE, [None, "alice", "bob", ROOT, MILLER, SMITH]),
+    ],
+)
+def test_hidden_images_are_seen_by_their_author_and_the_staff_concerned(
+    image: Image, author: User | None, seen: list[access.Viewer]
+) -> None:
+    viewers = [None, "alice", "bob", ROOT, MILLER, SMITH]
+    assert [viewer for viewer in viewers if access.can_see(image, viewer, author)] == seen
+
+
+def test_the_staff_concerned_hide_public_images() -> None:
+    access.require_hider(IMAGE, MILLER, ALICE)
+    access.require_hider(HIDDEN, ROOT, ALICE)
+    access.require_hider(ORPHAN, ROOT, None)
+    for image, viewer, author in ((IMAGE, SMITH, ALICE), (IMAGE, "alice", ALICE), (ORPHAN, MILLER, None)):
+        with pytest.raises(PermissionDeniedError, match="a teacher of the author's class"):
+            access.require_hider(image, viewer, author)
+    with pytest.raises(PermissionDeniedError, match="is private"):
+        access.require_hider(PRIVATE, ROOT, ALICE)
+
+
+def test_no_link_opens_a_hidden_image() -> None:
+    access.require_linkable(IMAGE)
+    access.require_linkable(PRIVATE)
+    for image in (HIDDEN, alter(PRIVATE, hidden=True)):
+        with pytest.raises(ImageNotFoundError):
+            access.require_linkable(image)
+
+
+def test_an_image_without_an_author_is_an_administrators_to_delete() -> None:
+    access.require_owner(ORPHAN, ROOT)
+    access.require_owner(IMAGE, "alice")
+    for image, viewer in ((ORPHAN, "alice"), (ORPHAN, MILLER), (IMAGE, ROOT), (HIDDEN, ROOT)):
+        with pytest.raises(PermissionDeniedError):
+            access.require_owner(image, viewer)
+    with pytest.raises(AuthenticationError):
+        access.require_owner(ORPHAN, None)
 
 
 def test_only_the_author_may_change() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pixyproxy.adapters.memory.ledger import reserve
 from pixyproxy.adapters.memory.storage import MemoryRepository, MemoryStorage
-from pixyproxy.domain.access import can_see, is_author
+from pixyproxy.domain.access import Viewer, can_see, is_author
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     IdempotencyKeyTakenError,
@@ -150,9 +150,9 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
             raise ImageNotFoundError("There is no such image.")
         return image
 
-    async def get_visible(self, guid: str, viewer: str | None) -> Image:
+    async def get_visible(self, guid: str, viewer: Viewer) -> Image:
         image = self._storage.images.get(guid)
-        if image is None or not can_see(image, viewer):
+        if image is None or not self._can_see(image, viewer):
             raise ImageNotFoundError("There is no such image.")
         return image
 
@@ -162,7 +162,7 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         below = (
             image
             for image in reversed(self._storage.images.values())
-            if (query.before_id is None or image.id < query.before_id) and _is_in_sight(image, query.viewer)
+            if (query.before_id is None or image.id < query.before_id) and self._is_in_sight(image, query.viewer)
         )
         last = None
         for looked_at, image in enumerate(below):
@@ -218,15 +218,18 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         images, claims = self._storage.images, self._storage.claims
         return ((image, claims[guid]) for guid, image in images.items() if guid in claims)
 
+    def _can_see(self, image: Image, viewer: Viewer) -> bool:
+        author = image.request.author
+        return can_see(image, viewer, None if author is None else self._storage.users.get(author))
+
+    def _is_in_sight(self, image: Image, viewer: Viewer) -> bool:
+        """Return whether a viewer may find an image: strangers find only what is ready."""
+        return is_author(image, viewer) or (image.status is Status.READY and self._can_see(image, viewer))
+
     def _keep(self, image: Image) -> Image:
         # A copy, because the caller may change its parameters or usage later.
         self._storage.images[image.guid] = deepcopy(image)
         return image
-
-
-def _is_in_sight(image: Image, viewer: str | None) -> bool:
-    """Return whether a viewer may find an image: strangers find only what is public and ready."""
-    return is_author(image, viewer) or (image.status is Status.READY and can_see(image, viewer))
 
 
 def _matches(image: Image, query: ImageQuery) -> bool:

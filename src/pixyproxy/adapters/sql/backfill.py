@@ -28,7 +28,7 @@ RESERVE_NAME = "INSERT INTO removed_users (`user`, name_key) VALUES (:username, 
 """The statement that reserves the name of a removed user."""
 
 # What later scripts add is not there yet.
-_COLUMNS_OF_11 = IMAGE_COLUMNS.removesuffix("images.cost") + "NULL"
+_COLUMNS_OF_11 = IMAGE_COLUMNS.removesuffix("images.cost, images.hidden") + "NULL, 0"
 _UNINDEXED = f"""SELECT {_COLUMNS_OF_11} FROM images
     WHERE images.id > (SELECT COALESCE(MAX(image_id), 0) FROM image_postings) ORDER BY images.id LIMIT :most"""
 _STRAGGLERS = "SELECT image_id FROM image_stragglers WHERE image_id >= :first AND image_id <= :last"

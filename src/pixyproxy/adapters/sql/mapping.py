@@ -18,13 +18,16 @@ _COLUMNS = [
     *("guid", "filename", "prompt", "tags", "author", "visibility", "status", "created_at", "updated_at"),
     *("generator", "model", "parameters", "media_type", "width", "height", "size_bytes", "sha256"),
     *("revised_prompt", "`usage`", "error_code", "error_message", "derived_from", "batch", "reported", "placeholder"),
-    "cost",
+    *("cost", "hidden"),
 ]
 IMAGE_COLUMNS = ", ".join(f"images.{column}" for column in ("id", *_COLUMNS))
 """The columns in the order in which `to_image` takes them."""
 SELECT_IMAGE = f"SELECT {IMAGE_COLUMNS} FROM images"
 """The beginning of every query for images."""
 
+
+HIDDEN = "hidden"
+"""Stands for `public` in the column `visibility` of images that are hidden, so that indexes tell them apart."""
 
 _INSERTED_COLUMNS = [
     *(*_COLUMNS, "filename_folded", "lease_owner", "lease_expires_at"),
@@ -39,7 +42,7 @@ def to_image(row: Row) -> Image:
     """Return the image of a row of `SELECT_IMAGE`."""
     image_id, guid, filename, prompt, tags, author, visibility, status, created_at, updated_at = row[:10]
     generator, model, parameters, media_type, width, height, size_bytes, sha256 = row[10:18]
-    revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder, cost = row[18:]
+    revised_prompt, usage, error_code, error_message, derived_from, batch, reported, placeholder, cost = row[18:27]
     known_cost = None if cost is None else Cost.from_json(from_json(cost))
     return Image(
         id=image_id,
@@ -49,13 +52,14 @@ def to_image(row: Row) -> Image:
             prompt=prompt,
             tags=tuple(from_json(tags)),
             author=author,
-            visibility=Visibility(visibility),
+            visibility=Visibility.PUBLIC if visibility == HIDDEN else Visibility(visibility),
             generator=generator,
             model=model,
             parameters=from_json(parameters),
             created_at=from_time(created_at),
             derived_from=() if derived_from is None else tuple(from_json(derived_from)),
             batch=batch,
+            hidden=bool(row[27]),
         ),
         status=Status(status),
         updated_at=from_time(updated_at),
@@ -109,12 +113,14 @@ def new_row(
 
 
 def changeable_values(request: ImageRequest) -> dict[str, Any]:
-    """Return the values that an author may change."""
+    """Return the values that an author may change, and staff."""
+    is_out_of_sight = request.hidden and request.visibility is Visibility.PUBLIC
     return {
         "filename": request.filename,
         "filename_folded": fold(request.filename),
         "tags": to_json(request.tags),
-        "visibility": request.visibility.value,
+        "visibility": HIDDEN if is_out_of_sight else request.visibility.value,
+        "hidden": int(request.hidden),
     }
 
 

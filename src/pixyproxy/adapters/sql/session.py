@@ -45,7 +45,7 @@ class Session(ABC):
         """Return all rows of a query."""
 
     def fetch_packed(self, columns: str, parts: Sequence[str], parameters: Parameters) -> Sequence[Row]:
-        """Return the rows of `SELECT columns part` for each part, a hundred at most.
+        """Return the rows of `SELECT columns part` for each part, a few hundred at most.
 
         Columns of text, times and integers only.
         """

@@ -10,6 +10,8 @@ from typing import BinaryIO, TypeAlias
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.images.content import ImageContent
 from pixyproxy.application.spool import Spool, SpoolFile, append_as_file
+from pixyproxy.domain import access
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.generation import EditSource
 from pixyproxy.domain.image import Picture, parse_guid
@@ -73,7 +75,7 @@ class EditSourceReader:
         # A picture is in memory while it is inspected: one at a time.
         self._inspecting = asyncio.Lock()
 
-    async def read(self, viewer: str | None, references: SourceReferences) -> EditSources:
+    async def read(self, viewer: Viewer, references: SourceReferences) -> EditSources:
         """Return the named sources; on an error all files are closed.
 
         Raises:
@@ -100,14 +102,14 @@ class EditSourceReader:
                 raise
         return sources
 
-    async def find(self, viewer: str | None, guids: Sequence[str]) -> tuple[Picture, ...]:
+    async def find(self, viewer: Viewer, guids: Sequence[str]) -> tuple[Picture, ...]:
         """Return the pictures of stored images without reading them; the errors are those of `read`."""
         results = [(await self._content(viewer, guid, frozenset())).result for guid in guids]
         _check_total(result.size_bytes for result in results)
         return tuple(result.picture for result in results)
 
     async def _source(
-        self, viewer: str | None, source: Source, loc: tuple[str | int, ...], opened: frozenset[str], file: SpoolFile
+        self, viewer: Viewer, source: Source, loc: tuple[str | int, ...], opened: frozenset[str], file: SpoolFile
     ) -> EditSource:
         if isinstance(source, str):
             return await self._stored(viewer, source, opened, file)
@@ -122,10 +124,14 @@ class EditSourceReader:
                 raise DataValidationError.at(loc, f"must be a picture: {error.message}") from None
         return EditSource(source, picture, size, sha256)
 
-    async def _content(self, viewer: str | None, guid: str, opened: frozenset[str]) -> ImageContent:
+    async def _content(self, viewer: Viewer, guid: str, opened: frozenset[str]) -> ImageContent:
         try:
             guid = parse_guid(guid)
-            image = await (self._images.get(guid) if guid in opened else self._images.get_visible(guid, viewer))
+            if guid in opened:
+                image = await self._images.get(guid)
+                access.require_linkable(image)
+            else:
+                image = await self._images.get_visible(guid, viewer)
         except ImageNotFoundError:
             raise ImageNotFoundError(f"There is no image {guid[:100]!r} to be edited.") from None
         content = ImageContent.of(image, self._blobs)
@@ -133,7 +139,7 @@ class EditSourceReader:
             raise DataValidationError(f"The image {image.guid} is larger than {MAX_SOURCE_BYTES // _MIB} MiB.")
         return content
 
-    async def _stored(self, viewer: str | None, guid: str, opened: frozenset[str], file: SpoolFile) -> EditSource:
+    async def _stored(self, viewer: Viewer, guid: str, opened: frozenset[str], file: SpoolFile) -> EditSource:
         content = await self._content(viewer, guid, opened)
         result = content.result
         async with await content.read() as reader:

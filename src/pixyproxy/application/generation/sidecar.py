@@ -51,11 +51,12 @@ class _Sidecar(BaseModel):
     parameters: dict[str, Any]
     revised_prompt: str | None
     usage: dict[str, Any] | None
-    # Sidecars written before edits and batches existed do not have these.
+    # Sidecars written by earlier versions do not have these.
     derived_from: list[_Guid] = []
     batch: _Guid | None = None
     reported: dict[str, Any] | None = None
     cost: Any = None
+    hidden: bool = False
 
 
 def sidecar_of(image: Image) -> dict[str, Any]:
@@ -86,6 +87,7 @@ def sidecar_of(image: Image) -> dict[str, Any]:
         "batch": request.batch,
         "reported": None if result.reported is None else dict(result.reported),
         "cost": None if result.cost is None else result.cost.as_json(),
+        "hidden": request.hidden,
     }
 
 
@@ -106,6 +108,7 @@ def image_of(sidecar: Mapping[str, Any]) -> Image:
         created_at=created_at,
         derived_from=tuple(parsed.derived_from),
         batch=parsed.batch,
+        hidden=parsed.hidden,
     )
     return Image(0, request, Status.READY, updated_at=created_at, result=_result(parsed))
 

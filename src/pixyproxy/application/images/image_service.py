@@ -16,11 +16,14 @@ from pixyproxy.application.images.content import ChecksumCache, ImageContent
 from pixyproxy.application.images.cursors import Cursors
 from pixyproxy.application.option_limits import OptionLimits
 from pixyproxy.domain import access
-from pixyproxy.domain.errors import BlobStoreError, ImageNotReadyError
+from pixyproxy.domain.access import Viewer, username_of
+from pixyproxy.domain.errors import BlobStoreError, ImageNotReadyError, UserNotFoundError
 from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
 from pixyproxy.domain.image import UNDER_WAY, Image, ImageChanges, Status, parse_guid
 from pixyproxy.domain.query import ImageQuery, Page
 from pixyproxy.domain.search_terms import fold, query_terms
+from pixyproxy.domain.user import User
+from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
@@ -42,7 +45,7 @@ class ImagePage(NamedTuple):
 class ImageService:
     """The use cases of images.
 
-    `viewer` is the username of the caller, None for an anonymous one. Input may be a command or any mapping; either
+    `viewer` is the caller (see `access.Viewer`). Input may be a command or any mapping; either
     is validated here, and DataValidationError lists its faults. Every method raises DBConnectionError while the
     database is away; methods for authors raise what `access.require_author` raises.
     """
@@ -55,6 +58,7 @@ class ImageService:
         submitter: Submitter,
         runner: GenerationRunner,
         sources: EditSourceReader,
+        users: UserRepository,
         clock: Clock,
         cursors: Cursors,
         option_limits: OptionLimits,
@@ -67,6 +71,7 @@ class ImageService:
         self._submitter = submitter
         self._runner = runner
         self._sources = sources
+        self._users = users
         self._clock = clock
         self._cursors = cursors
         self._option_limits = option_limits
@@ -75,7 +80,7 @@ class ImageService:
 
     async def create(
         self,
-        viewer: str | None,
+        viewer: Viewer,
         data: object,
         *,
         idempotency_key: str | None = None,
@@ -109,7 +114,7 @@ class ImageService:
 
     async def generate(
         self,
-        viewer: str | None,
+        viewer: Viewer,
         data: object,
         sources: SourceReferences | None = None,
         *,
@@ -138,7 +143,7 @@ class ImageService:
             submission, idempotency_key=idempotency_key, retried=retried, caller=caller, on_partial=on_partial
         )
 
-    async def get(self, viewer: str | None, guid: str) -> Image:
+    async def get(self, viewer: Viewer, guid: str) -> Image:
         """Return an image, whatever its status; raise ImageNotFoundError if there is none that the viewer may see."""
         return await self._images.get_visible(parse_guid(guid), viewer)
 
@@ -150,9 +155,7 @@ class ImageService:
         """Return the place in the queue of an image that waits in this process, None of another."""
         return self._runner.place_here(guid)
 
-    async def search(
-        self, viewer: str | None, data: object, size_of: Callable[[Image], int] = lambda _: 0
-    ) -> ImagePage:
+    async def search(self, viewer: Viewer, data: object, size_of: Callable[[Image], int] = lambda _: 0) -> ImagePage:
         """Return the images that match all filters and that the viewer may see, newest first.
 
         `size_of` is called with each and returns its bytes. A page ends before the image that would make it too large,
@@ -193,24 +196,37 @@ class ImageService:
                 return Page(tuple(found), page.next_before_id)
             query = replace(query, before_id=page.next_before_id)
 
-    async def open_content(self, viewer: str | None, guid: str, *, by_link: bool = False) -> ImageContent:
+    async def open_content(self, viewer: Viewer, guid: str, *, by_link: bool = False) -> ImageContent:
         """Return the content of an image; with `by_link` the viewer has a signed URL, which replaces the access check.
 
-        The errors are those of `get` and `ImageContent.of`.
+        The URL of an image that is hidden opens nothing: its author has it too. The errors are those of `get` and
+        `ImageContent.of`.
         """
-        image = await self._images.get(parse_guid(guid)) if by_link else await self.get(viewer, guid)
+        if not by_link:
+            return self.content_of(await self.get(viewer, guid))
+        image = await self._images.get(parse_guid(guid))
+        access.require_linkable(image)
         return self.content_of(image)
 
     def content_of(self, image: Image) -> ImageContent:
         """Return the content of an image; raise ImageNotReadyError if it has none."""
         return ImageContent.of(image, self._blobs, self._checksums)
 
-    async def update(self, viewer: str | None, guid: str, data: object) -> Image:
-        """Change tags, visibility or file name, as the author; raise ImageNotReadyError during the generation."""
+    async def update(self, viewer: Viewer, guid: str, data: object) -> Image:
+        """Change tags, visibility or file name, as the author, or hide the image and show it again, as its staff.
+
+        Raises:
+            PermissionDeniedError: for one of the fields the viewer is not the one who may change it.
+            ImageNotReadyError: during the generation.
+        """
         access.require_login(viewer)
         command = validate(UpdateImage, data)
         image = await self.get(viewer, guid)
-        access.require_author(image, viewer)
+        if command.hidden is not None:
+            access.require_hider(image, viewer, await self._author_of(image))
+        given = (command.filename, command.tags, command.visibility)
+        if command.hidden is None or any(field is not None for field in given):
+            access.require_author(image, viewer)
         if image.status in UNDER_WAY:
             # Its sidecar is being written without the change.
             raise ImageNotReadyError("The image is still being made.", guid=image.guid, retry_after_s=2)
@@ -218,10 +234,17 @@ class ImageService:
             filename=command.filename,
             tags=None if command.tags is None else tuple(command.tags),
             visibility=command.visibility,
+            hidden=command.hidden,
         )
         if changes == ImageChanges():
             return image
+        was_hidden = image.request.hidden
         image = await self._images.update(image.guid, changes, self._clock.now())
+        if image.request.hidden != was_hidden:
+            done = "hid" if image.request.hidden else "showed again"
+            author = image.request.author
+            owner = ", which has no author" if author is None else f" of {author}"
+            logger.info("%s %s the image %s%s", username_of(viewer), done, image.guid, owner)
         if image.status is Status.READY:
             try:
                 await self._blobs.replace_sidecar(image.guid, sidecar_of(image))
@@ -230,19 +253,28 @@ class ImageService:
                 logger.error("could not update the sidecar of image %s: %s", image.guid, error.message)
         return image
 
-    async def delete(self, viewer: str | None, guid: str, data: object = None) -> None:
+    async def _author_of(self, image: Image) -> User | None:
+        """Return the author of an image, None for one who is not on the roster."""
+        try:
+            return None if image.request.author is None else await self._users.get(image.request.author)
+        except UserNotFoundError:
+            return None
+
+    async def delete(self, viewer: Viewer, guid: str, data: object = None) -> None:
         """Delete an image, as its author: the row first, then the bytes; a `queued` one with all of its call.
 
-        `data` may have a condition (DeleteImage): with `status` `queued` an image that does not wait for its turn any
-        more is left as it is, and ImageNotQueuedError raised.
+        One without an author is an administrator's to delete. `data` may have a condition (DeleteImage): with `status`
+        `queued` an image that does not wait for its turn any more is left as it is, and ImageNotQueuedError raised.
         """
         access.require_login(viewer)
         command = validate(DeleteImage, data or {})
         image = await self.get(viewer, guid)
-        access.require_author(image, viewer)
+        access.require_owner(image, viewer)
         delete = self._images.delete if command.status is None else self._images.cancel
         deleted = await delete(image.guid)
         self._runner.cancel(deleted)
+        if not access.is_author(image, viewer):
+            logger.info("%s deleted the image %s, which has no author", username_of(viewer), image.guid)
         try:
             await self._blobs.delete(image.guid)
             await self._thumbnails.delete(image.guid)
@@ -251,11 +283,9 @@ class ImageService:
             logger.warning("bytes of deleted image %s remain in the blob store: %s", image.guid, error.message)
 
 
-def _submission(
-    viewer: str | None, command: CreateImage | GenerateImages, sources: EditSources, n: int = 1
-) -> Submission:
+def _submission(viewer: Viewer, command: CreateImage | GenerateImages, sources: EditSources, n: int = 1) -> Submission:
     return Submission(
-        viewer=viewer,
+        viewer=username_of(viewer),
         prompt=command.prompt,
         model=command.model,
         options=command.options,

@@ -8,6 +8,7 @@ from pixyproxy.application.commands import GetThumbnail, validate
 from pixyproxy.application.images.content import ImageContent
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import BlobStoreError, CapacityExceededError, PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.ports.pictures.picture_scaler import PictureScaler
@@ -67,7 +68,7 @@ class Thumbnails:
         self._in_memory = asyncio.Semaphore(_MAX_IN_MEMORY)
 
     async def open(
-        self, viewer: str | None, guid: str, data: object, media_type: str, *, by_link: bool = False
+        self, viewer: Viewer, guid: str, data: object, media_type: str, *, by_link: bool = False
     ) -> Thumbnail:
         """Return the thumbnail that a `GetThumbnail` describes, as `image/webp` or `image/jpeg`.
 

@@ -4,6 +4,7 @@ from pixyproxy.application.commands import PriceImages, validate
 from pixyproxy.application.generation.edit_sources import EditSourceReader
 from pixyproxy.application.generation.submission import Submitter
 from pixyproxy.application.option_limits import OptionLimits
+from pixyproxy.domain.access import Viewer, username_of
 from pixyproxy.domain.money.prices import Price, PricedRequest
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.money.price_list import PriceList
@@ -26,7 +27,7 @@ class Pricing:
         self._option_limits = option_limits
         self._clock = clock
 
-    async def price(self, viewer: str | None, data: object) -> Price:
+    async def price(self, viewer: Viewer, data: object) -> Price:
         """Return the price of a request for pictures.
 
         Raises:
@@ -35,6 +36,6 @@ class Pricing:
         command = validate(PriceImages, data)
         self._option_limits.check(command.options)
         pictures = await self._sources.find(viewer, command.edit_of or ())
-        self._submitter.check(viewer, command.visibility, edits=bool(pictures))
+        self._submitter.check(username_of(viewer), command.visibility, edits=bool(pictures))
         request = PricedRequest(command.model, command.prompt, command.options, command.n or 1, pictures)
         return await self._prices.price_of(request, self._clock.now())

@@ -2,6 +2,7 @@
 
 from starlette.requests import Request
 
+from pixyproxy.domain.access import Viewer, viewer_of
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import User
 from pixyproxy.settings import Anonymous
@@ -18,12 +19,12 @@ class AccessPolicy:
         self.anonymous_may_read = anonymous in {"read", "write"}
         self.anonymous_may_write = anonymous == "write"
 
-    def require_reader(self, request: Request) -> str | None:
-        """Return the caller's username, None if anonymous; raise AuthenticationError if the caller may not read."""
+    def require_reader(self, request: Request) -> Viewer:
+        """Return the caller; raise AuthenticationError if the caller may not read."""
         return self._require(request, self.anonymous_may_read, "see images")
 
-    def require_writer(self, request: Request) -> str | None:
-        """Return the caller's username, None if anonymous; raise AuthenticationError if the caller may not create."""
+    def require_writer(self, request: Request) -> Viewer:
+        """Return the caller; raise AuthenticationError if the caller may not create."""
         return self._require(request, self.anonymous_may_write, "create images")
 
     @staticmethod
@@ -35,10 +36,8 @@ class AccessPolicy:
         return user
 
     @staticmethod
-    def _require(request: Request, anonymous_may: bool, purpose: str) -> str | None:
-        user: User | None = request.scope["state"]["user"]
-        if user is not None:
-            return user.username
-        if not anonymous_may:
+    def _require(request: Request, anonymous_may: bool, purpose: str) -> Viewer:
+        viewer = viewer_of(request.scope["state"]["user"])
+        if viewer is None and not anonymous_may:
             raise AuthenticationError(f"Log in to {purpose}.")
-        return None
+        return viewer

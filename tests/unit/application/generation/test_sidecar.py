@@ -72,6 +72,15 @@ def test_the_sidecar_holds_the_authors_changes() -> None:
     assert image_of(written(changed)) == changed
 
 
+def test_the_sidecar_says_that_an_image_is_hidden() -> None:
+    hidden = alter(READY, visibility=Visibility.PUBLIC, hidden=True)
+    sidecar = written(hidden)
+    assert (sidecar["visibility"], sidecar["hidden"]) == ("public", True)
+    assert image_of(sidecar) == hidden
+    del sidecar["hidden"]  # as of earlier versions
+    assert image_of(sidecar) == alter(hidden, hidden=False)
+
+
 def test_only_an_image_with_a_result_has_a_sidecar() -> None:
     with pytest.raises(DataValidationError):
         sidecar_of(replace(READY, result=None))

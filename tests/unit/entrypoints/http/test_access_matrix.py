@@ -1,11 +1,14 @@
-"""The access matrix: the routes, by role and by class, on the own, other, private and missing."""
+"""The access matrix: the routes, by role and by class, on the own, other, private, hidden and missing."""
 
+import json
 from typing import Any
 
+import httpx
 import pytest
 
+from pixyproxy.domain.access import Staff
 from pixyproxy.domain.user import Role
-from tests.fixtures.http_app import MISSING, basic, http_app
+from tests.fixtures.http_app import MISSING, HttpApp, basic, http_app
 
 SECRET = "secret of everybody"
 PEOPLE: list[tuple[str, str | None, Role]] = [
@@ -20,7 +23,9 @@ PEOPLE: list[tuple[str, str | None, Role]] = [
 ]
 VIEWERS = (None, "ann", "ben", "otto", "miller", "smith", "lost", "root")
 PAUSE, CAP = {"paused": False}, {"cap_usd": "1"}
-# The statuses are in the order of VIEWERS; {public}, {private} and {anonymous} are images of ann, ann and nobody.
+HIDE, SHOW, TAG = {"hidden": True}, {"hidden": False}, {"tags": ["x"]}
+DUCK = {"prompt": "a duck"}
+# The statuses are in the order of VIEWERS. {public}, {private} and {hidden} are images of ann, {anonymous} of nobody.
 MATRIX: list[tuple[str, str, Any, str]] = [
     ("GET", "/image/{public}", None, "200 200 200 200 200 200 200 200"),
     ("GET", "/image/{public}/content", None, "200 200 200 200 200 200 200 200"),
@@ -32,10 +37,64 @@ MATRIX: list[tuple[str, str, Any, str]] = [
     ("GET", "/image/{private}/thumbnail?size=128", None, "404 422 404 404 404 404 404 404"),
     ("PATCH", "/image/{private}", {"tags": ["x"]}, "401 200 404 404 404 404 404 404"),
     ("DELETE", "/image/{private}", None, "401 204 404 404 404 404 404 404"),
-    ("PATCH", "/image/{anonymous}", {"tags": ["x"]}, "401 403 403 403 403 403 403 403"),
+    ("GET", "/image/{hidden}", None, "404 200 404 404 200 404 404 200"),
+    ("GET", "/image/{hidden}/content", None, "404 200 404 404 200 404 404 200"),
+    ("GET", "/image/{hidden}/content/duck.png", None, "404 200 404 404 200 404 404 200"),
+    ("GET", "/image/{hidden}/thumbnail?size=128", None, "404 422 404 404 422 404 404 422"),
+    ("PATCH", "/image/{hidden}", TAG, "401 200 404 404 403 404 404 403"),
+    ("PATCH", "/image/{hidden}", SHOW, "401 403 404 404 200 404 404 200"),
+    ("PATCH", "/image/{hidden}", SHOW | TAG, "401 403 404 404 403 404 404 403"),
+    ("DELETE", "/image/{hidden}", None, "401 204 404 404 403 404 404 403"),
+    ("PATCH", "/image/{public}", HIDE, "401 403 403 403 200 403 403 200"),
+    ("PATCH", "/image/{private}", HIDE, "401 403 404 404 404 404 404 404"),
+    ("PATCH", "/image/{anonymous}", TAG, "401 403 403 403 403 403 403 403"),
+    ("PATCH", "/image/{anonymous}", HIDE, "401 403 403 403 403 403 403 200"),
+    ("DELETE", "/image/{anonymous}", None, "401 403 403 403 403 403 403 204"),
+    ("DELETE", "/image/{public}?status=queued", None, "401 409 403 403 403 403 403 403"),
+    ("DELETE", "/image/{hidden}?status=queued", None, "401 409 404 404 403 404 404 403"),
+    ("DELETE", "/image/{private}?status=queued", None, "401 409 404 404 404 404 404 404"),
+    ("DELETE", "/image/{anonymous}?status=queued", None, "401 403 403 403 403 403 403 409"),
     ("GET", f"/image/{MISSING}", None, "404 404 404 404 404 404 404 404"),
     ("PATCH", f"/image/{MISSING}", {"tags": ["x"]}, "401 404 404 404 404 404 404 404"),
+    ("PATCH", f"/image/{MISSING}", HIDE, "401 404 404 404 404 404 404 404"),
     ("DELETE", f"/image/{MISSING}", None, "401 404 404 404 404 404 404 404"),
+    ("GET", "/image", None, "200 200 200 200 200 200 200 200"),
+    ("POST", "/image", DUCK, "200 200 200 200 200 200 200 200"),
+    ("POST", "/image", DUCK | {"visibility": "private"}, "422 200 200 200 200 200 200 200"),
+    ("POST", "/image", DUCK | {"edit_of": "{public}"}, "200 200 200 200 200 200 200 200"),
+    ("POST", "/image", DUCK | {"edit_of": "{private}"}, "404 200 404 404 404 404 404 404"),
+    ("POST", "/image", DUCK | {"edit_of": "{hidden}"}, "404 200 404 404 200 404 404 200"),
+    ("POST", "/image", DUCK | {"edit_of": MISSING}, "404 404 404 404 404 404 404 404"),
+    ("POST", "/price", DUCK, "200 200 200 200 200 200 200 200"),
+    ("POST", "/price", DUCK | {"edit_of": "{private}"}, "404 200 404 404 404 404 404 404"),
+    ("POST", "/price", DUCK | {"edit_of": "{hidden}"}, "404 200 404 404 200 404 404 200"),
+    ("POST", "/v1/images/generations", DUCK, "200 200 200 200 200 200 200 200"),
+    ("POST", "/v1/images/edits", DUCK | {"images": [{"file_id": "{public}"}]}, "200 200 200 200 200 200 200 200"),
+    ("POST", "/v1/images/edits", DUCK | {"images": [{"file_id": "{private}"}]}, "404 200 404 404 404 404 404 404"),
+    ("POST", "/v1/images/edits", DUCK | {"images": [{"file_id": "{hidden}"}]}, "404 200 404 404 200 404 404 200"),
+    ("GET", "/v1/models", None, "200 200 200 200 200 200 200 200"),
+    ("GET", "/v1/models/none", None, "404 404 404 404 404 404 404 404"),
+    ("POST", "/image/{public}/settlement", {"billed_usd": "0"}, "401 403 403 403 403 403 403 409"),
+    ("POST", "/image/{hidden}/settlement", {"billed_usd": "0"}, "401 403 403 403 403 403 403 409"),
+    ("POST", f"/image/{MISSING}/settlement", {"billed_usd": "0"}, "401 403 403 403 403 403 403 404"),
+    ("GET", "/session", None, "200 200 200 200 200 200 200 200"),
+    ("POST", "/session", {"username": "ann", "password": SECRET}, "200 200 200 200 200 200 200 200"),
+    ("DELETE", "/session", None, "204 204 204 204 204 204 204 204"),
+    # That of anonymous callers is empty, and a teacher's that of the own class, whoever is named.
+    ("GET", "/usage", None, "200 200 200 200 200 200 200 200"),
+    ("GET", "/usage?user=ann", None, "200 200 403 403 200 200 403 200"),
+    ("GET", "/usage?user=otto", None, "200 403 403 200 200 200 403 200"),
+    ("GET", "/usage?user=nobody", None, "200 403 403 403 200 200 403 200"),
+    ("GET", "/usage?class=9a", None, "200 403 403 403 200 403 403 200"),
+    ("GET", "/", None, "200 200 200 200 200 200 200 200"),
+    ("GET", "/view/{public}", None, "200 200 200 200 200 200 200 200"),
+    ("GET", "/view/{private}", None, "404 200 404 404 404 404 404 404"),
+    ("GET", "/view/{hidden}", None, "404 200 404 404 200 404 404 200"),
+    ("GET", f"/view/{MISSING}", None, "404 404 404 404 404 404 404 404"),
+    ("POST", "/view/{public}/link", None, "401 200 403 403 403 403 403 403"),
+    ("POST", "/view/{private}/link", None, "401 200 404 404 404 404 404 404"),
+    ("POST", "/view/{hidden}/link", None, "401 403 404 404 403 404 404 403"),
+    ("GET", "/login", None, "200 303 303 303 303 303 303 303"),
     ("GET", "/user/me", None, "401 200 200 200 200 200 200 200"),
     ("GET", "/user", None, "401 403 403 403 200 200 403 200"),
     ("GET", "/user?class_key=9a", None, "401 403 403 403 200 403 403 200"),
@@ -66,6 +125,21 @@ MATRIX: list[tuple[str, str, Any, str]] = [
 ]
 
 
+async def hidden_of_ann(app: HttpApp) -> str:
+    """Add an image of ann that staff have hidden, and return its GUID."""
+    guid: str = (await app.create(auth=("ann", SECRET)))["guid"]
+    await app.container.image_service().update(Staff("root", None), guid, HIDE)
+    return guid
+
+
+def _filled(body: Any, made: dict[str, str]) -> Any:
+    """Return a body with the GUIDs in it."""
+    text = json.dumps(body)
+    for name, guid in made.items():
+        text = text.replace(f"{{{name}}}", guid)
+    return json.loads(text)
+
+
 @pytest.mark.parametrize(("method", "path", "body", "statuses"), MATRIX)
 async def test_access(method: str, path: str, body: Any, statuses: str) -> None:
     found = []
@@ -77,15 +151,60 @@ async def test_access(method: str, path: str, body: Any, statuses: str) -> None:
                 "public": (await app.create(auth=ann))["guid"],
                 "private": (await app.create(auth=ann, visibility="private"))["guid"],
                 "anonymous": (await app.create(auth=None))["guid"],
+                "hidden": await hidden_of_ann(app),
                 "key": (await app.container.key_service().add("ann"))[1].key_id,
             }
-            options: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
+            options: dict[str, Any] = {"json": _filled(body, made)} if isinstance(body, dict) else {}
+            if path == "/" or path.startswith("/view/"):
+                options["headers"] = {"Accept": "text/html"}
             if isinstance(body, str):
                 options = {"content": body.encode(), "headers": {"Content-Type": "text/csv"}}
             auth = None if viewer is None else basic((viewer, SECRET))
             response = await app.client.request(method, path.format(**made), auth=auth, **options)
             found.append(str(response.status_code))
     assert " ".join(found) == statuses
+
+
+SEEN = {
+    "ann": {"public", "private", "hidden", "anonymous"},
+    "miller": {"public", "hidden", "anonymous"},
+    "root": {"public", "hidden", "anonymous"},
+}
+"""The images that a viewer finds in lists and on pages; everybody else finds those that are public."""
+USERS = {"miller": {"ann", "ben"}, "smith": {"otto"}, "root": {name for name, _, _ in PEOPLE} | {"alice", "bob"}}
+
+
+async def test_lists_hold_what_their_reader_may_see() -> None:
+    async with http_app() as app:
+        await app.add_people(PEOPLE, SECRET)
+        ann = ("ann", SECRET)
+        made = {
+            "public": (await app.create(auth=ann))["guid"],
+            "private": (await app.create(auth=ann, visibility="private"))["guid"],
+            "anonymous": (await app.create(auth=None))["guid"],
+            "hidden": await hidden_of_ann(app),
+        }
+        await app.container.key_service().add("ann")
+        for viewer in VIEWERS:
+
+            async def get(path: str, viewer: str | None = viewer) -> httpx.Response:
+                auth = httpx.USE_CLIENT_DEFAULT if viewer is None else basic((viewer, SECRET))
+                return await app.client.get(path, auth=auth, headers={"Accept": "text/html, */*"})
+
+            seen = SEEN.get(viewer or "", {"public", "anonymous"})
+            for path in ("/image", "/image?prompt=duck", "/image?visibility=public&prompt=du", "/"):
+                text = (await get(path)).text
+                found = {name for name, guid in made.items() if f"/image/{guid}/" in text}
+                assert found == (seen - {"private"} if "visibility" in path else seen), (viewer, path)
+            text = (await get("/image?author=ann")).text
+            assert {name for name, guid in made.items() if guid in text} == seen - {"anonymous"}, viewer
+            if viewer in USERS:
+                assert {user["username"] for user in (await get("/user")).json()} == USERS[viewer]
+            usage = {None: set(), "miller": {"ann"}, "smith": set(), "root": {"ann", None}, "lost": set()}
+            rows = (await get("/usage")).json()
+            assert {row["user"] for row in rows} == usage.get(viewer, {"ann"} & {viewer}), viewer
+            if viewer is not None:
+                assert len((await get("/key")).json()) == (viewer == "ann")
 
 
 async def test_for_a_teacher_users_of_other_classes_are_like_missing_ones() -> None:

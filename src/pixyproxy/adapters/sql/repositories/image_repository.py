@@ -19,6 +19,7 @@ from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
 from pixyproxy.adapters.sql.search.bounds import DEFAULT, Bounds
 from pixyproxy.adapters.sql.search.page import search
 from pixyproxy.adapters.sql.session import Session
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.generation import ImageDraft, Lease, Predecessor, QueuedCall
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
@@ -142,7 +143,7 @@ class SQLImageRepository(SQLRepository, ImageRepository):
             raise transactions.missing()
         return image
 
-    async def get_visible(self, guid: str, viewer: str | None) -> Image:
+    async def get_visible(self, guid: str, viewer: Viewer) -> Image:
         image = await self._load_visible((guid, viewer))
         if image is None:
             raise transactions.missing()

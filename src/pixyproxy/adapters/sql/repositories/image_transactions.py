@@ -9,6 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from pixyproxy.adapters.sql.mapping import (
+    HIDDEN,
     IMAGE_COLUMNS,
     INSERT_IMAGE,
     changeable_values,
@@ -22,10 +23,11 @@ from pixyproxy.adapters.sql.mapping import (
 )
 from pixyproxy.adapters.sql.money.charges import add_charges, change_charges, find_charges, reserve
 from pixyproxy.adapters.sql.money.highest_costs import raise_highest_costs
+from pixyproxy.adapters.sql.search.hidden import seen_by, staff_parameters
 from pixyproxy.adapters.sql.search.id_range import latest_time, mark_restored_stragglers, mark_stragglers
 from pixyproxy.adapters.sql.search.postings import change_postings, insert_postings
 from pixyproxy.adapters.sql.session import Session, in_list
-from pixyproxy.domain.access import can_see
+from pixyproxy.domain.access import Staff, Viewer, can_see, username_of
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyTakenError, ImageNotFoundError
 from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageResult, Status
@@ -41,7 +43,7 @@ _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_f
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
     cost = :cost, lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,
-    visibility = :visibility, updated_at = :now WHERE guid = :guid"""
+    visibility = :visibility, hidden = :hidden, updated_at = :now WHERE guid = :guid"""
 _FREE_CLAIM = """UPDATE images SET idempotency_caller = NULL, idempotency_key = NULL, idempotency_holder = NULL,
     request_fingerprint = NULL WHERE guid = :guid"""
 _CLAIM = """UPDATE images SET idempotency_caller = :idempotency_caller, idempotency_key = :idempotency_key,
@@ -67,7 +69,7 @@ def find_all(session: Session, guids: Sequence[str], lock: str = "") -> dict[str
     return {image.guid: image for image in map(to_image, rows)}
 
 
-def find_all_visible(session: Session, keys: Sequence[tuple[str, str | None]]) -> dict[tuple[str, str | None], Image]:
+def find_all_visible(session: Session, keys: Sequence[tuple[str, Viewer]]) -> dict[tuple[str, Viewer], Image]:
     """Return the images, by GUID and viewer, at least one of each, that exist and that the viewer may see.
 
     An index that holds who may see them keeps the rows of others from being read.
@@ -75,12 +77,32 @@ def find_all_visible(session: Session, keys: Sequence[tuple[str, str | None]]) -
     rows = f"FROM images{session.by_index('images_access')} WHERE images.guid IN "
     values, parameters = in_list(sorted({guid_key(guid) for guid, _ in keys}))
     parts = [f"{rows}{values} AND images.visibility = 'public'"]
-    for i, viewer in enumerate(sorted({viewer for _, viewer in keys if viewer is not None})):
-        values, own = in_list([guid_key(guid) for guid, other in keys if other == viewer], f"own_{i}_")
-        parts.append(f"{rows}{values} AND images.visibility = 'private' AND images.author = :viewer_{i}")
-        parameters = {**parameters, **own, f"viewer_{i}": viewer}
+    names = [(guid, username_of(viewer)) for guid, viewer in keys]
+    for i, name in enumerate(sorted({name for _, name in names if name is not None})):
+        values, own = in_list([guid_key(guid) for guid, other in names if other == name], f"own_{i}_")
+        # Two parts: with IN, SQLite takes another way through the index where it finds the GUID.
+        parts += [
+            f"{rows}{values} AND images.visibility = '{visibility}' AND images.author = :viewer_{i}"
+            for visibility in ("private", HIDDEN)
+        ]
+        parameters = {**parameters, **own, f"viewer_{i}": name}
     found = {image.guid: image for image in map(to_image, session.fetch_packed(IMAGE_COLUMNS, parts, parameters))}
-    return {key: found[key[0]] for key in keys if key[0] in found and can_see(found[key[0]], key[1])}
+    visible = {key: found[key[0]] for key in keys if key[0] in found and can_see(found[key[0]], key[1])}
+    left: dict[Staff, list[str]] = {}
+    for guid, viewer in keys:
+        if isinstance(viewer, Staff) and (guid, viewer) not in visible:
+            left.setdefault(viewer, []).append(guid)
+    for staff, guids in left.items():
+        visible |= {(image.guid, staff): image for image in _find_hidden(session, rows, guids, staff)}
+    return visible
+
+
+def _find_hidden(session: Session, rows: str, guids: Sequence[str], staff: Staff) -> list[Image]:
+    """Return the hidden ones of these images that the staff may see."""
+    values, parameters = in_list([guid_key(guid) for guid in guids])
+    condition = " AND ".join((f"{rows}{values} AND images.visibility = '{HIDDEN}'", *seen_by(staff, "staff_class")))
+    found = session.fetch_packed(IMAGE_COLUMNS, [condition], {**parameters, **staff_parameters(staff, "staff_class")})
+    return list(map(to_image, found))
 
 
 def add_batches(session: Session, batches: Sequence[Sequence[ImageDraft]]) -> list[tuple[Image, ...]]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters.sql.mapping import from_time, to_time
-from pixyproxy.adapters.sql.search.audiences import audience_of
+from pixyproxy.adapters.sql.search.audiences import audiences_of_image
 from pixyproxy.adapters.sql.search.bounds import Bounds
 from pixyproxy.adapters.sql.search.criteria import has_times
 from pixyproxy.adapters.sql.search.posting_list import IMAGE_INDEX, PostingList, term_postings
@@ -47,8 +47,9 @@ def mark_stragglers(session: Session, added: Sequence[Image]) -> None:
     """
     for image in added:
         until = _shifted(image.request.created_at, SLACK)
-        values = {"audience": audience_of(image), "straggler": STRAGGLER, "image_id": image.id, "in_order_until": until}
-        session.change_later(_INSERT, values)
+        values = {"straggler": STRAGGLER, "image_id": image.id, "in_order_until": until}
+        for audience in audiences_of_image(image):
+            session.change_later(_INSERT, {**values, "audience": audience})
 
 
 def latest_time(session: Session) -> datetime | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from pixyproxy.adapters.sql.mapping import to_time
-from pixyproxy.adapters.sql.search.audiences import audience_of
+from pixyproxy.adapters.sql.search.audiences import audiences_of_image
 from pixyproxy.adapters.sql.session import Session
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.search_terms import index_terms
@@ -18,26 +18,49 @@ STRAGGLER = "x"
 
 _INSERT = "INSERT INTO image_postings (audience, term, image_id) VALUES (:audience, :term, :image_id)"
 _MOVE = "UPDATE image_postings SET audience = :audience WHERE image_id = :image_id"
+_COPY = """INSERT INTO image_postings (audience, term, image_id) SELECT :audience, term, image_id FROM image_postings
+    WHERE image_id = :image_id AND audience = :source"""
+_DELETE_COPY = "DELETE FROM image_postings WHERE image_id = :image_id AND audience = :audience"
 _DELETE_TAGS = f"DELETE FROM image_postings WHERE image_id = :image_id AND term >= '{TAG}' AND term < 'u'"
 
 
 def insert_postings(session: Session, images: Sequence[Image]) -> None:
     """Insert the postings of images that have none."""
-    _insert(session, [(audience_of(image), term, image.id) for image in images for term in _terms(image)])
+    rows = [
+        (audience, term, image.id)
+        for image in images
+        for term in _terms(image)
+        for audience in audiences_of_image(image)
+    ]
+    _insert(session, rows)
 
 
 def insert_stragglers(session: Session, images: Sequence[Image]) -> None:
     """Mark images as out of order."""
-    _insert(session, [(audience_of(image), STRAGGLER, image.id) for image in images])
+    _insert(session, [(audience, STRAGGLER, image.id) for image in images for audience in audiences_of_image(image)])
 
 
 def change_postings(session: Session, before: Image, after: Image) -> None:
-    """Move the postings of an image to its new audience, and replace those of its tags."""
-    if audience_of(after) != audience_of(before):
-        session.change_later(_MOVE, {"audience": audience_of(after), "image_id": after.id})
+    """Move the postings of an image to its new audiences, and replace those of its tags."""
+    audiences = audiences_of_image(after)
+    _move(session, after.id, audiences_of_image(before), audiences)
     if set(after.request.tags) != set(before.request.tags):
         session.change_later(_DELETE_TAGS, {"image_id": after.id})
-        _insert(session, [(audience_of(after), TAG + tag, after.id) for tag in set(after.request.tags)])
+        rows = [(audience, TAG + tag, after.id) for tag in set(after.request.tags) for audience in audiences]
+        _insert(session, rows)
+
+
+def _move(session: Session, image_id: int, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    """Move all postings of an image, whatever they say."""
+    if before == after:
+        return
+    kept, *copies = before
+    for audience in copies:
+        session.change_later(_DELETE_COPY, {"audience": audience, "image_id": image_id})
+    if kept != after[0]:
+        session.change_later(_MOVE, {"audience": after[0], "image_id": image_id})
+    for audience in after[1:]:
+        session.change_later(_COPY, {"audience": audience, "source": after[0], "image_id": image_id})
 
 
 def _insert(session: Session, rows: Sequence[tuple[int, str, int]]) -> None:

@@ -8,6 +8,7 @@ from pixyproxy.application.commands import PriceImages, SetBudget
 from pixyproxy.application.money.budget_service import BudgetService
 from pixyproxy.application.money.pricing import Pricing
 from pixyproxy.application.money.staff_budgets import StaffBudgets
+from pixyproxy.domain.access import username_of
 from pixyproxy.domain.money.amounts import format_usd
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import read_json
@@ -43,7 +44,7 @@ def build_money_router(
                 "usd_typical": format_usd(price.usd_typical),
                 "state": price.state,
                 "source": price.source,
-                "budgets": [present_balance(balance) for balance in await budgets.balances_of(viewer)],
+                "budgets": [present_balance(balance) for balance in await budgets.balances_of(username_of(viewer))],
             }
         )
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.commands import CreateImage, DeleteImage, UpdateImage
 from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.domain.access import viewer_of
 from pixyproxy.domain.image import UNDER_WAY
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json, read_query
@@ -38,7 +39,7 @@ _PREFER = parameter(
 
 
 def build_write_router(images: ImageService, policy: AccessPolicy, links: Links) -> APIRouter:
-    """Build the routes for callers who may write; only an image's author changes and deletes it."""
+    """Build the routes for callers who may write; see `access` for who changes and deletes an image."""
     router = direct_router("images")
 
     @router.post(
@@ -90,14 +91,17 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
     @router.patch(
         "/image/{guid}",
         response_model=ImageDetail,
-        summary="Change tags, visibility or file name",
+        summary="Change tags, visibility or file name, or hide an image",
+        description="The author changes tags, visibility and file name. A teacher hides public images of students of "
+        "the own class and shows them again (`hidden`), an administrator those of all. Only they and the author see an "
+        "image that is hidden; caches may keep it for an hour.",
         response_description="The changed image.",
         responses=problems(400, 403, 404, 409, 413, 415, 422),
         openapi_extra={"security": LOGIN, **request_body(UpdateImage, {"tags": ["duck", "bath"]})},
     )
     async def update_image(request: Request, guid: Guid) -> Response:
         user = policy.require_user(request)
-        image = await images.update(user.username, guid, await read_json(request))
+        image = await images.update(viewer_of(user), guid, await read_json(request))
         return json_response(present_image(image, links))
 
     @router.delete(
@@ -105,15 +109,15 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         status_code=204,
         response_class=Response,
         summary="Delete an image, or cancel it while it is queued",
-        description="An image that waits for its turn is cancelled with the whole call it belongs to, and nothing is "
-        "paid. With `status=queued` nothing else is deleted: if its turn came in the meantime, the response is 409 "
-        "(`code: image-not-queued`), and the picture is made.",
+        description="By its author; if it has none, by an administrator. An image that waits for its turn is cancelled "
+        "with the whole call it belongs to, and nothing is paid. With `status=queued` nothing else is deleted: if its "
+        "turn came in the meantime, the response is 409 (`code: image-not-queued`), and the picture is made.",
         response_description="The image is deleted.",
         responses=problems(403, 404, 409, 422),
         openapi_extra={"security": LOGIN, "parameters": query_parameters(DeleteImage)},
     )
     async def delete_image(request: Request, guid: Guid) -> Response:
-        await images.delete(policy.require_user(request).username, guid, read_query(request))
+        await images.delete(viewer_of(policy.require_user(request)), guid, read_query(request))
         return Response(status_code=204)
 
     return router

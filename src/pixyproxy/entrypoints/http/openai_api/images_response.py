@@ -14,7 +14,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import GenerationOutcome, GeneratorModel, PartialImage
-from pixyproxy.domain.image import Image, Picture, Visibility
+from pixyproxy.domain.image import Image, Picture
 from pixyproxy.domain.money.costs import sum_costs
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
@@ -103,7 +103,7 @@ class ImagesPresenter:
     def _url(self, request: Request, image: Image) -> str:
         """Return the address of an image: permanent if anybody may see the image, else signed and temporary."""
         path = content_path(image)
-        if image.request.visibility is Visibility.PRIVATE or not self._policy.anonymous_may_read:
+        if not image.request.is_public or not self._policy.anonymous_may_read:
             path = f"{path}?{self._signed_urls.query_for(image.guid)}"
         return self._links.absolute(request, path)
 

@@ -8,6 +8,7 @@ from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.generation.run import OnPartial
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.model_catalog import ModelCatalog
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
@@ -37,7 +38,7 @@ def build_v1_router(
 
     async def respond(
         request: Request,
-        viewer: str | None,
+        viewer: Viewer,
         wanted: ImagesRequest,
         sources: SourceReferences | None,
         kind: str,

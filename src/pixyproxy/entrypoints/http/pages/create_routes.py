@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError, PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
@@ -31,7 +32,7 @@ class MakeForm:
         self._images = images
         self._links = links
 
-    async def values(self, viewer: str | None, use: str, edit: Sequence[str]) -> dict[str, Any]:
+    async def values(self, viewer: Viewer, use: str, edit: Sequence[str]) -> dict[str, Any]:
         """Return what the form shows: the prompt and options of the picture `use`, and the pictures to `edit`.
 
         Pictures that the viewer may not see are left out.
@@ -43,7 +44,7 @@ class MakeForm:
             edit = [*edit, *image.request.derived_from]
         return await self.shown(viewer, given, edit)
 
-    async def shown(self, viewer: str | None, given: Mapping[str, object], edit: Sequence[str]) -> dict[str, Any]:
+    async def shown(self, viewer: Viewer, given: Mapping[str, object], edit: Sequence[str]) -> dict[str, Any]:
         """Return what the form shows with these values of fields, and a new idempotency key."""
         sources = [image for image in [await self._visible(viewer, guid) for guid in edit[:MAX_IMAGES]] if image]
         return {
@@ -61,7 +62,7 @@ class MakeForm:
             return False
         return True
 
-    async def _visible(self, viewer: str | None, guid: str) -> Image | None:
+    async def _visible(self, viewer: Viewer, guid: str) -> Image | None:
         try:
             return await self._images.get(viewer, guid)
         except ImageNotFoundError:

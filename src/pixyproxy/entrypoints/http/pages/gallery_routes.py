@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
 from pixyproxy.domain import access
+from pixyproxy.domain.access import Viewer, viewer_of
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
-from pixyproxy.domain.image import UNDER_WAY, Image, Status, Visibility
+from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
@@ -48,7 +49,7 @@ def build_gallery_router(
         next_cursor = problem = None
         try:
             page = await images.search(policy.require_reader(request), search_of(query, user))
-            shown = [present_picture(image, links, user and user.username) for image in page.items]
+            shown = [present_picture(image, links, viewer_of(user)) for image in page.items]
             next_cursor = page.next_cursor
         except DataValidationError as error:
             problem = " ".join(f"{'.'.join(map(str, fault.loc))} {fault.msg}." for fault in error.errors)
@@ -64,7 +65,7 @@ def build_gallery_router(
             filtered=is_filtered(query),
             problem=problem,
             first=address_of(query) if query.get("cursor") else None,
-            make=await make_form.values(user and user.username, str(use), edit if isinstance(edit, list) else []),
+            make=await make_form.values(viewer_of(user), str(use), edit if isinstance(edit, list) else []),
             next=next_cursor and address_of(query, cursor=next_cursor),
         )
 
@@ -79,7 +80,7 @@ def build_gallery_router(
         older = await older_than(viewer, image, search_of(query, user))
         sources = [source for source in [await visible(viewer, guid) for guid in image.request.derived_from] if source]
         edits = await images.search(viewer, {"derived_from": image.guid, "limit": _EDITS_SHOWN})
-        is_public = image.request.visibility is Visibility.PUBLIC and image.status is Status.READY
+        is_public = image.request.is_public and image.status is Status.READY
         return pages.render(
             request,
             "view.html",
@@ -97,14 +98,14 @@ def build_gallery_router(
 
     @router.post("/view/{guid}/link")
     async def make_link(request: Request, guid: str) -> Response:
-        user = policy.require_user(request)
-        image = await images.get(user.username, guid)
-        access.require_author(image, user.username)
+        viewer = access.viewer_of(policy.require_user(request))
+        image = await images.get(viewer, guid)
+        access.require_link_maker(image, viewer)
         until = clock.now() + VALID_FOR
         path = f"{content_path(image)}?{signed_urls.query_for(image.guid)}"
         return json_response({"url": links.absolute(request, path), "until": present_time(until)})
 
-    async def older_than(viewer: str | None, image: Image, search: Query) -> Image | None:
+    async def older_than(viewer: Viewer, image: Image, search: Query) -> Image | None:
         before = present_time(image.request.created_at)
         try:
             page = await images.search(viewer, {**search, "created_before": before, "limit": 1, "cursor": None})
@@ -112,7 +113,7 @@ def build_gallery_router(
             return None
         return next(iter(page.items), None)
 
-    async def visible(viewer: str | None, guid: str) -> Image | None:
+    async def visible(viewer: Viewer, guid: str) -> Image | None:
         try:
             image = await images.get(viewer, guid)
         except ImageNotFoundError:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from pixyproxy.domain.access import Viewer, is_author
 from pixyproxy.domain.generation import QueuePlace
 from pixyproxy.domain.image import UNDER_WAY, Image
 from pixyproxy.entrypoints.http.pages.texts import cost_text, place_text
@@ -16,7 +17,7 @@ THUMBNAIL_SIZES = (256, 512, 1024)
 _ALT_CHARS = 300
 
 
-def present_picture(image: Image, links: Links, viewer: str | None, place: QueuePlace | None = None) -> dict[str, Any]:
+def present_picture(image: Image, links: Links, viewer: Viewer, place: QueuePlace | None = None) -> dict[str, Any]:
     """Return `ImageDetail` with what only a page needs."""
     detail = present_image(image, links, place)
     width, height = detail["width"] or 1, detail["height"] or 1
@@ -29,7 +30,7 @@ def present_picture(image: Image, links: Links, viewer: str | None, place: Queue
         "is_under_way": image.status in UNDER_WAY,
         "place_text": place_text(place),
         "cost_text": cost_text(image.cost),
-        "is_own": viewer is not None and detail["author"] == viewer,
+        "is_own": is_author(image, viewer),
         "created": f"{image.request.created_at:%-d %b %Y, %H:%M} UTC",
         "size_text": _size_text(detail["size_bytes"]),
         "format": (detail["media_type"] or "").partition("/")[2].partition("+")[0].upper(),

@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 from pixyproxy.application.images.content import ImageContent
 from pixyproxy.application.images.thumbnails import Thumbnail
 from pixyproxy.domain.filename import content_disposition
-from pixyproxy.domain.image import Visibility
 from pixyproxy.entrypoints.http.middleware.security_fields import PICTURE_POLICY
 from pixyproxy.entrypoints.http.representation.conditional import (
     MAX_RANGE_LENGTH,
@@ -61,7 +60,7 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
     image, result = content.image, content.result
     media_type = result.picture.media_type
     have = Representation(etag=f'"{result.sha256}"', last_modified=image.request.created_at, size=result.size_bytes)
-    public = image.request.visibility is Visibility.PUBLIC
+    public = image.request.is_public
     headers = _picture_headers(have, image.request.filename, media_type, public=public)
     conditions = _read_conditions(request)
     if (unchanged := _check_preconditions(conditions, have, headers)) is not None:
@@ -108,7 +107,7 @@ async def content_response(request: Request, content: ImageContent, accel_prefix
 async def thumbnail_response(request: Request, thumbnail: Thumbnail) -> Response:
     """Return the response to GET for a thumbnail that the caller may see; raise HTTPException 412."""
     have = Representation(etag=f'"{thumbnail.tag}"', last_modified=thumbnail.image.request.created_at, size=0)
-    public = thumbnail.image.request.visibility is Visibility.PUBLIC
+    public = thumbnail.image.request.is_public
     headers = _picture_headers(have, thumbnail.filename, thumbnail.media_type, public=public) | {"Vary": "Accept"}
     unchanged = _check_preconditions(_read_conditions(request), have, headers)
     return unchanged or Response(await thumbnail.read(), 200, headers)

@@ -108,6 +108,7 @@ def present_image(image: Image, links: Links, place: QueuePlace | None = None) -
         "author": image.request.author,
         "visibility": image.request.visibility.value,
         "status": image.status.value,
+        "hidden": image.request.hidden,
         "created_at": present_time(image.request.created_at),
         "updated_at": present_time(image.updated_at),
         "media_type": picture and picture.media_type,

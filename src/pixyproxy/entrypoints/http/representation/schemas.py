@@ -20,6 +20,7 @@ _IMAGE: dict[str, Any] = {
     "author": "alice",
     "visibility": "public",
     "status": "ready",
+    "hidden": False,
     "created_at": "2026-11-21T10:00:00.123456Z",
     "updated_at": "2026-11-21T10:00:09.654321Z",
     "media_type": "image/png",
@@ -85,6 +86,9 @@ class ImageDetail(ResponseSchema):
     author: str | None = Field(description="The username; null if the image was created anonymously.")
     visibility: Visibility
     status: Status
+    hidden: bool = Field(
+        description="True if staff hid it: only its author, the teachers of the class and administrators see it."
+    )
     created_at: datetime
     updated_at: datetime
     media_type: str | None = Field(description="Detected from the bytes.")
