@@ -33,7 +33,14 @@ def test_no_page_or_state_violates_a_rule(gallery: Gallery, open_page: Open, sch
     assert violations(page) == []
     page.get_by_label("Account of alice").click()
     assert violations(page) == []
-    for path in ("/?prompt=zebra", "/?cursor=x", "/?mine=1&visibility=private&tag=city", "/nowhere", "/spending"):
+    for path in (
+        "/?prompt=zebra",
+        "/?cursor=x",
+        "/?mine=1&visibility=private&tag=city",
+        "/nowhere",
+        "/spending",
+        "/keys",
+    ):
         page.goto(path)
         assert violations(page) == [], path
     page.goto(f"/view/{gallery.pictures[0]['guid']}")
@@ -47,7 +54,15 @@ def test_no_page_or_state_violates_a_rule(gallery: Gallery, open_page: Open, sch
 @pytest.mark.parametrize("width", [320, 3840])
 def test_no_page_is_wider_than_the_window(gallery: Gallery, open_page: Open, width: int) -> None:
     page = open_page(user=ALICE, viewport={"width": width, "height": 640})
-    for path in ("/", "/login", "/nowhere", f"/view/{gallery.pictures[0]['guid']}", "/?prompt=zebra", "/spending"):
+    for path in (
+        "/",
+        "/login",
+        "/nowhere",
+        f"/view/{gallery.pictures[0]['guid']}",
+        "/?prompt=zebra",
+        "/spending",
+        "/keys",
+    ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 

@@ -21,6 +21,7 @@ def test_every_page_is_pictured(gallery: Gallery, open_page: Open, screenshots: 
         "error": "/nowhere",
         "login": "/login",
         "spending": "/spending",
+        "keys": "/keys",
     }
     for width in WIDTHS:
         for name, path in pages.items():

@@ -197,7 +197,7 @@ SearchWords = Annotated[str, Field(min_length=1, max_length=1000), schema(patter
 Cursor = Annotated[str, schema(pattern="^[A-Za-z0-9_-]{32}$")]
 ClassKey = Annotated[str, Field(min_length=1, max_length=64), schema(pattern=_ONE_LINE), AfterValidator(_check_option)]
 NameCursor = Annotated[str, AfterValidator(_check_name_cursor)]
-KeyName = Annotated[Option, Field(max_length=64)]
+KeyName = Annotated[str, Field(min_length=1, max_length=64), schema(pattern=_ONE_LINE), AfterValidator(_check_option)]
 Guid = Annotated[str, schema(format="uuid"), AfterValidator(_check_guid)]
 Guids = Annotated[
     list[Annotated[str, schema(format="uuid")]],

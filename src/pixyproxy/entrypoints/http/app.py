@@ -44,6 +44,7 @@ from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresente
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
 from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, build_create_router
 from pixyproxy.entrypoints.http.pages.gallery_routes import build_gallery_router
+from pixyproxy.entrypoints.http.pages.key_routes import build_key_page_router
 from pixyproxy.entrypoints.http.pages.login_routes import build_login_router
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.spending_routes import build_spending_router
@@ -151,6 +152,7 @@ def _build_routers(
         build_create_router(pages, images, make_form, policy, container.config.public_url()),
         build_login_router(pages, container.session_service(), cookie, container.config.public_url()),
         build_spending_router(pages, container.usage_service(), container.budget_service(), policy, container.clock()),
+        build_key_page_router(pages, container.key_service(), links, container.config.public_url(), container.clock()),
         build_static_router(files),
         build_docs_router(links),
     ]

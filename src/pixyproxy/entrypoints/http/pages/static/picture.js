@@ -1,6 +1,7 @@
 /** The actions on one picture: copy, tags, visibility, delete with Undo. The same in the dialog and on its own page. */
 
 import { call, page, root } from "./api.js";
+import { copy } from "./clipboard.js";
 import { toast } from "./toast.js";
 
 const UNDO_MS = 10_000;
@@ -128,22 +129,6 @@ async function copyLink(guid, isSigned) {
   } catch (error) {
     toast(error instanceof Error ? error.message : String(error), { isProblem: true });
   }
-}
-
-/** @param {string} text @param {string} done */
-async function copy(text, done) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // On http to other hosts there is no clipboard.
-    const field = document.createElement("textarea");
-    field.value = text;
-    (document.querySelector("dialog:modal") ?? document.body).append(field);
-    field.select();
-    document.execCommand("copy");
-    field.remove();
-  }
-  toast(done);
 }
 
 /**
