@@ -115,6 +115,12 @@ class RosterService:
         sums = await self._ledger.spending([username], self._clock.now())
         return Member(changed, sums.get(username, Amounts()))
 
+    async def renew_password(self, viewer: User, username: str, address: str) -> str:
+        """Give another user a password that is made, and return it; the errors are those of `change`."""
+        made = self._rules.make()
+        await self.change(viewer, username, {"password": made}, address)
+        return made
+
     async def remove(self, viewer: User, username: str) -> None:
         """Remove a user with all API keys and sessions, but not their images, and reserve the name."""
         user = await self.find(viewer, username)

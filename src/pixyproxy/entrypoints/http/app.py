@@ -48,6 +48,9 @@ from pixyproxy.entrypoints.http.pages.key_routes import build_key_page_router
 from pixyproxy.entrypoints.http.pages.login_routes import build_login_router
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.spending_routes import build_spending_router
+from pixyproxy.entrypoints.http.pages.staff.class_page import ClassPage
+from pixyproxy.entrypoints.http.pages.staff.class_routes import ClassForms, build_class_router
+from pixyproxy.entrypoints.http.pages.staff.service_page import ServicePage
 from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, build_static_router
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.openapi import openapi_document
@@ -153,9 +156,27 @@ def _build_routers(
         build_login_router(pages, container.session_service(), cookie, container.config.public_url()),
         build_spending_router(pages, container.usage_service(), container.budget_service(), policy, container.clock()),
         build_key_page_router(pages, container.key_service(), links, container.config.public_url(), container.clock()),
+        _class_router(container, links, policy, pages),
         build_static_router(files),
         build_docs_router(links),
     ]
+
+
+def _class_router(container: Container, links: Links, policy: AccessPolicy, pages: PageRenderer) -> APIRouter:
+    roster, budgets, images = container.roster_service(), container.staff_budgets(), container.image_service()
+    clock = container.clock()
+    service = ServicePage(
+        container.readiness(), container.surveyor(), container.turns(), container.usage_service(), clock
+    )
+    return build_class_router(
+        pages,
+        ClassPage(roster, budgets, images, links, clock),
+        service,
+        ClassForms(roster, budgets, images),
+        container.roster_import(),
+        policy,
+        container.config.public_url(),
+    )
 
 
 def _metrics_routers(container: Container, policy: AccessPolicy) -> list[APIRouter]:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pixyproxy.domain.access import Staff, viewer_of
 from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, accepts_gzip
@@ -52,6 +53,7 @@ class PageRenderer:
         page = self._templates.get_template(template).render(
             user=user,
             here=request.scope["path"],
+            is_staff=isinstance(viewer_of(user), Staff),
             may_read=user is not None or self._policy.anonymous_may_read,
             may_write=user is not None or self._policy.anonymous_may_write,
             **values,
