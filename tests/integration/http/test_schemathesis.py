@@ -174,10 +174,11 @@ PEOPLE = {("import_users", 403), ("list_users", 403), ("add_user", 403),
           ("list_keys", 200), ("add_key", 201), ("add_key", 422), ("revoke_key", 404), ("set_budget", 403),
           ("remove_budget", 403)}  # fmt: skip
 STAFF = {("list_users", 200), ("list_users", 422), ("add_user", 201), ("add_user", 422), ("change_user", 404),
-         ("remove_user", 404), ("list_keys", 200), ("add_key", 201)}  # fmt: skip
+         ("remove_user", 404), ("list_keys", 200), ("add_key", 201), ("get_usage", 200), ("get_image", 200),
+         ("list_images", 200), ("update_image", 403), ("update_image", 422), ("delete_image", 403)}  # fmt: skip
 OF_ROLE = {
-    "teacher": {("add_user", 403), ("set_budget", 404), ("remove_budget", 404)},
-    "admin": {("set_budget", 200), ("set_budget", 422), ("remove_budget", 404)},
+    "teacher": {("add_user", 403), ("set_budget", 404), ("remove_budget", 404), ("settle_image", 403)},
+    "admin": {("set_budget", 200), ("set_budget", 422), ("remove_budget", 404), ("settle_image", 409)},
 }
 ANONYMOUS = {("get_metrics", 401), ("settle_image", 401), ("update_image", 401), ("delete_image", 401), ("get_me", 401)}
 OTHER = {("settle_image", 403), ("update_image", 400), ("update_image", 403), ("delete_image", 403), ("get_me", 200)}
@@ -216,7 +217,8 @@ def test_responses_to_staff_are_documented(role: str, open_service: Service, tmp
     open_service.add_user(*user, class_key="9a", role=role)
     before = len(open_service.log)
     people = ["list_users", "import_users", "add_user", "change_user", "remove_user"]
-    people += ["list_budgets", "set_budget", "remove_budget"]
+    people += ["list_budgets", "set_budget", "remove_budget", "get_usage", "settle_image"]
+    people += ["get_image", "update_image", "delete_image", "list_images"]
     only = [
         part for name in [*people, "list_keys", "add_key", "revoke_key"] for part in ("--include-operation-id", name)
     ]
@@ -227,7 +229,8 @@ def test_responses_to_staff_are_documented(role: str, open_service: Service, tmp
         "--phases",
         "examples,coverage,fuzzing",
         user=user,
-        selected=11,
+        selected=17,
+        guid=image_of_alice(open_service),
         scope="user:nobody",
     )
     seen = successes(open_service.log[before:])

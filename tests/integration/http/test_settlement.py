@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.domain.errors import GeneratorTimeoutError
-from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, http_app
+from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, http_app, log_lines
 
 EVE = ("eve", "secret of five")
 PRICES = '[[prices]]\nmodel = "*"\nusd_per_image = "0.04"\n'
@@ -40,8 +40,10 @@ async def settle(app: HttpApp, guid: str, usd: object, auth: tuple[str, str] | N
 @pytest.mark.parametrize(("usd", "status"), [("0.05", "unknown"), ("0", "failed"), ("0.00", "failed")])
 async def test_an_unknown_image_is_settled(usd: str, status: str, paid: HttpApp) -> None:
     guid = await unknown(paid)
-    response = await settle(paid, guid.upper(), usd)
+    with log_lines() as lines:
+        response = await settle(paid, guid.upper(), usd)
     assert response.status_code == 200, response.text
+    assert [line for line in lines if line.endswith(f"eve settled image {guid}: {float(usd):.6f} USD")]
     body = response.json()
     assert (body.pop("cost")["state"], body) == ("settled", {"guid": guid, "status": status})
     detail = (await paid.client.get(f"/image/{guid}", auth=ALICE)).json()

@@ -1,6 +1,7 @@
 """The use cases around API keys: add, list, revoke, and authenticate."""
 
 import hmac
+import logging
 import re
 import secrets
 import string
@@ -19,9 +20,11 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.user import User, compose
+from pixyproxy.domain.user import COMMAND_LINE, User, compose
 from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "pxy_"
 """The beginning of every key, by which people and scanners for leaked secrets recognise it."""
@@ -59,10 +62,11 @@ class KeyService:
         *,
         name: str | None = None,
         expires: datetime | timedelta | str | None = None,
+        by: str = COMMAND_LINE,
     ) -> tuple[str, ApiKey]:
         """Add a key of a user, and return its secret, which cannot be read again, and the stored key.
 
-        It expires at a time, or after a duration, or never.
+        It expires at a time, or after a duration, or never. `by` says who adds it.
         """
         command = validate(AddKey, {"username": username, "name": name, "expires": expires})
         now, end = self._clock.now(), command.expires
@@ -80,6 +84,7 @@ class KeyService:
                     raise
             else:
                 break
+        logger.info("%s added the key %s%s of %s", by, PREFIX, key.key_id, key.username)
         return token, key
 
     def make(
@@ -103,18 +108,19 @@ class KeyService:
         command = validate(NewKey, data)
         if len(await self.list(user.username)) >= MAX_OWN_KEYS:
             raise ConstraintViolationError(f"You have {MAX_OWN_KEYS} keys already: revoke one that is not needed.")
-        return await self.add(user.username, name=command.name, expires=command.expires)
+        return await self.add(user.username, name=command.name, expires=command.expires, by=user.username)
 
     async def revoke_own(self, user: User, key_id: str) -> None:
         """Remove a key of the user who asks for it; raise RecordNotFoundError unless the user has such a key."""
         key_id = key_id.removeprefix(PREFIX)
         if key_id not in {key.key_id for key in await self.list(user.username)}:
             raise RecordNotFoundError("You have no such key.")
-        await self._keys.remove(key_id)
+        await self.revoke(key_id, by=user.username)
 
-    async def revoke(self, key_id: str) -> None:
+    async def revoke(self, key_id: str, *, by: str = COMMAND_LINE) -> None:
         """Remove a key; raise RecordNotFoundError if there is none with this id."""
         await self._keys.remove(key_id)
+        logger.info("%s revoked the key %s%s", by, PREFIX, key_id)
 
     async def authenticate(self, token: str, address: str) -> User:
         """Return the user who owns a key, for a login from an address.

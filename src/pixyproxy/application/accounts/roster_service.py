@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pixyproxy.application.accounts.account_commands import ChangeUser, ListUsers, NewUser
 from pixyproxy.application.accounts.password_rules import PasswordRules
-from pixyproxy.application.accounts.user_service import UserService
+from pixyproxy.application.accounts.user_service import UserService, log_changes
 from pixyproxy.application.commands import validate
 from pixyproxy.application.fields import encode_name
 from pixyproxy.domain.accounts import authority
@@ -87,7 +87,6 @@ class RosterService:
             valid_until=command.valid_until,
             set_by=viewer.username,
         )
-        logger.info("%s added the user %s (%s, class %s)", viewer.username, user.username, user.role, user.class_key)
         return user, made
 
     async def change(self, viewer: User, username: str, data: object, address: str) -> Member:
@@ -110,8 +109,7 @@ class RosterService:
             changes = await self._changes(viewer, user, command)
         changed = await self._users.update(username, changes)
         if changes:
-            names = sorted("password" if name == "password_hash" else name for name in changes)
-            logger.info("%s changed the user %s: %s", viewer.username, username, ", ".join(names))
+            log_changes(viewer.username, username, changes)
         sums = await self._ledger.spending([username], self._clock.now())
         return Member(changed, sums.get(username, Amounts()))
 

@@ -1,6 +1,7 @@
 """The use cases around users: authenticate, add, list, change, remove."""
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 
@@ -17,8 +18,16 @@ from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.passwords.password_hasher import PasswordHasher
 
+logger = logging.getLogger(__name__)
+
 _CACHED_FOR = timedelta(minutes=5)
 _MAX_CACHED = 4096
+
+
+def log_changes(by: str, username: str, changes: UserChanges) -> None:
+    """Log who changed which fields of a user."""
+    names = sorted("password" if name == "password_hash" else name for name in changes)
+    logger.info("%s changed the user %s: %s", by, username, ", ".join(names))
 
 
 class UserService:
@@ -113,6 +122,7 @@ class UserService:
             ) from None
         except ConstraintViolationError:
             raise ConstraintViolationError(f"There is a user {user.username!r} already.") from None
+        logger.info("%s added the user %s (%s, class %s)", set_by, user.username, user.role, user.class_key)
         return user
 
     async def list(self) -> tuple[User, ...]:
@@ -122,9 +132,8 @@ class UserService:
     async def change_password(self, username: str, password: str) -> None:
         """Set a new password in place of the user's, which ends the user's sessions."""
         command = validate(ChangePassword, {"username": username, "password": password})
-        await self._users.update(
-            compose(command.username), await self.new_password(command.username, command.password, COMMAND_LINE)
-        )
+        changes = await self.new_password(command.username, command.password, COMMAND_LINE)
+        await self._change(command.username, changes)
 
     async def new_password(self, username: str, password: str, set_by: str | None) -> UserChanges:
         """Return the changes that give a user a new password, which somebody else (None: the user) has chosen.
@@ -137,15 +146,15 @@ class UserService:
     async def change_role(self, username: str, role: Role | str) -> User:
         """Give a user another role, and return the user."""
         command = validate(ChangeRole, {"username": username, "role": role})
-        return await self._users.update(compose(command.username), {"role": command.role})
+        return await self._change(command.username, {"role": command.role})
 
     async def pause(self, username: str) -> User:
         """Pause an account, so that no login is taken until it is resumed, and return the user."""
-        return await self._users.update(compose(username), {"paused": True})
+        return await self._change(username, {"paused": True})
 
     async def resume(self, username: str) -> User:
         """Resume an account that was paused, without the sessions of before, and return the user."""
-        return await self._users.update(compose(username), {"paused": False})
+        return await self._change(username, {"paused": False})
 
     async def has_admin(self) -> bool:
         """Return whether there is an administrator."""
@@ -154,6 +163,13 @@ class UserService:
     async def remove(self, username: str) -> None:
         """Remove a user with all API keys, but not their images, and reserve the name."""
         await self._users.remove(compose(username))
+        logger.info("%s removed the user %s", COMMAND_LINE, compose(username))
+
+    async def _change(self, username: str, changes: UserChanges) -> User:
+        """Change a user in the name of the command line."""
+        user = await self._users.update(compose(username), changes)
+        log_changes(COMMAND_LINE, user.username, changes)
+        return user
 
     async def _hash(self, username: str, password: str) -> str:
         """Return the hash of a new password; raise DataValidationError if the user may not have it."""

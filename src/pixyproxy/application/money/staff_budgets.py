@@ -61,7 +61,7 @@ class StaffBudgets:
         per = command.per or Per.MONTH
         if not authority.is_admin(viewer):
             await self._require_within_class(viewer, command.cap_usd)
-        budget = await self._budgets.set(scope, command.cap_usd, per)
+        budget = await self._budgets.set(scope, command.cap_usd, per, by=viewer.username)
         return await self._balance(budget)
 
     async def remove(self, viewer: User, scope: str) -> None:
@@ -72,7 +72,7 @@ class StaffBudgets:
             BudgetNotFoundError: It has none.
         """
         await self._require_scope(viewer, scope)
-        await self._budgets.remove(scope)
+        await self._budgets.remove(scope, by=viewer.username)
 
     async def _require_scope(self, viewer: User, scope: str) -> None:
         authority.require_staff(viewer)

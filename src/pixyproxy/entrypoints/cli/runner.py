@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pixyproxy.containers import Container, build_container
+from pixyproxy.entrypoints import logs
 from pixyproxy.environment import load_settings
 from pixyproxy.opening import opened
 from pixyproxy.settings import SettingsError
@@ -15,8 +16,13 @@ T = TypeVar("T")
 def run_with_container(action: Callable[[Container], Awaitable[T]]) -> T:
     """Open the parts that the settings choose, run the action with them, and close them."""
 
+    settings = load_settings()
+    if "log_level" in settings.model_fields_set:
+        # Else commands log warnings only: what they do, they print.
+        logs.configure(settings.log_level, settings.log_format)
+
     async def run() -> T:
-        async with opened(build_container(load_settings())) as container:
+        async with opened(build_container(settings)) as container:
             return await action(container)
 
     return asyncio.run(run())

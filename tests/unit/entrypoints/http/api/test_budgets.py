@@ -8,7 +8,7 @@ import pytest
 
 from pixyproxy.domain.money.budgets import Per
 from pixyproxy.domain.user import Role
-from tests.fixtures.http_app import HttpApp, basic, http_app
+from tests.fixtures.http_app import HttpApp, basic, http_app, log_lines
 
 SECRET = "secret of everybody"
 PEOPLE: list[tuple[str, str | None, Role]] = [
@@ -78,6 +78,15 @@ async def test_an_administrator_sets_and_removes_any_budget(app: HttpApp) -> Non
         assert (await ask(app, "root", "DELETE", f"/budget/{scope}")).status_code == 204
         assert (await ask(app, "root", "DELETE", f"/budget/{scope}")).status_code == 404
     assert await scopes(app, "root") == []
+
+
+async def test_the_log_says_who_sets_and_removes_a_budget(app: HttpApp) -> None:
+    with log_lines() as lines:
+        assert (await ask(app, "miller", "PUT", "/budget/user:ann", json={"cap_usd": "2"})).status_code == 200
+        assert (await ask(app, "miller", "PUT", "/budget/user:otto", json={"cap_usd": "2"})).status_code == 404
+        assert (await ask(app, "root", "DELETE", "/budget/user:ann")).status_code == 204
+    audit = [line.partition("] ")[2].partition("] ")[2] for line in lines if "the budget" in line]
+    assert audit == ["miller set the budget user:ann: 2.000000 USD per month", "root removed the budget user:ann"]
 
 
 async def test_a_scope_may_have_slashes_and_any_script(app: HttpApp) -> None:

@@ -29,13 +29,16 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(app: HttpApp) -
     secret = detail.pop("key")
     assert re.fullmatch(r"pxy_[0-9A-Za-z]{43}", secret)
     assert not [line for line in lines if secret[12:] in line]
+    assert [line for line in lines if line.endswith(f"alice added the key {secret[:12]} of alice")]
     assert (detail["id"], detail["name"]) == (secret[4:12], "my laptop")
     assert (detail["created_at"][:10], detail["expires_at"][:10]) == ("2026-11-21", "2026-12-21")
     listed = await ask(app, ALICE, "GET", "/key")
     assert listed.json() == [detail]
     login = {"Authorization": f"Bearer {secret}"}
     assert (await app.client.get("/user/me", headers=login)).json()["username"] == "alice"
-    assert (await ask(app, ALICE, "DELETE", f"/key/{detail['id']}")).status_code == 204
+    with log_lines() as lines:
+        assert (await ask(app, ALICE, "DELETE", f"/key/{detail['id']}")).status_code == 204
+    assert [line for line in lines if line.endswith(f"alice revoked the key {secret[:12]}")]
     assert (await app.client.get("/user/me", headers=login)).status_code == 401
     assert (await ask(app, ALICE, "GET", "/key")).json() == []
 
