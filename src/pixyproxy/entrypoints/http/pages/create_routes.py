@@ -1,4 +1,4 @@
-"""The form that has pictures made, for browsers without a script."""
+"""The forms that have pictures made and cancel one that waits, for browsers without a script."""
 
 import re
 import secrets
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer
-from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError, PixyProxyException
+from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError, ImageNotQueuedError, PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
@@ -72,7 +73,7 @@ class MakeForm:
 def build_create_router(
     pages: PageRenderer, images: ImageService, form: MakeForm, policy: AccessPolicy, public_url: str | None
 ) -> APIRouter:
-    """Build the route of the form."""
+    """Build the routes of the forms."""
     router = direct_router("pages", in_schema=False)
 
     @router.post("/create")
@@ -100,6 +101,17 @@ def build_create_router(
             make = await form.shown(viewer, given, fields.get("edit_of", []))
             return pages.render(request, "create.html", status, headers, make=make, problem=problem)
         return pages.redirect(f"/view/{guids[0]}" if len(guids) == 1 else "/")
+
+    @router.post("/view/{guid}/cancel")
+    async def cancel_picture(request: Request, guid: str) -> Response:
+        await read_form(request, public_url)
+        viewer = access.viewer_of(policy.require_user(request))
+        try:
+            await images.delete(viewer, guid, {"status": "queued"})
+        except ImageNotQueuedError:
+            # Its call has begun: it goes on, and its page shows how.
+            return pages.redirect(f"/view/{guid}")
+        return pages.redirect("/")
 
     return router
 

@@ -159,6 +159,35 @@ async def test_the_page_of_a_picture_that_waits_looks_again() -> None:
         assert 'data-action="delete"' in page.text
 
 
+async def test_the_form_cancels_what_waits_and_nothing_that_was_begun() -> None:
+    form = {"Accept": "text/html", "Origin": "http://test.example", "Content-Type": "application/x-www-form-urlencoded"}
+    async with http_app(PIXYPROXY_MAX_GENERATIONS=1, PIXYPROXY_QUEUE_TIMEOUT_S=60) as app:
+        app.generator.gate = asyncio.Event()
+        begun, waiting = [
+            (
+                await app.client.post(
+                    "/image", json={"prompt": "a duck"}, headers={"Prefer": "respond-async"}, auth=basic(ALICE)
+                )
+            ).json()["guid"]
+            for _ in range(2)
+        ]
+        for guid, auth, origin, status, location in (
+            (waiting, None, None, 401, None),
+            (waiting, BOB, None, 403, None),
+            (waiting, ALICE, "https://evil.example", 403, None),
+            (MISSING, ALICE, None, 404, None),
+            (begun, ALICE, None, 303, f"/view/{begun}"),
+            (waiting, ALICE, None, 303, "/"),
+        ):
+            headers = {**form, "Origin": origin or form["Origin"]}
+            response = await app.client.post(f"/view/{guid}/cancel", headers=headers, auth=basic(auth))
+            assert (response.status_code, response.headers.get("location")) == (status, location)
+        assert (await app.client.get(f"/image/{begun}", auth=basic(ALICE))).json()["status"] == "generating"
+        assert (await app.client.get(f"/image/{waiting}", auth=basic(ALICE))).status_code == 404
+        app.generator.gate.set()
+        await app.container.generation_runner().drain(60)
+
+
 def test_all_files_of_the_page_stay_small() -> None:
     files = [static_files.FOLDER, static_files.FOLDER.with_name("templates")]
     packed = [len(gzip.compress(path.read_bytes())) for folder in files for path in folder.iterdir()]

@@ -20,7 +20,9 @@ export function enliven(view, hooks) {
   }
   view.addEventListener("click", (event) => {
     const control = /** @type {HTMLElement} */ (event.target).closest("button[data-action]");
-    if (control instanceof HTMLButtonElement) void act(view, control, hooks);
+    if (!(control instanceof HTMLButtonElement)) return;
+    event.preventDefault();
+    void act(view, control, hooks);
   });
   view.addEventListener("submit", (event) => {
     const form = /** @type {HTMLFormElement} */ (event.target);
