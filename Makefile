@@ -19,7 +19,8 @@ run: .venv/runtime ## Start the service (embedded default; settings from the env
 
 WORKERS ?= 4
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-test: .venv/dev $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed) ## Run the tests (some minutes); those that need a MySQL server, a browser, nginx, Node, Redis or SeaweedFS skip where there is none
+WITH_NODE := $(if $(shell command -v npm 2>/dev/null),$(NODE_CLIENT)/node_modules/.installed)
+test: .venv/dev $(WITH_NODE) ## Run the tests (some minutes); those that need a MySQL server, a browser, nginx, Node, Redis or SeaweedFS skip where there is none
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: .venv/dev ## Run the long tests that `make test` leaves out (up to half an hour)
@@ -39,11 +40,12 @@ faults: .venv/dev ## Kill the service at ROUNDS=60 random moments, on DATABASE=s
 mutations: .venv/dev ## Take out one step or flush at a time and see that a test fails for each (some minutes)
 	@$(BIN)/python -m tests.faults.mutations
 
-check: .venv/dev ## Check format, lint, types and import rules
+check: .venv/dev $(WITH_NODE) ## Check format, lint, types (of the page's scripts too, where Node is there) and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(WITH_NODE),$(NODE_CLIENT)/node_modules/.bin/tsc --project tests/browser/jsconfig.json)
 
 format: .venv/dev ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format .

@@ -20,7 +20,7 @@ from tests.fixtures.sql.mysql_servers import MySQLSettings
 REPOSITORY = Path(__file__).parents[3]
 MEMORY = Path("/dev/shm")
 SCENARIOS = ("create", "update", "delete", "reconcile")
-PATIENCE_S = 600
+PATIENCE_S = 1100
 
 
 @pytest.fixture
