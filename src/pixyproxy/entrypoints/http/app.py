@@ -70,7 +70,7 @@ def create_app(container: Container) -> FastAPI:
     """Build the ASGI application; it opens the container's parts when it starts and closes them when it stops."""
     policy, links = AccessPolicy(container.config.anonymous()), Links(container.config.public_url())
     cookie, files = SessionCookie(container.config.public_url()), StaticFiles()
-    pages = PageRenderer(links, files, policy)
+    pages = PageRenderer(links, files, policy, container.config.picture_origin())
     app = FastAPI(
         title="PixyProxy",
         summary="The image gateway for pictures that cost money.",

@@ -17,7 +17,7 @@ from pixyproxy.entrypoints.http.representation.image_detail import Links
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{}; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -25,7 +25,11 @@ _POLICY = (
 class PageRenderer:
     """Renders templates with what every page shows: the user, the addresses of files, and the rights of the caller."""
 
-    def __init__(self, links: Links, files: StaticFiles, policy: AccessPolicy) -> None:
+    def __init__(
+        self, links: Links, files: StaticFiles, policy: AccessPolicy, picture_origin: str | None = None
+    ) -> None:
+        """`picture_origin` is the other origin to which browsers are sent for pictures, if they are."""
+        self._content_policy = _POLICY.format("" if picture_origin is None else f" {picture_origin}")
         self._links = links
         self._policy = policy
         # Everything from outside is escaped: a prompt is text wherever it appears.
@@ -60,7 +64,7 @@ class PageRenderer:
         )
         fields = {
             "Cache-Control": "private, no-store" if user is not None else "no-cache",
-            "Content-Security-Policy": _POLICY,
+            "Content-Security-Policy": self._content_policy,
             "Referrer-Policy": "same-origin",
             "Vary": "Accept, Accept-Encoding, Cookie",
             **(headers or {}),

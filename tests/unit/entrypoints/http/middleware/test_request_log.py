@@ -233,6 +233,15 @@ async def test_concurrent_requests_have_their_own_lines(app: HttpApp) -> None:
         assert sum(f" /nowhere/{i}" in line for line in lines if f" {id_} " in line) == 2
 
 
+async def test_users_are_told_the_time_of_the_server_and_strangers_are_not(app: HttpApp) -> None:
+    for path in ("/", "/image"):
+        known = await app.client.get(path, headers={"Accept": "text/html"}, auth=basic(BOB))
+        assert re.fullmatch(r"app;dur=\d+\.\d", known.headers["server-timing"])
+        for stranger in (None, ("bob", "wrong")):
+            response = await app.client.get(path, headers={"Accept": "text/html"}, auth=basic(stranger))
+            assert "server-timing" not in response.headers
+
+
 def test_ids_are_unique_and_hold_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = RequestIds()
     before = datetime.now(UTC)
