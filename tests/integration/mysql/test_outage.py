@@ -62,6 +62,7 @@ def every_call(database: MySQLDatabase) -> dict[str, Callable[[], Awaitable[obje
         "search": lambda: images.search(ImageQuery(terms=("duck",))),
         "update": lambda: images.update(guid, ImageChanges(tags=("x",)), NOW),
         "delete": lambda: images.delete(guid),
+        "cancel": lambda: images.cancel(guid),
         "user get": lambda: users.get("alice"),
         "user list": users.list,
         "user add": lambda: users.add(User("alice", None, "h")),

@@ -82,6 +82,7 @@ def every_call(database: SQLiteDatabase) -> dict[str, Callable[[], Awaitable[obj
         "search": lambda: images.search(ImageQuery(terms=("duck",))),
         "update": lambda: images.update(guid, ImageChanges(tags=("x",)), NOW),
         "delete": lambda: images.delete(guid),
+        "cancel": lambda: images.cancel(guid),
         "user get": lambda: users.get("alice"),
         "user list": users.list,
         "user add": lambda: users.add(User("alice", None, "h")),

@@ -66,9 +66,8 @@ def refuse(errors: list[FieldError]) -> None:
     """Raise DataValidationError if there are errors; it lists the first of them."""
     if errors:
         more = "" if len(errors) <= _MAX_ERRORS else f", of which the first {_MAX_ERRORS} are listed"
-        raise DataValidationError(
-            f"Nothing was imported: the file has {len(errors)} faults{more}.", errors[:_MAX_ERRORS]
-        )
+        faults = "a fault" if len(errors) == 1 else f"{len(errors)} faults"
+        raise DataValidationError(f"Nothing was imported: the file has {faults}{more}.", errors[:_MAX_ERRORS])
 
 
 def _decode(content: bytes) -> str:

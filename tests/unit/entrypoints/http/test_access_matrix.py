@@ -24,7 +24,7 @@ PEOPLE: list[tuple[str, str | None, Role]] = [
 VIEWERS = (None, "ann", "ben", "otto", "miller", "smith", "lost", "root")
 PAUSE, CAP = {"paused": False}, {"cap_usd": "1"}
 HIDE, SHOW, TAG = {"hidden": True}, {"hidden": False}, {"tags": ["x"]}
-DUCK = {"prompt": "a duck"}
+DUCK, FORM = {"prompt": "a duck"}, "prompt=a+duck"
 # The statuses are in the order of VIEWERS. {public}, {private} and {hidden} are images of ann, {anonymous} of nobody.
 MATRIX: list[tuple[str, str, Any, str]] = [
     ("GET", "/image/{public}", None, "200 200 200 200 200 200 200 200"),
@@ -94,6 +94,12 @@ MATRIX: list[tuple[str, str, Any, str]] = [
     ("POST", "/view/{public}/link", None, "401 200 403 403 403 403 403 403"),
     ("POST", "/view/{private}/link", None, "401 200 404 404 404 404 404 404"),
     ("POST", "/view/{hidden}/link", None, "401 403 404 404 403 404 404 403"),
+    ("GET", "/spending", None, "303 200 200 200 200 200 200 200"),
+    ("GET", "/spending.csv", None, "401 200 200 200 200 200 200 200"),
+    ("GET", "/keys", None, "303 200 200 200 200 200 200 200"),
+    ("POST", "/keys", FORM, "303 201 201 201 201 201 201 201"),
+    ("POST", "/keys/{key}/revoke", FORM, "303 303 404 404 404 404 404 404"),
+    ("POST", "/create", FORM, "303 303 303 303 303 303 303 303"),
     ("GET", "/login", None, "200 303 303 303 303 303 303 303"),
     ("GET", "/user/me", None, "401 200 200 200 200 200 200 200"),
     ("GET", "/user", None, "401 403 403 403 200 200 403 200"),
@@ -157,7 +163,10 @@ async def test_access(method: str, path: str, body: Any, statuses: str) -> None:
             options: dict[str, Any] = {"json": _filled(body, made)} if isinstance(body, dict) else {}
             if path == "/" or path.startswith("/view/"):
                 options["headers"] = {"Accept": "text/html"}
-            if isinstance(body, str):
+            if body == FORM:
+                headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://test.example"}
+                options = {"content": body.encode(), "headers": headers}
+            elif isinstance(body, str):
                 options = {"content": body.encode(), "headers": {"Content-Type": "text/csv"}}
             auth = None if viewer is None else basic((viewer, SECRET))
             response = await app.client.request(method, path.format(**made), auth=auth, **options)
