@@ -91,6 +91,7 @@ TESTS = {
     "adapters/sqlite/session.py": SQLITE,
     "application/generation/collector.py": SERVING,
     "application/generation/recorder.py": [*SERVING, f"{UNIT}/application/queue/test_takeover.py"],
+    "application/images/sidecar_updates.py": SERVING[1:],
     "application/images/image_service.py": [*SERVING, f"{UNIT}/application/images/test_thumbnails.py"],
     "application/maintenance/reconciler.py": SERVING[::-1],
 }

@@ -10,10 +10,10 @@ from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.run import OnPartial
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
 from pixyproxy.application.images.cursors import Cursors
+from pixyproxy.application.images.sidecar_updates import update_sidecar
 from pixyproxy.application.option_limits import OptionLimits
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer, username_of
@@ -246,11 +246,7 @@ class ImageService:
             owner = ", which has no author" if author is None else f" of {author}"
             logger.info("%s %s the image %s%s", username_of(viewer), done, image.guid, owner)
         if image.status is Status.READY:
-            try:
-                await self._blobs.replace_sidecar(image.guid, sidecar_of(image))
-            except BlobStoreError as error:
-                # The row has the change; only a database rebuilt from sidecars would lack it.
-                logger.error("could not update the sidecar of image %s: %s", image.guid, error.message)
+            await update_sidecar(image, self._images, self._blobs)
         return image
 
     async def _author_of(self, image: Image) -> User | None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import hashlib
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pixyproxy.domain import errors
+from pixyproxy.domain.access import Staff
 from pixyproxy.domain.generation import GeneratedImage
-from pixyproxy.domain.image import Image, Status, Visibility, new_guid
+from pixyproxy.domain.image import Image, ImageChanges, Status, Visibility, new_guid
 from tests.fixtures.core import PNG
 from tests.fixtures.image_service import ServiceHarness, content_of, only_image
 
@@ -298,6 +300,63 @@ async def test_a_change_reaches_the_sidecar(harness: ServiceHarness) -> None:
     sidecar = await harness.blobs.read_sidecar(image.guid)
     assert (sidecar["visibility"], sidecar["tags"], sidecar["filename"]) == ("private", ["b"], "b.png")
     assert sidecar["sha256"] == image.result.sha256
+
+
+async def test_of_changes_at_once_the_last_one_stays_in_the_sidecar(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
+    replace_sidecar, is_slow, goes_on = harness.blobs.replace_sidecar, asyncio.Event(), asyncio.Event()
+
+    async def replace_slowly(guid: str, sidecar: Any) -> None:
+        """Write the first sidecar only after the second, which describes a later row."""
+        if not is_slow.is_set():
+            is_slow.set()
+            await goes_on.wait()
+        await replace_sidecar(guid, sidecar)
+
+    monkeypatch.setattr(harness.blobs, "replace_sidecar", replace_slowly)
+    tagging = asyncio.create_task(harness.service.update("alice", image.guid, {"tags": ["new"]}))
+    await is_slow.wait()
+    await harness.service.update(Staff("root", None), image.guid, {"hidden": True})
+    goes_on.set()
+    assert not (await tagging).request.hidden
+    sidecar = await harness.blobs.read_sidecar(image.guid)
+    assert (sidecar["tags"], sidecar["hidden"]) == (["new"], True)
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "is_logged"),
+    [
+        ("get", errors.DBConnectionError("The database is away."), True),
+        ("get", errors.ImageNotFoundError("deleted in the meantime"), False),
+        ("replace_sidecar", errors.BlobStoreError("The store is away."), True),
+    ],
+)
+async def test_a_change_stands_whatever_becomes_of_the_sidecar(
+    harness: ServiceHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    error: errors.PixyProxyException,
+    is_logged: bool,
+) -> None:
+    image = await create(harness, "alice", {"prompt": "duck"})
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(harness.images if method == "get" else harness.blobs, method, fail)
+        # The use case itself reads by another method, and the memory adapter's update by `get`.
+        patched.setattr(harness.images, "update", partial(_update, harness))
+        changed = await harness.service.update("alice", image.guid, {"tags": ["new"]})
+    assert changed.request.tags == ("new",)
+    assert (f"could not update the sidecar of image {image.guid}" in caplog.text) is is_logged
+
+
+async def _update(harness: ServiceHarness, guid: str, changes: ImageChanges, now: Any) -> Image:
+    return harness.images._keep(harness.images._storage.images[guid].changed(changes, now))
 
 
 async def test_only_the_author_changes_and_deletes(harness: ServiceHarness) -> None:
