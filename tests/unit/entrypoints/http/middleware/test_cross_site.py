@@ -107,7 +107,7 @@ async def test_a_listed_origin_sees_every_header_that_the_service_sends(app: Htt
     # Those that CORS shows anyway (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name), and those that
     # concern the browser only.
     known = {"cache-control", "content-length", "content-type", "last-modified"}
-    known |= {"vary", "x-content-type-options", "x-frame-options", "content-security-policy", "server-timing"}
+    known |= {"vary", "x-content-type-options", "x-frame-options", "content-security-policy"}
     known |= {"access-control-allow-origin", "access-control-expose-headers"}
     created = await app.create()
     headers = {"Origin": LISTED}

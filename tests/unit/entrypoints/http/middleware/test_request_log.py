@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.domain.errors import GeneratorRequestError, PromptRejectedError
+from pixyproxy.domain.user import Role
 from pixyproxy.entrypoints.http.middleware.request_log import RequestIds
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app, log_lines
 
@@ -233,11 +234,13 @@ async def test_concurrent_requests_have_their_own_lines(app: HttpApp) -> None:
         assert sum(f" /nowhere/{i}" in line for line in lines if f" {id_} " in line) == 2
 
 
-async def test_users_are_told_the_time_of_the_server_and_strangers_are_not(app: HttpApp) -> None:
+async def test_administrators_are_told_the_time_of_the_server_and_nobody_else_is(app: HttpApp) -> None:
+    root = ("root", "a good long password")
+    await app.add_people([("root", None, Role.ADMIN), ("tina", "9a", Role.TEACHER)], root[1])
     for path in ("/", "/image"):
-        known = await app.client.get(path, headers={"Accept": "text/html"}, auth=basic(BOB))
+        known = await app.client.get(path, headers={"Accept": "text/html"}, auth=basic(root))
         assert re.fullmatch(r"app;dur=\d+\.\d", known.headers["server-timing"])
-        for stranger in (None, ("bob", "wrong")):
+        for stranger in (None, ("root", "wrong"), BOB, ("tina", root[1])):
             response = await app.client.get(path, headers={"Accept": "text/html"}, auth=basic(stranger))
             assert "server-timing" not in response.headers
 
