@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -26,9 +26,9 @@ from pixyproxy.domain.errors import (
     QueueTimeoutError,
 )
 from pixyproxy.ports.clock import Clock
+from tests.unit.application.queue.test_turns import NOW, LoopClock
 
 DERANDOMIZED = bool(os.environ.get("CI") or os.environ.get("PIXYPROXY_REQUIRE_MYSQL"))
-BEGIN = datetime(2026, 11, 21, 10, tzinfo=UTC)
 MODELS = ("small", "large")
 PLACES, PER_PARTY, PER_MINUTE, LENGTH = 5, 4, 8, 12
 TIMEOUT_S = 200.25
@@ -45,13 +45,6 @@ class StandingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
-
-
-class LoopClock(Clock):
-    """A clock that follows the event loop."""
-
-    def now(self) -> datetime:
-        return BEGIN + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 class RecordedTurns(Turns):
@@ -243,7 +236,7 @@ class QueueMachine(RuleBasedStateMachine):
         holds_others = any(one.state != OVER and one.party == party for one in self.expected.calls)
         has_room = others + pictures <= LENGTH and not (4 * others >= 3 * LENGTH and holds_others)
         self.expected.calls.append(call)
-        since = BEGIN + timedelta(seconds=now - age_s)
+        since = NOW + timedelta(seconds=now - age_s)
         joining = self.turns.join(party, model, pictures, since, is_taken_over=is_taken_over)
         try:
             call.turn = self.run(joining)
@@ -262,7 +255,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def join_with_too_many(self) -> None:
         with pytest.raises(DataValidationError):
-            self.run(self.turns.join("alice", MODELS[0], PER_MINUTE + 1, BEGIN))
+            self.run(self.turns.join("alice", MODELS[0], PER_MINUTE + 1, NOW))
 
     @rule(data=st.data(), is_made=st.booleans())
     def end(self, data: st.DataObject, is_made: bool) -> None:
@@ -381,7 +374,7 @@ class QueueMachine(RuleBasedStateMachine):
     def end_turn_of_a_new_call(self) -> None:
         """Let the queue forget what is over, which it does when a turn is given."""
         self.loop.now += 1000
-        turn = self.run(self.turns.join("dave", MODELS[0], 1, BEGIN + timedelta(seconds=self.loop.now)))
+        turn = self.run(self.turns.join("dave", MODELS[0], 1, NOW + timedelta(seconds=self.loop.now)))
 
         async def end() -> None:
             self.turns.end(turn, 5.0)

@@ -18,6 +18,7 @@ from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.pages.forms import read_form
 from pixyproxy.entrypoints.http.pages.picture import present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.problems import error_headers, log_error, status_of
 
@@ -94,12 +95,9 @@ def build_create_router(
             status = status_of(error)
             log_error(error, status)
             headers = error_headers(request, error, status)
-            problem = error.detail
-            if isinstance(error, DataValidationError):
-                problem = " ".join(f"{'.'.join(map(str, loc))} {message}." for loc, message in error.errors) or problem
             # Nothing is lost: what was typed is shown again.
             make = await form.shown(viewer, given, fields.get("edit_of", []))
-            return pages.render(request, "create.html", status, headers, make=make, problem=problem)
+            return pages.render(request, "create.html", status, headers, make=make, problem=problem_text(error))
         return pages.redirect(f"/view/{guids[0]}" if len(guids) == 1 else "/")
 
     @router.post("/view/{guid}/cancel")

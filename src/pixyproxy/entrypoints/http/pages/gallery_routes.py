@@ -17,6 +17,7 @@ from pixyproxy.entrypoints.http.pages.create_routes import MakeForm
 from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of, is_filtered, query_text, search_of
 from pixyproxy.entrypoints.http.pages.picture import present_picture, shortened
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, present_time
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.ports.clock import Clock
@@ -52,7 +53,7 @@ def build_gallery_router(
             shown = [present_picture(image, links, viewer_of(user)) for image in page.items]
             next_cursor = page.next_cursor
         except DataValidationError as error:
-            problem = " ".join(f"{'.'.join(map(str, fault.loc))} {fault.msg}." for fault in error.errors)
+            problem = problem_text(error)
         return pages.render(
             request,
             "gallery.html",

@@ -9,6 +9,7 @@ from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.pages.forms import read_form
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.problems import status_of
 from pixyproxy.ports.clock import Clock
@@ -35,10 +36,7 @@ def build_key_page_router(
         try:
             secret, key = await keys.add_own(user, {name: text or None for name, text in given.items()})
         except (DataValidationError, ConstraintViolationError) as error:
-            problem = error.message
-            if isinstance(error, DataValidationError):
-                problem = " ".join(f"{'.'.join(map(str, loc))} {message}." for loc, message in error.errors)
-            return await page(request, user, status_of(error), problem=problem, given=given)
+            return await page(request, user, status_of(error), problem=problem_text(error), given=given)
         # The secret is in this response only: no address leads back to it.
         return await page(request, user, 201, secret=secret, made=key.key_id)
 

@@ -1,7 +1,8 @@
-"""Amounts of money and places in the queue, as people read them."""
+"""Amounts of money, places in the queue and errors, as people read them."""
 
 from decimal import Decimal
 
+from pixyproxy.domain.errors import DataValidationError, PixyProxyException
 from pixyproxy.domain.generation import QueuePlace
 from pixyproxy.domain.money.costs import Cost, CostState
 
@@ -31,6 +32,13 @@ def cost_text(cost: Cost | None) -> str:
     if cost.state is CostState.PRICED and not cost.usd:
         return "free"
     return _COSTS[cost.state].format(usd_text(cost.usd))
+
+
+def problem_text(error: PixyProxyException) -> str:
+    """Return the message of an error, of an invalid input each field with its rule."""
+    if isinstance(error, DataValidationError) and error.errors:
+        return " ".join(f"{'.'.join(map(str, loc))} {message}." for loc, message in error.errors)
+    return error.detail
 
 
 def place_text(place: QueuePlace | None) -> str:

@@ -20,6 +20,7 @@ from pixyproxy.entrypoints.http.pages.forms import read_form
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.staff.class_page import ClassPage
 from pixyproxy.entrypoints.http.pages.staff.service_page import ServicePage
+from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.problems import error_headers, log_error, status_of
 
 _SECRET = {"Cache-Control": "private, no-store"}
@@ -110,7 +111,7 @@ def build_class_router(
         except PixyProxyException as error:
             status = status_of(error)
             log_error(error, status)
-            faults = [(" ".join(map(str, loc)), message) for loc, message in _faults_of(error)]
+            faults = _faults_of(error)
             headers = _SECRET | error_headers(request, error, status)
             return pages.render(request, "import.html", status, headers, faults=faults, results=None, **values)
         return pages.render(
@@ -152,7 +153,7 @@ def build_class_router(
     ) -> Response:
         status = status_of(error)
         log_error(error, status)
-        problem = " ".join(f"{' '.join(map(str, loc))} {message}.".strip() for loc, message in _faults_of(error))
+        problem = problem_text(error)
         headers = error_headers(request, error, status)
         # Nothing is lost: what was typed is shown again.
         new_name = form.get("user", "") if form.get("do") == "add" else ""
@@ -169,7 +170,8 @@ def build_class_router(
     return router
 
 
-def _faults_of(error: PixyProxyException) -> list[tuple[tuple[Any, ...], str]]:
+def _faults_of(error: PixyProxyException) -> list[tuple[str, str]]:
+    """Return the faults of a table, each with its line if that is known."""
     if isinstance(error, DataValidationError) and error.errors:
-        return [(tuple(loc), message) for loc, message in error.errors]
-    return [((), error.message.rstrip("."))]
+        return [(" ".join(map(str, loc)), message) for loc, message in error.errors]
+    return [("", error.message.rstrip("."))]
