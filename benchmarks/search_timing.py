@@ -22,8 +22,9 @@ from rich.table import Table
 
 from benchmarks.database import NoServerError, mysql_database
 from benchmarks.services import command, service
-from pixyproxy.containers import build_container, opened
+from pixyproxy.containers import build_container
 from pixyproxy.domain.image import Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
+from pixyproxy.opening import opened
 from pixyproxy.settings import Settings
 from tests.fixtures.sql.many_images import TAGS, WORDS, created_at
 
