@@ -167,7 +167,8 @@ class QueuePlace:
 class Predecessor:
     """An image of an earlier identical request, as far as it tells whether that request is uncertain.
 
-    `lease` is that of a `generating` image. `caller_left_at` is the time when its caller left without the answer.
+    `lease` is that of the process at work on it or, if it is `ready`, of the one that owes its caller the answer.
+    `caller_left_at` is the time when its caller left without the answer.
     """
 
     guid: str

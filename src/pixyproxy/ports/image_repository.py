@@ -92,8 +92,8 @@ class ImageRepository(Resource):
     ) -> tuple[Predecessor, ...]:
         """Return the images with this caller's fingerprint that may be uncertain, oldest first.
 
-        They are not settled, or `unknown` and updated at or after `ended_since`, or their caller left at or after
-        `left_since`. Images that released their claim are none of them.
+        They are not settled; or `unknown`, or `ready` under a lease, and updated at or after `ended_since`; or their
+        caller left at or after `left_since`. Images that released their claim are none of them.
         """
 
     @abstractmethod
@@ -104,10 +104,18 @@ class ImageRepository(Resource):
         """
 
     @abstractmethod
-    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
-        """Record the result, with status `ready`, `now` as `updated_at` and no failure; end the lease.
+    async def mark_answered(self, guids: Collection[str]) -> None:
+        """Record that the caller of these images (at most 1,000) has the answer: end the leases of `ready` ones.
 
-        Repeating it with the same result changes nothing. It raises ImageNotFoundError if there is no such image.
+        Others, and missing images, are no error and do not change.
+        """
+
+    @abstractmethod
+    async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
+        """Record the result, with status `ready`, `now` as `updated_at` and no failure.
+
+        The lease stays until `mark_answered`: its owner owes the answer. Repeating it with the same result changes
+        nothing. It raises ImageNotFoundError if there is no such image.
         """
 
     @abstractmethod

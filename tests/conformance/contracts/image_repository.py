@@ -735,6 +735,25 @@ class ImageRepositoryContract:
         await repository.add(make_draft())
         assert await self.predecessors(repository) == []
 
+    @pytest.mark.parametrize("is_answered", [False, True])
+    @pytest.mark.parametrize("ended_at", [NOW - timedelta(microseconds=1), NOW])
+    async def test_a_ready_image_is_a_predecessor_until_its_caller_is_answered(
+        self, repository: ImageRepository, ended_at: datetime, is_answered: bool
+    ) -> None:
+        lease = Lease("web1-1", LATER)
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64), lease=lease))
+        await repository.mark_ready(image.guid, make_result(), ended_at)
+        if is_answered:
+            await repository.mark_answered([image.guid, new_guid()])
+        expected = [Predecessor(image.guid, Status.READY, ended_at, None, lease, None)]
+        assert await self.predecessors(repository) == (expected if ended_at == NOW and not is_answered else [])
+
+    async def test_an_answer_ends_no_lease_of_an_image_that_is_being_made(self, repository: ImageRepository) -> None:
+        lease = Lease("web1-1", LATER)
+        image = await repository.add(make_draft(claim=IdempotencyClaim("alice", None, "a" * 64), lease=lease))
+        await repository.mark_answered([image.guid])
+        assert [found.lease for found in await self.predecessors(repository)] == [lease]
+
     @pytest.mark.parametrize("status", [Status.READY, Status.FAILED, Status.UNKNOWN])
     @pytest.mark.parametrize("left_at", [None, NOW - timedelta(microseconds=1), NOW])
     @pytest.mark.parametrize("ended_at", [NOW - timedelta(microseconds=1), NOW])
@@ -746,6 +765,7 @@ class ImageRepositoryContract:
             assert await repository.mark_caller_left([image.guid], left_at) == 1
         if status is Status.READY:
             await repository.mark_ready(image.guid, make_result(), ended_at)
+            await repository.mark_answered([image.guid])
         else:
             await repository.mark_failed(image.guid, status, Failure("x", "y"), ended_at)
         expected = [Predecessor(image.guid, status, ended_at, None, None, left_at)]

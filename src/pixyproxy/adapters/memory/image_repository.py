@@ -92,8 +92,9 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         found = []
         for image, claim in self._claims():
             left_at = self._storage.callers_left.get(image.guid)
+            is_unanswered = image.status is Status.READY and image.guid in self._storage.leases
             is_recent = image.status not in SETTLED or (
-                image.status is Status.UNKNOWN and image.updated_at >= ended_since
+                (image.status is Status.UNKNOWN or is_unanswered) and image.updated_at >= ended_since
             )
             left_recently = left_at is not None and left_at >= left_since
             if (claim.caller, claim.fingerprint) == (caller, fingerprint) and (is_recent or left_recently):
@@ -115,6 +116,11 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         self._storage.callers_left.update(dict.fromkeys(known, at.astimezone(UTC)))
         return len(known)
 
+    async def mark_answered(self, guids: Collection[str]) -> None:
+        for guid in guids:
+            if guid in self._storage.images and self._storage.images[guid].status is Status.READY:
+                self._storage.leases.pop(guid, None)
+
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         """Store the result, unless exactly it is stored already (the file name may have changed since)."""
         charge = self._storage.charges.get(guid)
@@ -125,7 +131,6 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         if charge is not None and (found := surprising_cost(charge, image.request.parameters)) is not None:
             choice, usd = found
             self._storage.highest_costs[choice] = max(usd, self._storage.highest_costs.get(choice, usd))
-        self._storage.leases.pop(guid, None)
         finished = image.finished(result, now)
         return image if finished is image else self._keep(finished)
 

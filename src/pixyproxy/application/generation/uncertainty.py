@@ -65,6 +65,9 @@ class UncertainSubmissions:
 
     async def _is_uncertain(self, predecessor: Predecessor, now: datetime) -> bool:
         left = predecessor.caller_left_at is not None or self._departures.was_left(predecessor.guid)
+        if predecessor.status is Status.READY and predecessor.lease is not None:
+            # The process that owed the answer may have been killed just before it was sent.
+            left = left or self._is_dead(predecessor.lease, now)
         if predecessor.status not in SETTLED:
             return left or self._is_dead(predecessor.lease, now)
         statuses: Collection[Status] = {predecessor.status}

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from pixyproxy.application.generation.callers import Caller
 from pixyproxy.containers import Container
-from pixyproxy.domain.image import new_guid
+from pixyproxy.domain.image import Image, new_guid
 from pixyproxy.entrypoints.cli.runner import run_with_container
 from pixyproxy.opening import bind_store
 
@@ -42,12 +43,21 @@ async def _generate(container: Container, request: dict[str, object], output: Pa
     from pixyproxy.entrypoints.cli.progress import spinner
 
     await bind_store(container)
-    images = container.image_service()
-    with spinner() as progress:
-        progress.add_task(f"{container.generator().name} is drawing", total=None)
-        # A person who runs the command again wants another picture, whatever became of the last.
-        image = (await images.create(None, request, idempotency_key=new_guid())).image
-    content = images.content_of(image)
+    caller, departures = Caller(), container.departures()
+    try:
+        with spinner() as progress:
+            progress.add_task(f"{container.generator().name} is drawing", total=None)
+            # A person who runs the command again wants another picture, whatever became of the last.
+            created = container.image_service().create(None, request, idempotency_key=new_guid(), caller=caller)
+            image = (await created).image
+        departures.answered(caller)
+    finally:
+        await departures.close()
+    await _deliver(container, image, output)
+
+
+async def _deliver(container: Container, image: Image, output: Path | None) -> None:
+    content = container.image_service().content_of(image)
     picture, size = content.result.picture, content.result.size_bytes
     typer.echo(f"{image.guid}  {image.request.filename}  {picture.width}x{picture.height}  {size} bytes")
     if output is not None:

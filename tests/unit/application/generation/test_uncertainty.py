@@ -47,9 +47,17 @@ class Earlier:
     """An earlier image of the request: its status, since when, its owner, and when its caller left, in seconds ago."""
 
     def __init__(
-        self, status: Status, since: float = 1, *, left: float | None = None, owner: str = ALIVE, renewed: float = 0
+        self,
+        status: Status,
+        since: float = 1,
+        *,
+        left: float | None = None,
+        owner: str = ALIVE,
+        renewed: float = 0,
+        answered: bool = False,
     ) -> None:
         self.status, self.since, self.left, self.owner, self.renewed = status, since, left, owner, renewed
+        self.answered = answered
 
     def draft(self, **values: Any) -> ImageDraft:
         lease = Lease(self.owner, ago(self.renewed) + timedelta(seconds=LEASE_S))
@@ -58,6 +66,8 @@ class Earlier:
     async def finish(self, images: MemoryImageRepository, guid: str) -> None:
         if self.status is READY:
             await images.mark_ready(guid, make_result(), ago(self.since))
+            if self.answered:
+                await images.mark_answered([guid])
         elif self.status is not GENERATING:
             await images.mark_failed(guid, self.status, Failure("x", "y"), ago(self.since))
         if self.left is not None:
@@ -81,8 +91,15 @@ class Earlier:
         ([[Earlier(GENERATING, left=80_000)]], (0, 0)),
         ([[Earlier(READY, 59, left=700)]], (0, 0)),
         ([[Earlier(READY, 61, left=62)]], None),
-        # The caller has the picture, or a surely unpaid failure.
+        # The process that owed the answer is dead: until a minute after the end.
+        ([[Earlier(READY, 59, owner=DEAD)]], (0, 0)),
+        ([[Earlier(READY, 61, owner=DEAD)]], None),
+        ([[Earlier(READY, 59, owner=ELSEWHERE, renewed=31)]], (0, 0)),
+        ([[Earlier(READY, 1, owner=ELSEWHERE, renewed=29)]], None),
+        ([[Earlier(READY, 59, owner=DEAD), Earlier(READY, 1, owner=DEAD)]], (0, 1)),
+        # The caller has the picture, or a surely unpaid failure, or waits for the answer.
         ([[Earlier(READY, 0)]], None),
+        ([[Earlier(READY, 0, owner=DEAD, answered=True)]], None),
         ([[Earlier(FAILED, 0)]], None),
         ([[Earlier(FAILED, 0, left=1)]], None),
         # The pictures of one call are one outcome.
@@ -323,6 +340,60 @@ async def test_a_picture_that_could_not_be_recorded_yet_is_joined(harness: Harne
     assert len(harness.generator.requests) == 1
 
 
+async def test_a_repeat_gets_the_picture_that_a_killed_process_owes(harness: Harness) -> None:
+    harness.generator.gate = None
+    first = await harness.submit(caller=Caller())
+    harness.processes.alive["test"] = False
+    assert (await harness.submit(1)).image.guid == first.image.guid
+    assert len(harness.generator.requests) == 1
+
+
+@pytest.mark.parametrize("ends", ["the time", "the service"])
+async def test_a_caller_who_was_answered_gets_another_picture(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr("pixyproxy.application.generation.callers._WRITE_EVERY_S", 0.01)
+    harness.generator.gate = None
+    caller = Caller()
+    await harness.submit(caller=caller)
+    harness.departures[0].answered(caller)
+    await (asyncio.sleep(0.1) if ends == "the time" else harness.departures[0].close())
+    harness.processes.alive["test"] = False
+    assert not (await harness.submit(1)).replayed
+    assert len(harness.generator.requests) == 2
+
+
+async def test_an_answer_that_a_picture_is_being_made_is_recorded_once_it_is_ready(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixyproxy.application.generation.callers._WRITE_EVERY_S", 0.01)
+    caller = Caller()
+    outcome = await harness.submit(caller=caller, wait=False)
+    harness.departures[0].answered(caller)
+    await asyncio.sleep(0.05)
+    assert outcome.image.guid in harness.storage.leases
+    harness.let_go()
+    await asyncio.sleep(0.1)
+    assert harness.storage.leases == {}
+
+
+async def test_an_answer_is_recorded_once_the_database_is_back(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pixyproxy.application.generation.callers._WRITE_EVERY_S", 0.01)
+    harness.generator.gate = None
+    harness.images.away = {"mark_answered"}
+    caller = Caller()
+    await harness.submit(caller=caller)
+    harness.departures[0].answered(caller)
+    await asyncio.sleep(0.05)
+    assert "postponed recording that callers were answered" in caplog.text
+    assert harness.storage.leases != {}
+    harness.images.away = set()
+    await asyncio.sleep(0.1)
+    assert harness.storage.leases == {}
+
+
 async def test_a_departure_is_known_here_before_the_database_is_back(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,4 +421,4 @@ async def test_a_departure_that_cannot_be_recorded_does_not_delay_the_end_for_lo
     harness.submit()
     await harness.calls(1)
     await harness.departures[0].close()
-    assert "could not record that a caller was sent away" in caplog.text
+    assert "could not record that a caller was answered or sent away" in caplog.text

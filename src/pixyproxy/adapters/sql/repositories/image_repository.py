@@ -13,6 +13,7 @@ from pixyproxy.adapters.sql.repositories.ledger import open_accounts
 from pixyproxy.adapters.sql.repositories.predecessors import (
     STATUSES_OF_NEWER_VERSIONS,
     find_predecessors,
+    mark_answered,
     mark_caller_left,
 )
 from pixyproxy.adapters.sql.repositories.sql_repository import SQLRepository
@@ -120,6 +121,9 @@ class SQLImageRepository(SQLRepository, ImageRepository):
 
     async def mark_caller_left(self, guids: Collection[str], at: datetime) -> int:
         return await self._database.write(partial(mark_caller_left, guids=tuple(guids), at=at))
+
+    async def mark_answered(self, guids: Collection[str]) -> None:
+        await self._database.write(partial(mark_answered, guids=tuple(guids)))
 
     async def mark_ready(self, guid: str, result: ImageResult, now: datetime) -> Image:
         image = await self._mark_ready(transactions.Completion(guid, result, now))

@@ -38,8 +38,7 @@ _IDS_BY_GUIDS = "SELECT guid, id FROM images WHERE guid IN "
 _READY = """UPDATE images SET status = 'ready', filename = :filename, filename_folded = :filename_folded,
     media_type = :media_type, width = :width, height = :height, size_bytes = :size_bytes, sha256 = :sha256,
     model = :model, revised_prompt = :revised_prompt, `usage` = :usage, reported = :reported, cost = :cost,
-    updated_at = :now, error_code = NULL, error_message = NULL, lease_owner = NULL, lease_expires_at = NULL
-    WHERE guid = :guid"""
+    updated_at = :now, error_code = NULL, error_message = NULL WHERE guid = :guid"""
 _FAILED = """UPDATE images SET status = :status, error_code = :code, error_message = :message, updated_at = :now,
     cost = :cost, lease_owner = NULL, lease_expires_at = NULL WHERE guid = :guid"""
 _UPDATE = """UPDATE images SET filename = :filename, filename_folded = :filename_folded, tags = :tags,

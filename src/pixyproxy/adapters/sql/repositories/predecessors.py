@@ -22,6 +22,7 @@ _COLUMNS = "id, guid, status, updated_at, batch, lease_owner, lease_expires_at, 
 _OF_REQUEST = """request_fingerprint = :fingerprint
     AND idempotency_caller = :caller AND LENGTH(idempotency_caller) = LENGTH(:caller)"""
 _MARK_CALLER_LEFT = "UPDATE images SET caller_left_at = :at WHERE guid IN "
+_MARK_ANSWERED = "UPDATE images SET lease_owner = NULL, lease_expires_at = NULL WHERE status = 'ready' AND guid IN "
 
 
 def find_predecessors(
@@ -29,7 +30,8 @@ def find_predecessors(
 ) -> tuple[Predecessor, ...]:
     """Return the images of this request that may be uncertain, oldest first."""
     statuses = ("status = 'generating'", "status = 'queued'", *STATUSES_OF_NEWER_VERSIONS)
-    by_status = [*statuses, "status = 'unknown' AND updated_at >= :ended_since"]
+    unanswered = "status = 'ready' AND updated_at >= :ended_since AND lease_owner IS NOT NULL"
+    by_status = [*statuses, "status = 'unknown' AND updated_at >= :ended_since", unanswered]
     # UNION ALL instead of OR, so that each part reads a range of an index however often the same was requested.
     parts = [_part(session, "images_request", condition) for condition in by_status]
     parts.append(_part(session, "images_caller_left", "caller_left_at >= :left_since"))
@@ -47,6 +49,12 @@ def mark_caller_left(session: Session, guids: Sequence[str], at: datetime) -> in
     """Record the time on each of these images; return how many exist."""
     values, parameters = in_list([guid_key(guid) for guid in guids])
     return session.change(_MARK_CALLER_LEFT + values, {**parameters, "at": to_time(at)})
+
+
+def mark_answered(session: Session, guids: Sequence[str]) -> None:
+    """End the leases of those of these images that are ready."""
+    values, parameters = in_list([guid_key(guid) for guid in guids])
+    session.change(_MARK_ANSWERED + values, parameters)
 
 
 def _part(session: Session, index: str, condition: str) -> str:
