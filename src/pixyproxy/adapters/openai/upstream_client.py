@@ -57,6 +57,11 @@ class PlainOpenAI(AsyncOpenAI):
     only `settings` reads the environment.
     """
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Else each copy of the client would look for it, in a thread, for headers that are not sent.
+        self._platform = "Unknown"
+
     @property
     def default_headers(self) -> dict[str, str | Omit]:
         return dict(HEADERS)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
 from genai_prices.data_snapshot import DataSnapshot
-from genai_prices.types import ModelPrice, Provider, Usage
+from genai_prices.types import ModelInfo, ModelPrice, Provider, Usage
 
 _PACKAGE = "genai-prices"
 _OPENAI = "openai"
@@ -38,11 +38,16 @@ def _source() -> str:
     return f"{_PACKAGE} {version(_PACKAGE)}"
 
 
+@lru_cache(maxsize=256)
+def _model(upstream_url: str, name: str) -> ModelInfo | None:
+    """Return the model of a name. The names are a caller's, so that only some are remembered."""
+    return _provider(upstream_url).find_model(name, all_providers=_snapshot().providers)
+
+
 def find_price(upstream_url: str, model: str, at: datetime) -> tuple[ModelPrice, str] | None:
     """Return the price of a model at a time, and its source; None if the table has none for tokens."""
     provider = _provider(upstream_url)
-    # `find_provider_model` would remember every name that callers send.
-    found = provider.find_model(model, all_providers=_snapshot().providers)
+    found = _model(upstream_url, model)
     price = None if found is None else found.get_prices(at)
     if price is None or price.input_mtok is None or price.output_mtok is None:
         return None
