@@ -121,14 +121,14 @@ class Turns:
         self._stop_running(turn)
         self._recent.take_back(turn)
         self._last_turns[turn.party] = turn.last_before
-        events, turn.events = turn.events, 0
+        events, turn.events, turn.reason = turn.events, 0, reason
         opens_at = self._now() + delay_s
         self._gates.close(turn.model, opens_at)
-        turn.reason = reason
         turn.granted = asyncio.get_running_loop().create_future()
         if opens_at > turn.deadline:
             turn.deadline = self._now()
         self._add(turn)
+        self._refresh(turn.party)
         if self._end is not None:
             self.cancel(turn, self._end)
         await self._give_back(turn.model, events)

@@ -309,6 +309,16 @@ async def test_an_outage_gives_the_room_back_and_is_the_reason_in_the_end() -> N
     assert await queue.turns.wait(turn) is outage
 
 
+async def test_a_turn_that_goes_back_no_longer_counts_for_calls_of_other_models() -> None:
+    queue = Queue(places=2, per_party=1)
+    first, other = await queue.join("alice", model="small"), await queue.join("bob", model="small")
+    waits = await queue.join("alice", model="large")
+    later = await queue.join("bob", model="large")
+    await queue.turns.go_back(first, DBConnectionError("away"), 10)
+    await settle()
+    assert (waits.is_running, later.is_running, other.is_running) == (True, False, True)
+
+
 async def test_a_full_queue_refuses_and_keeps_its_last_quarter_for_those_who_hold_nothing() -> None:
     queue = Queue(length=8)
     await queue.join("alice")
