@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.fixtures.openai.gateway import Gateway
+from tests.fixtures.openai.upstream import FakeUpstream
 from tests.fixtures.requirements import missing
 from tests.fixtures.service import Service
 from tests.fixtures.services import ALICE, BOB
@@ -66,6 +68,16 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
                 )
             )
         yield found
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Yield a service that can edit, and its upstream."""
+    with FakeUpstream() as upstream:
+        settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": upstream.base_url}
+        with Service(tmp_path_factory.mktemp("editor"), **settings) as service:
+            service.add_user(*ALICE)
+            yield Gateway(service, upstream, key="")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,16 @@
 """Screenshots of every page in both themes and three widths, for people to look at."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Gallery, Open
+from tests.browser.test_editing import pick
+from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.services import ALICE
 
 WIDTHS = (390, 1280, 2560)
@@ -33,6 +39,8 @@ def test_every_page_is_pictured(gallery: Gallery, open_page: Open, screenshots: 
         "view": f"/view/{edited}",
         "error": "/nowhere",
         "login": "/login",
+        "choose": f"/compare?a={edited}",
+        "compare": f"/compare?a={edited}&b={gallery.pictures[4]['guid']}",
         "spending": "/spending",
         "keys": "/keys",
         "class": "/class",
@@ -51,3 +59,33 @@ def test_every_page_is_pictured(gallery: Gallery, open_page: Open, screenshots: 
             page.screenshot(path=target)
             assert target.stat().st_size > 0
             page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_write_screenshots_of_an_edit(editor: Gateway, open_page: Open, screenshots: Path, scheme: str) -> None:
+    files = [drawn(size) for size in ((1536, 1024), (1024, 1024), (1024, 1536))]
+    for width in WIDTHS:
+        page = open_page(
+            user=ALICE, at=editor.service.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        pick(page, *files)
+        page.get_by_label("Prompt").fill("the same at night")
+        expect(page.locator("#price")).to_contain_text("$")
+        page.screenshot(path=screenshots / f"sources-{scheme}-{width}.png")
+        page.get_by_role("button", name="Paint a mask").click()
+        box = page.locator(".masking canvas").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=5)
+        page.mouse.up()
+        page.screenshot(path=screenshots / f"mask-{scheme}-{width}.png")
+        page.context.close()
+
+
+def drawn(size: tuple[int, int]) -> dict[str, Any]:
+    """Return a file with something to see in it."""
+    data = io.BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(data, "PNG")
+    return {"name": f"{size[0]}.png", "mimeType": "image/png", "buffer": data.getvalue()}

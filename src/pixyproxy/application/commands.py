@@ -15,6 +15,7 @@ from pixyproxy.application.fields import (
     Guids,
     Option,
     PictureCount,
+    PixelSizes,
     Prompt,
     SearchWords,
     Tags,
@@ -22,6 +23,7 @@ from pixyproxy.application.fields import (
     Username,
 )
 from pixyproxy.domain.errors import DataValidationError, FieldError
+from pixyproxy.domain.image import Picture
 from pixyproxy.domain.money.budgets import Per
 from pixyproxy.domain.money.daily_sums import MAX_DAYS
 
@@ -75,6 +77,17 @@ class PriceImages(CreateImage):
     """A picture, or several by one call, to tell the price of."""
 
     n: PictureCount | None = Field(None, description="How many pictures.", examples=[1])
+    edit_sizes: PixelSizes | None = Field(
+        None,
+        description="The sizes of further edit sources, and of a mask, that will be sent as files: at most 17.",
+        examples=[["1024x1024"]],
+    )
+
+    @property
+    def uploads(self) -> tuple[Picture, ...]:
+        """The pictures that will be sent as files."""
+        sizes = [size.split("x") for size in self.edit_sizes or ()]
+        return tuple(Picture("image/png", int(width), int(height)) for width, height in sizes)
 
 
 class GenerateImages(PictureRequest):

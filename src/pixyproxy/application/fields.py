@@ -205,6 +205,11 @@ Guids = Annotated[
     BeforeValidator(_as_list),
     AfterValidator(_check_guids),
 ]
+PixelSizes = Annotated[
+    list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]],
+    Field(min_length=1, max_length=MAX_IMAGES + 1),
+]
+"""The widths and heights of edit sources and a mask."""
 AnyVisibility = Annotated[Visibility, Field(strict=False)]
 AnyRole = Annotated[Role, Field(strict=False)]
 Time = Annotated[datetime, BeforeValidator(_parse_time)]

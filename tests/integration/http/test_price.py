@@ -64,6 +64,16 @@ async def test_a_stored_source_raises_the_price(paid: HttpApp) -> None:
     assert float(with_source["usd_max"]) > float(without["usd_max"])
 
 
+async def test_files_that_will_be_sent_raise_the_price_by_their_sizes(paid: HttpApp) -> None:
+    sizes = ([], ["512x512"], ["512x512"] * 17, ["3000x2000"])
+    prices = [float((await price(paid, **({"edit_sizes": given} if given else {})))["usd_max"]) for given in sizes]
+    assert prices[0] < prices[1] < prices[2]
+    assert prices[1] < prices[3]
+    paid.generator.edits = False
+    response = await paid.client.post("/price", json={"prompt": "x", "edit_sizes": ["1x1"]})
+    assert (response.status_code, response.json()["code"]) == (400, "editing-unsupported")
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -73,6 +83,10 @@ async def test_a_stored_source_raises_the_price(paid: HttpApp) -> None:
         ({"prompt": "x", "colour": "red"}, 422),
         ({"prompt": "x", "visibility": "private"}, 422),
         ({"prompt": "x", "edit_of": ["x"]}, 422),
+        ({"prompt": "x", "edit_sizes": []}, 422),
+        ({"prompt": "x", "edit_sizes": ["1x1"] * 18}, 422),
+        ({"prompt": "x", "edit_sizes": ["0x1"]}, 422),
+        ({"prompt": "x", "edit_sizes": "1x1"}, 422),
         ({"prompt": "x", "edit_of": ["00000000-0000-4000-8000-000000000000"]}, 404),
         ([], 422),
     ],
@@ -80,7 +94,7 @@ async def test_a_stored_source_raises_the_price(paid: HttpApp) -> None:
 async def test_it_refuses_what_a_picture_is_refused_for(paid: HttpApp, body: Any, status: int) -> None:
     priced = await paid.client.post("/price", json=body)
     assert priced.status_code == status
-    if "n" not in body:
+    if "n" not in body and "edit_sizes" not in body:
         made = await paid.client.post("/image", json=body)
         assert made.status_code == status
         assert made.json()["detail"] == priced.json()["detail"]

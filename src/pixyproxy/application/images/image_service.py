@@ -120,14 +120,16 @@ class ImageService:
         *,
         idempotency_key: str | None = None,
         retried: bool = False,
+        wait: bool = True,
         caller: Caller | None = None,
         on_partial: OnPartial | None = None,
     ) -> GenerationOutcome:
         """Generate pictures by one call, from a prompt or from `sources`, whose files are closed in the end.
 
-        The promises and errors are those of `create`. The pictures that are ready are returned; an error is raised if
-        none is. Early views go to `on_partial` if the generator has any. A request with `retried` and without a key
-        joins an identical one that is running or ended recently.
+        The promises and errors are those of `create`. The pictures that are ready are returned, with `wait` False all
+        as soon as their rows are committed; an error is raised if none is. Early views go to `on_partial` if the
+        generator has any. A request with `retried` and without a key joins an identical one that is running or ended
+        recently.
         """
         sources = sources or SourceReferences()
         try:
@@ -140,7 +142,12 @@ class ImageService:
             raise
         submission = _submission(viewer, command, await self._sources.read(viewer, sources), command.n or 1)
         return await self._submitter.submit(
-            submission, idempotency_key=idempotency_key, retried=retried, caller=caller, on_partial=on_partial
+            submission,
+            idempotency_key=idempotency_key,
+            retried=retried,
+            wait=wait,
+            caller=caller,
+            on_partial=on_partial,
         )
 
     async def get(self, viewer: Viewer, guid: str) -> Image:

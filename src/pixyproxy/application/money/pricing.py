@@ -35,7 +35,7 @@ class Pricing:
         """
         command = validate(PriceImages, data)
         self._option_limits.check(command.options)
-        pictures = await self._sources.find(viewer, command.edit_of or ())
+        pictures = await self._sources.find(viewer, command.edit_of or ()) + command.uploads
         self._submitter.check(username_of(viewer), command.visibility, edits=bool(pictures))
         request = PricedRequest(command.model, command.prompt, command.options, command.n or 1, pictures)
         return await self._prices.price_of(request, self._clock.now())

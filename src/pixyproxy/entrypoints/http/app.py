@@ -42,6 +42,7 @@ from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
+from pixyproxy.entrypoints.http.pages.comparing.compare_routes import build_compare_router
 from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, build_create_router
 from pixyproxy.entrypoints.http.pages.gallery_routes import build_gallery_router
 from pixyproxy.entrypoints.http.pages.key_routes import build_key_page_router
@@ -152,7 +153,8 @@ def _build_routers(
         build_key_router(container.key_service(), policy),
         build_session_router(container.session_service(), cookie),
         build_gallery_router(pages, images, make_form, policy, links, signed_urls, container.clock()),
-        build_create_router(pages, images, make_form, policy, container.config.public_url()),
+        build_create_router(pages, images, make_form, bodies, policy, container.config.public_url()),
+        build_compare_router(pages, images, policy, links),
         build_login_router(pages, container.session_service(), cookie, container.config.public_url()),
         build_spending_router(pages, container.usage_service(), container.budget_service(), policy, container.clock()),
         build_key_page_router(pages, container.key_service(), links, container.config.public_url(), container.clock()),

@@ -94,6 +94,13 @@ MATRIX: list[tuple[str, str, Any, str]] = [
     ("POST", "/view/{public}/link", None, "401 200 403 403 403 403 403 403"),
     ("POST", "/view/{private}/link", None, "401 200 404 404 404 404 404 404"),
     ("POST", "/view/{hidden}/link", None, "401 403 404 404 403 404 404 403"),
+    ("POST", "/view/{public}/vary", FORM, "303 303 303 303 303 303 303 303"),
+    ("POST", "/view/{private}/vary", FORM, "404 303 404 404 404 404 404 404"),
+    ("POST", "/view/{hidden}/vary", FORM, "404 303 404 404 303 404 404 303"),
+    ("GET", "/compare?a={public}", None, "200 200 200 200 200 200 200 200"),
+    ("GET", "/compare?a={private}", None, "404 200 404 404 404 404 404 404"),
+    ("GET", "/compare?a={hidden}&b={public}", None, "404 200 404 404 200 404 404 200"),
+    ("GET", "/compare?a={public}&b={private}", None, "404 200 404 404 404 404 404 404"),
     ("GET", "/spending", None, "303 200 200 200 200 200 200 200"),
     ("GET", "/spending.csv", None, "401 200 200 200 200 200 200 200"),
     ("GET", "/keys", None, "303 200 200 200 200 200 200 200"),
@@ -161,7 +168,7 @@ async def test_access(method: str, path: str, body: Any, statuses: str) -> None:
                 "key": (await app.container.key_service().add("ann"))[1].key_id,
             }
             options: dict[str, Any] = {"json": _filled(body, made)} if isinstance(body, dict) else {}
-            if path == "/" or path.startswith("/view/"):
+            if path == "/" or path.startswith(("/view/", "/compare")):
                 options["headers"] = {"Accept": "text/html"}
             if body == FORM:
                 headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://test.example"}

@@ -4,6 +4,7 @@ from typing import Any
 
 from pixyproxy.application.commands import GenerateImages
 from pixyproxy.entrypoints.http.openai_api.schemas import (
+    AcceptedImages,
     GenerationForm,
     ImageReference,
     ImagesResponse,
@@ -14,9 +15,12 @@ from pixyproxy.entrypoints.http.openai_api.schemas import (
 from pixyproxy.entrypoints.http.representation.openapi import (
     ERROR_DESCRIPTIONS,
     IDEMPOTENCY_KEY,
+    RETRY_AFTER,
     SECURITY,
     Responses,
     error_responses,
+    header,
+    parameter,
     schema_ref,
 )
 
@@ -38,6 +42,13 @@ _DESCRIPTIONS = {
     422: "The Idempotency-Key was used for another request.",
 }
 
+_PREFER = parameter(
+    "Prefer",
+    "header",
+    "With `respond-async` (RFC 7240), and without `stream`, the response is 202, as soon as the call is queued or "
+    "begun.",
+)
+
 SCHEMAS = (GenerateImages, GenerationForm, ImageReference, OpenAIError)
 """The schemas that the routes refer to by name."""
 SECURED: dict[str, Any] = {"security": SECURITY}
@@ -52,6 +63,12 @@ IMAGES: Responses = {
         "description": "The pictures, which are stored and recorded; or events, with `stream`.",
         "model": ImagesResponse,
         "content": {"text/event-stream": {"schema": {}}},
+    },
+    202: {
+        "description": "They wait or are being made (`Prefer: respond-async`): poll `Location`, and `/image/GUID` of "
+        "each `data[i].guid`, until they end.",
+        "model": AcceptedImages,
+        "headers": {"Location": header("The address of the details of the first."), **RETRY_AFTER},
     },
     **_errors(400, 403, 404, 409, 413, 415, 422, 429, 507),
 }
@@ -100,4 +117,4 @@ def edits() -> dict[str, Any]:
 
 
 def _request(content: dict[str, Any]) -> dict[str, Any]:
-    return {**SECURED, "parameters": [IDEMPOTENCY_KEY], "requestBody": {"required": True, "content": content}}
+    return {**SECURED, "parameters": [IDEMPOTENCY_KEY, _PREFER], "requestBody": {"required": True, "content": content}}

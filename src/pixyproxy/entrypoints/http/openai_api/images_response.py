@@ -14,13 +14,13 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import SignedUrls
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import GenerationOutcome, GeneratorModel, PartialImage
-from pixyproxy.domain.image import Image, Picture
+from pixyproxy.domain.image import UNDER_WAY, Image, Picture
 from pixyproxy.domain.money.costs import sum_costs
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response, encoded
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, cost_header
-from pixyproxy.entrypoints.http.representation.json_response import encode_json
+from pixyproxy.entrypoints.http.representation.json_response import encode_json, json_response
 
 _NO_USAGE = {
     "total_tokens": 0,
@@ -28,6 +28,7 @@ _NO_USAGE = {
     "output_tokens": 0,
     "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
 }
+_POLL_AFTER_S = "2"
 _PARTIAL_DEFAULTS = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
 
 
@@ -57,8 +58,11 @@ class ImagesPresenter:
     ) -> Response:
         """Return the whole response, with the address of every picture, its bytes in base64, or both.
 
-        `response_format` and `model` are those that the request names, None if it names none.
+        `response_format` and `model` are those that the request names, None if it names none. While a picture waits or
+        is being made the response is 202 and has the GUIDs only.
         """
+        if any(image.status in UNDER_WAY for image in outcome.images):
+            return self._accepted(request, outcome)
         first = outcome.images[0]
         wanted = response_format or self._response_format or _default_format(model or first.request.model)
         document: dict[str, Any] = {"created": int(first.updated_at.timestamp())}
@@ -84,6 +88,21 @@ class ImagesPresenter:
             return await base64_response(parts, headers)
         except PixyProxyException as error:
             raise _of_paid(error, first) from error.__cause__
+
+    def _accepted(self, request: Request, outcome: GenerationOutcome) -> Response:
+        """Return the response to `Prefer: respond-async`: the GUIDs of pictures that wait or are being made."""
+        first = outcome.images[0]
+        headers = {
+            "Location": self._links.absolute(request, f"/image/{first.guid}"),
+            "Preference-Applied": "respond-async",
+            "Retry-After": _POLL_AFTER_S,
+        }
+        if outcome.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        created = int(first.request.created_at.timestamp())
+        return json_response(
+            {"created": created, "data": [{"guid": image.guid} for image in outcome.images]}, 202, headers
+        )
 
     async def completed_event(self, kind: str, image: Image) -> AsyncGenerator[bytes, None]:
         """Yield the event with a final picture piece by piece; an error before the first one is of the image."""

@@ -12,7 +12,7 @@ from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.requests import read_json
+from pixyproxy.entrypoints.http.api.requests import prefers_async, read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api import documentation as docs
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
@@ -43,13 +43,14 @@ def build_v1_router(
         sources: SourceReferences | None,
         kind: str,
     ) -> Response:
-        async def generate(on_partial: OnPartial | None) -> GenerationOutcome:
+        async def generate(on_partial: OnPartial | None, wait: bool = True) -> GenerationOutcome:
             return await images.generate(
                 viewer,
                 wanted.parameters,
                 sources,
                 idempotency_key=wanted.idempotency_key,
                 retried=wanted.retried,
+                wait=wait,
                 caller=request.state.caller,
                 on_partial=on_partial,
             )
@@ -60,9 +61,8 @@ def build_v1_router(
 
         if wanted.stream:
             return await begin_stream(generate, kind, wanted.parameters, presenter, timeouts, place)
-        return await presenter.response(
-            request, await generate(None), wanted.response_format, wanted.parameters.get("model")
-        )
+        outcome = await generate(None, wait=not prefers_async(request))
+        return await presenter.response(request, outcome, wanted.response_format, wanted.parameters.get("model"))
 
     @router.post(
         "/v1/images/generations",

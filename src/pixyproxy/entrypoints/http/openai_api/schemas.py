@@ -31,6 +31,19 @@ class ImagesResponse(ResponseSchema):
     usage: dict[str, Any] | SkipJsonSchema[None] = Field(None, description="As the generator reports it.")
 
 
+class AcceptedPicture(ResponseSchema):
+    """One picture that waits or is being made."""
+
+    guid: str = Field(description="The GUID of the image.", json_schema_extra={"format": "uuid"})
+
+
+class AcceptedImages(ResponseSchema):
+    """The pictures of a request that is answered before they are made."""
+
+    created: int = Field(description="Seconds since 1970.", examples=[1_795_600_000])
+    data: list[AcceptedPicture]
+
+
 class OfferedModel(ResponseSchema):
     """A model that generates images."""
 

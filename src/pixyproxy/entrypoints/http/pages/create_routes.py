@@ -1,4 +1,4 @@
-"""The forms that have pictures made and cancel one that waits, for browsers without a script."""
+"""The forms that have pictures made, vary one, and cancel one that waits, for browsers without a script."""
 
 import re
 import secrets
@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.fields import MAX_IMAGES
+from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer
@@ -15,8 +16,10 @@ from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError, Ima
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.pages.forms import read_form
-from pixyproxy.entrypoints.http.pages.picture import present_picture
+from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
+from pixyproxy.entrypoints.http.pages.forms import read_form, require_own_page
+from pixyproxy.entrypoints.http.pages.making.create_form import CreateForm, read_create_form
+from pixyproxy.entrypoints.http.pages.picture import find_ready, present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
@@ -25,6 +28,11 @@ from pixyproxy.entrypoints.http.representation.problems import error_headers, lo
 _OPTIONS = ("model", "size", "quality", "background", "output_format")
 _MOST_PICTURES = 4
 _BETWEEN_TAGS = re.compile(r"[,\n]")
+
+
+def new_key() -> str:
+    """Return an idempotency key for a form, so that a form that is sent twice makes one picture."""
+    return secrets.token_urlsafe(18)
 
 
 class MakeForm:
@@ -39,21 +47,30 @@ class MakeForm:
 
         Pictures that the viewer may not see are left out.
         """
-        given: dict[str, object] = {}
+        given: dict[str, str] = {}
         if use and (image := await self._visible(viewer, use)):
-            options = {name: image.request.parameters.get(name) for name in _OPTIONS}
-            given = {"prompt": image.request.prompt, "visibility": image.request.visibility.value, **options}
+            given = _fields_of(image)
             edit = [*edit, *image.request.derived_from]
         return await self.shown(viewer, given, edit)
 
-    async def shown(self, viewer: Viewer, given: Mapping[str, object], edit: Sequence[str]) -> dict[str, Any]:
+    async def variation(self, viewer: Viewer, guid: str) -> tuple[dict[str, str], list[str]]:
+        """Return the fields for another picture like this one, and its edit source: itself, where pictures are edited.
+
+        Raises:
+            ImageNotFoundError: there is none that the viewer may see.
+        """
+        image = await self._images.get(viewer, guid)
+        return _fields_of(image), [image.guid] if self.can_edit() else []
+
+    async def shown(self, viewer: Viewer, given: Mapping[str, str], edit: Sequence[str]) -> dict[str, Any]:
         """Return what the form shows with these values of fields, and a new idempotency key."""
-        sources = [image for image in [await self._visible(viewer, guid) for guid in edit[:MAX_IMAGES]] if image]
+        found = [await find_ready(self._images, viewer, guid) for guid in edit[:MAX_IMAGES]]
+        sources = [image for image in found if image]
         return {
-            "key": secrets.token_urlsafe(18),
+            "key": new_key(),
             "can_edit": self.can_edit(),
             "sources": [present_picture(image, self._links, viewer) for image in sources],
-            **{name: str(given.get(name) or "") for name in ("prompt", "visibility", "tags", "n", *_OPTIONS)},
+            **{name: given.get(name, "") for name in ("prompt", "visibility", "tags", "n", *_OPTIONS)},
         }
 
     def can_edit(self) -> bool:
@@ -72,33 +89,73 @@ class MakeForm:
 
 
 def build_create_router(
-    pages: PageRenderer, images: ImageService, form: MakeForm, policy: AccessPolicy, public_url: str | None
+    pages: PageRenderer,
+    images: ImageService,
+    form: MakeForm,
+    bodies: EditBodyReader,
+    policy: AccessPolicy,
+    public_url: str | None,
 ) -> APIRouter:
     """Build the routes of the forms."""
     router = direct_router("pages", in_schema=False)
 
     @router.post("/create")
     async def create_pictures(request: Request) -> Response:
+        require_own_page(request, public_url)
+        viewer = policy.require_writer(request)
+        sent = await read_create_form(request, bodies, public_url)
+        try:
+            guids = await begin(request, viewer, sent)
+        except PixyProxyException as error:
+            sent.sources.close()
+            hint = " Choose your files again, which a browser does not keep." if sent.has_files else ""
+            return await refused(request, viewer, error, sent.fields, sent.stored, hint)
+        return pages.redirect(f"/view/{guids[0]}" if len(guids) == 1 else "/")
+
+    @router.post("/view/{guid}/vary")
+    async def vary_picture(request: Request, guid: str) -> Response:
         fields = await read_form(request, public_url)
         viewer = policy.require_writer(request)
-        given = {name: values[0] for name, values in fields.items()}
-        key = given.get("key") or secrets.token_urlsafe(18)
+        given, stored = await form.variation(viewer, guid)
+        varied = {**given, "key": fields.get("key", [""])[0]}
         try:
-            body, count = _body_of(fields), _count_of(given.get("n", ""))
-            guids = []
-            for number in range(count):
-                outcome = await images.create(
-                    viewer, body, idempotency_key=f"{key}-{number}", wait=False, caller=request.state.caller
-                )
-                guids.append(outcome.image.guid)
+            [made] = await begin(request, viewer, CreateForm(varied, SourceReferences(stored)))
         except PixyProxyException as error:
-            status = status_of(error)
-            log_error(error, status)
-            headers = error_headers(request, error, status)
-            # Nothing is lost: what was typed is shown again.
-            make = await form.shown(viewer, given, fields.get("edit_of", []))
-            return pages.render(request, "create.html", status, headers, make=make, problem=problem_text(error))
-        return pages.redirect(f"/view/{guids[0]}" if len(guids) == 1 else "/")
+            return await refused(request, viewer, error, varied, stored)
+        return pages.redirect(f"/view/{made}")
+
+    async def begin(request: Request, viewer: Viewer, sent: CreateForm) -> list[str]:
+        """Have the pictures of a form begun, and return their GUIDs."""
+        key = sent.fields.get("key") or new_key()
+        body, count, caller = _body_of(sent.fields), _count_of(sent.fields.get("n", "")), request.state.caller
+        if sent.has_files:
+            # The files are there once: all pictures are made by one call.
+            outcome = await images.generate(
+                viewer, {**body, "n": count}, sent.sources, idempotency_key=f"{key}-0", wait=False, caller=caller
+            )
+            return [image.guid for image in outcome.images]
+        if sent.stored:
+            body["edit_of"] = sent.stored
+        outcomes = [
+            await images.create(viewer, body, idempotency_key=f"{key}-{number}", wait=False, caller=caller)
+            for number in range(count)
+        ]
+        return [outcome.image.guid for outcome in outcomes]
+
+    async def refused(
+        request: Request,
+        viewer: Viewer,
+        error: PixyProxyException,
+        given: Mapping[str, str],
+        stored: Sequence[str],
+        hint: str = "",
+    ) -> Response:
+        """Return the form with the reason of a refusal: nothing is lost, what was typed is shown again."""
+        status = status_of(error)
+        log_error(error, status)
+        headers = error_headers(request, error, status)
+        make = await form.shown(viewer, given, stored)
+        return pages.render(request, "create.html", status, headers, make=make, problem=problem_text(error) + hint)
 
     @router.post("/view/{guid}/cancel")
     async def cancel_picture(request: Request, guid: str) -> Response:
@@ -114,16 +171,20 @@ def build_create_router(
     return router
 
 
-def _body_of(fields: Mapping[str, Sequence[str]]) -> dict[str, object]:
+def _fields_of(image: Image) -> dict[str, str]:
+    """Return the fields of the form for the prompt and options of a picture."""
+    options = {name: str(image.request.parameters.get(name) or "") for name in _OPTIONS}
+    return {"prompt": image.request.prompt, "visibility": image.request.visibility.value, **options}
+
+
+def _body_of(fields: Mapping[str, str]) -> dict[str, object]:
     """Return the body of `POST /image` for a form; fields that are blank are left to the service."""
-    body: dict[str, object] = {"prompt": fields.get("prompt", [""])[0]}
+    body: dict[str, object] = {"prompt": fields.get("prompt", "")}
     for name in (*_OPTIONS, "visibility"):
-        if text := fields.get(name, [""])[0].strip():
+        if text := fields.get(name, "").strip():
             body[name] = text
-    if tags := [tag for tag in _BETWEEN_TAGS.split(fields.get("tags", [""])[0]) if tag.strip()]:
+    if tags := [tag for tag in _BETWEEN_TAGS.split(fields.get("tags", "")) if tag.strip()]:
         body["tags"] = [tag.strip().removeprefix("#") for tag in tags]
-    if sources := [guid for guid in fields.get("edit_of", []) if guid]:
-        body["edit_of"] = sources
     return body
 
 

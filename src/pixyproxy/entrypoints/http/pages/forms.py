@@ -20,13 +20,10 @@ async def read_form(request: Request, public_url: str | None) -> dict[str, list[
     """Return the values of a form by name, with line breaks as `\\n`.
 
     Raises:
-        ForeignFormError: a page of another origin sent it, even one that may call the API.
+        ForeignFormError: a page of another origin sent it.
         HTTPException: 415 unless it is a form, 413 over 1 MiB, 400 if it is malformed.
     """
-    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
-    is_own = origin is None or is_own_origin(origin, request.headers.get("host", ""), public_url)
-    if site not in {"same-origin", "none"} or not is_own:
-        raise ForeignFormError("Only a page of this service may send this form.")
+    require_own_page(request, public_url)
     if media_type_of(request) != "application/x-www-form-urlencoded":
         raise HTTPException(415, "Send the form as application/x-www-form-urlencoded.")
     body = await BoundedRequest(request, MAX_BODY_BYTES).body()
@@ -36,9 +33,21 @@ async def read_form(request: Request, public_url: str | None) -> dict[str, list[
         raise HTTPException(400, f"The form is malformed: it has at most {_MAX_FIELDS} fields in UTF-8.") from None
     values: dict[str, list[str]] = {}
     for name, text in pairs:
-        # HTML sends CRLF for every line break; a script sends them as they are.
-        values.setdefault(name, []).append(text.replace("\r\n", "\n"))
+        values.setdefault(name, []).append(with_plain_breaks(text))
     return values
+
+
+def require_own_page(request: Request, public_url: str | None) -> None:
+    """Raise ForeignFormError if a page of another origin sent a form, even one that may call the API."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
+    is_own = origin is None or is_own_origin(origin, request.headers.get("host", ""), public_url)
+    if site not in {"same-origin", "none"} or not is_own:
+        raise ForeignFormError("Only a page of this service may send this form.")
+
+
+def with_plain_breaks(text: str) -> str:
+    """Return the text of a field as it was typed: HTML sends CRLF for every line break."""
+    return text.replace("\r\n", "\n")
 
 
 def local_path(address: str) -> str:

@@ -8,14 +8,14 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer, viewer_of
-from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.pages.create_routes import MakeForm
+from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, new_key
 from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of, is_filtered, query_text, search_of
-from pixyproxy.entrypoints.http.pages.picture import present_picture, shortened
+from pixyproxy.entrypoints.http.pages.picture import find_ready, present_picture, shortened
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, present_time
@@ -79,7 +79,8 @@ def build_gallery_router(
         image = await images.get(viewer, guid)
         query = read_query(request, repeatable={"tag"}, numbers={"limit"})
         older = await older_than(viewer, image, search_of(query, user))
-        sources = [source for source in [await visible(viewer, guid) for guid in image.request.derived_from] if source]
+        found = [await find_ready(images, viewer, guid) for guid in image.request.derived_from]
+        sources = [source for source in found if source]
         edits = await images.search(viewer, {"derived_from": image.guid, "limit": _EDITS_SHOWN})
         is_public = image.request.is_public and image.status is Status.READY
         return pages.render(
@@ -93,6 +94,7 @@ def build_gallery_router(
             made_into=[present_picture(edit, links, viewer) for edit in edits.items],
             is_shared=is_public and policy.anonymous_may_read,
             can_edit=make_form.can_edit(),
+            key=new_key(),
             waits=image.status in UNDER_WAY,
             absolute=lambda path: links.absolute(request, path),
         )
@@ -113,13 +115,6 @@ def build_gallery_router(
         except DataValidationError:
             return None
         return next(iter(page.items), None)
-
-    async def visible(viewer: Viewer, guid: str) -> Image | None:
-        try:
-            image = await images.get(viewer, guid)
-        except ImageNotFoundError:
-            return None
-        return image if image.status is Status.READY else None
 
     return router
 

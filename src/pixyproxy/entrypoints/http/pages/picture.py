@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
+from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.access import Viewer, is_author
+from pixyproxy.domain.errors import ImageNotFoundError
 from pixyproxy.domain.generation import QueuePlace
-from pixyproxy.domain.image import UNDER_WAY, Image
+from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.entrypoints.http.pages.texts import cost_text, place_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
 
@@ -35,6 +37,15 @@ def present_picture(image: Image, links: Links, viewer: Viewer, place: QueuePlac
         "size_text": _size_text(detail["size_bytes"]),
         "format": (detail["media_type"] or "").partition("/")[2].partition("+")[0].upper(),
     }
+
+
+async def find_ready(images: ImageService, viewer: Viewer, guid: str) -> Image | None:
+    """Return an image that is ready, None if there is none that the viewer may see."""
+    try:
+        image = await images.get(viewer, guid)
+    except ImageNotFoundError:
+        return None
+    return image if image.status is Status.READY else None
 
 
 def ratio_class(width: int, height: int) -> str:

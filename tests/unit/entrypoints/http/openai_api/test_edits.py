@@ -82,6 +82,29 @@ async def test_files_are_edited(app: HttpApp) -> None:
     assert closed(app)
 
 
+async def test_an_edit_is_answered_before_it_is_made(app: HttpApp) -> None:
+    app.generator.gate = asyncio.Event()
+    later = {"Prefer": "respond-async", "Idempotency-Key": "later"}
+    form: dict[str, Any] = {"files": {"image": OTHER}, "data": {"prompt": "x", "n": "2"}, "headers": later}
+    first = await edit(app, **form)
+    assert first.status_code == 202
+    guids = [picture["guid"] for picture in first.json()["data"]]
+    assert first.headers["location"] == f"http://test.example/image/{guids[0]}"
+    assert (first.headers["preference-applied"], first.headers["retry-after"]) == ("respond-async", "2")
+    again = await edit(app, **form)
+    assert (again.status_code, again.json(), again.headers["idempotent-replayed"]) == (202, first.json(), "true")
+    app.generator.gate.set()
+    await app.container.generation_runner().drain(60)
+    app.container.generation_runner().draining = False
+    assert SEEN == [([OTHER], {})]
+    assert closed(app)
+    made = await edit(app, **form)
+    assert made.status_code == 200
+    assert [picture["guid"] for picture in made.json()["data"]] == guids
+    assert made.json()["data"][0]["b64_json"]
+    assert (await edit(app, **(form | {"data": {"prompt": "other"}}))).status_code == 422
+
+
 async def test_a_single_file_named_image_is_edited(app: HttpApp) -> None:
     assert (await edit(app, files={"image": OTHER}, data={"prompt": "x"})).status_code == 200
     assert SEEN == [([OTHER], {})]

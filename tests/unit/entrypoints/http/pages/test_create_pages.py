@@ -1,5 +1,6 @@
 """The form that has pictures made."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from pixyproxy.domain.errors import PromptRejectedError
+from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
 
 HTML = {"Accept": "text/html", "Origin": "http://test.example"}
@@ -93,7 +95,7 @@ async def test_the_form_takes_over_what_the_viewer_may_see(app: HttpApp) -> None
     source = await app.create(prompt="the source")
     secret = await app.create(visibility="private", prompt="a secret")
     page = (await app.client.get(f"/?edit={source['guid']}&edit={secret['guid']}&edit=x", headers=HTML)).text
-    assert re.findall(r'name="edit_of" value="([^"]+)"', page) == [source["guid"]]
+    assert re.findall(r'name="image\[\]" value="([^"]+)"', page) == [source["guid"]]
     assert "a secret" not in (await app.client.get(f"/?use={secret['guid']}", headers=HTML, auth=basic(BOB))).text
     page = (await app.client.get(f"/?use={secret['guid']}", headers=HTML, auth=basic(ALICE))).text
     assert '<option value="private" selected>' in page
@@ -108,6 +110,93 @@ async def test_a_generator_that_cannot_edit_offers_no_edit(app: HttpApp) -> None
         app.generator.edits = edits
         page = await app.client.get(f"/view/{made['guid']}", headers=HTML, auth=basic(ALICE))
         assert (f"/?edit={made['guid']}" in page.text) is edits
+        page = await app.client.get(f"/?edit={made['guid']}", headers=HTML, auth=basic(ALICE))
+        assert ('type="file"' in page.text) is edits
+        assert ("cannot edit pictures" in page.text) is not edits
+
+
+async def send_files(app: HttpApp, files: list[tuple[str, object]], **fields: str) -> httpx.Response:
+    parts = [*((name, (None, text.encode())) for name, text in fields.items()), *files]
+    return await app.client.post("/create", files=parts, headers=HTML, auth=basic(ALICE))  # type: ignore[arg-type]
+
+
+async def test_files_are_sent_with_the_form(app: HttpApp) -> None:
+    source = await app.create(prompt="the source")
+    pictures = [("image[]", (None, source["guid"].encode())), ("image[]", ("b.png", PNG))]
+    key = {"key": "a-key"}
+    made = await send_files(app, pictures, prompt="an\r\nedit", tags="sea, night", n="2", size="", **key)
+    assert (made.status_code, made.headers["location"]) == (303, "/")
+    while len(found := (await app.client.get("/image", params={"derived_from": source["guid"]})).json()) < 2:
+        await asyncio.sleep(0.01)
+    assert [image["tags"] for image in found] == [["sea", "night"]] * 2
+    request = app.generator.requests[-1]
+    assert (request.prompt, request.n, len(request.images)) == ("an\nedit", 2, 2)
+    # Sent again, it is the same; without a file it is a picture like any other.
+    await send_files(app, pictures, prompt="an\r\nedit", tags="sea, night", n="2", size="", **key)
+    assert len(app.generator.requests) == 2
+    none = await send_files(app, [("image[]", ("", b""))], prompt="a duck")
+    guid = none.headers["location"].removeprefix("/view/")
+    assert (await app.client.get(f"/image/{guid}")).json()["derived_from"] == []
+
+
+async def test_refused_files_are_to_be_chosen_again(app: HttpApp) -> None:
+    source = await app.create()
+    for content, fields, problem in (
+        (b"no picture", {"prompt": "an edit"}, "must be a picture"),
+        (PNG, {"prompt": " "}, "must not be blank"),
+        (PNG, {"prompt": "an edit", "n": "9"}, "from 1 to 4"),
+    ):
+        files = [("image[]", (None, source["guid"].encode())), ("image[]", ("a.png", content))]
+        refused = await send_files(app, files, **fields)
+        assert refused.status_code == 422
+        assert problem in refused.text
+        assert "Choose your files again" in refused.text
+        assert f'value="{source["guid"]}"' in refused.text
+    app.generator.edits = False
+    refused = await send_files(app, [("image[]", ("a.png", PNG))], prompt="an edit")
+    assert "cannot edit" in refused.text
+    assert "multipart" not in refused.text
+    evil = {**HTML, "Origin": "https://evil.example"}
+    sent = await app.client.post("/create", files={"image[]": PNG}, data={"prompt": "x"}, headers=evil)
+    assert sent.status_code == 403
+    assert len(app.generator.requests) == 1
+
+
+@pytest.mark.parametrize("edits", [True, False])
+async def test_one_click_varies_a_picture(app: HttpApp, edits: bool) -> None:
+    app.generator.edits = edits
+    made = await app.create(prompt="a duck\non a sink", size="1536x1024", visibility="private", tags=["own"])
+    page = (await app.client.get(f"/view/{made['guid']}", headers=HTML, auth=basic(ALICE))).text
+    [(title, key)] = [
+        (title, key)
+        for key, title in re.findall(
+            r'/vary"><input type="hidden" name="key" value="([^"]+)"><button title="([^"]+)"', page
+        )
+    ]
+    assert ("from this picture and its prompt" in title) is edits
+    assert ("cannot edit" in title) is not edits
+    path, data = f"/view/{made['guid']}/vary", {"key": key}
+    first, second = [await app.client.post(path, data=data, headers=HTML, auth=basic(ALICE)) for _ in range(2)]
+    assert first.status_code == 303
+    assert first.headers["location"] == second.headers["location"]
+    varied = (
+        await app.client.get(f"/image{first.headers['location'].removeprefix('/view')}", auth=basic(ALICE))
+    ).json()
+    assert (varied["prompt"], varied["parameters"], varied["visibility"], varied["tags"]) == (
+        made["prompt"],
+        made["parameters"],
+        "private",
+        [],
+    )
+    assert varied["derived_from"] == ([made["guid"]] if edits else [])
+    assert (await app.client.post(path, data=data, headers=HTML, auth=basic(BOB))).status_code == 404
+    evil = {"Origin": "https://evil.example"}
+    assert (await app.client.post(path, data=data, headers=evil, auth=basic(ALICE))).status_code == 403
+    app.container.generation_runner().draining = True
+    refused = await app.client.post(path, data={"key": "new"}, headers=HTML, auth=basic(ALICE))
+    assert refused.status_code == 503
+    assert "a duck\non a sink</textarea>" in refused.text
+    app.container.generation_runner().draining = False
 
 
 async def test_other_origins_and_strangers_make_nothing(app: HttpApp) -> None:

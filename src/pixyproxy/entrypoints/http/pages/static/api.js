@@ -59,7 +59,7 @@ export async function page(address, signal) {
 
 /** @param {any} problem @param {number} status */
 function describe(problem, status) {
-  if (problem.code === "session-ended") return "Your session has ended: log in again. Nothing that you typed is lost.";
+  if (problem.code === "session-ended" || (problem.error && status === 401)) return "Your session has ended: log in again. Nothing that you typed is lost.";
   const faults = (problem.errors ?? []).map((/** @type {any} */ fault) => `${fault.loc.join(".")} ${fault.msg}`);
-  return faults.join("; ") || problem.detail || `The service answered with ${status}.`;
+  return faults.join("; ") || problem.detail || problem.error?.message || `The service answered with ${status}.`;
 }

@@ -1,5 +1,7 @@
 /** The form of the prompt bar: what it asks for, and what the browser remembers of it. */
 
+import { sourceFields } from "./sources.js";
+
 const REMEMBERED = ["size", "quality", "output_format", "background", "visibility", "model", "n"];
 
 export const form = /** @type {HTMLFormElement} */ (document.querySelector("#make"));
@@ -29,9 +31,7 @@ export function bodyOfForm() {
   }
   const tags = (field("tags")?.value ?? "").split(/[,\n]/).map((tag) => tag.trim().replace(/^#/, "")).filter(Boolean);
   if (tags.length > 0) body.tags = tags;
-  const sources = new FormData(form).getAll("edit_of");
-  if (sources.length > 0) body.edit_of = sources;
-  return body;
+  return { ...body, ...sourceFields() };
 }
 
 /** Keep what is typed and chosen for the next time. */

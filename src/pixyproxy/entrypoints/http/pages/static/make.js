@@ -1,9 +1,11 @@
 /** The prompt bar: what a picture will cost, a tile at once, and the picture in it when it is made. */
 
 import { call, CallError, page, root } from "./api.js";
+import { beginEdit } from "./edits.js";
 import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
 import { forget, keep, newKey, orders } from "./orders.js";
 import { describe, priceOf, refusal } from "./price.js";
+import { changes, upload } from "./sources.js";
 import { addTile, placeOf, removeTile, say } from "./tile.js";
 import { toast } from "./toast.js";
 
@@ -28,13 +30,14 @@ form.addEventListener("submit", (event) => {
     return;
   }
   const body = bodyOfForm();
-  const text = JSON.stringify(body);
+  const text = JSON.stringify([body, changes]);
   if (text === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
   last = text;
   lastTime = event.timeStamp;
   for (let number = 0; number < count(); number++) {
-    const order = { key: newKey(), body, started: Date.now() };
-    keep(order);
+    const order = { key: newKey(), body, started: Date.now(), upload: upload() };
+    // A browser keeps no files: such a picture is found again once the service has it.
+    if (!order.upload) keep(order);
     void make(order, tileOf(order));
   }
   announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
@@ -59,8 +62,10 @@ async function make(order, tile) {
     if (!order.guid) {
       const headers = { "Idempotency-Key": order.key, Prefer: "respond-async" };
       unanswered += 1;
-      const made = await call("POST", "image", order.body, headers).finally(() => (unanswered -= 1));
+      const begun = order.upload ? beginEdit(order.body, order.upload, headers) : call("POST", "image", order.body, headers);
+      const made = await begun.finally(() => (unanswered -= 1));
       order.guid = made.guid;
+      order.upload = null;
       keep(order);
       priceLater();
     }
@@ -79,7 +84,7 @@ async function make(order, tile) {
       // The same key: whatever became of the first attempt, the picture is paid for once.
       again(order, tile, problem);
     } else {
-      const isOver = problem.problem.code === "budget-exceeded";
+      const isOver = [problem.problem.code, problem.problem.error?.code].some((code) => code === "budget-exceeded" || code === "insufficient_quota");
       const message = (isOver && (await allowed(order))) || problem.message;
       refuse(order, tile, { status: "failed", error: { message, code: problem.problem.code } });
     }

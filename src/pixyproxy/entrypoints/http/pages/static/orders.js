@@ -7,8 +7,9 @@ const FORGOTTEN_MS = 3_600_000;
 const STORE = `pixyproxy.making.${user}`;
 
 /**
- * A picture that is being made: `guid` is known once the service has recorded it.
- * @typedef {{key: string, body: Record<string, any>, guid?: string, started: number}} Order
+ * A picture that is being made: `guid` is known once the service has recorded it; `upload` has files until then.
+ * @typedef {{key: string, body: Record<string, any>, guid?: string, started: number,
+ *   upload?: import("./sources.js").Upload | null}} Order
  */
 
 /** @returns {Order[]} */

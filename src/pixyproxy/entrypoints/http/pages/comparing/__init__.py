@@ -1,0 +1,1 @@
+"""The page that shows two pictures side by side."""

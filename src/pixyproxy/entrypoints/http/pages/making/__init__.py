@@ -1,0 +1,1 @@
+"""The form that has pictures made, with pictures to edit."""

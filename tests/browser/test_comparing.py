@@ -1,0 +1,61 @@
+"""Two pictures side by side, and another like one, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Gallery, Open
+from tests.browser.test_access import violations
+from tests.fixtures.services import ALICE
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_pictures_are_compared_by_keyboard(gallery: Gallery, open_page: Open, scheme: str) -> None:
+    first = gallery.create(prompt="a wooden bridge in rain", size="256x384")
+    second = gallery.create(prompt="a wooden bridge in snow", size="384x256")
+    page = open_page(f"/view/{first['guid']}", color_scheme=scheme)
+    page.get_by_role("link", name="Compare").press("Enter")
+    page.get_by_role("searchbox", name="Search pictures").fill("bridge snow")
+    page.keyboard.press("Enter")
+    choice = page.get_by_role("link", name="a wooden bridge in snow").first
+    assert violations(page) == []
+    choice.press("Enter")
+    expect(page).to_have_url(f"{gallery.url}/compare?a={first['guid']}&b={second['guid']}")
+    expect(page.locator("mark")).to_have_text(["rain", "snow"])
+    assert violations(page) == []
+    zoom = page.get_by_role("button", name="Every pixel")
+    zoom.press("Enter")
+    expect(zoom).to_have_attribute("aria-pressed", "true")
+    page.set_viewport_size({"width": 400, "height": 360})
+    page.get_by_role("group", name="First picture").evaluate("pane => { pane.scrollTop = 1e6; }")
+    page.wait_for_function("document.querySelectorAll('.pane')[1].scrollTop > 0")
+    assert violations(page) == []
+    page.get_by_role("link", name="Swap").click()
+    expect(page.locator("mark")).to_have_text(["snow", "rain"])
+    page.get_by_role("link", name="Second picture").click()
+    expect(page).to_have_url(re.compile(first["guid"]))
+
+
+@pytest.mark.parametrize("width", [320, 3840])
+def test_no_comparison_is_wider_than_the_window(gallery: Gallery, open_page: Open, width: int) -> None:
+    one, other = (picture["guid"] for picture in gallery.visible(None)[:2])
+    long = gallery.create(prompt="x" * 3000)["guid"]
+    page = open_page(viewport={"width": width, "height": 640}, java_script_enabled=False)
+    for path in (f"/compare?a={one}", f"/compare?a={one}&b={other}", f"/compare?a={long}&b={one}"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    figures = [figure.bounding_box() for figure in page.locator("figure").all()]
+    assert (figures[0]["y"] == figures[1]["y"]) is (width > 720)  # type: ignore[index]
+
+
+def test_a_picture_is_varied_from_the_dialog(gallery: Gallery, open_page: Open) -> None:
+    made = gallery.create(prompt="a fern in a jar", size="384x256")
+    page = open_page("/?prompt=fern", user=ALICE)
+    page.locator(".tile a").first.click()
+    vary = page.locator("dialog").get_by_role("button", name="Vary")
+    expect(vary).to_have_attribute("title", re.compile("the generator here cannot edit pictures. This one: free"))
+    vary.press("Enter")
+    page.wait_for_url(re.compile(f"/view/(?!{made['guid']})"))
+    expect(page.locator(".whole")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("a fern in a jar")
