@@ -64,7 +64,6 @@ RECORDS = {
     "mark_ready",
     "adopt_rescued",
     "quarantine",
-    "_mark_ready",
 }
 PENDING = "self.pending_writes"
 """The dictionary whose entries are written to the database later."""
@@ -94,6 +93,8 @@ TESTS = {
     "application/images/sidecar_updates.py": SERVING[1:],
     "application/images/image_service.py": [*SERVING, f"{UNIT}/application/images/test_thumbnails.py"],
     "application/maintenance/reconciler.py": SERVING[::-1],
+    "application/maintenance/sweeping/stored_results.py": SERVING[::-1],
+    "application/maintenance/sweeping/sweep.py": SERVING[::-1],
 }
 """The files that hold steps, and the tests that must notice a missing step, the most likely first."""
 

@@ -35,10 +35,10 @@ class BlobMaintenance(Resource):
     """
 
     @abstractmethod
-    def walk(self) -> AsyncIterator[StoredBlob]:
-        """Yield everything stored, each GUID once, in no particular order.
+    def walk(self, prefix: str = "") -> AsyncIterator[StoredBlob]:
+        """Yield everything stored whose GUID begins with `prefix`, each GUID once, in no particular order.
 
-        Blobs that are stored or removed meanwhile may be missed.
+        `prefix` is empty or the first two digits. Blobs that are stored or removed meanwhile may be missed.
         """
 
     @abstractmethod
@@ -106,5 +106,8 @@ class BlobMaintenance(Resource):
         return FileAccess()
 
     @abstractmethod
-    async def quarantine_debris(self, older_than: datetime) -> int:
-        """Quarantine half-written files that have not changed since then, and return how many there were."""
+    async def quarantine_debris(self, older_than: datetime, prefix: str = "") -> int:
+        """Quarantine half-written files that have not changed since then, and return how many there were.
+
+        With two digits as `prefix`, those of other GUIDs are left where they are stored.
+        """

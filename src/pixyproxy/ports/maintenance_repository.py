@@ -43,6 +43,14 @@ class StoreIdentity:
     state: BindingState
 
 
+class RowSummary(NamedTuple):
+    """The parts of a row that are compared with the blob store; `size_bytes` is None unless it is `ready`."""
+
+    guid: str
+    status: Status
+    size_bytes: int | None
+
+
 class MaintenanceRepository(Resource):
     """Looks after the records of `ImageRepository`, with the same transactions, outages and durability.
 
@@ -102,6 +110,14 @@ class MaintenanceRepository(Resource):
         """Make the named lease free if this owner has it; else change nothing."""
 
     @abstractmethod
+    async def lease_position(self, name: str) -> str:
+        """Return how far the task of a named lease has come, as it was saved last; empty if it never was."""
+
+    @abstractmethod
+    async def save_lease_position(self, name: str, owner: str, position: str) -> None:
+        """Save the position, at most 64 ASCII characters, if this owner has the named lease; else change nothing."""
+
+    @abstractmethod
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         """Return the status of each of these GUIDs (at most 1,000) for which there is a row."""
 
@@ -112,6 +128,13 @@ class MaintenanceRepository(Resource):
     @abstractmethod
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
         """Return at most `limit` rows with a higher id, lowest first; starting after 0, the pages cover all rows."""
+
+    @abstractmethod
+    async def summaries(self, prefix: str, after: str, limit: int) -> tuple[RowSummary, ...]:
+        """Return at most `limit` rows whose GUID begins with `prefix` and is greater than `after`, lowest first.
+
+        Starting after "", the pages cover all rows of the prefix, which is one hexadecimal digit or more.
+        """
 
     @abstractmethod
     async def totals(self) -> Totals:

@@ -38,10 +38,11 @@ class ThumbnailStore(Resource):
         """Remove all thumbnails of an image; no error if there are none."""
 
     @abstractmethod
-    def walk(self) -> AsyncIterator[str]:
+    def walk(self, prefix: str = "") -> AsyncIterator[str]:
         """Yield each GUID that has thumbnails once, in no particular order, also those without a picture.
 
-        Thumbnails that are stored or removed meanwhile may be missed.
+        `prefix`, the first two digits or nothing, limits the GUIDs. Thumbnails that are stored or removed meanwhile may
+        be missed.
         """
 
 

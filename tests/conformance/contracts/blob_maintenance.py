@@ -140,6 +140,17 @@ class BlobMaintenanceContract:
         assert len(found) == len(guids)
         assert set(found) == guids
 
+    async def test_a_walk_can_be_limited_to_two_digits(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
+    ) -> None:
+        guids = [f"{prefix}{new_guid()[4:]}" for prefix in ("0a00", "0aff", "0b00", "a000")]
+        for guid in guids:
+            harness.plant(guid, b"bytes", b"{}")
+        for prefix, count in (("0a", 2), ("0b", 1), ("a0", 1), ("00", 0)):
+            found = [blob.guid async for blob in maintenance.walk(prefix)]
+            assert sorted(found) == sorted(guid for guid in guids if guid.startswith(prefix))
+            assert len(found) == count
+
     async def test_a_sidecar_alone_has_no_size(
         self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
     ) -> None:
@@ -581,6 +592,16 @@ class BlobMaintenanceContract:
         assert await maintenance.quarantine_debris(LONG_AGO + timedelta(days=1)) == 0
         assert harness.contents() == before
         assert harness.place(guid)[0] == b"bytes"
+
+    async def test_half_written_files_of_two_digits_are_moved_alone(
+        self, maintenance: BlobMaintenance, harness: BlobMaintenanceHarness
+    ) -> None:
+        for prefix in ("0a00", "0aff", "0b00"):
+            harness.plant_debris(f"{prefix}{new_guid()[4:]}", b"debris")
+        later = LONG_AGO + timedelta(days=1)
+        assert await maintenance.quarantine_debris(later, "0a") == 2
+        assert await maintenance.quarantine_debris(later, "0a") == 0
+        assert await maintenance.quarantine_debris(later) == 1
 
     async def test_whole_files_are_no_debris(
         self, maintenance: BlobMaintenance, store: BlobStore, harness: BlobMaintenanceHarness

@@ -13,7 +13,13 @@ from pixyproxy.domain.generation import IdempotencyClaim
 from pixyproxy.domain.image import Failure, Image, ImageChanges, Status, Visibility, new_guid
 from pixyproxy.domain.query import ImageQuery
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.maintenance_repository import BindingState, MaintenanceRepository, StoreIdentity, Totals
+from pixyproxy.ports.maintenance_repository import (
+    BindingState,
+    MaintenanceRepository,
+    RowSummary,
+    StoreIdentity,
+    Totals,
+)
 from tests.conformance.contracts.image_repository import STRANGE_TEXTS, add_ready, found
 from tests.fixtures.images import NOW, alter, make_draft, make_image, make_result
 
@@ -419,6 +425,30 @@ class MaintenanceRepositoryContract:
         await repository.release_lease("sweep", "web1-1")
         assert storage.lease(image.guid) == ("web1-1", NOW)
 
+    # lease_position, save_lease_position
+
+    async def test_a_position_is_saved_by_the_owner_of_the_lease_and_outlives_it(
+        self, repository: MaintenanceRepository, others: list[MaintenanceRepository]
+    ) -> None:
+        assert await repository.lease_position("sweep") == ""
+        await repository.save_lease_position("sweep", "web1-1", "early")
+        assert await repository.lease_position("sweep") == ""
+        assert await repository.acquire_lease("sweep", "web1-1", NOW, NOW + LEASE)
+        assert await repository.acquire_lease("verify", "web1-1", NOW, NOW + LEASE)
+        assert await repository.lease_position("sweep") == ""
+        await repository.save_lease_position("sweep", "web1-1", "7f")
+        for name in ("web1-2", "WEB1-1", "web1-1 "):
+            await others[0].save_lease_position("sweep", name, "of another")
+        assert await others[0].lease_position("sweep") == "7f"
+        assert await repository.lease_position("verify") == ""
+        await repository.release_lease("sweep", "web1-1")
+        await repository.save_lease_position("sweep", "web1-1", "late")
+        assert await repository.acquire_lease("sweep", "web1-2", NOW, NOW + LEASE)
+        await repository.save_lease_position("sweep", "web1-1", "late")
+        assert await repository.lease_position("sweep") == "7f"
+        await repository.save_lease_position("sweep", "web1-2", "x" * 64)
+        assert await repository.lease_position("sweep") == "x" * 64
+
     # statuses
 
     async def test_statuses_of_images_that_have_a_row(
@@ -447,6 +477,33 @@ class MaintenanceRepositoryContract:
         assert len(guids) == 1000
         assert await repository.statuses(guids) == dict.fromkeys(known, Status.GENERATING)
         assert await repository.statuses(frozenset(guids)) == dict.fromkeys(known, Status.GENERATING)
+
+    # summaries
+
+    async def test_summaries_are_those_of_the_prefix_in_order_of_guids(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        assert await repository.summaries("0", "", 10) == ()
+        expected = []
+        for number in range(6):
+            for prefix in ("0f", "10", "1f", "ff"):
+                image = await images.add(make_draft(guid=prefix + new_guid()[2:]))
+                if number % 3 == 1:
+                    image = await images.mark_ready(image.guid, make_result(size_bytes=number), NOW)
+                elif number % 3 == 2:
+                    image = await images.mark_failed(image.guid, Status.UNKNOWN, Failure("interrupted", "cut"), NOW)
+                size = None if image.result is None else image.result.size_bytes
+                expected.append(RowSummary(image.guid, image.status, size))
+        assert {row.status for row in expected} == {Status.READY, Status.UNKNOWN, Status.GENERATING}
+        for prefix in ("0", "0f", "1", "10", "1f", "ff", "e0", expected[0].guid):
+            found = sorted(row for row in expected if row.guid.startswith(prefix))
+            assert await repository.summaries(prefix, "", 100) == tuple(found)
+            pages, last = [], ""
+            while page := await repository.summaries(prefix, last, 4):
+                assert len(page) <= 4
+                pages += page
+                last = page[-1].guid
+            assert pages == found
 
     # walk
 

@@ -171,6 +171,15 @@ class ThumbnailStoreContract:
 
     # walk
 
+    async def test_a_walk_can_be_limited_to_two_digits(self, store: ThumbnailStore) -> None:
+        guids = [f"{prefix}{new_guid()[4:]}" for prefix in ("0a00", "0aff", "0b00", "a000")]
+        for guid in guids:
+            await store.put(guid, "a.webp", b"small")
+        for prefix, count in (("0a", 2), ("0b", 1), ("a0", 1), ("00", 0)):
+            found = [guid async for guid in store.walk(prefix)]
+            assert sorted(found) == sorted(guid for guid in guids if guid.startswith(prefix))
+            assert len(found) == count
+
     async def test_walk_yields_each_guid_with_thumbnails_once(self, store: ThumbnailStore) -> None:
         assert await walked(store) == []
         guids = [new_guid() for _ in range(30)]

@@ -22,12 +22,14 @@ from pixyproxy.application.generation.sidecar import sidecar_of
 from pixyproxy.application.maintenance.findings import Action, Finding
 from pixyproxy.application.maintenance.rebuilder import Rebuilder
 from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.maintenance.sweeping.sweep import SweepPosition
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GeneratedImage, ImageDraft, Lease
 from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
 from pixyproxy.domain.money.charges import Charge, ChargeState
 from pixyproxy.ports.image_generator import ImageGenerator
+from pixyproxy.ports.maintenance_repository import RowSummary
 from tests.fixtures.core import FakeProcesses, ScriptedGenerator, reconciler_on
 
 DATA = b"\x89PNG a picture"
@@ -142,6 +144,36 @@ async def harness(tmp_path: Path) -> AsyncIterator[ReconcilerHarness]:
 async def test_consistent_rows_and_bytes_have_no_findings(harness: ReconcilerHarness) -> None:
     await harness.ready()
     await harness.row(lease_s=60)
+    assert await harness.reconcile() == []
+
+
+async def test_a_sweep_ends_after_so_many_pictures_and_goes_on_from_there(harness: ReconcilerHarness) -> None:
+    guids = [prefix + new_guid()[2:] for prefix in ("01", "80", "ff")]
+    for guid in guids:
+        await harness.store(await harness.row(guid=guid))
+        await harness.images.delete(guid)
+    harness.age()
+    reconciler, position = harness.reconciler(), SweepPosition()
+    for guid, shard in zip(guids, (0x02, 0x81, 0), strict=True):
+        found = [finding async for finding in reconciler.sweep(apply=True, position=position, pictures=1)]
+        assert [(finding.guid, finding.action) for finding in found] == [(guid, Action.QUARANTINE)]
+        assert position.shard == shard
+    assert await harness.reconcile() == []
+
+
+async def test_a_picture_that_is_stored_while_its_shard_is_compared_is_not_missing(
+    harness: ReconcilerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await harness.row(lease_s=60)
+    summaries = harness.recovery.summaries
+
+    async def after_the_listing(prefix: str, after: str, limit: int) -> tuple[RowSummary, ...]:
+        if image.guid.startswith(prefix) and not after:
+            await harness.images.mark_ready(image.guid, await harness.store(image), harness.clock.now())
+            await harness.thumbnails.put(image.guid, "a.webp", b"small")
+        return await summaries(prefix, after, limit)
+
+    monkeypatch.setattr(harness.recovery, "summaries", after_the_listing)
     assert await harness.reconcile() == []
 
 

@@ -41,10 +41,11 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         """Wait for work under way and end the threads."""
         await self._threads.close()
 
-    def walk(self) -> AsyncIterator[StoredBlob]:
+    def walk(self, prefix: str = "") -> AsyncIterator[StoredBlob]:
         """Yield everything stored, with the file system's time of whichever file is newer."""
         # After each batch: folders that cannot be listed because the disk is gone look like empty ones.
-        return self._threads.iterate("list its pictures", scan.stored_blobs(self._folder), self._folder.require_present)
+        blobs = scan.stored_blobs(self._folder, prefix)
+        return self._threads.iterate("list its pictures", blobs, self._folder.require_present)
 
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
         path = Path(self._folder.image(guid))
@@ -83,14 +84,16 @@ class FilesystemBlobMaintenance(BlobMaintenance):
     async def inspect_access(self, *, apply: bool = False, deep: bool = True) -> FileAccess:
         return await self._threads.run("inspect its files", self._inspect_access, apply, deep)
 
-    async def quarantine_debris(self, older_than: datetime) -> int:
+    async def quarantine_debris(self, older_than: datetime, prefix: str = "") -> int:
         """Quarantine half-written files of pictures, rescued pictures and thumbnails."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")
         count = 0
-        folders = self._threads.iterate("list its folders", self._folders(), self._folder.require_present)
-        async for folder in folders:
-            count += await self._threads.run("quarantine debris", self._move_debris, folder, older_than)
+        found = self._threads.iterate(
+            "list its folders", self._debris(older_than, prefix), self._folder.require_present
+        )
+        async for folder, debris in found:
+            count += await self._threads.run("quarantine debris", self._quarantine.move_debris, folder, debris)
         return count
 
     def _verify(self, path: Path, size: int, sha256: str) -> None:
@@ -145,13 +148,14 @@ class FilesystemBlobMaintenance(BlobMaintenance):
         self._folder.require_present()
         return found
 
-    def _folders(self) -> Iterator[Path]:
+    def _debris(self, older_than: datetime, prefix: str) -> Iterator[tuple[Path, list[Path]]]:
+        for folder in self._folders(prefix):
+            if debris := list(scan.half_written(self._folder, folder, older_than)):
+                yield folder, debris
+
+    def _folders(self, prefix: str) -> Iterator[Path]:
         yield self._folder.root
         yield self._folder.rescued
-        yield from scan.shards(self._calls, self._folder.root)
+        yield from scan.shards(self._calls, self._folder.root, prefix)
         if scan.exists(self._calls, self._folder.thumbnails):
-            yield from scan.shards(self._calls, self._folder.thumbnails)
-
-    def _move_debris(self, folder: Path, older_than: datetime) -> int:
-        debris = list(scan.half_written(self._folder, folder, older_than))
-        return self._quarantine.move_debris(folder, debris)
+            yield from scan.shards(self._calls, self._folder.thumbnails, prefix)

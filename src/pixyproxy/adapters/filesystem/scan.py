@@ -35,9 +35,12 @@ def names(calls: SystemCalls, folder: Path) -> list[str]:
         return []
 
 
-def shards(calls: SystemCalls, root: Path) -> Iterator[Path]:
-    """Yield the folders `ab/cd` that files are stored in; raises OSError if the root cannot be read."""
-    for first in first_level(calls, root):
+def shards(calls: SystemCalls, root: Path, prefix: str = "") -> Iterator[Path]:
+    """Yield the folders `ab/cd` that files are stored in, with a prefix `ab` those below it.
+
+    Without a prefix it raises OSError if the root cannot be read.
+    """
+    for first in [root / prefix] if prefix else first_level(calls, root):
         for second in filter(_SHARD.fullmatch, names(calls, first)):
             yield first / second
 
@@ -47,9 +50,9 @@ def first_level(calls: SystemCalls, root: Path) -> list[Path]:
     return [root / name for name in filter(_SHARD.fullmatch, calls.names(root))]
 
 
-def stored_blobs(folder: StoreFolder) -> Iterator[StoredBlob]:
-    """Yield everything stored, shard by shard; nothing is kept open in between."""
-    for shard in shards(folder.calls, folder.root):
+def stored_blobs(folder: StoreFolder, prefix: str = "") -> Iterator[StoredBlob]:
+    """Yield everything stored (whose GUID begins with two digits), shard by shard; nothing is kept open in between."""
+    for shard in shards(folder.calls, folder.root, prefix):
         yield from _stored_in(folder.calls, shard)
 
 

@@ -48,8 +48,8 @@ class FilesystemThumbnailStore(ThumbnailStore):
         folder = self._shard(guid)
         await self._threads.run_in_order("delete thumbnails", guid, self._remove_all, guid, folder)
 
-    def walk(self) -> AsyncIterator[str]:
-        return self._threads.iterate("list its thumbnails", self._guids(), self._folder.require_present)
+    def walk(self, prefix: str = "") -> AsyncIterator[str]:
+        return self._threads.iterate("list its thumbnails", self._guids(prefix), self._folder.require_present)
 
     def _path(self, guid: str, name: str) -> Path:
         require_thumbnail_name(name)
@@ -87,10 +87,10 @@ class FilesystemThumbnailStore(ThumbnailStore):
                 except FileNotFoundError:
                     continue
 
-    def _guids(self) -> Iterator[str]:
+    def _guids(self, prefix: str) -> Iterator[str]:
         """Yield the GUIDs that have thumbnails, shard by shard; nothing is kept open in between."""
         if scan.exists(self._calls, self._folder.thumbnails):
-            for folder in scan.shards(self._calls, self._folder.thumbnails):
+            for folder in scan.shards(self._calls, self._folder.thumbnails, prefix):
                 found = {_guid_of(name, folder) for name in scan.names(self._calls, folder)}
                 yield from sorted(guid for guid in found if guid is not None)
 

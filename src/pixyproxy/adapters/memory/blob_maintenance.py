@@ -28,7 +28,7 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
         self._now = now
         self._found: dict[str, tuple[Stored, datetime]] = {}
 
-    async def walk(self) -> AsyncIterator[StoredBlob]:
+    async def walk(self, prefix: str = "") -> AsyncIterator[StoredBlob]:
         now, found = self._now(), {}
         for key, stored in self._storage.items():
             if "/" not in key and stored != _NOTHING:
@@ -36,7 +36,8 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
                 found[key] = before if before is not None and before[0] is stored else (stored, now)
         self._found = found
         for guid, ((data, _), changed) in found.items():
-            yield StoredBlob(guid, None if data is None else len(data), changed)
+            if guid.startswith(prefix):
+                yield StoredBlob(guid, None if data is None else len(data), changed)
 
     async def verify(self, guid: str, *, size: int, sha256: str) -> None:
         data = self._bytes(guid)
@@ -92,7 +93,7 @@ class MemoryBlobMaintenance(MemoryBlobs, BlobMaintenance):
         del self._storage[guid]
         return self._store_in("quarantine", guid, stored)
 
-    async def quarantine_debris(self, older_than: datetime) -> int:
+    async def quarantine_debris(self, older_than: datetime, prefix: str = "") -> int:
         """Return 0: nothing is ever half-written in memory."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")

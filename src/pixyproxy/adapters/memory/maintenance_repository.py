@@ -10,7 +10,7 @@ from pixyproxy.adapters.memory.storage import MemoryRepository
 from pixyproxy.domain.generation import QueuedCall
 from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.domain.money.charges import Charge
-from pixyproxy.ports.maintenance_repository import COUNT_LIMIT, MaintenanceRepository, StoreIdentity, Totals
+from pixyproxy.ports.maintenance_repository import COUNT_LIMIT, MaintenanceRepository, RowSummary, StoreIdentity, Totals
 
 
 class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
@@ -70,6 +70,13 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
         if self._storage.named_leases.get(name, ("",))[0] == owner:
             del self._storage.named_leases[name]
 
+    async def lease_position(self, name: str) -> str:
+        return self._storage.lease_positions.get(name, "")
+
+    async def save_lease_position(self, name: str, owner: str, position: str) -> None:
+        if self._storage.named_leases.get(name, ("",))[0] == owner:
+            self._storage.lease_positions[name] = position
+
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         images = self._storage.images
         return {guid: images[guid].status for guid in guids if guid in images}
@@ -79,6 +86,11 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
         return tuple(islice((image for image in self._storage.images.values() if image.id > after_id), limit))
+
+    async def summaries(self, prefix: str, after: str, limit: int) -> tuple[RowSummary, ...]:
+        images = self._storage.images
+        guids = sorted(guid for guid in images if guid.startswith(prefix) and guid > after)[:limit]
+        return tuple(map(_summary, map(images.__getitem__, guids)))
 
     async def totals(self) -> Totals:
         ready = [image for image in self._storage.images.values() if image.status is Status.READY]
@@ -125,3 +137,7 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
     def _is_free(self, guid: str, now: datetime) -> bool:
         lease = self._storage.leases.get(guid)
         return lease is None or lease[1] < now
+
+
+def _summary(image: Image) -> RowSummary:
+    return RowSummary(image.guid, image.status, None if image.result is None else image.result.size_bytes)

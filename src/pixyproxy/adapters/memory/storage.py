@@ -24,10 +24,10 @@ class MemoryStorage:
 
     Charges are by GUID, budgets by scope.
 
-    `claims`, `leases`, `callers_left` and `queued_calls` are by the GUID of their image, `named_leases` by name; a
-    lease is an owner and its end. `last_id` is the id of the image that was added last. `identity` is the same for
-    every new storage, so that a folder that was used with one can be used with the next, but not with a database that
-    remembers.
+    `claims`, `leases`, `callers_left` and `queued_calls` are by the GUID of their image, `named_leases` and
+    `lease_positions` by name; a lease is an owner and its end. `last_id` is the id of the image that was added last.
+    `identity` is the same for every new storage, so that a folder that was used with one can be used with the next, but
+    not with a database that remembers.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class MemoryStorage:
     callers_left: dict[str, datetime] = field(default_factory=dict)
     queued_calls: dict[str, QueuedCall] = field(default_factory=dict)
     named_leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    lease_positions: dict[str, str] = field(default_factory=dict)
     last_id: int = 0
     identity: StoreIdentity = _IDENTITY
 

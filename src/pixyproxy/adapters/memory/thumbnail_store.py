@@ -36,8 +36,8 @@ class MemoryThumbnailStore(InMemory, ThumbnailStore):
         for key in [key for key in self._storage if key[0] == guid]:
             del self._storage[key]
 
-    async def walk(self) -> AsyncIterator[str]:
-        for guid in {guid for guid, _ in self._storage}:
+    async def walk(self, prefix: str = "") -> AsyncIterator[str]:
+        for guid in {guid for guid, _ in self._storage if guid.startswith(prefix)}:
             yield guid
 
 

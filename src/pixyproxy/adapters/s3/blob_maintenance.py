@@ -53,10 +53,10 @@ class S3BlobMaintenance(BlobMaintenance):
         await self._bucket.close()
         await self._rescue.close()
 
-    async def walk(self) -> AsyncIterator[StoredBlob]:
+    async def walk(self, prefix: str = "") -> AsyncIterator[StoredBlob]:
         """Yield everything stored, one list per first two digits; the pictures of one list are in memory at a time."""
         await self._bucket.require_present()
-        for shard in filter(is_shard, await self._bucket.folders(None, _LISTING)):
+        for shard in [prefix] if prefix else filter(is_shard, await self._bucket.folders(None, _LISTING)):
             found: dict[str, StoredBlob] = {}
             async for key, stored in self._bucket.objects(shard, _LISTING):
                 if (parsed := parse_stored(key)) is not None:
@@ -124,7 +124,7 @@ class S3BlobMaintenance(BlobMaintenance):
         await self._bucket.require_present()
         return FileAccess()
 
-    async def quarantine_debris(self, older_than: datetime) -> int:
+    async def quarantine_debris(self, older_than: datetime, prefix: str = "") -> int:
         """Return 0: S3 stores an object whole or not at all."""
         if older_than.tzinfo is None:
             raise ValueError("a time without a time zone")

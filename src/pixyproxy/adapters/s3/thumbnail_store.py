@@ -39,10 +39,11 @@ class S3ThumbnailStore(ThumbnailStore):
         ]
         await self._bucket.delete(*keys, action="delete thumbnails")
 
-    async def walk(self) -> AsyncIterator[str]:
+    async def walk(self, prefix: str = "") -> AsyncIterator[str]:
         """Yield each GUID that has thumbnails, one list per first two digits."""
         await self._bucket.require_present()
-        for shard in filter(is_shard, await self._bucket.folders(THUMBNAILS, "list its thumbnails")):
+        shards = [f"{THUMBNAILS}/{prefix}"] if prefix else await self._bucket.folders(THUMBNAILS, "list its thumbnails")
+        for shard in filter(is_shard, shards):
             found = {parse_thumbnail(key) async for key, _ in self._bucket.objects(shard, "list its thumbnails")}
             for guid in sorted(guid for guid in found if guid is not None):
                 yield guid

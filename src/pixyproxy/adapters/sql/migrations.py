@@ -20,7 +20,7 @@ PROBES = (
     "SELECT audience, term, image_id FROM image_postings WHERE 1 = 0",
     "SELECT key_id, digest, `user`, name, created_at, expires_at FROM api_keys WHERE 1 = 0",
     "SELECT digest, `user`, password_digest, created_at, expires_at FROM sessions WHERE 1 = 0",
-    "SELECT name, owner, expires_at FROM maintenance_leases WHERE 1 = 0",
+    "SELECT name, owner, expires_at, position FROM maintenance_leases WHERE 1 = 0",
     "SELECT id, identity, state FROM store_identity WHERE 1 = 0",
     "SELECT `user`, name_key FROM removed_users WHERE 1 = 0",
     "SELECT guid, caller, class_key, model, reserved_at, reserved, cost, state, source, prices_of, tokens_in, "

@@ -1,9 +1,12 @@
 """The findings of a reconciler."""
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
+
+logger = logging.getLogger(__name__)
 
 BATCH = 500
 
@@ -42,3 +45,10 @@ async def batches(items: AsyncIterator[_T]) -> AsyncIterator[list[_T]]:
             batch = []
     if batch:
         yield batch
+
+
+async def log_findings(findings: AsyncIterator[Finding]) -> None:
+    """Log each finding, those that people have to look after as errors."""
+    async for finding in findings:
+        level = logging.ERROR if finding.action is Action.REPORT else logging.WARNING
+        logger.log(level, "reconciled %s: %s: %s", finding.guid or "the store", finding.description, finding.action)

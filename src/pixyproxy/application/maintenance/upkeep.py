@@ -1,14 +1,12 @@
-"""The background work of a running service: renew leases, write pending outcomes, and reconcile."""
+"""The background work of a running service: renew leases, write pending outcomes, reconcile and sweep."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
-from datetime import timedelta
 
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.application.maintenance.findings import Action, Finding
+from pixyproxy.application.maintenance.findings import log_findings
 from pixyproxy.application.maintenance.reconciler import Reconciler
+from pixyproxy.application.maintenance.sweeping.periodic_sweep import PeriodicSweep
 from pixyproxy.application.queue.takeover import QueueTakeover
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.ports.clock import Clock
@@ -16,9 +14,6 @@ from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 
 logger = logging.getLogger(__name__)
 
-SWEEP = "sweep"
-"""The name of the lease that lets one process at a time sweep."""
-_SWEEP_EVERY_S = 6 * 3600.0
 _WRITE_EVERY_S = 0.5
 """Seconds between attempts to write outcomes that failed while the database was down."""
 
@@ -41,17 +36,16 @@ class Upkeep:
         self._runner = runner
         self._reconciler = reconciler
         self._takeover = takeover
-        self._maintenance = maintenance
-        self._clock = clock
-        self._owner = owner
+        self._sweeps = PeriodicSweep(reconciler, maintenance, clock, owner=owner, lease_s=lease_s)
         self._lease_s = lease_s
         self._renew_every_s = lease_s / 4
 
     async def run(self) -> None:
-        """Renew, write and reconcile, side by side."""
+        """Renew, write, reconcile and sweep, side by side."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._maintain())
             group.create_task(self._reconcile())
+            group.create_task(self._sweep())
 
     async def _maintain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -68,50 +62,26 @@ class Upkeep:
             await asyncio.sleep(min(self._renew_every_s, _WRITE_EVERY_S))
 
     async def _reconcile(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_sweep = loop.time()
         while True:
             try:
                 # During an outage of the database the leases of running generations may have ended.
                 await self._runner.maintain()
-                await _report(self._reconciler.interrupted(apply=True))
-                if loop.time() >= next_sweep and await self._sweep():
-                    next_sweep = loop.time() + _SWEEP_EVERY_S
+                await log_findings(self._reconciler.interrupted(apply=True))
             except Exception as error:  # noqa: BLE001 - nothing may end the upkeep
                 _log_postponed("reconciling", error)
             await asyncio.sleep(self._lease_s)
 
-    async def _sweep(self) -> bool:
-        """Sweep while this process holds the lease; return False if another process holds it or takes it over."""
-        if not await self._hold_lease():
-            return False
-        sweep = asyncio.create_task(_report(self._reconciler.sweep(apply=True)))
-        try:
-            while not (await asyncio.wait([sweep], timeout=self._renew_every_s))[0]:
-                if not await self._hold_lease():
-                    logger.warning("stopped a sweep: another process took its lease over")
-                    return False
-            await sweep  # raises its error
-            return True
-        finally:
-            sweep.cancel()
-            await asyncio.gather(sweep, return_exceptions=True)
-            # If this fails the lease ends by itself.
-            with contextlib.suppress(PixyProxyException):
-                await self._maintenance.release_lease(SWEEP, self._owner)
-
-    async def _hold_lease(self) -> bool:
-        now = self._clock.now()
-        return await self._maintenance.acquire_lease(SWEEP, self._owner, now, now + timedelta(seconds=self._lease_s))
+    async def _sweep(self) -> None:
+        while True:
+            pause_s = self._lease_s
+            try:
+                pause_s = await self._sweeps.step()
+            except Exception as error:  # noqa: BLE001 - nothing may end the upkeep
+                _log_postponed("sweeping", error)
+            await asyncio.sleep(pause_s)
 
 
 def _log_postponed(work: str, error: Exception) -> None:
     expected = isinstance(error, PixyProxyException)
     reason = error.message if isinstance(error, PixyProxyException) else type(error).__name__
     logger.warning("postponed %s: %s", work, reason, exc_info=None if expected else error)
-
-
-async def _report(findings: AsyncIterator[Finding]) -> None:
-    async for finding in findings:
-        level = logging.ERROR if finding.action is Action.REPORT else logging.WARNING
-        logger.log(level, "reconciled %s: %s: %s", finding.guid or "the store", finding.description, finding.action)

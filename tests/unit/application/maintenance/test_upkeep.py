@@ -1,4 +1,4 @@
-"""One process at a time sweeps, and the death of one does not stop the others."""
+"""One process at a time sweeps, from where another ended, and the death of one does not stop the others."""
 
 import asyncio
 import logging
@@ -11,12 +11,15 @@ import pytest
 from pixyproxy.adapters.memory.maintenance_repository import MemoryMaintenanceRepository
 from pixyproxy.adapters.memory.storage import MemoryStorage
 from pixyproxy.application.maintenance.findings import Action, Finding
-from pixyproxy.application.maintenance.upkeep import SWEEP, Upkeep
+from pixyproxy.application.maintenance.sweeping.periodic_sweep import PAUSE_S, PICTURES, ROUND_PAUSE_S, SWEEP
+from pixyproxy.application.maintenance.sweeping.sweep import SweepPosition
+from pixyproxy.application.maintenance.upkeep import Upkeep
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.ports.clock import Clock
 
 LEASE_S = 0.04
 LEASE = timedelta(seconds=LEASE_S)
+PAUSE, ROUND_PAUSE = timedelta(seconds=PAUSE_S), timedelta(seconds=ROUND_PAUSE_S)
 
 
 class ManualClock(Clock):
@@ -46,10 +49,15 @@ class IdleTakeover:
 
 
 class SlowReconciler:
-    """Reconciler whose sweeps last until the test releases them; counts started, ended and stopped sweeps."""
+    """Reconciler whose sweeps last until the test releases them; counts started, ended and stopped sweeps.
+
+    The first step of a round ends at `middle`, where that is not 0.
+    """
 
     def __init__(self) -> None:
         self.begun = self.ended = self.stopped = 0
+        self.from_shards: list[int] = []
+        self.middle = 0
         self.may_end = asyncio.Event()
         self.error: Exception | None = None
 
@@ -61,9 +69,10 @@ class SlowReconciler:
     async def end_leases_of_dead_processes(self) -> None:
         pass
 
-    async def sweep(self, *, apply: bool) -> AsyncIterator[Finding]:
-        assert apply
+    async def sweep(self, *, apply: bool, position: SweepPosition, pictures: float) -> AsyncIterator[Finding]:
+        assert (apply, pictures) == (True, PICTURES)
         self.begun += 1
+        self.from_shards.append(position.shard)
         yield Finding("", "something odd", Action.REPORT)
         try:
             await self.may_end.wait()
@@ -72,6 +81,7 @@ class SlowReconciler:
             raise
         if self.error is not None:
             raise self.error
+        position.shard = 0 if position.shard else self.middle
         self.ended += 1
 
 
@@ -126,7 +136,7 @@ async def pass_terms(number: int, storage: MemoryStorage, clock: ManualClock) ->
         await until(lambda: storage.named_leases[SWEEP] == (owner, clock.time + LEASE))
 
 
-async def test_a_sweep_holds_its_lease_longer_than_one_term_and_releases_it(
+async def test_a_sweep_holds_its_lease_longer_than_one_term_and_until_the_next_round(
     maintenance: MemoryMaintenanceRepository,
     storage: MemoryStorage,
     clock: ManualClock,
@@ -137,7 +147,7 @@ async def test_a_sweep_holds_its_lease_longer_than_one_term_and_releases_it(
     await pass_terms(3, storage, clock)
     process.reconciler.may_end.set()
     await until(lambda: process.reconciler.ended == 1)
-    await until(lambda: not storage.named_leases)
+    await until(lambda: storage.named_leases[SWEEP] == ("one", clock.time + ROUND_PAUSE))
     assert "reconciled the store: something odd: report" in caplog.text
     await process.stop()
 
@@ -156,10 +166,42 @@ async def test_two_processes_never_sweep_at_once(
         await pass_terms(4, storage, clock)
         assert (other.reconciler.begun, caplog.records) == (0, [])
     one.reconciler.may_end.set()
+    await until(lambda: storage.named_leases[SWEEP] == ("one", clock.time + ROUND_PAUSE))
+    clock.time += ROUND_PAUSE
+    await asyncio.sleep(2 * LEASE_S)
+    assert other.reconciler.begun == 0
+    clock.time += LEASE
     await until(lambda: other.reconciler.begun == 1)
-    assert one.reconciler.ended == 1
+    assert (one.reconciler.begun, one.reconciler.ended) == (1, 1)
     await one.stop()
     await other.stop()
+
+
+async def test_another_process_goes_on_where_a_step_ended(
+    maintenance: MemoryMaintenanceRepository, storage: MemoryStorage, clock: ManualClock
+) -> None:
+    one = Process(maintenance, clock, "one")
+    one.reconciler.middle = 0x7F
+    one.reconciler.may_end.set()
+    await until(lambda: storage.named_leases.get(SWEEP) == ("one", clock.time + PAUSE))
+    assert storage.lease_positions == {SWEEP: "7f"}
+    await one.stop()
+    other = Process(maintenance, clock, "other")
+    other.reconciler.may_end.set()
+    clock.time += PAUSE + LEASE
+    await until(lambda: storage.named_leases[SWEEP] == ("other", clock.time + ROUND_PAUSE))
+    assert storage.lease_positions == {SWEEP: "00"}
+    assert (one.reconciler.from_shards, other.reconciler.from_shards) == ([0], [0x7F])
+    await other.stop()
+
+
+async def test_a_position_that_names_no_shard_is_the_beginning(
+    maintenance: MemoryMaintenanceRepository, storage: MemoryStorage, clock: ManualClock
+) -> None:
+    storage.lease_positions[SWEEP] = "of another program"
+    process = Process(maintenance, clock, "one")
+    await until(lambda: process.reconciler.from_shards == [0])
+    await process.stop()
 
 
 async def test_a_dead_process_does_not_stop_sweeps(
@@ -215,7 +257,7 @@ async def test_a_sweep_that_fails_is_repeated(
     process.reconciler.error = error
     process.reconciler.may_end.set()
     await until(lambda: process.reconciler.begun == 2)
-    assert f"postponed reconciling: {words}" in caplog.text
+    assert f"postponed sweeping: {words}" in caplog.text
     await process.stop()
 
 

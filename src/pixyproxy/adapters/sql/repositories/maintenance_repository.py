@@ -16,6 +16,7 @@ from pixyproxy.ports.maintenance_repository import (
     COUNT_LIMIT,
     BindingState,
     MaintenanceRepository,
+    RowSummary,
     StoreIdentity,
     Totals,
 )
@@ -51,8 +52,14 @@ _IS_ACQUIRED = f"""SELECT
     CASE WHEN {_NAMED_LEASE_IS_OWN} THEN CASE WHEN expires_at >= :until THEN 'own' ELSE 'free' END
     WHEN expires_at < :now THEN 'free' END FROM maintenance_leases WHERE name = :name"""
 # The row stays, so that processes compete for a row lock and not for an insertion.
-_RELEASE = f"""UPDATE maintenance_leases SET expires_at = '1970-01-01 00:00:00.000000'
+_NEVER = "'1970-01-01 00:00:00.000000'"
+_RELEASE = f"""UPDATE maintenance_leases SET expires_at = {_NEVER}
     WHERE name = :name AND {_NAMED_LEASE_IS_OWN}"""
+_POSITION = "SELECT position FROM maintenance_leases WHERE name = :name"
+_SAVE_POSITION = f"""UPDATE maintenance_leases SET position = :position
+    WHERE name = :name AND {_NAMED_LEASE_IS_OWN} AND expires_at > {_NEVER}"""
+_SUMMARIES = """SELECT guid, status, size_bytes FROM images
+    WHERE guid > :after AND guid >= :prefix AND guid < :beyond ORDER BY guid LIMIT :most"""
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
 _COUNT = """SELECT COUNT(*) FROM (SELECT id FROM images WHERE status = :status LIMIT :most) AS some_rows"""
 _NEWEST = SELECT_IMAGE + "{index} WHERE status = 'ready' ORDER BY images.id DESC LIMIT :most"
@@ -124,6 +131,14 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
     async def release_lease(self, name: str, owner: str) -> None:
         await self._database.write(lambda session: session.change(_RELEASE, {"name": name, "owner": owner}))
 
+    async def lease_position(self, name: str) -> str:
+        rows = await self._database.read(lambda session: session.fetch(_POSITION, {"name": name}))
+        return str(rows[0][0] or "") if rows else ""
+
+    async def save_lease_position(self, name: str, owner: str, position: str) -> None:
+        values = {"name": name, "owner": owner, "position": position}
+        await self._database.write(lambda session: session.change(_SAVE_POSITION, values))
+
     async def statuses(self, guids: Collection[str]) -> dict[str, Status]:
         return await self._database.read(partial(_statuses, guids=guids))
 
@@ -134,6 +149,12 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
 
     async def walk(self, after_id: int, limit: int) -> tuple[Image, ...]:
         return await self._images(_WALK, {"after_id": after_id, "most": limit})
+
+    async def summaries(self, prefix: str, after: str, limit: int) -> tuple[RowSummary, ...]:
+        """Read by the index on GUIDs, whose digits and hyphens all sort before `g`."""
+        values = {"after": after, "prefix": prefix, "beyond": f"{prefix}g", "most": limit}
+        rows = await self._database.read(lambda session: session.fetch(_SUMMARIES, values))
+        return tuple(RowSummary(guid, Status(status), size) for guid, status, size in rows)
 
     async def totals(self) -> Totals:
         """Sum up slice by slice, each within a time limit of its own."""

@@ -1,0 +1,1 @@
+"""Sweeps: the comparison of all stored files with all rows, whole or part by part."""
