@@ -6,12 +6,14 @@ from itertools import chain
 import pytest
 
 pytest_plugins = (
+    "tests.fixtures.haproxy_server",
     "tests.fixtures.image_service",
     "tests.fixtures.redis_server",
     "tests.fixtures.s3.seaweedfs",
     "tests.fixtures.services",
     "tests.fixtures.sql.counting",
     "tests.fixtures.sql.databases",
+    "tests.fixtures.sql.galera",
 )
 
 MARKS = {
@@ -20,7 +22,9 @@ MARKS = {
     "mariadb": "mysql",
     "tls_mysql": "mysql",
     "browser": "browser",
+    "galera": "galera",
     "nginx_binary": "nginx",
+    "haproxy_binary": "haproxy",
     "node": "node",
     "redis_url": "redis",
     "private_redis": "redis",

@@ -1,0 +1,1 @@
+"""Several machines: services behind HAProxy, on a Galera cluster, S3 and Redis, each part of which is killed."""
