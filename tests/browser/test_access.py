@@ -68,14 +68,17 @@ def test_no_page_is_wider_than_the_window(gallery: Gallery, open_page: Open, wid
 
 
 def test_every_target_is_large_enough(gallery: Gallery, open_page: Open) -> None:
-    page = open_page(f"/view/{gallery.pictures[0]['guid']}", user=ALICE)
-    small = page.evaluate(
-        """[...document.querySelectorAll("a, button, input, summary")].filter(e => e.checkVisibility())
-           .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
-           .filter(([html, box]) => !html.includes("skip") && (box.height < 24 || box.width < 24))
-           .map(([html]) => html)"""
-    )
-    assert small == []
+    one, other = (picture["guid"] for picture in gallery.pictures[:2])
+    page = open_page("/login", user=ALICE)
+    for path in (f"/view/{one}", f"/compare?a={one}", f"/compare?a={one}&b={other}"):
+        page.goto(path)
+        small = page.evaluate(
+            """[...document.querySelectorAll("a, button, input, summary")].filter(e => e.checkVisibility())
+               .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+               .filter(([html, box]) => !html.includes("skip") && (box.height < 24 || box.width < 24))
+               .map(([html]) => html)"""
+        )
+        assert small == [], path
 
 
 def test_the_keyboard_alone_reaches_everything(open_page: Open) -> None:

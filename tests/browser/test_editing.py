@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Gallery, Open, log_in
 from tests.browser.test_access import violations
+from tests.browser.test_waiting import budget
 from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.services import ALICE
 
@@ -227,7 +228,7 @@ def test_a_mask_is_painted_by_keyboard(editor: Gateway, open_page: Open) -> None
     expect(page.get_by_role("button", name="Paint a mask")).to_be_focused()
 
 
-def test_a_lost_upload_is_tried_again_and_paid_once(editor: Gateway, open_page: Open) -> None:
+def test_a_lost_upload_is_tried_again_and_a_budget_refuses_one(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     pick(page, picture("a.png"))
     page.get_by_label("Prompt").fill("a ferry that sank")
@@ -237,17 +238,14 @@ def test_a_lost_upload_is_tried_again_and_paid_once(editor: Gateway, open_page: 
     page.unroute("**/v1/images/edits")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
-    page.route(
-        "**/v1/images/edits",
-        lambda route: route.fulfill(
-            status=429,
-            content_type="application/json",
-            body='{"error": {"message": "That is too much.", "type": "insufficient_quota", "code": "other"}}',
-        ),
-    )
+    assert len([edit for edit in editor.upstream.edits if edit.json["prompt"] == "a ferry that sank"]) == 1
+    # A refusal reads like that of any other picture.
+    budget(editor, "set", "user:alice", "0.001")
     page.get_by_label("Prompt").fill("a ferry that is too large")
     page.get_by_role("button", name="Make", exact=True).click()
-    expect(page.locator("#making .fail")).to_contain_text("That is too much.")
+    expect(page.locator("#making .fail b")).to_have_text("Over the budget")
+    expect(page.locator("#making .fail")).to_contain_text("Your budget")
+    budget(editor, "remove", "user:alice")
 
 
 def test_files_without_a_script(editor: Gateway, open_page: Open) -> None:
@@ -266,11 +264,12 @@ def test_files_without_a_script(editor: Gateway, open_page: Open) -> None:
 
 
 def test_a_narrow_bar_holds_its_sources(editor: Gateway, open_page: Open) -> None:
-    page = open_page(user=ALICE, at=editor.service.url, viewport={"width": 320, "height": 640})
+    page = open_page(user=ALICE, at=editor.service.url, viewport={"width": 320, "height": 640}, has_touch=True)
     pick(page, *(picture(f"{number}.png", (8, 8)) for number in range(9)))
     expect(page.locator("#sources .drop")).to_have_count(9)
     page.get_by_role("button", name="Paint a mask").click()
-    expect(page.locator(".masking canvas")).to_be_visible()
+    page.locator(".masking canvas").tap()
+    expect(page.locator(".masking [role=status]")).to_contain_text("% of the picture may change")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     small = page.evaluate(
         """[...document.querySelectorAll(".masking button, .masking input, #sources button")]

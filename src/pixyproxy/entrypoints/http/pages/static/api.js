@@ -13,6 +13,8 @@ export class CallError extends Error {
     super(message);
     this.status = status;
     this.problem = problem;
+    /** The slug of the problem; errors of OpenAI's API have their own. @type {string | undefined} */
+    this.code = problem.code ?? problem.error?.code;
   }
 }
 

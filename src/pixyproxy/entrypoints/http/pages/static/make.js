@@ -84,9 +84,10 @@ async function make(order, tile) {
       // The same key: whatever became of the first attempt, the picture is paid for once.
       again(order, tile, problem);
     } else {
-      const isOver = [problem.problem.code, problem.problem.error?.code].some((code) => code === "budget-exceeded" || code === "insufficient_quota");
-      const message = (isOver && (await allowed(order))) || problem.message;
-      refuse(order, tile, { status: "failed", error: { message, code: problem.problem.code } });
+      const isOver = problem.code === "budget-exceeded" || problem.code === "insufficient_quota";
+      const reason = isOver && (await allowed(order));
+      const code = reason ? "budget-exceeded" : problem.code;
+      refuse(order, tile, { status: "failed", error: { message: reason || problem.message, code } });
     }
   }
 }

@@ -167,4 +167,8 @@ function deleteLater(guid, hooks) {
 
 addEventListener("pagehide", () => {
   for (const finish of waiting.values()) finish();
+  // Whoever comes back to this page and varies its picture again wants another one.
+  for (const field of document.querySelectorAll("form[action$='/vary'] input")) {
+    /** @type {HTMLInputElement} */ (field).value = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  }
 });
