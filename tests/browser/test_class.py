@@ -80,6 +80,28 @@ def test_a_picture_is_hidden_from_others_and_shown_again(school: Service, open_p
     expect(page.get_by_role("button", name="Hide a duck")).to_be_visible()
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_a_picture_is_hidden_on_its_own_page(school: Service, open_page: Open, script: bool) -> None:
+    with school.client(ALICE) as client:
+        guid = client.get("/image").json()[0]["guid"]
+        page = open_page(f"/view/{guid}", user=TINA, at=school.url, java_script_enabled=script)
+        page.get_by_role("button", name="Hide").press("Enter")
+        if script:
+            expect(page.get_by_role("button", name="Show again")).to_be_focused()
+            expect(page.locator(".by")).to_contain_text("hidden by staff")
+            assert violations(page) == []
+        else:
+            page.wait_for_url("**/class**")
+            page.goto(f"/view/{guid}")
+        assert client.get(f"/image/{guid}").json()["hidden"]
+        page.get_by_role("button", name="Show again").click()
+        if script:
+            expect(page.get_by_role("button", name="Hide")).to_be_focused()
+        else:
+            page.wait_for_url("**/class**")
+        assert not client.get(f"/image/{guid}").json()["hidden"]
+
+
 def test_a_file_is_previewed_imported_and_its_passwords_log_in(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     table = "user;class_key\nJürgen;9a\n".encode("cp1252")

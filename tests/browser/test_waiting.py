@@ -226,3 +226,84 @@ def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(
     expect(price).to_contain_text("Only 2 of 4 would be made: your budget has $0.016 left")
     assert gateway.charges == 0
     budget(gateway, "remove", "user:bob")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_early_view_is_in_the_tile_before_the_picture(gateway: Gateway, open_page: Open, scheme: str) -> None:
+    event = Event()
+    gateway.hold(event.is_set, "held then=stream after=2")
+    page = open_page(user=ALICE, at=gateway.service.url, color_scheme=scheme)
+    page.locator(".options summary").click()
+    choice = page.get_by_label("Early views")
+    # They cost something here, so they are not made unless one asks for them.
+    expect(choice).to_have_value("0")
+    choice.select_option("2")
+    page.keyboard.press("Escape")
+    page.get_by_label("Prompt").fill("a seal that is seen early")
+    expect(page.locator("#price")).to_contain_text("$")
+    make(page, "a seal that is seen early")
+    tile = page.locator("#making .tile").first
+    early = tile.get_by_alt_text("Early view")
+    expect(early).to_be_visible()
+    page.wait_for_function("document.querySelector('img.early').naturalWidth > 0")
+    expect(page.locator("#status")).to_have_text("An early view is there: a seal that is seen early")
+    assert violations(page) == []
+    event.set()
+    expect(page.locator("#making .tile[data-guid] img[srcset]")).to_be_visible()
+    expect(early).to_have_count(0)
+    # The choice is remembered, and not what is usual here.
+    page.reload()
+    expect(choice).to_have_value("2")
+
+
+def test_a_picture_is_looked_at_when_the_stream_of_its_early_views_breaks(
+    gateway: Gateway, open_page: Open, let_go: Event
+) -> None:
+    page = open_page(user=ALICE, at=gateway.service.url)
+    page.evaluate(
+        """() => {
+          const send = window.fetch;
+          window.fetch = async (address, options) => {
+            const response = await send(address, options);
+            if (options?.headers?.Accept !== "text/event-stream") return response;
+            const first = (await response.body.getReader().read()).value;
+            const body = new ReadableStream({
+              start(control) {
+                control.enqueue(first);
+                setTimeout(() => control.error(new TypeError("network error")), 300);
+              },
+            });
+            return new Response(body, { headers: response.headers });
+          };
+        }"""
+    )
+    gateway.begin()
+    page.locator(".options summary").click()
+    page.get_by_label("Early views").select_option("2")
+    page.keyboard.press("Escape")
+    occupy(gateway, page)
+    tile = page.locator("#making .tile").first
+    expect(tile.locator("b")).to_have_text("Being made")
+    let_go.set()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    assert gateway.charges == 1
+
+
+def test_an_own_waiting_picture_is_a_tile_on_any_device(gateway: Gateway, open_page: Open, let_go: Event) -> None:
+    occupy(gateway, open_page(user=ALICE, at=gateway.service.url))
+    with gateway.service.client(ALICE) as client:
+        made = client.post("/image", json={"prompt": "a tern"}, headers={"Prefer": "respond-async"}).json()
+    assert made["status"] == "queued"
+    plain = open_page(user=ALICE, at=gateway.service.url, java_script_enabled=False)
+    expect(plain.locator("#making .tile")).to_have_count(2)
+    expect(plain.locator("#making .tile").first).to_contain_text("Waiting")
+    page = open_page("/?mine=1", user=ALICE, at=gateway.service.url)
+    tiles = page.locator("#making .tile")
+    expect(tiles.first.locator("b")).to_have_text("1st in line")
+    expect(tiles.first).to_contain_text("a tern")
+    expect(tiles.nth(1).locator("b")).to_have_text("Being made")
+    assert violations(page) == []
+    expect(open_page(user=BOB, at=gateway.service.url).locator("#making .tile")).to_have_count(0)
+    expect(open_page("/?prompt=tern", user=ALICE, at=gateway.service.url).locator("#making .tile")).to_have_count(0)
+    let_go.set()
+    expect(page.locator("#making .tile[data-guid] img[srcset]")).to_have_count(2)

@@ -10,6 +10,7 @@ from pixyproxy.application.fields import (
     ClassKey,
     Cursor,
     Day,
+    EarlyViews,
     Filename,
     Guid,
     Guids,
@@ -27,7 +28,7 @@ from pixyproxy.domain.image import Picture
 from pixyproxy.domain.money.budgets import Per
 from pixyproxy.domain.money.daily_sums import MAX_DAYS
 
-_OPTIONS = ("size", "quality", "background", "output_format")
+_OPTIONS = ("size", "quality", "background", "output_format", "partial_images")
 
 
 class Command(BaseModel):
@@ -61,6 +62,12 @@ class CreateImage(PictureRequest):
     quality: Option | None = Field(None, description="Passed on to the generator.", examples=["low"])
     background: Option | None = Field(None, description="Passed on to the generator.", examples=["opaque"])
     output_format: Option | None = Field(None, description="Passed on to the generator.", examples=["png"])
+    partial_images: EarlyViews | None = Field(
+        None,
+        description="How many early views a stream of events (`Accept: text/event-stream`) has; the generator may bill "
+        "them.",
+        examples=[2],
+    )
     edit_of: Guids | None = Field(
         None,
         description="The GUIDs of 1 to 16 stored images that this one is made from; one may stand alone.",
@@ -70,7 +77,7 @@ class CreateImage(PictureRequest):
     @property
     def options(self) -> dict[str, Any]:
         """The options that are passed on to the generator."""
-        return {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
+        return {name: value for name in _OPTIONS if (value := getattr(self, name)) not in (None, 0)}
 
 
 class PriceImages(CreateImage):

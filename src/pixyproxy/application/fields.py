@@ -221,3 +221,6 @@ KeyEnd = Annotated[
 
 PictureCount = Annotated[int, Field(ge=1, le=10), BeforeValidator(_integral)]
 """The number of pictures of one call; `10.0` is an integer too in JSON Schema."""
+
+EarlyViews = Annotated[int, Field(ge=0, le=3), BeforeValidator(_integral)]
+"""The number of early views of a picture."""

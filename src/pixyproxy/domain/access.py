@@ -65,6 +65,11 @@ def is_staff_for(viewer: Viewer, author: User | None) -> bool:
     return author is not None and author.role is Role.STUDENT and author.class_key == viewer.class_key
 
 
+def can_hide(image: Image, viewer: Viewer, author: User | None) -> bool:
+    """Return whether `require_hider` lets this viewer pass."""
+    return is_staff_for(viewer, author) and image.request.visibility is Visibility.PUBLIC
+
+
 def require_author(image: Image, viewer: Viewer) -> None:
     """Raise AuthenticationError, ImageNotFoundError or PermissionDeniedError unless the viewer is the author."""
     require_login(viewer)

@@ -29,6 +29,11 @@ class ImageGenerator(Resource):
     def can_edit(self) -> bool:
         """True if it makes pictures from other pictures."""
 
+    @property
+    def has_free_early_views(self) -> bool:
+        """Return whether every picture can have partial images that cost nothing of their own."""
+        return False
+
     @abstractmethod
     def generate(self, request: GenerationRequest) -> AsyncGenerator[PartialImage | GeneratedImage, None]:
         """Generate `request.n` pictures and yield each, its bytes exactly as received, as soon as it is there.

@@ -187,9 +187,10 @@ OTHER = {("settle_image", 403), ("update_image", 400), ("update_image", 403), ("
 def test_responses_to_an_author_are_documented(open_service: Service, tmp_path: Path) -> None:
     before = len(open_service.log)
     run(open_service, tmp_path, user=ALICE)
-    # The stateful phase does not always come to the deletion of an image that it has made.
-    deletion = ("--include-operation-id", "delete_image", "--phases", "examples,coverage,fuzzing")
-    run(open_service, tmp_path, *deletion, user=ALICE, guid=image_of_alice(open_service), selected=1)
+    # The stateful phase does not always come to the details and the deletion of an image that it has made.
+    for operation in ("get_image", "delete_image"):
+        options = ("--include-operation-id", operation, "--phases", "examples,coverage,fuzzing")
+        run(open_service, tmp_path, *options, user=ALICE, guid=image_of_alice(open_service), selected=1)
     seen = successes(open_service.log[before:])
     expected = EVERYBODY | AUTHOR | PEOPLE
     assert seen >= expected, expected - seen

@@ -52,6 +52,10 @@ class SketchImageGenerator(ImageGenerator):
     def can_edit(self) -> bool:
         return False
 
+    @property
+    def has_free_early_views(self) -> bool:
+        return True
+
     async def open(self) -> None:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(_THREADS, "sketch")

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from pixyproxy.application.generation.collector import PictureCollector
 from pixyproxy.application.generation.recorder import OutcomeRecorder
@@ -40,11 +40,25 @@ from pixyproxy.ports.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-OnPartial: TypeAlias = Callable[[PartialImage], None]
-"""Callback that receives each partial image in the event loop; it returns at once and raises nothing."""
-
 _OUTAGE_S = 2.0
 """Seconds until the next turn of a model after one for which the database or the store was away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """The callbacks of one who watches a generation. They run in the event loop, return at once and raise nothing.
+
+    `on_images` receives the images as soon as they are recorded, and again when they leave the queue or go back to it.
+    `on_partial` receives each early view. None: not wanted.
+    """
+
+    on_images: Callable[[GenerationOutcome], None] | None = None
+    on_partial: Callable[[PartialImage], None] | None = None
+
+    def show(self, images: GenerationOutcome) -> None:
+        """Hand on the images as they are recorded now."""
+        if self.on_images is not None:
+            self.on_images(images)
 
 
 class TakenOverError(Exception):
@@ -76,13 +90,13 @@ class Run:
         images: tuple[Image, ...],
         request: GenerationRequest | None,
         queued_call: QueuedCall | None,
-        on_partial: OnPartial | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         """Take a turn and recorded images; a request of None is made from the queued call when the turn comes."""
         self._parts = parts
         self._request = request
         self._queued_call = queued_call
-        self._on_partial = on_partial
+        self._watchers = [] if watcher is None else [watcher]
         self.turn = turn
         self.images = images
 
@@ -96,6 +110,10 @@ class Run:
         if self._request is None:
             raise RuntimeError("the request is made when the turn comes")
         return self._request
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have one more watch; early views are made only if somebody wants them before the call."""
+        self._watchers.append(watcher)
 
     async def finish(self) -> GenerationOutcome:
         """Wait for the turn, make the call, and return its outcome; raise the error if there is no picture."""
@@ -146,8 +164,13 @@ class Run:
             if await self._parts.maintenance.statuses(self.guids):
                 raise TakenOverError
             await self._give_up(deleted())
-        self.images = started
+        self._record_as(started)
         return True
+
+    def _record_as(self, images: tuple[Image, ...]) -> None:
+        self.images = images
+        for watcher in self._watchers:
+            watcher.show(GenerationOutcome(images))
 
     async def _go_back(self, refusal: GeneratorRateLimitedError) -> None:
         """Queue a call again that the generator refused for its rate; raise the refusal if it cannot wait for it."""
@@ -161,7 +184,7 @@ class Run:
             await self._give_up(refusal)
         if not queued:
             await self._give_up(deleted())
-        self.images = queued
+        self._record_as(queued)
 
     async def _give_up(self, error: PixyProxyException) -> NoReturn:
         """Record that nothing was sent to the generator, and raise the error."""
@@ -172,20 +195,26 @@ class Run:
         """Make one upstream call; raise GeneratorRateLimitedError only if it was refused as a whole."""
         collector = PictureCollector(self._parts.recorder, self.images, self._known_request.priced)
         # Some of the images may have been deleted by hand while they waited.
-        request = replace(self._known_request, n=len(self.images), early_views=self._on_partial is not None)
+        early_views = any(watcher.on_partial is not None for watcher in self._watchers)
+        request = replace(self._known_request, n=len(self.images), early_views=early_views)
         with MeasuredCall(self._parts.metrics, self.images[0], self._parts.clock.now()) as measured:
             try:
                 async with aclosing(self._generated(request, measured)) as generated:
                     async for item in generated:
                         if isinstance(item, GeneratedImage):
                             await collector.add(item)
-                        elif self._on_partial is not None:
-                            self._on_partial(item)
+                        else:
+                            self._show_early(item)
             except GeneratorError as error:
                 if isinstance(error, GeneratorRateLimitedError) and collector.is_empty:
                     raise
                 return await collector.finish(error)
             return await collector.finish()
+
+    def _show_early(self, partial: PartialImage) -> None:
+        for watcher in self._watchers:
+            if watcher.on_partial is not None:
+                watcher.on_partial(partial)
 
     async def _generated(
         self, request: GenerationRequest, measured: MeasuredCall

@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from pixyproxy.application.generation.recorder import OutcomeRecorder
-from pixyproxy.application.generation.run import OnPartial, Run, RunParts, TakenOverError, deleted
+from pixyproxy.application.generation.run import Run, RunParts, TakenOverError, Watcher, deleted
 from pixyproxy.application.queue.stored_sources import StoredSources
-from pixyproxy.application.queue.turn import Turn
 from pixyproxy.application.queue.turns import Turns
 from pixyproxy.domain.errors import (
     CapacityExceededError,
@@ -83,7 +82,7 @@ class GenerationRunner:
         self._lease_length = timedelta(seconds=lease_s)
         self._tasks: set[Task] = set()
         self._tasks_by_guid: dict[str, Task] = {}
-        self._turns_by_guid: dict[str, Turn] = {}
+        self._runs_by_guid: dict[str, Run] = {}
         self._drain_deadline = math.inf
         self.draining = False
 
@@ -108,8 +107,8 @@ class GenerationRunner:
 
     def place_here(self, guid: str) -> QueuePlace | None:
         """Return the place in the queue of an image that waits in this process, or None."""
-        turn = self._turns_by_guid.get(guid)
-        return None if turn is None else self._turns.place_of(turn)
+        run = self._runs_by_guid.get(guid)
+        return None if run is None else self._turns.place_of(run.turn)
 
     async def place_of(self, image: Image) -> QueuePlace | None:
         """Return the place in the queue of an image, without a time if it waits in another process; None of another."""
@@ -125,14 +124,14 @@ class GenerationRunner:
         self,
         drafts: Sequence[ImageDraft],
         request: GenerationRequest,
-        on_partial: OnPartial | None = None,
+        watcher: Watcher | None = None,
         *,
         caller: str,
     ) -> RunningGeneration:
         """Start the generation of these drafts by one call, or queue it; return once their rows are committed.
 
-        It runs in a task of its own: cancelling this call leaves it running. Early views go to `on_partial` if the
-        generator has any. `caller` is the one in whose name it gets its turn.
+        It runs in a task of its own: cancelling this call leaves it running. `watcher` watches it. `caller` is the
+        one in whose name it gets its turn.
 
         Raises:
             DataValidationError: if more pictures are wanted than the pace ever allows.
@@ -142,9 +141,7 @@ class GenerationRunner:
         if self.draining:
             raise CapacityExceededError("The server is shutting down: try again in a moment.")
         begun: asyncio.Future[tuple[Image, ...]] = asyncio.get_running_loop().create_future()
-        task = self._create_task(
-            [draft.guid for draft in drafts], self._run(drafts, request, on_partial, caller, begun)
-        )
+        task = self._create_task([draft.guid for draft in drafts], self._run(drafts, request, watcher, caller, begun))
         either: list[asyncio.Future[Any]] = [task, begun]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not begun.done():
@@ -158,8 +155,13 @@ class GenerationRunner:
     def cancel(self, guids: Iterable[str]) -> None:
         """Have those of these images wait no longer that were deleted from the queue."""
         for guid in guids:
-            if (turn := self._turns_by_guid.get(guid)) is not None:
-                self._turns.cancel(turn, deleted())
+            if (run := self._runs_by_guid.get(guid)) is not None:
+                self._turns.cancel(run.turn, deleted())
+
+    def watch(self, guid: str, watcher: Watcher) -> None:
+        """Have one more watch the generation of an image, if this process runs it."""
+        if (run := self._runs_by_guid.get(guid)) is not None:
+            run.watch(watcher)
 
     async def maintain(self) -> None:
         """Renew the leases of generations and write pending outcomes; call it several times per lease."""
@@ -167,7 +169,7 @@ class GenerationRunner:
             lease = self.new_lease()
             await self._maintenance.renew_leases(lease.owner, lease.expires_at)
         await self._recorder.write_pending()
-        waiting = [guid for guid, turn in self._turns_by_guid.items() if turn.is_waiting]
+        waiting = [guid for guid, run in self._runs_by_guid.items() if run.turn.is_waiting]
         for start in range(0, len(waiting), _MAX_GUIDS):
             guids = waiting[start : start + _MAX_GUIDS]
             left = await self._maintenance.statuses(guids)
@@ -209,7 +211,7 @@ class GenerationRunner:
         self._tasks.discard(task)
         for guid in guids:
             self._tasks_by_guid.pop(guid, None)
-            self._turns_by_guid.pop(guid, None)
+            self._runs_by_guid.pop(guid, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             # The caller may have hung up, and then only this log shows the error. The message is left out, because a
             # generator's text may repeat the prompt.
@@ -221,7 +223,7 @@ class GenerationRunner:
         self,
         drafts: Sequence[ImageDraft],
         request: GenerationRequest,
-        on_partial: OnPartial | None,
+        watcher: Watcher | None,
         caller: str,
         begun: asyncio.Future[tuple[Image, ...]],
     ) -> GenerationOutcome:
@@ -240,7 +242,9 @@ class GenerationRunner:
                 await self._sources.drop(call)
             raise
         begun.set_result(images)
-        return await self._finish(Run(self.parts, turn, images, request, call, on_partial))
+        if watcher is not None:
+            watcher.show(GenerationOutcome(images))
+        return await self._finish(Run(self.parts, turn, images, request, call, watcher))
 
     async def _resume(self, images: tuple[Image, ...], call: QueuedCall) -> GenerationOutcome:
         request = images[0].request
@@ -258,5 +262,5 @@ class GenerationRunner:
         return model or self.parts.generator.default_model or ""
 
     async def _finish(self, run: Run) -> GenerationOutcome:
-        self._turns_by_guid.update(dict.fromkeys(run.guids, run.turn))
+        self._runs_by_guid.update(dict.fromkeys(run.guids, run))
         return await run.finish()

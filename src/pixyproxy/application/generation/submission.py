@@ -10,7 +10,7 @@ from pixyproxy.application.generation.callers import Caller, Departures
 from pixyproxy.application.generation.edit_sources import EditSources
 from pixyproxy.application.generation.idempotency import ClaimLocks, UnpaidFailures, claim_of
 from pixyproxy.application.generation.replays import EarlierSubmission, Replays
-from pixyproxy.application.generation.run import OnPartial, TakenOverError
+from pixyproxy.application.generation.run import TakenOverError, Watcher
 from pixyproxy.application.generation.runner import GenerationRunner, RunningGeneration
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions, how_to_insist
 from pixyproxy.domain.errors import (
@@ -29,7 +29,7 @@ from pixyproxy.domain.generation import (
     IdempotencyClaim,
     ImageDraft,
 )
-from pixyproxy.domain.image import Image, ImageRequest, Visibility, new_guid
+from pixyproxy.domain.image import UNDER_WAY, Image, ImageRequest, Visibility, new_guid
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.image_repository import ImageRepository
@@ -119,12 +119,13 @@ class Submitter:
         retried: bool = False,
         wait: bool = True,
         caller: Caller | None = None,
-        on_partial: OnPartial | None = None,
+        watcher: Watcher | None = None,
     ) -> GenerationOutcome:
         """Return the outcome of a submission, whose edit sources are closed when they are no longer needed.
 
         Without a key it joins an identical submission of the same caller that is uncertain. With `retried` it also
         joins one that is running or ended within `RETRY_WINDOW`, unless one has failed since without being paid.
+        `watcher` watches the generation while it runs, one that is joined as far as this process runs it.
         """
         caller = caller or Caller()
         drafts: list[ImageDraft] = []
@@ -140,14 +141,14 @@ class Submitter:
                         try:
                             with self._unpaid_failures.noticed(claim):
                                 generation = await self._runner.start(
-                                    drafts, _request(submission), on_partial, caller=_party(submission.viewer, caller)
+                                    drafts, _request(submission), watcher, caller=_party(submission.viewer, caller)
                                 )
                         except IdempotencyKeyTakenError:
                             drafts = []
                             continue
                         self._departures.expect(caller, _guids(drafts))
                 if earlier is not None:
-                    return await self._replay(earlier, claim, caller, wait)
+                    return await self._replay(earlier, claim, caller, wait, watcher)
                 if not begins:
                     await asyncio.sleep(_LEAVING_S)
                     continue
@@ -210,7 +211,12 @@ class Submitter:
         return claim, None if image is None else EarlierSubmission(image, claim.fingerprint), others_run
 
     async def _replay(
-        self, earlier: EarlierSubmission, claim: IdempotencyClaim, caller: Caller, wait: bool
+        self,
+        earlier: EarlierSubmission,
+        claim: IdempotencyClaim,
+        caller: Caller,
+        wait: bool,
+        watcher: Watcher | None,
     ) -> GenerationOutcome:
         if earlier.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError(
@@ -218,6 +224,9 @@ class Submitter:
             )
         images = await self._replays.images_of(earlier.image)
         self._departures.expect(caller, _guids(images))
+        if watcher is not None and any(image.status in UNDER_WAY for image in images):
+            watcher.show(GenerationOutcome(images, replayed=True))
+            self._runner.watch(images[0].guid, watcher)
         return await self._replays.outcome(images, claim, wait)
 
     async def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:

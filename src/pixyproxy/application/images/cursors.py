@@ -3,14 +3,23 @@
 import base64
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from pixyproxy.application.derived_key import derive_key
 from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.image import Image
 
 _ID_BYTES = 8
+
+
+class ImagePage(NamedTuple):
+    """A page of images, and the cursor at which the list goes on, None at the end."""
+
+    items: tuple[Image, ...]
+    next_cursor: str | None
 
 
 class Cursors:

@@ -3,16 +3,15 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from pixyproxy.application.commands import CreateImage, DeleteImage, GenerateImages, SearchImages, UpdateImage, validate
 from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
-from pixyproxy.application.generation.run import OnPartial
+from pixyproxy.application.generation.run import Watcher
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
-from pixyproxy.application.images.cursors import Cursors
+from pixyproxy.application.images.cursors import Cursors, ImagePage
 from pixyproxy.application.images.sidecar_updates import update_sidecar
 from pixyproxy.application.option_limits import OptionLimits
 from pixyproxy.domain import access
@@ -33,13 +32,6 @@ logger = logging.getLogger(__name__)
 
 _STEP = 50
 """Images of a page that are read at once: what a step holds beyond the end of the page was read in vain."""
-
-
-class ImagePage(NamedTuple):
-    """A page of images, and the cursor at which the list goes on, None at the end."""
-
-    items: tuple[Image, ...]
-    next_cursor: str | None
 
 
 class ImageService:
@@ -86,12 +78,13 @@ class ImageService:
         idempotency_key: str | None = None,
         wait: bool = True,
         caller: Caller | None = None,
+        watcher: Watcher | None = None,
     ) -> GenerationOutcome:
         """Generate, store and record a picture, and return it; with `wait` False, return once its row is committed.
 
         From then on the generation runs to its end even if this call is cancelled. A repeat with the same key and the
         same request joins the first while it runs, and gets its outcome afterwards, errors too. One without a key
-        does so while the first is uncertain. `caller` learns which images it waits for.
+        does so while the first is uncertain. `caller` learns which images it waits for, `watcher` how they get on.
 
         Raises:
             GeneratorError: if no picture was made.
@@ -106,7 +99,9 @@ class ImageService:
             self.require_editing()
         sources = await self._sources.read(viewer, SourceReferences(command.edit_of or ()))
         submission = _submission(viewer, command, sources)
-        return await self._submitter.submit(submission, idempotency_key=idempotency_key, wait=wait, caller=caller)
+        return await self._submitter.submit(
+            submission, idempotency_key=idempotency_key, wait=wait, caller=caller, watcher=watcher
+        )
 
     def require_editing(self) -> None:
         """Raise EditingUnsupportedError if no edit can be made, to be asked before pictures are read for one."""
@@ -122,14 +117,13 @@ class ImageService:
         retried: bool = False,
         wait: bool = True,
         caller: Caller | None = None,
-        on_partial: OnPartial | None = None,
+        watcher: Watcher | None = None,
     ) -> GenerationOutcome:
         """Generate pictures by one call, from a prompt or from `sources`, whose files are closed in the end.
 
         The promises and errors are those of `create`. The pictures that are ready are returned, with `wait` False all
-        as soon as their rows are committed; an error is raised if none is. Early views go to `on_partial` if the
-        generator has any. A request with `retried` and without a key joins an identical one that is running or ended
-        recently.
+        as soon as their rows are committed; an error is raised if none is. A request with `retried` and without a key
+        joins an identical one that is running or ended recently.
         """
         sources = sources or SourceReferences()
         try:
@@ -147,7 +141,7 @@ class ImageService:
             retried=retried,
             wait=wait,
             caller=caller,
-            on_partial=on_partial,
+            watcher=watcher,
         )
 
     async def get(self, viewer: Viewer, guid: str) -> Image:
@@ -255,6 +249,10 @@ class ImageService:
         if image.status is Status.READY:
             await update_sidecar(image, self._images, self._blobs)
         return image
+
+    async def can_hide(self, viewer: Viewer, image: Image) -> bool:
+        """Return whether the viewer may hide an image, and show it again."""
+        return isinstance(viewer, access.Staff) and access.can_hide(image, viewer, await self._author_of(image))
 
     async def _author_of(self, image: Image) -> User | None:
         """Return the author of an image, None for one who is not on the roster."""

@@ -39,7 +39,6 @@ from pixyproxy.entrypoints.http.middleware.security_fields import SecurityFields
 from pixyproxy.entrypoints.http.middleware.unread_body import UnreadBodyMiddleware
 from pixyproxy.entrypoints.http.openai_api import documentation as openai_documentation
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
-from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from pixyproxy.entrypoints.http.openai_api.routes import build_v1_router
 from pixyproxy.entrypoints.http.pages.comparing.compare_routes import build_compare_router
@@ -56,6 +55,7 @@ from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, build_sta
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.openapi import openapi_document
 from pixyproxy.entrypoints.http.session_cookie import SessionCookie
+from pixyproxy.entrypoints.http.streaming.event_stream import StreamTimeouts
 from pixyproxy.opening import bind_store, opened
 
 _DESCRIPTION = """Pictures from prompts: made once, stored, found again and delivered by GUID.
@@ -138,10 +138,10 @@ def _build_routers(
     images, signed_urls = container.image_service(), container.signed_urls()
     presenter = ImagesPresenter(images, links, signed_urls, policy, container.config.response_format())
     bodies = EditBodyReader(links, signed_urls, container.spool())
-    make_form = MakeForm(images, links)
+    make_form = MakeForm(images, links, has_free_early_views=container.generator().has_free_early_views)
     return [
         build_read_router(images, container.thumbnails(), policy, links, signed_urls, container.config.accel_prefix()),
-        build_write_router(images, policy, links),
+        build_write_router(images, policy, links, StreamTimeouts()),
         build_settlement_router(container.budget_service(), policy),
         build_usage_router(container.usage_service(), policy),
         build_money_router(container.pricing(), container.budget_service(), container.staff_budgets(), policy),

@@ -62,18 +62,30 @@ def accepts(request: Request, media_type: str) -> bool:
     """Return true if the client accepts this media type (RFC 9110, section 12.5.1).
 
     The most specific media range that covers it decides. A client that names none accepts any; a range with
-    parameters of its own covers no plain type. Only the first ranges are read, more than any client sends.
+    parameters of its own covers no plain type.
     """
-    accepted: dict[str, bool] = {}
-    accepts_any = True
-    for item in ",".join(request.headers.getlist("accept")).split(",", _MAX_MEDIA_RANGES)[:_MAX_MEDIA_RANGES]:
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
-        accepts_any = accepts_any and not name
-        if not any(parameter and not parameter.startswith("q=") for parameter in parameters):
-            accepted[name] = not any(_QUALITY_ZERO.fullmatch(parameter) for parameter in parameters)
+    accepted = _accepted(request)
     kind = media_type.partition("/")[0]
     covering = [accepted[name] for name in (media_type, f"{kind}/*", "*/*") if name in accepted]
-    return covering[0] if covering else accepts_any
+    return covering[0] if covering else not any(accepted)
+
+
+def asks_for(request: Request, media_type: str) -> bool:
+    """Return true if the client names this media type among those that it accepts."""
+    return _accepted(request).get(media_type, False)
+
+
+def _accepted(request: Request) -> dict[str, bool]:
+    """Return the media ranges that a client names, those with parameters of their own with these, and which it accepts.
+
+    Only the first ranges are read, more than any client sends.
+    """
+    accepted: dict[str, bool] = {}
+    for item in ",".join(request.headers.getlist("accept")).split(",", _MAX_MEDIA_RANGES)[:_MAX_MEDIA_RANGES]:
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        own = [parameter for parameter in parameters if parameter and not parameter.startswith("q=")]
+        accepted[";".join([name, *own])] = not any(map(_QUALITY_ZERO.fullmatch, parameters))
+    return accepted
 
 
 def prefers_async(request: Request) -> bool:

@@ -1,13 +1,18 @@
 """The routes that create, change and delete images."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.commands import CreateImage, DeleteImage, UpdateImage
+from pixyproxy.application.generation.run import Watcher
 from pixyproxy.application.images.image_service import ImageService
-from pixyproxy.domain.access import viewer_of
+from pixyproxy.domain.access import Viewer, viewer_of
+from pixyproxy.domain.generation import GenerationOutcome
 from pixyproxy.domain.image import UNDER_WAY
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.api.requests import idempotency_key, prefers_async, read_json, read_query
+from pixyproxy.entrypoints.http.api.requests import asks_for, idempotency_key, prefers_async, read_json, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.image_detail import COST_HEADER, Links, cost_header, present_image
 from pixyproxy.entrypoints.http.representation.json_response import json_response
@@ -24,6 +29,8 @@ from pixyproxy.entrypoints.http.representation.openapi import (
     request_body,
 )
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
+from pixyproxy.entrypoints.http.streaming.event_stream import Item, StreamTimeouts, begin_stream
+from pixyproxy.entrypoints.http.streaming.image_events import ImageEvents
 
 _POLL_AFTER_S = "2"
 _CREATED_HEADERS = {
@@ -36,9 +43,14 @@ _PREFER = parameter(
     "header",
     "With `respond-async` (RFC 7240) the response is 202, as soon as the call is queued or begun.",
 )
+_EVENTS = """`image`: the details, when the picture is recorded and whenever its status changes; the last one is ready.
+`early_view`: `guid`, `index` and `b64_json` of an early view, with `partial_images`.
+`error`: the problem, with which the stream ends.
+Comments: `queued 12, about 95 s` while it waits, and `keep-alive`.
+"""
 
 
-def build_write_router(images: ImageService, policy: AccessPolicy, links: Links) -> APIRouter:
+def build_write_router(images: ImageService, policy: AccessPolicy, links: Links, timeouts: StreamTimeouts) -> APIRouter:
     """Build the routes for callers who may write; see `access` for who changes and deletes an image."""
     router = direct_router("images")
 
@@ -48,8 +60,10 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         summary="Generate a picture from a prompt",
         responses={
             200: {
-                "description": "The picture is generated, stored and recorded.",
+                "description": "The picture is generated, stored and recorded; or events until it is, with `Accept: "
+                "text/event-stream`.",
                 "headers": _CREATED_HEADERS,
+                "content": {"text/event-stream": {"schema": {"type": "string", "description": _EVENTS}}},
             },
             202: {
                 "description": "It waits or is being made (`Prefer: respond-async`): poll `Location` until it ends.",
@@ -67,6 +81,8 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
     async def create_image(request: Request) -> Response:
         viewer = policy.require_writer(request)
         body = await read_json(request)
+        if asks_for(request, "text/event-stream"):
+            return await stream_image(request, viewer, body)
         respond_async = prefers_async(request)
         outcome = await images.create(
             viewer,
@@ -87,6 +103,20 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links)
         headers.update(cost_header(outcome))
         place = await images.place_of(outcome.image)
         return json_response(present_image(outcome.image, links, place), status, headers)
+
+    async def stream_image(request: Request, viewer: Viewer, body: Any) -> Response:
+        has_early_views = isinstance(body, Mapping) and bool(body.get("partial_images"))
+
+        async def generate(take: Callable[[Item], None]) -> GenerationOutcome:
+            return await images.create(
+                viewer,
+                body,
+                idempotency_key=idempotency_key(request),
+                caller=request.state.caller,
+                watcher=Watcher(take, take if has_early_views else None),
+            )
+
+        return await begin_stream(generate, ImageEvents(request, images, links), timeouts)
 
     @router.patch(
         "/image/{guid}",

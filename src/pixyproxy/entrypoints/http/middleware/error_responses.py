@@ -12,6 +12,7 @@ from pixyproxy.entrypoints.http.openai_api.error_body import error_body, is_open
 from pixyproxy.entrypoints.http.openai_api.images_response import error_event
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.representation.problems import describe_problem, problem_response
+from pixyproxy.entrypoints.http.streaming.image_events import problem_event
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,11 @@ class _StartedResponse:
         await self._send(message)
 
 
+def _event_of(scope: Scope, error: Exception) -> bytes:
+    """Return the event that ends a stream with an error, in the form that the clients of the path know."""
+    return error_event(error_body(error)) if is_openai_path(scope["path"]) else problem_event(Request(scope), error)
+
+
 async def _send_away(scope: Scope, receive: Receive, response: _StartedResponse) -> None:
     """Answer a request that the end of the service interrupts, in the form that is still possible."""
     caller = scope.get("state", {}).get("caller")
@@ -104,6 +110,6 @@ async def _send_away(scope: Scope, receive: Receive, response: _StartedResponse)
         answer = await respond_to_error(Request(scope, receive), error)
         await answer(scope, receive, response.send)
     elif response.has_events and not response.ended:
-        await response.send({"type": "http.response.body", "body": error_event(error_body(error)), "more_body": False})
+        await response.send({"type": "http.response.body", "body": _event_of(scope, error), "more_body": False})
     else:
         logger.error("response cut short: the service stops")

@@ -18,9 +18,10 @@ from pixyproxy.domain.image import UNDER_WAY, Image, Picture
 from pixyproxy.domain.money.costs import sum_costs
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.openai_api.base64_response import Base64, base64_response, encoded
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, cost_header
 from pixyproxy.entrypoints.http.representation.json_response import encode_json, json_response
+from pixyproxy.entrypoints.http.streaming.base64_response import Base64, base64_response
+from pixyproxy.entrypoints.http.streaming.picture_event import early_view_event, picture_event
 
 _NO_USAGE = {
     "total_tokens": 0,
@@ -115,7 +116,7 @@ class ImagesPresenter:
             "guid": image.guid,
         }
         picture = await self._stored(image)
-        async with aclosing(_picture_event(name, members, picture.pieces())) as pieces:
+        async with aclosing(picture_event(name, members, picture.pieces())) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -150,11 +151,7 @@ def partial_event(
     members = {"type": name, "partial_image_index": early.index, "created_at": created_at}
     for field, default in _PARTIAL_DEFAULTS.items():
         members[field] = _text(early.reported.get(field)) or _text(options.get(field)) or default
-
-    async def data() -> AsyncIterator[bytes]:
-        yield early.data
-
-    return _picture_event(name, members, encoded(data()))
+    return early_view_event(name, members, early.data)
 
 
 def error_event(body: Mapping[str, Any]) -> bytes:
@@ -190,19 +187,6 @@ def _default_format(model: object) -> str:
     """Return what OpenAI's responses for a model hold unless they are asked for something else."""
     name = str(model).rpartition("/")[2].lower()
     return "url" if name.startswith("dall-e-") else "b64_json"
-
-
-async def _picture_event(
-    name: str, members: Mapping[str, Any], picture: AsyncGenerator[bytes, None]
-) -> AsyncGenerator[bytes, None]:
-    """Yield an event that ends in the base64 of a picture; nothing before the picture can be read."""
-    async with aclosing(picture):
-        first = await anext(picture, b"")
-        data = f'{encode_json(members)[:-1].decode()},"b64_json":"'
-        yield format_sse_event(event=name, data_str=data).removesuffix(b"\n\n") + first
-        async for piece in picture:
-            yield piece
-        yield b'"}\n\n'
 
 
 def _members(image: Image) -> dict[str, Any]:

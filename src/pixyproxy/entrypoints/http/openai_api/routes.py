@@ -5,22 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from pixyproxy.application.generation.edit_sources import SourceReferences
-from pixyproxy.application.generation.run import OnPartial
+from pixyproxy.application.generation.run import Watcher
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.model_catalog import ModelCatalog
 from pixyproxy.domain.access import Viewer
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
+from pixyproxy.domain.generation import GenerationOutcome
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import prefers_async, read_json
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api import documentation as docs
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.openai_api.edit_pictures import refuse_pictures
-from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts, begin_stream
 from pixyproxy.entrypoints.http.openai_api.images_request import ImagesRequest, parse_images_request
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter, present_model, present_models
+from pixyproxy.entrypoints.http.openai_api.stream_events import OpenAIEvents
 from pixyproxy.entrypoints.http.representation.json_response import json_response
+from pixyproxy.entrypoints.http.streaming.event_stream import StreamTimeouts, begin_stream
 
 ModelId = Annotated[str, Path(description="The id of a model.")]
 
@@ -43,7 +44,7 @@ def build_v1_router(
         sources: SourceReferences | None,
         kind: str,
     ) -> Response:
-        async def generate(on_partial: OnPartial | None, wait: bool = True) -> GenerationOutcome:
+        async def generate(watcher: Watcher | None, wait: bool = True) -> GenerationOutcome:
             return await images.generate(
                 viewer,
                 wanted.parameters,
@@ -52,15 +53,12 @@ def build_v1_router(
                 retried=wanted.retried,
                 wait=wait,
                 caller=request.state.caller,
-                on_partial=on_partial,
+                watcher=watcher,
             )
 
-        def place() -> QueuePlace | None:
-            guids = request.state.caller.guids
-            return images.place_here(guids[0]) if guids else None
-
         if wanted.stream:
-            return await begin_stream(generate, kind, wanted.parameters, presenter, timeouts, place)
+            events = OpenAIEvents(kind, wanted.parameters, presenter, images, request.state.caller)
+            return await begin_stream(lambda take: generate(Watcher(on_partial=take)), events, timeouts)
         outcome = await generate(None, wait=not prefers_async(request))
         return await presenter.response(request, outcome, wanted.response_format, wanted.parameters.get("model"))
 

@@ -38,9 +38,11 @@ def new_key() -> str:
 class MakeForm:
     """The contents of the form that has pictures made."""
 
-    def __init__(self, images: ImageService, links: Links) -> None:
+    def __init__(self, images: ImageService, links: Links, *, has_free_early_views: bool) -> None:
         self._images = images
         self._links = links
+        # Nobody pays for early views without having asked for them.
+        self._early_views = "2" if has_free_early_views else "0"
 
     async def values(self, viewer: Viewer, use: str, edit: Sequence[str]) -> dict[str, Any]:
         """Return what the form shows: the prompt and options of the picture `use`, and the pictures to `edit`.
@@ -69,6 +71,7 @@ class MakeForm:
         return {
             "key": new_key(),
             "can_edit": self.can_edit(),
+            "early_views": self._early_views,
             "sources": [present_picture(image, self._links, viewer) for image in sources],
             **{name: given.get(name, "") for name in ("prompt", "visibility", "tags", "n", *_OPTIONS)},
         }

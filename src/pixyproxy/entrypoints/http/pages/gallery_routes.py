@@ -1,5 +1,6 @@
 """The gallery, and the page of one picture."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer, viewer_of
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import UNDER_WAY, Image, Status
+from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
@@ -66,6 +68,7 @@ def build_gallery_router(
             filtered=is_filtered(query),
             problem=problem,
             first=address_of(query) if query.get("cursor") else None,
+            waiting=[present_picture(image, links, viewer_of(user)) for image in await _under_way(images, user, query)],
             make=await make_form.values(viewer_of(user), str(use), edit if isinstance(edit, list) else []),
             next=next_cursor and address_of(query, cursor=next_cursor),
         )
@@ -90,6 +93,7 @@ def build_gallery_router(
             title=shortened(" ".join(image.request.prompt.split()), _TITLE_CHARS),
             older=older and f"/view/{older.guid}{query_text(query)}",
             back=address_of(query),
+            can_hide=await images.can_hide(viewer, image),
             made_from=[present_picture(source, links, viewer) for source in sources],
             made_into=[present_picture(edit, links, viewer) for edit in edits.items],
             is_shared=is_public and policy.anonymous_may_read,
@@ -117,6 +121,15 @@ def build_gallery_router(
         return next(iter(page.items), None)
 
     return router
+
+
+async def _under_way(images: ImageService, user: User | None, query: Query) -> list[Image]:
+    """Return the user's pictures that are being made, for the first page of all pictures or of the user's own."""
+    if user is None or query.get("cursor") or is_filtered({**query, "mine": None}):
+        return []
+    searches = (images.search(viewer_of(user), {"status": status.value}) for status in UNDER_WAY)
+    found = [image for page in await asyncio.gather(*searches) for image in page.items]
+    return sorted(found, key=lambda image: image.id, reverse=True)
 
 
 def _pairs(query: Query) -> list[tuple[str, object]]:

@@ -3,17 +3,18 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from pixyproxy.domain import errors
 from pixyproxy.domain.generation import GeneratedImage, PartialImage
-from pixyproxy.entrypoints.http.openai_api import event_stream
-from pixyproxy.entrypoints.http.openai_api.event_stream import StreamTimeouts
+from pixyproxy.entrypoints.http.streaming import event_stream
+from pixyproxy.entrypoints.http.streaming.event_stream import StreamTimeouts
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import HttpApp, http_app
+from tests.fixtures.stream_client import StreamClient
 
 SHORT_TIMEOUTS = StreamTimeouts(first_event_s=0.02, keep_alive_s=0.02)
 PARTIALS = (PartialImage(b"early", 0, {"quality": "low"}), PartialImage(b"later" * 30_000, 1))
@@ -32,59 +33,16 @@ async def hasty_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpApp]:
         yield app
 
 
-class Client:
-    """Minimal client: receives each piece as it is sent, and can hang up at any time."""
-
-    def __init__(self, app: HttpApp, **body: Any) -> None:
-        self.pieces: list[bytes] = []
-        self.status: int | None = None
-        self.headers: dict[bytes, bytes] = {}
-        self.complete = False
-        self.left = asyncio.Event()
-        self._sent = False
-        self._body = json.dumps({"prompt": "a duck", "stream": True} | body).encode()
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "POST",
-            "path": "/v1/images/generations",
-            "raw_path": b"/v1/images/generations",
-            "scheme": "http",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"test.example"), (b"content-type", b"application/json")],
-            "server": ("test", 80),
-        }
-        self.task = asyncio.create_task(app.asgi(scope, self._receive, self._send))  # type: ignore[arg-type]
-
-    async def _receive(self) -> Mapping[str, Any]:
-        if not self._sent:
-            self._sent = True
-            return {"type": "http.request", "body": self._body}
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], dict(message["headers"])
-        else:
-            self.pieces.append(message["body"])
-            self.complete = not message.get("more_body", False)
-
-    def events(self) -> list[tuple[str, dict[str, Any]]]:
-        found = []
-        for block in b"".join(self.pieces).decode().split("\n\n"):
-            if block and not block.startswith(":"):
-                name, data = block.split("\n")
-                found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-        return found
+def client_of(app: HttpApp, **body: Any) -> StreamClient:
+    """Return a client of a generation."""
+    return StreamClient(app, "/v1/images/generations", {"prompt": "a duck", "stream": True} | body)
 
 
 async def test_partial_pictures_precede_the_final_picture(app: HttpApp) -> None:
     usage = {"total_tokens": 5}
     app.generator.partials = PARTIALS
     app.generator.outcome = GeneratedImage(PNG, usage=usage, reported={"background": "opaque"})
-    client = Client(app, partial_images=2, quality="medium", output_format="webp")
+    client = client_of(app, partial_images=2, quality="medium", output_format="webp")
     await client.task
     assert (client.status, client.complete) == (200, True)
     assert client.headers[b"content-type"].startswith(b"text/event-stream")
@@ -110,7 +68,7 @@ async def test_partial_pictures_precede_the_final_picture(app: HttpApp) -> None:
 
 async def test_a_generator_without_partial_pictures_sends_the_final_picture_only(app: HttpApp) -> None:
     app.generator.outcome = GeneratedImage(PNG)
-    client = Client(app, partial_images=3)
+    client = client_of(app, partial_images=3)
     await client.task
     [(name, final)] = client.events()
     assert name == "image_generation.completed"
@@ -118,7 +76,7 @@ async def test_a_generator_without_partial_pictures_sends_the_final_picture_only
 
 
 async def test_each_picture_has_an_event(app: HttpApp) -> None:
-    client = Client(app, n=2)
+    client = client_of(app, n=2)
     await client.task
     assert [name for name, _ in client.events()] == ["image_generation.completed"] * 2
 
@@ -126,7 +84,7 @@ async def test_each_picture_has_an_event(app: HttpApp) -> None:
 async def test_partial_pictures_are_sent_as_they_arrive(app: HttpApp) -> None:
     app.generator.partials = PARTIALS[:1]
     app.generator.gate = asyncio.Event()
-    client = Client(app)
+    client = client_of(app)
     while not client.events():
         await asyncio.sleep(0)
     assert not client.complete
@@ -147,7 +105,7 @@ async def test_an_error_before_the_first_event_is_an_error_response(
     app: HttpApp, error: errors.GeneratorError, status: int
 ) -> None:
     app.generator.outcome = error
-    client = Client(app)
+    client = client_of(app)
     await client.task
     assert (client.status, client.headers[b"content-type"]) == (status, b"application/json")
     assert json.loads(b"".join(client.pieces))["error"]["message"] == error.detail
@@ -156,7 +114,7 @@ async def test_an_error_before_the_first_event_is_an_error_response(
 async def test_an_error_after_the_first_event_is_an_event(app: HttpApp) -> None:
     app.generator.partials = PARTIALS[:1]
     app.generator.outcome = errors.PromptRejectedError("no")
-    client = Client(app)
+    client = client_of(app)
     await client.task
     assert (client.status, client.complete) == (200, True)
     name, data = client.events()[-1]
@@ -166,7 +124,7 @@ async def test_an_error_after_the_first_event_is_an_event(app: HttpApp) -> None:
 
 async def test_comments_keep_the_connection_alive_between_events(hasty_app: HttpApp) -> None:
     hasty_app.generator.gate = asyncio.Event()
-    client = Client(hasty_app)
+    client = client_of(hasty_app)
     while client.pieces.count(event_stream.KEEP_ALIVE) < 2:
         await asyncio.sleep(0.01)
     assert client.status == 200
@@ -185,7 +143,7 @@ async def test_an_unexpected_error_after_the_first_event_is_not_described(
         raise RuntimeError("a secret of the service")
 
     monkeypatch.setattr(hasty_app.container.image_service(), "generate", fail)
-    client = Client(hasty_app)
+    client = client_of(hasty_app)
     while not client.pieces:
         await asyncio.sleep(0.01)
     gate.set()
@@ -197,7 +155,7 @@ async def test_an_unexpected_error_after_the_first_event_is_not_described(
 
 async def test_the_picture_is_stored_after_the_client_hung_up(hasty_app: HttpApp) -> None:
     hasty_app.generator.gate = asyncio.Event()
-    client = Client(hasty_app)
+    client = client_of(hasty_app)
     while not client.pieces:
         await asyncio.sleep(0.01)
     client.left.set()

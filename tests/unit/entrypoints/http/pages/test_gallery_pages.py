@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.domain.user import User
+from pixyproxy.domain.user import Role, User
 from pixyproxy.entrypoints.http.pages import static_files
 from pixyproxy.entrypoints.http.pages.filters import address_of, chips_of, is_filtered, search_of
 from pixyproxy.entrypoints.http.pages.picture import ratio_class, shortened
@@ -112,6 +112,23 @@ async def test_one_picture_leads_on_within_the_search(app: HttpApp) -> None:
         assert (await app.client.get(f"/view/{last['guid']}?{query}", headers=HTML)).status_code == 200
 
 
+async def test_the_button_that_hides_is_for_the_staff_concerned(app: HttpApp) -> None:
+    people = [("tina", "cs101", Role.TEACHER), ("smith", "cs102", Role.TEACHER), ("root", None, Role.ADMIN)]
+    await app.add_people(people, "a good long password")
+    public, secret = await app.create(), await app.create(visibility="private")
+    for name, expected in (("tina", True), ("smith", False), ("root", True)):
+        auth = name, "a good long password"
+        page = await app.client.get(f"/view/{public['guid']}", headers=HTML, auth=basic(auth))
+        assert ('value="hide"' in page.text) is expected
+    for path in (public, secret):
+        page = await app.client.get(f"/view/{path['guid']}", headers=HTML, auth=basic(ALICE))
+        assert 'value="hide"' not in page.text
+    auth = "tina", "a good long password"
+    await app.client.patch(f"/image/{public['guid']}", json={"hidden": True}, auth=basic(auth))
+    page = await app.client.get(f"/view/{public['guid']}", headers=HTML, auth=basic(auth))
+    assert 'value="show"' in page.text
+
+
 async def test_only_public_pictures_describe_themselves_to_other_sites(app: HttpApp) -> None:
     for visibility in ("public", "private"):
         made = await app.create(prompt='a "duck" & <b>', visibility=visibility)
@@ -157,6 +174,30 @@ async def test_the_page_of_a_picture_that_waits_looks_again() -> None:
             await asyncio.sleep(0.01)
             page = await app.client.get(f"/view/{made.json()['guid']}", headers=HTML, auth=basic(ALICE))
         assert 'data-action="delete"' in page.text
+
+
+async def test_own_pictures_under_way_are_on_the_first_page_of_all_and_of_the_own() -> None:
+    async with http_app(PIXYPROXY_MAX_GENERATIONS=1, PIXYPROXY_QUEUE_TIMEOUT_S=60) as app:
+        app.generator.gate = asyncio.Event()
+        made = []
+        for auth in (ALICE, ALICE, BOB, None):
+            body = {"prompt": f"duck {len(made)}"}
+            answer = await app.client.post("/image", json=body, headers={"Prefer": "respond-async"}, auth=basic(auth))
+            made.append(answer.json()["guid"])
+
+        async def shown(path: str, auth: tuple[str, str] | None) -> list[str]:
+            return guids((await app.client.get(path, headers=HTML, auth=basic(auth))).text)
+
+        for path in ("/", "/?mine=1", "/?limit=5"):
+            assert await shown(path, ALICE) == [made[1], made[0]]
+        assert await shown("/", BOB) == [made[2]]
+        assert await shown("/", None) == []
+        for path in ("/?prompt=duck", "/?mine=1&visibility=private", "/?tag=a", f"/?guid={made[0]}"):
+            assert await shown(path, ALICE) == []
+        app.generator.gate.set()
+        while len((await app.client.get("/image")).json()) < len(made):
+            await asyncio.sleep(0.01)
+        assert sorted(await shown("/", ALICE)) == sorted(made)
 
 
 async def test_the_form_cancels_what_waits_and_nothing_that_was_begun() -> None:

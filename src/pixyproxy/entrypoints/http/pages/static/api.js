@@ -33,7 +33,12 @@ export async function send(address, options = {}) {
   if (response.ok) return response;
   let problem = {};
   if ((response.headers.get("Content-Type") ?? "").includes("json")) problem = await response.json().catch(() => ({}));
-  throw new CallError(describe(problem, response.status), response.status, problem);
+  throw problemError(problem, response.status);
+}
+
+/** Return the error that a problem of the service describes. @param {any} problem @param {number} status */
+export function problemError(problem, status) {
+  return new CallError(describe(problem, status), status, problem);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { sourceFields } from "./sources.js";
 
-const REMEMBERED = ["size", "quality", "output_format", "background", "visibility", "model", "n"];
+const REMEMBERED = ["size", "quality", "output_format", "background", "visibility", "model", "n", "partial_images"];
 
 export const form = /** @type {HTMLFormElement} */ (document.querySelector("#make"));
 export const prompt = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("prompt"));
@@ -16,12 +16,15 @@ function field(name) {
   return /** @type {HTMLInputElement | HTMLSelectElement | null} */ (form.elements.namedItem(name));
 }
 
+const early = /** @type {HTMLSelectElement | null} */ (field("partial_images"));
+early?.closest("label")?.removeAttribute("hidden");
+
 /** The number of pictures that are wanted. */
 export function count() {
   return Number(field("n")?.value ?? 1);
 }
 
-/** Return the body of `POST /image`. */
+/** Return the body of `POST /image`. @returns {Record<string, any>} */
 export function bodyOfForm() {
   /** @type {Record<string, any>} */
   const body = { prompt: prompt.value };
@@ -29,6 +32,8 @@ export function bodyOfForm() {
     const value = field(name)?.value.trim();
     if (value) body[name] = value;
   }
+  const earlyViews = Number(field("partial_images")?.value ?? 0);
+  if (earlyViews > 0) body.partial_images = earlyViews;
   const tags = (field("tags")?.value ?? "").split(/[,\n]/).map((tag) => tag.trim().replace(/^#/, "")).filter(Boolean);
   if (tags.length > 0) body.tags = tags;
   return { ...body, ...sourceFields() };
@@ -38,6 +43,8 @@ export function bodyOfForm() {
 export function remember() {
   localStorage.setItem(DRAFT, prompt.value);
   const kept = Object.fromEntries(REMEMBERED.map((name) => [name, field(name)?.value ?? ""]));
+  // Left to the service, which knows whether they are free.
+  if (early?.selectedOptions[0]?.defaultSelected) kept.partial_images = "";
   localStorage.setItem(OPTIONS, JSON.stringify(kept));
   showChosen();
 }

@@ -3,10 +3,12 @@
 import { call, CallError, page, root } from "./api.js";
 import { beginEdit } from "./edits.js";
 import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
+import { adoptWaiting, forgetAdopted } from "./elsewhere.js";
+import { canFollow, follow } from "./follow.js";
 import { forget, keep, newKey, orders } from "./orders.js";
 import { describe, priceOf, refusal } from "./price.js";
 import { changes, upload } from "./sources.js";
-import { addTile, placeOf, removeTile, say } from "./tile.js";
+import { addTile, hideEarly, placeOf, removeTile, say, showEarly } from "./tile.js";
 import { toast } from "./toast.js";
 
 const PRICE_PAUSE_MS = 500;
@@ -35,9 +37,13 @@ form.addEventListener("submit", (event) => {
   last = text;
   lastTime = event.timeStamp;
   for (let number = 0; number < count(); number++) {
-    const order = { key: newKey(), body, started: Date.now(), upload: upload() };
+    const file = upload();
+    // Early views that nobody would see may cost money.
+    const { partial_images, ...plain } = body;
+    const wanted = canFollow() && !file ? body : plain;
+    const order = { key: newKey(), body: wanted, started: Date.now(), upload: file };
     // A browser keeps no files: such a picture is found again once the service has it.
-    if (!order.upload) keep(order);
+    if (!file) keep(order);
     void make(order, tileOf(order));
   }
   announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
@@ -59,16 +65,7 @@ function wait(ms) {
 /** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
 async function make(order, tile) {
   try {
-    if (!order.guid) {
-      const headers = { "Idempotency-Key": order.key, Prefer: "respond-async" };
-      unanswered += 1;
-      const begun = order.upload ? beginEdit(order.body, order.upload, headers) : call("POST", "image", order.body, headers);
-      const made = await begun.finally(() => (unanswered -= 1));
-      order.guid = made.guid;
-      order.upload = null;
-      keep(order);
-      priceLater();
-    }
+    if (!order.guid) await (order.body.partial_images && canFollow() ? watch(order, tile) : begin(order));
     while (tile.isConnected) {
       const image = await call("GET", `image/${order.guid}`);
       if (image.status === "ready") return await finish(order, tile);
@@ -89,6 +86,53 @@ async function make(order, tile) {
       const code = reason ? "budget-exceeded" : problem.code;
       refuse(order, tile, { status: "failed", error: { message: reason || problem.message, code } });
     }
+  }
+}
+
+/** @param {import("./orders.js").Order} order */
+async function begin(order) {
+  const headers = { "Idempotency-Key": order.key, Prefer: "respond-async" };
+  unanswered += 1;
+  const begun = order.upload ? beginEdit(order.body, order.upload, headers) : call("POST", "image", order.body, headers);
+  accept(order, await begun.finally(() => (unanswered -= 1)));
+}
+
+/** @param {import("./orders.js").Order} order @param {any} image */
+function accept(order, image) {
+  if (order.guid) return;
+  order.guid = image.guid;
+  order.upload = null;
+  keep(order);
+  forgetAdopted(image.guid);
+  priceLater();
+}
+
+/**
+ * Have a picture made, and show its early views. Once it is recorded it is made whatever becomes of the connection, and
+ * its own details say how it ended.
+ * @param {import("./orders.js").Order} order @param {HTMLElement} tile
+ */
+async function watch(order, tile) {
+  let isUnanswered = true;
+  unanswered += 1;
+  try {
+    for await (const { name, data } of follow(order.body, order.key)) {
+      if (!tile.isConnected) return;
+      if (name === "image") {
+        accept(order, data);
+        if (isUnanswered) unanswered -= 1;
+        isUnanswered = false;
+      }
+      if (name === "early_view") {
+        if (!tile.querySelector(".early")) announce(`An early view is there: ${order.body.prompt.slice(0, 100)}`);
+        showEarly(tile, data.b64_json);
+      } else if (name === "queued") showProgress(order, tile, { status: "queued", queue: data });
+      else if (data?.status === "queued" || data?.status === "generating") showProgress(order, tile, data);
+    }
+  } catch (error) {
+    if (!order.guid) throw error;
+  } finally {
+    if (isUnanswered) unanswered -= 1;
   }
 }
 
@@ -146,6 +190,7 @@ function again(order, tile, problem) {
     say(tile, "Being made");
     void make(order, tile);
   };
+  hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
   const title = problem.status === 0 ? "Not reached" : "Not now";
@@ -175,6 +220,7 @@ function refuse(order, tile, image) {
   const titles = { "prompt-rejected": "Refused", "budget-exceeded": "Over the budget", "unpriced-model": "Without a price" };
   const title = image.status === "unknown" ? "Uncertain" : (titles[/** @type {keyof titles} */ (code)] ?? "Not made");
   const doubt = image.status === "unknown" ? " It may have been paid for." : "";
+  hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
   say(tile, title, (image.error?.message ?? "There is no reason given.") + doubt, [
@@ -246,3 +292,8 @@ void showPrice();
 
 // Leaving the page lost nothing: the tiles are there again.
 for (const order of orders()) void make(order, tileOf(order));
+adoptWaiting((order) => {
+  const tile = tileOf(order);
+  void make(order, tile);
+  return tile;
+});

@@ -45,6 +45,8 @@ async function act(view, control, hooks) {
       return change(view, { tags: tagsOf(view).filter((tag) => tag !== control.dataset.tag) }, hooks, ".add input");
     case "visibility":
       return change(view, { visibility: control.dataset.to }, hooks, "[data-action=visibility]");
+    case "hide":
+      return change(view, { hidden: control.value === "hide" }, hooks, "[data-action=hide]");
     case "cancel":
       return cancel(guid, control, hooks);
     case "delete":

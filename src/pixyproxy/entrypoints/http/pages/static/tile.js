@@ -11,8 +11,7 @@ export function addTile(prompt, size = "1x1") {
   const tile = document.createElement("figure");
   const [width, height] = size.split("x").map(Number);
   tile.className = "tile wait";
-  // The page's policy forbids styles in HTML, not those that a script sets.
-  tile.style.setProperty("--r", String(Math.min(4, Math.max(0.25, width / height || 1))));
+  shape(tile, width, height);
   tile.tabIndex = -1;
   const caption = document.createElement("figcaption");
   caption.dir = "auto";
@@ -67,6 +66,38 @@ function boxWith(buttons, describedBy) {
     box.append(button);
   }
   return box;
+}
+
+/**
+ * Show an early view in a tile, which takes its shape.
+ * @param {HTMLElement} tile @param {string} picture In base64.
+ */
+export function showEarly(tile, picture) {
+  let view = /** @type {HTMLImageElement | null} */ (tile.querySelector("img.early"));
+  if (!view) {
+    view = document.createElement("img");
+    view.className = "early";
+    view.alt = "Early view";
+    view.addEventListener("load", () => shape(tile, view?.naturalWidth ?? 1, view?.naturalHeight ?? 1));
+    const badge = document.createElement("span");
+    badge.className = "early badge";
+    badge.ariaHidden = "true";
+    badge.textContent = "early view";
+    tile.firstElementChild?.after(view, badge);
+  }
+  // The browser finds out the format.
+  view.src = `data:image/png;base64,${picture}`;
+}
+
+/** @param {HTMLElement} tile */
+export function hideEarly(tile) {
+  for (const part of tile.querySelectorAll(".early")) part.remove();
+}
+
+/** @param {HTMLElement} tile @param {number} width @param {number} height */
+function shape(tile, width, height) {
+  // The page's policy forbids styles in HTML, not those that a script sets.
+  tile.style.setProperty("--r", String(Math.min(4, Math.max(0.25, width / height || 1))));
 }
 
 /**

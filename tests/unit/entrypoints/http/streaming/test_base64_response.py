@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from pixyproxy.domain.errors import BlobMissingError
-from pixyproxy.entrypoints.http.openai_api.base64_response import PIECE_BYTES, Base64, base64_response
+from pixyproxy.entrypoints.http.streaming.base64_response import PIECE_BYTES, Base64, base64_response
 
 
 async def send(response: Response) -> tuple[Message, list[bytes]]:
