@@ -139,6 +139,15 @@ def log_in(page: Page, user: tuple[str, str]) -> None:
     page.get_by_label(f"Account of {user[0]}").wait_for()
 
 
+def wait_until(page: Page, expression: str) -> None:
+    """Wait until an expression is true: Playwright's own waiting evaluates it as the policy of a page forbids."""
+    for _ in range(400):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never true: {expression}")
+
+
 @pytest.fixture
 def screenshots() -> Path:
     """Return the folder for screenshots."""

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Gallery, Open
+from tests.browser.conftest import Gallery, Open, wait_until
 from tests.browser.test_access import violations
 from tests.fixtures.services import ALICE
 
@@ -29,7 +29,7 @@ def test_two_pictures_are_compared_by_keyboard(gallery: Gallery, open_page: Open
     expect(zoom).to_have_attribute("aria-pressed", "true")
     page.set_viewport_size({"width": 400, "height": 360})
     page.get_by_role("group", name="First picture").evaluate("pane => { pane.scrollTop = 1e6; }")
-    page.wait_for_function("document.querySelectorAll('.pane')[1].scrollTop > 0")
+    wait_until(page, "document.querySelectorAll('.pane')[1].scrollTop > 0")
     assert violations(page) == []
     page.get_by_role("link", name="Swap").click()
     expect(page.locator("mark")).to_have_text(["snow", "rain"])

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Gallery, Open, log_in
+from tests.browser.conftest import Gallery, Open, log_in, wait_until
 from tests.fixtures.services import ALICE, BOB
 
 
@@ -91,7 +91,7 @@ def test_older_pictures_come_below_and_back_returns_to_the_place(gallery: Galler
     page.goto("/docs")
     page.go_back()
     expect(page.locator("#results .tile")).to_have_count(len(shown))
-    page.wait_for_function(f"Math.abs(scrollY - {place}) < 50")
+    wait_until(page, f"Math.abs(scrollY - {place}) < 50")
 
 
 def test_endless_scrolling_is_a_choice(gallery: Gallery, open_page: Open) -> None:
