@@ -53,7 +53,7 @@ def running_service(home: Path, **settings: str) -> Iterator[Running]:
     settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
     arguments = [str(_BIN / "pixyproxy"), "serve"]
     with process(arguments, home, environment(**settings)) as started:
-        yield Running(_address(started, "address", home), started.pid)
+        yield Running(address_of(started, "address", home), started.pid)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def service_without_database(home: Path, username: str, password: str, **setting
     settings |= {"PIXYPROXY_REPOSITORY": "memory", "PYTHONPATH": str(Path(__file__).parents[1])}
     arguments = [sys.executable, "-m", "benchmarks.without_database", username, password]
     with process(arguments, home, environment(**settings)) as started:
-        yield _address(started, "address", home)
+        yield address_of(started, "address", home)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def service_on_h11(home: Path, **settings: str) -> Iterator[str]:
     settings = {"PIXYPROXY_PORT": "0", "PIXYPROXY_ANONYMOUS": "write", "PIXYPROXY_DRAIN_S": "1"} | settings
     settings |= {"PYTHONPATH": str(Path(__file__).parents[1])}
     with process([sys.executable, "-m", "benchmarks.with_h11"], home, environment(**settings)) as started:
-        yield _address(started, "address", home)
+        yield address_of(started, "address", home)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def upstream(folder: Path, behaviour: str) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.fixtures.openai.upstream", "--port", "0", "--behaviour", behaviour]
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
     with process(command, home, env) as started:
-        yield _address(started, "upstream at", home)
+        yield address_of(started, "upstream at", home)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def bare_application(folder: Path) -> Iterator[str]:
     home.mkdir()
     env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
     with process([sys.executable, "-m", "benchmarks.bare"], home, env) as started:
-        yield _address(started, "address", home)
+        yield address_of(started, "address", home)
 
 
 def command(home: Path, *arguments: str, typed: str = "", **settings: str) -> str:
@@ -125,7 +125,7 @@ def process(arguments: list[str], home: Path, env: dict[str, str]) -> Iterator["
             started.stdout.close()
 
 
-def _address(process: "subprocess.Popen[str]", marker: str, home: Path) -> str:
+def address_of(process: "subprocess.Popen[str]", marker: str, home: Path) -> str:
     """Return the address that a process prints behind the marker. Raises LoadError if it does not."""
     assert process.stdout is not None
     give_up = time.monotonic() + _START_S
