@@ -56,7 +56,7 @@ def make(editor: Gateway, page: Page) -> Any:
     before, tiles = len(editor.upstream.edits), page.locator("#making .tile[data-guid]")
     ready = tiles.count()
     page.get_by_role("button", name="Make", exact=True).click()
-    expect(tiles).to_have_count(ready + 1)
+    expect(tiles).to_have_count(ready + 1, timeout=20_000)
     [edit] = editor.upstream.edits[before:]
     return edit
 
@@ -237,7 +237,7 @@ def test_a_lost_upload_is_tried_again_and_a_budget_refuses_one(editor: Gateway, 
     expect(page.locator("#making .fail b")).to_have_text("Not reached")
     page.unroute("**/v1/images/edits")
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1, timeout=20_000)
     assert len([edit for edit in editor.upstream.edits if edit.json["prompt"] == "a ferry that sank"]) == 1
     # A refusal reads like that of any other picture.
     budget(editor, "set", "user:alice", "0.001")
