@@ -78,7 +78,7 @@ def _variants(bench: Bench, upstream_url: str) -> Iterator[list[_Variant]]:
             databases["MySQL"] = stack.enter_context(mysql_database())
         except NoServerError as error:
             bench.note(f"MySQL is left out: {error}")
-        found = []
+        found: list[_Variant] = []
         for name, database in databases.items():
             bench.tell(f"details by guid: filling {name}")
             settings = database | generator

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,7 @@ def sqlite_databases(sizes: Sequence[int]) -> Iterator[list[FilledDatabase]]:
             path = Path(folder, f"{size}.sqlite3")
             asyncio.run(migrate(path))
             repository = SQLImageRepository(SQLiteDatabase(path))
-            databases.append(
-                FilledDatabase("SQLite", size, repository, lambda rows, path=path: fill_sqlite(path, rows))
-            )
+            databases.append(FilledDatabase("SQLite", size, repository, partial(fill_sqlite, path)))
         yield databases
 
 
@@ -107,9 +106,7 @@ def mysql_databases(sizes: Sequence[int]) -> Iterator[list[FilledDatabase]]:
         for size in sizes:
             settings = stack.enter_context(fresh_database(server.settings))
             repository = SQLImageRepository(settings.database())
-            databases.append(
-                FilledDatabase("MariaDB", size, repository, lambda rows, settings=settings: fill_mysql(settings, rows))
-            )
+            databases.append(FilledDatabase("MariaDB", size, repository, partial(fill_mysql, settings)))
         yield databases
 
 

@@ -14,5 +14,5 @@ def _protocol(*arguments: Any, connections: Connections) -> H11Protocol:
 
 
 if __name__ == "__main__":
-    draining_server.BoundedProtocol = _protocol  # type: ignore[assignment,misc]
+    draining_server.BoundedProtocol = _protocol  # type: ignore[attr-defined,assignment]
     serve()

@@ -16,7 +16,7 @@ def main(username: str, password: str) -> None:
     container = build_container(settings)
     asyncio.run(_add_user(container, username, password))
 
-    def announce(address: str) -> None:
+    def announce(address: str, has_administrator: bool) -> None:
         logs.configure(settings.log_level)
         print(f"address {address}", flush=True)
 
