@@ -11,8 +11,10 @@ from benchmarks.plan import Bench
 from benchmarks.services import running_service
 
 _IN_FLIGHT = 500
-_DELAY_S = 5.0
+_DELAY_S = 12.0
 _RAMP_S = 2.0
+_BEGUN_S = 7.0
+"""Seconds until all generations have certainly begun, which is work: those who read then are beside waiting alone."""
 _SIZE = 1_500_000
 _READERS = 16
 _READS_PER_S = 600
@@ -61,7 +63,7 @@ def measure(bench: Bench, upstream_url: str) -> list[Report]:
             bench.tell(f"reads while {_IN_FLIGHT} generations wait")
             began = time.monotonic()
             writers.start(url, posts, connections=_IN_FLIGHT, seconds=_DELAY_S - 1, ramp_s=_RAMP_S)
-            _sleep_until(began + _RAMP_S + 0.5)
+            _sleep_until(began + _BEGUN_S)
             waiting.append(latencies(bench.plan.in_flight_s))
             bench.tell(f"reads while {_IN_FLIGHT} pictures arrive")
             _sleep_until(began + _DELAY_S)
