@@ -1,6 +1,7 @@
 /** The gallery: search while typing, older pictures below, and the same place again after going back. */
 
 import { page } from "./api.js";
+import { forgetSections, watchSection } from "./sections.js";
 import { toast } from "./toast.js";
 import { watchTiles } from "./viewer.js";
 
@@ -19,6 +20,7 @@ let loading = null;
 let searching = new AbortController();
 document.body.dataset.title = document.title;
 watchTiles(loadMore);
+watchFirst();
 
 /** @param {string} text */
 function say(text) {
@@ -63,6 +65,7 @@ async function addPage(address) {
   if (section) {
     blank?.remove();
     more?.before(section);
+    watchSection(section);
     added.push(address);
     say(`${section.children.length} more pictures`);
   }
@@ -105,14 +108,21 @@ async function find() {
 
 /** @param {Document} found */
 function take(found) {
+  forgetSections();
   for (const id of ["heading", "results", "chips", "filters"]) {
     const fresh = found.querySelector(`#${id}`);
     if (fresh) document.querySelector(`#${id}`)?.replaceChildren(...fresh.childNodes);
   }
   document.title = document.body.dataset.title = found.title;
+  watchFirst();
   added = [];
   const count = results.querySelectorAll(".tile").length;
   say(count === 0 ? "No picture matches" : `${count} pictures${nextLink() ? ", and more below" : ""}`);
+}
+
+function watchFirst() {
+  const first = results.querySelector(".page");
+  if (first) watchSection(first);
 }
 
 /** @param {string} title @param {string} text */
@@ -154,7 +164,7 @@ endless.hidden = nextLink() === null;
 box.checked = localStorage.getItem(ENDLESS) === "1";
 box.addEventListener("change", () => {
   localStorage.setItem(ENDLESS, box.checked ? "1" : "0");
-  if (box.checked) void loadMore();
+  void fill();
 });
 // The same place after going back, where the browser does not keep the page itself.
 addEventListener("pagehide", () => {
@@ -179,6 +189,20 @@ async function restore() {
   return true;
 }
 
+let isNear = false;
+let fills = false;
 new IntersectionObserver((entries) => {
-  if (box.checked && entries.some((entry) => entry.isIntersecting)) void loadMore();
+  isNear = entries.at(-1)?.isIntersecting ?? false;
+  void fill();
 }, { rootMargin: "1200px" }).observe(endless);
+
+/** Add pages until the end is out of reach; whoever keeps scrolling to the end never leaves it. */
+async function fill() {
+  if (fills) return;
+  fills = true;
+  while (isNear && box.checked && (await loadMore())) {
+    // The observer is called after the next frame.
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  }
+  fills = false;
+}
