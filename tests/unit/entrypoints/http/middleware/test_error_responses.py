@@ -20,16 +20,19 @@ async def app() -> AsyncIterator[HttpApp]:
         yield opened
 
 
-async def interrupted(app: HttpApp, path: str, **body: Any) -> tuple[RawResponse, str, list[str]]:
+async def interrupted(
+    app: HttpApp, path: str, accept: bytes = b"*/*", **body: Any
+) -> tuple[RawResponse, str, list[str]]:
     """Cancel a POST once its generation runs; return the response, the GUID of its image and the log."""
     messages = [{"type": "http.request", "body": json.dumps({"prompt": "a duck", **body}).encode()}]
+    fields = [*JSON, (b"accept", accept)]
     hanging = asyncio.Event()
 
     async def never() -> None:
         await hanging.wait()
 
     with log_lines() as lines:
-        task = asyncio.create_task(app.raw("POST", path, headers=JSON, messages=messages, then=never))
+        task = asyncio.create_task(app.raw("POST", path, headers=fields, messages=messages, then=never))
         while not app.generator.requests:
             await asyncio.sleep(0)
         for _ in range(50):
@@ -70,6 +73,16 @@ async def test_a_stream_that_has_begun_ends_in_an_event(app: HttpApp) -> None:
     assert event == "event: error"
     assert json.loads(data.removeprefix("data: "))["error"]["guid"] == guid
     assert not any("Traceback" in line or "CancelledError" in line for line in lines)
+
+
+async def test_events_of_a_picture_end_in_the_problem(app: HttpApp) -> None:
+    response, guid, _ = await interrupted(app, "/image", accept=b"text/event-stream")
+    assert (response.status, response.complete) == (200, True)
+    first, last = response.body.decode().strip().split("\n\n")
+    assert first.startswith("event: image\n")
+    event, data = last.split("\n")
+    problem = json.loads(data.removeprefix("data: "))
+    assert (event, problem["code"], problem["guid"]) == ("event: error", "service-stopped", guid)
 
 
 async def test_a_request_that_begins_nothing_may_be_repeated(app: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
