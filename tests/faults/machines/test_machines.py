@@ -172,8 +172,10 @@ async def test_a_transaction_that_another_node_undoes_at_its_commit_is_repeated_
         for name in ("alice", "bob"):
             session.change(MARK, {"user": name, "mark": "x"})
         if len(tries) == 1:
-            # The other node does not know of the locks here, and is certified first.
-            other.query("UPDATE roster SET class_key = 'y' WHERE `user` = 'alice'")
+            # The other node, once it has the row, does not know of the locks here, and is certified first.
+            other.query(
+                "SET STATEMENT wsrep_sync_wait = 15 FOR UPDATE roster SET class_key = 'y' WHERE `user` = 'alice'"
+            )
 
     await database.write(job)
     assert [user.class_key for user in await users.list()] == ["yx", "x"]
