@@ -25,7 +25,7 @@ from pixyproxy.application.maintenance.reconciler import Reconciler
 from pixyproxy.application.maintenance.sweeping.sweep import SweepPosition
 from pixyproxy.application.maintenance.verifier import Verifier
 from pixyproxy.domain import errors
-from pixyproxy.domain.generation import GeneratedImage, ImageDraft, Lease
+from pixyproxy.domain.generation import GeneratedImage, IdempotencyClaim, ImageDraft, Lease
 from pixyproxy.domain.image import Failure, Image, ImageRequest, ImageResult, Picture, Status, Visibility, new_guid
 from pixyproxy.domain.money.charges import Charge, ChargeState
 from pixyproxy.ports.image_generator import ImageGenerator
@@ -71,6 +71,7 @@ class ReconcilerHarness:
         guid: str | None = None,
         batch: str | None = None,
         status: Status = Status.GENERATING,
+        claim: IdempotencyClaim | None = None,
     ) -> Image:
         now = self.clock.now()
         return await self.images.add(
@@ -89,6 +90,7 @@ class ReconcilerHarness:
                     batch=batch,
                 ),
                 Lease("gone", now + timedelta(seconds=lease_s)),
+                claim,
                 status=status,
             )
         )
@@ -343,6 +345,18 @@ async def test_nothing_is_settled_while_the_store_is_away(harness: ReconcilerHar
         await harness.reconcile()
     assert (await harness.images.get(image.guid)).status is Status.GENERATING
     harness.root.with_name("elsewhere").rename(harness.root)
+
+
+async def test_the_caller_of_an_interrupted_image_has_left(harness: ReconcilerHarness) -> None:
+    claim = IdempotencyClaim("alice", None, "a" * 64)
+    row = await harness.row(claim=claim)
+    await harness.reconcile(apply=False)
+    long_ago = harness.clock.now() - timedelta(days=1)
+    [before] = await harness.images.predecessors("alice", "a" * 64, ended_since=long_ago, left_since=long_ago)
+    await harness.reconcile()
+    [found] = await harness.images.predecessors("alice", "a" * 64, ended_since=long_ago, left_since=long_ago)
+    assert (found.guid, before.caller_left_at) == (row.guid, None)
+    assert found.caller_left_at is not None
 
 
 async def test_two_reconcilers_settle_each_row_once(harness: ReconcilerHarness) -> None:

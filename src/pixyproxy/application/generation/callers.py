@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pixyproxy.application.generation.runner import GenerationRunner
-from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.errors import DBConnectionError, PixyProxyException
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
 
@@ -27,12 +27,14 @@ _MOST_GUIDS = 500
 class Caller:
     """A caller who waits for the answer to a submission, which concerns the images with these GUIDs.
 
-    `address` is the one by which an anonymous caller is counted; all without one are one caller.
+    `address` is the one by which an anonymous caller is counted; all without one are one caller. With `got_error` it is
+    sent an error, which is no answer to pictures that are ready or will be.
     """
 
     address: str = ""
     guids: tuple[str, ...] = ()
     has_left: bool = False
+    got_error: bool = False
 
 
 class Departures:
@@ -94,19 +96,21 @@ class Departures:
             task.cancel()
 
     async def _write_answers(self) -> None:
-        while self._answered:
-            await asyncio.sleep(_WRITE_EVERY_S)
-            # An image that is being made keeps its lease until it is ready.
-            ended = [guid for guid in self._answered if self._runner.task_of(guid) is None]
-            await self._write_answers_of(ended)
-        self._answers_task = None
+        try:
+            while self._answered:
+                await asyncio.sleep(_WRITE_EVERY_S)
+                # An image that is being made keeps its lease until it is ready.
+                ended = [guid for guid in self._answered if self._runner.task_of(guid) is None]
+                await self._write_answers_of(ended)
+        finally:
+            self._answers_task = None
 
     async def _write_answers_of(self, guids: Sequence[str]) -> None:
         for start in range(0, len(guids), _MOST_GUIDS):
             some = guids[start : start + _MOST_GUIDS]
             try:
                 await self._images.mark_answered(some)
-            except DBConnectionError as error:
+            except PixyProxyException as error:
                 logger.warning("postponed recording that callers were answered: %s", error.message)
                 return
             self._answered.difference_update(some)

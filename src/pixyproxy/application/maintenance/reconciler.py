@@ -124,6 +124,9 @@ class Reconciler:
         now = self._clock.now()
         if apply and not await self._maintenance.take_over(row.guid, self._owner, now, now + self._lease):
             return None
+        if apply:
+            # The caller lost the connection with the owner of the lease: the same request joins this image.
+            await self._images.mark_caller_left([row.guid], now)
         result = await self._results.whole(row.guid)
         if result is None and rescued:
             if not apply:

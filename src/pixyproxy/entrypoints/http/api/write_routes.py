@@ -116,7 +116,7 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links,
                 watcher=Watcher(take, take if has_early_views else None),
             )
 
-        return await begin_stream(generate, ImageEvents(request, images, links), timeouts)
+        return await begin_stream(generate, ImageEvents(request, images, links), timeouts, request.state.caller)
 
     @router.patch(
         "/image/{guid}",

@@ -1,6 +1,7 @@
 """Middleware that notices callers who leave before they have the whole response."""
 
 import asyncio
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,8 +11,9 @@ from pixyproxy.application.generation.callers import Caller, Departures
 class DepartureMiddleware:
     """Puts the `Caller` of a POST into `state["caller"]`, and tells `Departures` if the caller leaves.
 
-    That is: the client hangs up, or the request ends without a whole response, as at a shutdown. A response counts as
-    received once its last bytes were passed to the operating system: nobody knows more.
+    That is: the client hangs up, or the request ends without a whole response, as at a shutdown, or with an error in
+    place of pictures. A response counts as received once its last bytes were passed to the operating system: nobody
+    knows more.
     """
 
     def __init__(self, app: ASGIApp, departures: Departures) -> None:
@@ -54,6 +56,8 @@ class WatchedConnection:
 
     async def send(self, message: Message) -> None:
         """Send a message; the end of a response with pictures is sent apart, once its bytes are on their way."""
+        if message["type"] == "http.response.start" and message["status"] >= HTTPStatus.BAD_REQUEST:
+            self.caller.got_error = True
         if not self.caller.guids or message["type"] != "http.response.body" or message.get("more_body", False):
             await self._send(message)
             return
@@ -61,7 +65,7 @@ class WatchedConnection:
         # This waits until the server's buffer is nearly empty. If a hang-up ended the wait, `_watch` learns of it next.
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         await asyncio.sleep(0)
-        if not self.caller.has_left:
+        if not self.caller.has_left and not self.caller.got_error:
             self._answered = True
             self._departures.answered(self.caller)
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -58,7 +58,9 @@ def build_v1_router(
 
         if wanted.stream:
             events = OpenAIEvents(kind, wanted.parameters, presenter, images, request.state.caller)
-            return await begin_stream(lambda take: generate(Watcher(on_partial=take)), events, timeouts)
+            return await begin_stream(
+                lambda take: generate(Watcher(on_partial=take)), events, timeouts, request.state.caller
+            )
         outcome = await generate(None, wait=not prefers_async(request))
         return await presenter.response(request, outcome, wanted.response_format, wanted.parameters.get("model"))
 

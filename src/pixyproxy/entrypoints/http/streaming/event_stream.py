@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from fastapi.sse import EventSourceResponse, format_sse_event
 
+from pixyproxy.application.generation.callers import Caller
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import GenerationOutcome, PartialImage, QueuePlace
 from pixyproxy.domain.image import Image
@@ -90,7 +91,9 @@ class Progress:
         self._items.put_nowait(None)
 
 
-async def begin_stream(generate: Generate, events: StreamEvents, timeouts: StreamTimeouts) -> EventSourceResponse:
+async def begin_stream(
+    generate: Generate, events: StreamEvents, timeouts: StreamTimeouts, caller: Caller
+) -> EventSourceResponse:
     """Start a generation and return the response with its events; an error before the first event is raised."""
     progress = Progress(generate)
     first = await progress.next_item(min(timeouts.queued_s, timeouts.first_event_s))
@@ -100,7 +103,7 @@ async def begin_stream(generate: Generate, events: StreamEvents, timeouts: Strea
     if first is None and progress.outcome.done():
         begins_with = progress.outcome.result()
     headers = {**_HEADERS, **events.headers(begins_with)}
-    return EventSourceResponse(_body(_events(progress, first, events, timeouts), events), headers=headers)
+    return EventSourceResponse(_body(_events(progress, first, events, timeouts), events, caller), headers=headers)
 
 
 async def _events(
@@ -116,7 +119,7 @@ async def _events(
 
 
 async def _body(
-    all_events: AsyncGenerator[AsyncGenerator[bytes, None], None], events: StreamEvents
+    all_events: AsyncGenerator[AsyncGenerator[bytes, None], None], events: StreamEvents, caller: Caller
 ) -> AsyncIterator[bytes]:
     within_event = False
     try:
@@ -132,6 +135,7 @@ async def _body(
             raise  # the connection is cut: the client must not take a part of a picture for all of it
         if isinstance(error, PixyProxyException):
             logger.info("event stream ended with %s", type(error).__name__)
+        caller.got_error = True
         yield events.error(error)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pixyproxy.domain.errors import BlobStoreError
 from pixyproxy.domain.generation import GeneratedImage, PartialImage
 from pixyproxy.entrypoints.http.openai_api.images_response import ImagesPresenter
 from tests.fixtures.core import PNG
@@ -166,6 +167,26 @@ async def test_who_gets_an_unexpected_error_has_left(app: HttpApp, monkeypatch: 
     await connection.task
     await turns()
     assert (connection.received[0]["status"], left(app)) == (500, True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_gets_an_error_in_place_of_a_ready_picture_has_left(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise BlobStoreError("The store is away.")
+
+    connection = await begun(app, "/v1/images/generations", stream=stream)
+    monkeypatch.setattr(ImagesPresenter, "_stored", away)
+    let_go(app)
+    await connection.task
+    await turns()
+    assert (connection.complete, connection.received[0]["status"]) == (True, 200 if stream else 503)
+    assert left(app)
+    monkeypatch.undo()
+    response = await app.client.post("/v1/images/generations", json={"prompt": "a duck", "stream": stream})
+    assert response.status_code == 200
+    assert len(app.generator.requests) == 1
 
 
 async def test_a_body_in_several_parts_arrives_whole(app: HttpApp) -> None:

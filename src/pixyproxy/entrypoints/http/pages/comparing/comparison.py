@@ -8,8 +8,8 @@ from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 _WORDS = re.compile(r"^\s+|\S+\s*")
-_MOST_WORDS = 500
-"""Words of a prompt that are compared one by one: the time grows with their product."""
+_MOST_WORDS = 100
+"""Words of a prompt that are compared one by one: the time can grow with the third power of their number."""
 _LEAST_ALIKE = 0.3
 """Share of common words below which marking words would mark nearly all."""
 _PROMPTS = (("Prompt", "prompt"), ("Revised prompt", "revised_prompt"))
