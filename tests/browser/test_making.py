@@ -102,6 +102,75 @@ def test_the_network_is_lost_in_the_middle_and_the_picture_is_paid_once(gallery:
     assert count_of(gallery, "bridge that fell") == 1
 
 
+def test_what_was_given_up_is_not_made_when_the_network_returns(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+    page.route("**/image", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    page.get_by_label("Prompt").fill("a raft that was given up")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .fail b")).to_have_text("Not reached")
+    page.get_by_role("button", name="Give up").click()
+    page.unroute("**/image")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(500)
+    assert count_of(gallery, "raft that was given up") == 0
+
+
+@pytest.mark.parametrize("early_views", ["0", "2"])
+def test_an_answer_of_a_proxy_is_none_and_the_picture_is_paid_once(
+    gallery: Gallery, open_page: Open, early_views: str
+) -> None:
+    page = open_page(user=ALICE)
+    left = ["POST", "GET", "page"]
+
+    def answer(route: Route) -> None:
+        kind = "page" if "/image" not in route.request.url else route.request.method
+        if kind not in left:
+            route.continue_()
+            return
+        left.remove(kind)
+        if kind == "POST":
+            # The service makes it; its answer does not get through.
+            route.fetch()
+        route.fulfill(status=502, content_type="text/html", body="<h1>Bad Gateway</h1>")
+
+    page.route(re.compile(r"/image(/[^/]*)?$|/\?guid="), answer)
+    prompt = f"a gate {early_views} of a proxy"
+    page.locator(".options summary").click()
+    page.get_by_label("Early views").select_option(early_views)
+    page.keyboard.press("Escape")
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_role("button", name="Make").click()
+    for count in (2, 1, 0):
+        while len(left) > count:
+            page.wait_for_timeout(20)
+        expect(page.locator("#making .fail b")).to_have_text("Not reached")
+        page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    assert count_of(gallery, prompt) == 1
+
+
+def test_a_stream_that_ends_before_its_answer_is_tried_again(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+
+    def end(route: Route) -> None:
+        if route.request.header_value("Accept") == "text/event-stream":
+            route.fulfill(status=200, content_type="text/event-stream", body="")
+        else:
+            route.continue_()
+
+    page.route("**/image", end)
+    page.locator(".options summary").click()
+    page.get_by_label("Early views").select_option("2")
+    page.keyboard.press("Escape")
+    page.get_by_label("Prompt").fill("a brook that ends")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .fail b")).to_have_text("Not reached")
+    page.unroute("**/image")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    assert count_of(gallery, "brook that ends") == 1
+
+
 def test_a_page_that_is_left_finds_its_pictures_again(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.route("**/image", lambda route: route.abort() if route.request.method == "POST" else route.continue_())

@@ -107,13 +107,14 @@ def build_create_router(
         require_own_page(request, public_url)
         viewer = policy.require_writer(request)
         sent = await read_create_form(request, bodies, public_url)
+        begun: list[str] = []
         try:
-            guids = await begin(request, viewer, sent)
+            await begin(request, viewer, sent, begun)
         except PixyProxyException as error:
             sent.sources.close()
             hint = " Choose your files again, which a browser does not keep." if sent.has_files else ""
-            return await refused(request, viewer, error, sent.fields, sent.stored, hint)
-        return pages.redirect(f"/view/{guids[0]}" if len(guids) == 1 else "/")
+            return await refused(request, viewer, error, sent.fields, sent.stored, hint, begun)
+        return pages.redirect(f"/view/{begun[0]}" if len(begun) == 1 else "/")
 
     @router.post("/view/{guid}/vary")
     async def vary_picture(request: Request, guid: str) -> Response:
@@ -121,14 +122,15 @@ def build_create_router(
         viewer = policy.require_writer(request)
         given, stored = await form.variation(viewer, guid)
         varied = {**given, "key": fields.get("key", [""])[0]}
+        begun: list[str] = []
         try:
-            [made] = await begin(request, viewer, CreateForm(varied, SourceReferences(stored)))
+            await begin(request, viewer, CreateForm(varied, SourceReferences(stored)), begun)
         except PixyProxyException as error:
             return await refused(request, viewer, error, varied, stored)
-        return pages.redirect(f"/view/{made}")
+        return pages.redirect(f"/view/{begun[0]}")
 
-    async def begin(request: Request, viewer: Viewer, sent: CreateForm) -> list[str]:
-        """Have the pictures of a form begun, and return their GUIDs."""
+    async def begin(request: Request, viewer: Viewer, sent: CreateForm, begun: list[str]) -> None:
+        """Have the pictures of a form begun, and add their GUIDs: those before an error are paid for."""
         key = sent.fields.get("key") or new_key()
         body, count, caller = _body_of(sent.fields), _count_of(sent.fields.get("n", "")), request.state.caller
         if sent.has_files:
@@ -136,14 +138,13 @@ def build_create_router(
             outcome = await images.generate(
                 viewer, {**body, "n": count}, sent.sources, idempotency_key=f"{key}-0", wait=False, caller=caller
             )
-            return [image.guid for image in outcome.images]
+            begun += [image.guid for image in outcome.images]
+            return
         if sent.stored:
             body["edit_of"] = sent.stored
-        outcomes = [
-            await images.create(viewer, body, idempotency_key=f"{key}-{number}", wait=False, caller=caller)
-            for number in range(count)
-        ]
-        return [outcome.image.guid for outcome in outcomes]
+        for number in range(count):
+            outcome = await images.create(viewer, body, idempotency_key=f"{key}-{number}", wait=False, caller=caller)
+            begun.append(outcome.image.guid)
 
     async def refused(
         request: Request,
@@ -152,13 +153,19 @@ def build_create_router(
         given: Mapping[str, str],
         stored: Sequence[str],
         hint: str = "",
+        begun: Sequence[str] = (),
     ) -> Response:
-        """Return the form with the reason of a refusal: nothing is lost, what was typed is shown again."""
+        """Return the form with the reason of a refusal: nothing is lost, what was typed is shown again.
+
+        Of several pictures, the form asks for those that are not `begun`.
+        """
         status = status_of(error)
         log_error(error, status)
         headers = error_headers(request, error, status)
-        make = await form.shown(viewer, given, stored)
-        return pages.render(request, "create.html", status, headers, make=make, problem=problem_text(error) + hint)
+        wanted = _count_of(given.get("n", "")) if begun else 0
+        rest = {**given, "n": str(wanted - len(begun))} if begun else given
+        shown = {"make": await form.shown(viewer, rest, stored), "begun": begun, "wanted": wanted}
+        return pages.render(request, "create.html", status, headers, problem=problem_text(error) + hint, **shown)
 
     @router.post("/view/{guid}/cancel")
     async def cancel_picture(request: Request, guid: str) -> Response:
@@ -176,8 +183,10 @@ def build_create_router(
 
 def _fields_of(image: Image) -> dict[str, str]:
     """Return the fields of the form for the prompt and options of a picture."""
-    options = {name: str(image.request.parameters.get(name) or "") for name in _OPTIONS}
-    return {"prompt": image.request.prompt, "visibility": image.request.visibility.value, **options}
+    request = image.request
+    # Of a picture that is made: the model that made it, whose name the generator reported.
+    options = {name: str(request.parameters.get(name) or "") for name in _OPTIONS} | {"model": request.model or ""}
+    return {"prompt": request.prompt, "visibility": request.visibility.value, **options}
 
 
 def _body_of(fields: Mapping[str, str]) -> dict[str, object]:

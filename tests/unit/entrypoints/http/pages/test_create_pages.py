@@ -3,11 +3,14 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
-from pixyproxy.domain.errors import PromptRejectedError
+from pixyproxy.application.images.image_service import ImageService
+from pixyproxy.domain.errors import CapacityExceededError, PromptRejectedError
+from pixyproxy.domain.generation import GenerationOutcome
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
 
@@ -61,6 +64,47 @@ async def test_several_pictures_lead_to_the_gallery(app: HttpApp) -> None:
         response = await create(app, prompt="a duck", n=n)
         assert response.status_code == 422
         assert "from 1 to 4" in response.text
+
+
+@pytest.mark.parametrize("paid", [1, 2])
+async def test_a_refusal_in_the_middle_offers_only_the_rest(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch, paid: int
+) -> None:
+    keys: list[str | None] = []
+    create_image = ImageService.create
+
+    async def refuse(self: ImageService, *args: Any, **options: Any) -> GenerationOutcome:
+        keys.append(options["idempotency_key"])
+        if len(keys) == paid + 1:
+            raise CapacityExceededError("Too busy.")
+        return await create_image(self, *args, **options)
+
+    monkeypatch.setattr(ImageService, "create", refuse)
+    response = await create(app, prompt="a duck", n="3", key="first", tags="sea")
+    assert response.status_code == 503
+    words = {1: r'/view/[0-9a-f-]+">1 of 3 pictures is', 2: r'/">2 of 3 pictures are'}[paid]
+    assert re.search(f'<a href="{words} being made</a>', response.text)
+    assert f'<option value="{3 - paid}" selected>' in response.text
+    assert 'name="tags" value="sea"' in response.text
+    [key] = re.findall(r'name="key" value="([^"]+)"', response.text)
+    assert key != "first"
+    await create(app, prompt="a duck", n=str(3 - paid), key=key, tags="sea")
+    await app.container.generation_runner().drain(60)
+    assert len(app.generator.requests) == 3
+    app.container.generation_runner().draining = False
+
+
+async def test_a_prompt_is_used_again_with_its_model(app: HttpApp) -> None:
+    made = await app.create(model="asked-for")
+    page = (await app.client.get(f"/?use={made['guid']}", headers=HTML, auth=basic(ALICE))).text
+    assert f'name="model" value="{made["model"]}"' in page
+    response = await app.client.post(
+        f"/view/{made['guid']}/vary", data={"key": "a-key"}, headers=HTML, auth=basic(ALICE)
+    )
+    assert response.status_code == 303
+    await app.container.generation_runner().drain(60)
+    assert app.generator.requests[-1].model == made["model"]
+    app.container.generation_runner().draining = False
 
 
 async def test_what_was_typed_is_not_lost(app: HttpApp) -> None:

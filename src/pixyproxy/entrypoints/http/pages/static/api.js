@@ -6,7 +6,7 @@ export const root = new URL("..", import.meta.url).pathname;
 /** Sent with every call: a 401 must not open the browser's password box over the page. */
 const OWN = { "X-Requested-With": "pixyproxy" };
 
-/** An answer that is an error, or none: `status` is 0 if the service cannot be reached. */
+/** An answer that is an error, or none: `status` is 0 if nothing answers. */
 export class CallError extends Error {
   /** @param {string} message @param {number} status @param {any} [problem] */
   constructor(message, status, problem = {}) {
@@ -15,6 +15,8 @@ export class CallError extends Error {
     this.problem = problem;
     /** The slug of the problem; errors of OpenAI's API have their own. @type {string | undefined} */
     this.code = problem.code ?? problem.error?.code;
+    /** True if the service itself said nothing: nothing answered, or a proxy before it did. */
+    this.isLost = status === 0 || (status >= 500 && !this.code && !problem.error);
   }
 }
 

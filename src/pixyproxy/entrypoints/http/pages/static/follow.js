@@ -11,6 +11,11 @@ export function canFollow() {
   return streams < MOST;
 }
 
+/** Wait until the next look at a picture. @param {number} ms */
+export function wait(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /**
  * Have a picture made, and yield its events: `image` with the details, `early_view`, and `queued` with its place.
  * @param {Record<string, any>} body @param {string} key

@@ -4,7 +4,7 @@ import { call, CallError, page, root } from "./api.js";
 import { beginEdit } from "./edits.js";
 import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
 import { adoptWaiting, forgetAdopted } from "./elsewhere.js";
-import { canFollow, follow } from "./follow.js";
+import { canFollow, follow, wait } from "./follow.js";
 import { forget, keep, newKey, orders } from "./orders.js";
 import { describe, priceOf, refusal } from "./price.js";
 import { changes, upload } from "./sources.js";
@@ -57,11 +57,6 @@ function tileOf(order) {
   return tile;
 }
 
-/** @param {number} ms */
-function wait(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
 /** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
 async function make(order, tile) {
   try {
@@ -77,7 +72,7 @@ async function make(order, tile) {
     // It was cancelled.
     if (!tile.isConnected) return;
     const problem = error instanceof CallError ? error : new CallError(String(error), 0);
-    if (problem.status === 0 || problem.status === 503) {
+    if (problem.isLost || problem.status === 503 || (order.guid && problem.status !== 404)) {
       // The same key: whatever became of the first attempt, the picture is paid for once.
       again(order, tile, problem);
     } else {
@@ -129,6 +124,7 @@ async function watch(order, tile) {
       } else if (name === "queued") showProgress(order, tile, { status: "queued", queue: data });
       else if (data?.status === "queued" || data?.status === "generating") showProgress(order, tile, data);
     }
+    if (!order.guid) throw new CallError("The connection ended before the service had answered.", 0);
   } catch (error) {
     if (!order.guid) throw error;
   } finally {
@@ -186,6 +182,7 @@ async function cancel(order, tile, button) {
 function again(order, tile, problem) {
   const retry = () => {
     removeEventListener("online", retry);
+    if (!tile.isConnected) return;
     tile.classList.remove("fail");
     say(tile, "Being made");
     void make(order, tile);
@@ -193,8 +190,12 @@ function again(order, tile, problem) {
   hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
-  const title = problem.status === 0 ? "Not reached" : "Not now";
-  say(tile, title, problem.message, [["Try again", retry], ["Give up", () => drop(order, tile)]]);
+  const title = problem.isLost ? "Not reached" : "Not now";
+  const giveUp = () => {
+    removeEventListener("online", retry);
+    drop(order, tile);
+  };
+  say(tile, title, problem.message, [["Try again", retry], ["Give up", giveUp]]);
   addEventListener("online", retry);
 }
 

@@ -55,9 +55,11 @@ export async function paintMask(address, marks) {
   dialog.showModal();
   editor.canvas.focus();
   await closed;
-  const blob = dialog.returnValue === "use" ? await editor.marks.blob() : null;
   dialog.remove();
-  return blob && { blob, marks: editor.marks.done };
+  if (dialog.returnValue !== "use") return null;
+  const blob = await editor.marks.blob();
+  if (!blob) throw new Error("the browser has no memory for it.");
+  return { blob, marks: editor.marks.done };
 }
 
 /** Load the editor's own style sheet once. */

@@ -4,6 +4,9 @@ import { root } from "./api.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 const MOST_BYTES = 50 * 1024 * 1024;
+/** Of a picture that is encoded anew. */
+const QUALITY = 0.95;
+const LOOK_PIXELS = 64;
 const GUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
 /**
@@ -24,20 +27,33 @@ export async function readPicture(file) {
 }
 
 /**
- * Return a picture whose pixels lie as they are shown. Cameras store them turned, and a mask has to have their size.
- * @param {File} file @param {ImageBitmap} bitmap
+ * Return a picture whose pixels lie as they are shown. Cameras store them turned or mirrored, and a mask that is painted
+ * on what is shown has to lie on the same pixels. Throw an error if the browser cannot draw it.
+ * @param {File} file @param {ImageBitmap} bitmap @returns {Promise<Blob>}
  */
 async function upright(file, bitmap) {
-  if (file.type !== "image/jpeg") return file;
   const raw = await createImageBitmap(file, { imageOrientation: "none" });
-  const isTurned = raw.width !== bitmap.width;
+  const isTurned = raw.width !== bitmap.width || lookOf(raw) !== lookOf(bitmap);
   raw.close();
   if (!isTurned) return file;
+  /** @type {Blob | null} */
+  const turned = await new Promise((resolve) =>
+    drawn(bitmap, bitmap.width, bitmap.height).toBlob(resolve, file.type, QUALITY));
+  if (!turned) throw new Error(`${file.name.slice(0, 100)} is left out: it cannot be turned upright.`);
+  return turned;
+}
+
+/** Return a text that differs between a picture and the same one turned or mirrored. @param {ImageBitmap} bitmap */
+function lookOf(bitmap) {
+  return drawn(bitmap, LOOK_PIXELS, LOOK_PIXELS).toDataURL();
+}
+
+/** @param {ImageBitmap} bitmap @param {number} width @param {number} height */
+function drawn(bitmap, width, height) {
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-  const turned = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
-  return /** @type {Blob} */ (turned ?? file);
+  [canvas.width, canvas.height] = [width, height];
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, width, height);
+  return canvas;
 }
 
 /** Return whether files or an address are dragged. @param {DataTransfer} transfer */

@@ -56,9 +56,15 @@ function add(found) {
     if (bytes > MOST_BYTES) problem(`${name} is left out: all files together may have 200 MiB.`);
     return bytes <= MOST_BYTES;
   });
+  for (const source of found) if (!taken.includes(source)) release(source);
   if (taken.length === 0) return;
   sources.push(...taken);
   changed(`${sources.length === 1 ? "One picture" : `${sources.length} pictures`} to edit.`);
+}
+
+/** Have the browser forget a file. @param {Source} source */
+function release({ file, address }) {
+  if (file) URL.revokeObjectURL(address);
 }
 
 /** Add a stored picture. @param {string} guid */
@@ -165,7 +171,7 @@ function buttonOf(text, act) {
 /** @param {number} index */
 function remove(index) {
   const [gone] = sources.splice(index, 1);
-  if (gone.file) URL.revokeObjectURL(gone.address);
+  release(gone);
   const lostMask = index === 0 && mask !== null;
   if (lostMask) forgetMask();
   changed(lostMask ? "The picture and its mask are removed." : "The picture is removed.");
@@ -191,7 +197,11 @@ function focusOn(selector, index = 0) {
   if (control instanceof HTMLElement) control.focus();
 }
 
+let isPainting = false;
 async function paint() {
+  // The editor opens once its picture is decoded.
+  if (isPainting) return;
+  isPainting = true;
   const [first] = sources;
   try {
     // The editor is loaded when it is used first.
@@ -204,6 +214,8 @@ async function paint() {
     }
   } catch (error) {
     problem(`The mask cannot be painted: ${error instanceof Error ? error.message : error}`);
+  } finally {
+    isPainting = false;
   }
   focusOn("[data-mask]");
 }
@@ -233,22 +245,23 @@ addEventListener("dragstart", (event) => {
   if (link) event.dataTransfer?.setData("text/uri-list", link.href);
 });
 addEventListener("dragover", (event) => {
-  if (!isOpen() || !event.dataTransfer || !isUpload(event.dataTransfer)) return;
+  if (!event.dataTransfer || !isUpload(event.dataTransfer)) return;
   event.preventDefault();
-  form.classList.toggle("dropping", canEdit);
+  if (isOpen()) form.classList.toggle("dropping", canEdit);
+  else event.dataTransfer.dropEffect = "none";
 });
 addEventListener("dragleave", (event) => {
   if (event.relatedTarget === null) form.classList.remove("dropping");
 });
 addEventListener("drop", (event) => {
   form.classList.remove("dropping");
-  if (!isOpen() || !event.dataTransfer || !isUpload(event.dataTransfer)) return;
+  if (!event.dataTransfer || !isUpload(event.dataTransfer)) return;
   const guid = guidOf(event.dataTransfer);
   const files = [...event.dataTransfer.files];
   // Text that is dropped into the prompt stays text, and a file must not replace the page.
   if (!guid && files.length === 0) return;
   event.preventDefault();
-  void (guid ? addStored(guid) : addFiles(files));
+  if (isOpen()) void (guid ? addStored(guid) : addFiles(files));
 });
 addEventListener("dragend", () => form.classList.remove("dropping"));
 addEventListener("paste", (event) => {
