@@ -479,6 +479,23 @@ async def test_all_kinds_of_debris_are_moved(harness: Harness, maintenance: File
     assert sorted(moved.values()) == [b"another", b"backup", b"bytes", b"half", b"probe", b"sidecar"]
 
 
+async def test_folders_without_shards_are_listed_with_the_first_shard_alone(
+    harness: Harness, maintenance: FilesystemBlobMaintenance
+) -> None:
+    harness.write(f"images/.probe.{HEX}.tmp", b"probe", LONG_AGO)
+    harness.write(f"images/aside/{GUID}.1.json", b"sidecar", LONG_AGO)
+    listed: list[Path] = []
+
+    def note(call: Call, number: int) -> None:
+        if call.name == "names":
+            listed.append(call.path)
+
+    harness.calls.fails = note
+    found = {prefix: await maintenance.quarantine_debris(ALWAYS, prefix) for prefix in ("0b", "ff", "00")}
+    assert found == {"0b": 0, "ff": 0, "00": 2}
+    assert [listed.count(folder) for folder in (harness.root, harness.root / "aside")] == [1, 1]
+
+
 async def test_the_backup_of_a_put_under_way_is_no_debris_however_old_its_bytes_are(
     harness: Harness, maintenance: FilesystemBlobMaintenance
 ) -> None:

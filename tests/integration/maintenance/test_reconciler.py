@@ -152,6 +152,8 @@ async def test_consistent_rows_and_bytes_have_no_findings(harness: ReconcilerHar
 async def test_a_sweep_ends_after_so_many_pictures_and_goes_on_from_there(harness: ReconcilerHarness) -> None:
     guids = [prefix + new_guid()[2:] for prefix in ("01", "80", "ff")]
     for guid in guids:
+        known = await harness.row(guid=guid[:2] + new_guid()[2:])
+        await harness.images.mark_ready(known.guid, await harness.store(known), harness.clock.now())
         await harness.store(await harness.row(guid=guid))
         await harness.images.delete(guid)
     harness.age()

@@ -154,8 +154,10 @@ class FilesystemBlobMaintenance(BlobMaintenance):
                 yield folder, debris
 
     def _folders(self, prefix: str) -> Iterator[Path]:
-        yield self._folder.root
-        yield self._folder.rescued
+        # What is in no shard goes with the first one, so that a sweep of all shards lists it once.
+        if prefix in {"", "00"}:
+            yield self._folder.root
+            yield self._folder.rescued
         yield from scan.shards(self._calls, self._folder.root, prefix)
         if scan.exists(self._calls, self._folder.thumbnails):
             yield from scan.shards(self._calls, self._folder.thumbnails, prefix)

@@ -57,6 +57,7 @@ class Reconciler:
         self._images = images
         self._maintenance = maintenance
         self._stored = stored
+        self._responses = responses
         self._undescribed = undescribed
         self._processes = processes
         self._clock = clock
@@ -102,6 +103,10 @@ class Reconciler:
         With a position it begins there, and ends after so many pictures; `Sweep.run` says how.
         """
         return self._sweep.run(position or SweepPosition(), apply=apply, pictures=pictures)
+
+    def rescued_responses(self, *, apply: bool) -> AsyncIterator[Finding]:
+        """Read rescued responses again, as the end of a sweep does."""
+        return self._responses.adopt(apply=apply)
 
     async def end_leases_of_dead_processes(self) -> None:
         """Let the rows be settled now of processes of this host that were killed: callers may wait for them."""

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 """The first two digits of GUIDs; files and rows of one shard are compared at a time."""
 _FEW = 10
-"""Up to this many stored images without a row are quarantined even if fewer images have a row."""
+"""A sweep of all shards quarantines up to this many images without a row even if fewer stored ones have a row."""
 _LONGEST_GENERATION = timedelta(days=1)
 """A charge that is reserved for longer, and whose image is gone, is ended by nobody else."""
 
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class SweepPosition:
-    """The number of the shard with which a sweep goes on; 0 also after the last."""
+    """The number of the shard with which a sweep goes on; 256 if only its end is left, and then 0."""
 
     shard: int = 0
 
@@ -71,13 +71,16 @@ class Sweep:
         """Compare shards from the position on until they hold so many pictures, and move the position.
 
         The files and rows of one shard are in memory at a time. After the last shard comes what belongs to none. If
-        most pictures of these shards have no row, nothing is moved: this is probably another database.
+        most pictures of these shards have no row, nothing is moved: this is probably another database. The position
+        moves before a shard is compared: after an error it is past the shard that raised it.
         """
+        begun_at = position.shard
         long_ago = self._clock.now() - self._lease
         orphans: list[str] = []
         known = seen = 0
-        while True:
+        while position.shard < len(SHARDS) and seen < pictures:
             shard = SHARDS[position.shard]
+            position.shard += 1
             stored = {blob.guid: blob async for blob in self._stored.walk(shard)}
             # Bytes are stored after their row is committed: without a row, the row was deleted.
             rows = await self._rows(shard)
@@ -90,13 +93,12 @@ class Sweep:
                 yield finding
             if apply and (count := await self._stored.quarantine_debris(long_ago, shard)):
                 yield Finding("", f"{count} half-written files", Action.QUARANTINE)
-            position.shard += 1
             seen += max(len(stored), len(rows))
-            if seen >= pictures or position.shard == len(SHARDS):
-                break
         async for finding in self._drop_edit_sources(orphans, apply):
             yield finding
-        async for finding in self._quarantine_orphans(orphans, known, apply):
+        # A few in each of many steps would be many.
+        is_whole = begun_at == 0 and position.shard == len(SHARDS)
+        async for finding in self._quarantine_orphans(orphans, max(known, _FEW) if is_whole else known, known, apply):
             yield finding
         if position.shard == len(SHARDS):
             position.shard = 0
@@ -191,8 +193,10 @@ class Sweep:
                     await self._blobs.delete(guid)
                 yield Finding(guid, "an edit source of a call that has ended", Action.DROP)
 
-    async def _quarantine_orphans(self, orphans: list[str], known: int, apply: bool) -> AsyncIterator[Finding]:
-        if len(orphans) > max(known, _FEW):
+    async def _quarantine_orphans(
+        self, orphans: list[str], at_most: int, known: int, apply: bool
+    ) -> AsyncIterator[Finding]:
+        if len(orphans) > at_most:
             description = (
                 f"{len(orphans)} stored images have no row and {known} have one: this looks like another database; "
                 "`pixyproxy rebuild` makes rows for them"
