@@ -31,19 +31,20 @@ def pick(page: Page, *files: dict[str, Any]) -> None:
     page.locator("input[type=file]").set_input_files(list(files))
 
 
-def give(page: Page, event: str, file: dict[str, Any]) -> None:
-    """Drop or paste a file, as the desktop does."""
-    page.evaluate(
+def give(page: Page, event: str, file: dict[str, Any]) -> bool:
+    """Drop or paste a file, as the desktop does; return whether the browser itself would act on it."""
+    acts: bool = page.evaluate(
         """([event, name, type, data]) => {
             const transfer = new DataTransfer();
             transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name, {type}));
             const options = {bubbles: true, cancelable: true};
-            document.body.dispatchEvent(event === "paste"
+            return document.body.dispatchEvent(event === "paste"
                 ? new ClipboardEvent(event, {...options, clipboardData: transfer})
                 : new DragEvent(event, {...options, dataTransfer: transfer}));
         }""",
         [event, file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()],
     )
+    return acts
 
 
 def names(page: Page) -> list[str]:

@@ -6,7 +6,10 @@ const TYPES = ["image/png", "image/jpeg", "image/webp"];
 const MOST_BYTES = 50 * 1024 * 1024;
 /** Of a picture that is encoded anew. */
 const QUALITY = 0.95;
-const LOOK_PIXELS = 64;
+/** The begin of EXIF data in a JPEG, WebP or PNG, up to the header of four bytes that tells their byte order. */
+const EXIF = /(?:Exif\0\0|EXIF[^]{4}|eXIf)(II|MM)(?:\*\0|\0\*)/g;
+const TIFF_HEADER = 4;
+const ORIENTATION = 0x0112;
 const GUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
 /**
@@ -32,28 +35,38 @@ export async function readPicture(file) {
  * @param {File} file @param {ImageBitmap} bitmap @returns {Promise<Blob>}
  */
 async function upright(file, bitmap) {
-  const raw = await createImageBitmap(file, { imageOrientation: "none" });
-  const isTurned = raw.width !== bitmap.width || lookOf(raw) !== lookOf(bitmap);
-  raw.close();
-  if (!isTurned) return file;
+  if (!isTurned(await file.arrayBuffer())) return file;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
   /** @type {Blob | null} */
-  const turned = await new Promise((resolve) =>
-    drawn(bitmap, bitmap.width, bitmap.height).toBlob(resolve, file.type, QUALITY));
+  const turned = await new Promise((resolve) => canvas.toBlob(resolve, file.type, QUALITY));
   if (!turned) throw new Error(`${file.name.slice(0, 100)} is left out: it cannot be turned upright.`);
   return turned;
 }
 
-/** Return a text that differs between a picture and the same one turned or mirrored. @param {ImageBitmap} bitmap */
-function lookOf(bitmap) {
-  return drawn(bitmap, LOOK_PIXELS, LOOK_PIXELS).toDataURL();
-}
-
-/** @param {ImageBitmap} bitmap @param {number} width @param {number} height */
-function drawn(bitmap, width, height) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, width, height);
-  return canvas;
+/**
+ * Return whether the EXIF data of a picture may turn it. Browsers no longer decode a picture without regard to them, so
+ * that two ways of drawing it cannot be compared.
+ * @param {ArrayBuffer} buffer
+ */
+function isTurned(buffer) {
+  // One character a byte.
+  const text = new TextDecoder("latin1").decode(buffer);
+  return [...text.matchAll(EXIF)].some((found) => {
+    const data = new DataView(buffer, found.index + found[0].length - TIFF_HEADER);
+    const isLittle = found[1] === "II";
+    try {
+      const start = data.getUint32(TIFF_HEADER, isLittle) + 2;
+      const count = data.getUint16(start - 2, isLittle);
+      const tags = Array.from({ length: count }, (_, index) => start + 12 * index);
+      const tag = tags.find((place) => data.getUint16(place, isLittle) === ORIENTATION);
+      return tag !== undefined && data.getUint16(tag + 8, isLittle) !== 1;
+    } catch {
+      // It is broken: what is shown is right in any case.
+      return true;
+    }
+  });
 }
 
 /** Return whether files or an address are dragged. @param {DataTransfer} transfer */
