@@ -46,8 +46,8 @@ async function upright(file, bitmap) {
 }
 
 /**
- * Return whether the EXIF data of a picture may turn it. Browsers no longer decode a picture without regard to them, so
- * that two ways of drawing it cannot be compared.
+ * Return whether the EXIF data of a picture may turn it. Its pixels do not tell: Chromium draws a turned JPEG the same
+ * with the `imageOrientation` "none".
  * @param {ArrayBuffer} buffer
  */
 function isTurned(buffer) {
