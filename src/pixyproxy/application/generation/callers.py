@@ -55,8 +55,8 @@ class Departures:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def expect(self, caller: Caller, guids: Iterable[str]) -> None:
-        """Note the images that a caller waits for from now on; their rows may not be committed yet."""
-        caller.guids = tuple(guids)
+        """Note the images that a caller waits for from now on, too; their rows may not be committed yet."""
+        caller.guids = tuple(dict.fromkeys((*caller.guids, *guids)))
         if caller.has_left:
             self.leave(caller)
         else:

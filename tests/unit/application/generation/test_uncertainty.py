@@ -377,6 +377,19 @@ async def test_an_answer_that_a_picture_is_being_made_is_recorded_once_it_is_rea
     assert harness.storage.leases == {}
 
 
+async def test_an_answer_to_several_submissions_is_one_to_each(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixyproxy.application.generation.callers._WRITE_EVERY_S", 0.01)
+    harness.generator.gate = None
+    caller = Caller()
+    for key in ("one", "two"):
+        await harness.submit(caller=caller, idempotency_key=key)
+    harness.departures[0].answered(caller)
+    await asyncio.sleep(0.1)
+    assert harness.storage.leases == {}
+
+
 async def test_an_answer_is_recorded_once_the_database_is_back(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
