@@ -89,20 +89,19 @@ def head(version: bytes = b"1.1", *lines: bytes, length: int | None = LENGTH) ->
 
 
 def read_response(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Return head and body of a response that declares its length."""
+    """Return head and body of a response that declares its length, and leave the next one where it is."""
 
-    def received() -> bytes:
-        piece = connection.recv(65536)
+    def received(most: int) -> bytes:
+        piece = connection.recv(most)
         assert piece, "the connection ended"
         return piece
 
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += received()
-    start, _, body = data.partition(b"\r\n\r\n")
+    start = body = b""
+    while not start.endswith(b"\r\n\r\n"):
+        start += received(1)
     [length] = [int(line.split(b":")[1]) for line in start.lower().split(b"\r\n") if line.startswith(b"content-length")]
     while len(body) < length:
-        body += received()
+        body += received(length - len(body))
     return start.lower(), body
 
 
