@@ -14,7 +14,14 @@ from pixyproxy.domain.image import UNDER_WAY
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import asks_for, idempotency_key, prefers_async, read_json, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.representation.image_detail import COST_HEADER, Links, cost_header, present_image
+from pixyproxy.entrypoints.http.representation.image_detail import (
+    COST_HEADER,
+    POLL_AFTER_S,
+    Links,
+    cost_header,
+    outcome_headers,
+    present_image,
+)
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.representation.openapi import (
     IDEMPOTENCY_KEY,
@@ -32,7 +39,6 @@ from pixyproxy.entrypoints.http.representation.schemas import ImageDetail
 from pixyproxy.entrypoints.http.streaming.event_stream import Item, StreamTimeouts, begin_stream
 from pixyproxy.entrypoints.http.streaming.image_events import ImageEvents
 
-_POLL_AFTER_S = "2"
 _CREATED_HEADERS = {
     "Location": header("The address of its details."),
     "Idempotent-Replayed": header("`true` if an earlier request created it: one with this key, or an uncertain one."),
@@ -91,15 +97,13 @@ def build_write_router(images: ImageService, policy: AccessPolicy, links: Links,
             wait=not respond_async,
             caller=request.state.caller,
         )
-        headers = {"Location": links.absolute(request, f"/image/{outcome.image.guid}")}
-        if outcome.replayed:
-            headers["Idempotent-Replayed"] = "true"
+        headers = outcome_headers(request, links, outcome)
         status = 200
         if respond_async:
             headers["Preference-Applied"] = "respond-async"
         if outcome.image.status in UNDER_WAY:
             status = 202
-            headers["Retry-After"] = _POLL_AFTER_S
+            headers["Retry-After"] = POLL_AFTER_S
         headers.update(cost_header(outcome))
         place = await images.place_of(outcome.image)
         return json_response(present_image(outcome.image, links, place), status, headers)

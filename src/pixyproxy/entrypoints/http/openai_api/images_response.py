@@ -18,7 +18,13 @@ from pixyproxy.domain.image import UNDER_WAY, Image, Picture
 from pixyproxy.domain.money.costs import sum_costs
 from pixyproxy.domain.usage import sum_usage
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
-from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, cost_header
+from pixyproxy.entrypoints.http.representation.image_detail import (
+    POLL_AFTER_S,
+    Links,
+    content_path,
+    cost_header,
+    outcome_headers,
+)
 from pixyproxy.entrypoints.http.representation.json_response import encode_json, json_response
 from pixyproxy.entrypoints.http.streaming.base64_response import Base64, base64_response
 from pixyproxy.entrypoints.http.streaming.picture_event import early_view_event, picture_event
@@ -29,7 +35,6 @@ _NO_USAGE = {
     "output_tokens": 0,
     "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
 }
-_POLL_AFTER_S = "2"
 _PARTIAL_DEFAULTS = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
 
 
@@ -93,13 +98,8 @@ class ImagesPresenter:
     def _accepted(self, request: Request, outcome: GenerationOutcome) -> Response:
         """Return the response to `Prefer: respond-async`: the GUIDs of pictures that wait or are being made."""
         first = outcome.images[0]
-        headers = {
-            "Location": self._links.absolute(request, f"/image/{first.guid}"),
-            "Preference-Applied": "respond-async",
-            "Retry-After": _POLL_AFTER_S,
-        }
-        if outcome.replayed:
-            headers["Idempotent-Replayed"] = "true"
+        headers = outcome_headers(request, self._links, outcome)
+        headers |= {"Preference-Applied": "respond-async", "Retry-After": POLL_AFTER_S}
         created = int(first.request.created_at.timestamp())
         return json_response(
             {"created": created, "data": [{"guid": image.guid} for image in outcome.images]}, 202, headers

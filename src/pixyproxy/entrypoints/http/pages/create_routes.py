@@ -12,14 +12,14 @@ from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer
-from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError, ImageNotQueuedError, PixyProxyException
+from pixyproxy.domain.errors import DataValidationError, ImageNotQueuedError, PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.pages.forms import read_form, require_own_page
 from pixyproxy.entrypoints.http.pages.making.create_form import CreateForm, read_create_form
-from pixyproxy.entrypoints.http.pages.picture import find_ready, present_picture
+from pixyproxy.entrypoints.http.pages.picture import find_ready, find_visible, present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
@@ -50,7 +50,7 @@ class MakeForm:
         Pictures that the viewer may not see are left out.
         """
         given: dict[str, str] = {}
-        if use and (image := await self._visible(viewer, use)):
+        if use and (image := await find_visible(self._images, viewer, use)):
             given = _fields_of(image)
             edit = [*edit, *image.request.derived_from]
         return await self.shown(viewer, given, edit)
@@ -83,12 +83,6 @@ class MakeForm:
         except PixyProxyException:
             return False
         return True
-
-    async def _visible(self, viewer: Viewer, guid: str) -> Image | None:
-        try:
-            return await self._images.get(viewer, guid)
-        except ImageNotFoundError:
-            return None
 
 
 def build_create_router(

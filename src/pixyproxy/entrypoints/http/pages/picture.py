@@ -39,13 +39,18 @@ def present_picture(image: Image, links: Links, viewer: Viewer, place: QueuePlac
     }
 
 
-async def find_ready(images: ImageService, viewer: Viewer, guid: str) -> Image | None:
-    """Return an image that is ready, None if there is none that the viewer may see."""
+async def find_visible(images: ImageService, viewer: Viewer, guid: str) -> Image | None:
+    """Return an image, None if there is none that the viewer may see."""
     try:
-        image = await images.get(viewer, guid)
+        return await images.get(viewer, guid)
     except ImageNotFoundError:
         return None
-    return image if image.status is Status.READY else None
+
+
+async def find_ready(images: ImageService, viewer: Viewer, guid: str) -> Image | None:
+    """Return an image that is ready, None if there is none that the viewer may see."""
+    image = await find_visible(images, viewer, guid)
+    return image if image is not None and image.status is Status.READY else None
 
 
 def ratio_class(width: int, height: int) -> str:

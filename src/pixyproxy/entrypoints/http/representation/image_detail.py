@@ -20,6 +20,8 @@ from pixyproxy.web_origin import is_own_origin
 
 COST_HEADER = "x-pixyproxy-cost-usd"
 """The cost of a request, in US dollars; only where it is known."""
+POLL_AFTER_S = "2"
+"""Seconds after which to look again at an image that is being made, as `Retry-After`."""
 MAX_LISTED = 64
 MAX_LISTED_CHARS = 256
 """Limits on the parameters of an image in a list: their number, and the length of a name and of a value."""
@@ -77,6 +79,12 @@ class Links:
         query = urlencode({**parameters, "cursor": cursor}, doseq=True)
         address = self.absolute(request, f"{request.scope['path']}?{query}")
         return f'<{address}>; rel="next"'
+
+
+def outcome_headers(request: Request, links: Links, outcome: GenerationOutcome) -> dict[str, str]:
+    """Return the address of the first image, and that an earlier request had it made if so."""
+    headers = {"Location": links.absolute(request, f"/image/{outcome.image.guid}")}
+    return {**headers, "Idempotent-Replayed": "true"} if outcome.replayed else headers
 
 
 def cost_header(outcome: GenerationOutcome) -> dict[str, str]:

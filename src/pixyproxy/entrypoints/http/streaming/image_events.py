@@ -10,7 +10,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import GenerationOutcome, PartialImage, QueuePlace
 from pixyproxy.domain.image import Image
-from pixyproxy.entrypoints.http.representation.image_detail import Links, present_image
+from pixyproxy.entrypoints.http.representation.image_detail import Links, outcome_headers, present_image
 from pixyproxy.entrypoints.http.representation.json_response import encode_json
 from pixyproxy.entrypoints.http.representation.problems import describe_problem
 from pixyproxy.entrypoints.http.streaming.event_stream import Item, StreamEvents
@@ -27,10 +27,7 @@ class ImageEvents(StreamEvents):
         self._guid: str | None = None
 
     def headers(self, first: Item | None) -> Mapping[str, str]:
-        if not isinstance(first, GenerationOutcome):
-            return {}
-        headers = {"Location": self._links.absolute(self._request, f"/image/{first.image.guid}")}
-        return {**headers, "Idempotent-Replayed": "true"} if first.replayed else headers
+        return outcome_headers(self._request, self._links, first) if isinstance(first, GenerationOutcome) else {}
 
     def place(self) -> QueuePlace | None:
         return None if self._guid is None else self._images.place_here(self._guid)
