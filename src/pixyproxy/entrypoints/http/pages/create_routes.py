@@ -19,7 +19,7 @@ from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.pages.forms import read_form, require_own_page
 from pixyproxy.entrypoints.http.pages.making.create_form import CreateForm, read_create_form
-from pixyproxy.entrypoints.http.pages.picture import find_ready, find_visible, present_picture
+from pixyproxy.entrypoints.http.pages.picture import find_all_ready, find_visible, present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
@@ -66,8 +66,7 @@ class MakeForm:
 
     async def shown(self, viewer: Viewer, given: Mapping[str, str], edit: Sequence[str]) -> dict[str, Any]:
         """Return what the form shows with these values of fields, and a new idempotency key."""
-        found = [await find_ready(self._images, viewer, guid) for guid in edit[:MAX_IMAGES]]
-        sources = [image for image in found if image]
+        sources = await find_all_ready(self._images, viewer, edit[:MAX_IMAGES])
         return {
             "key": new_key(),
             "can_edit": self.can_edit(),

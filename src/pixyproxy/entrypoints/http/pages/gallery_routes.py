@@ -17,7 +17,7 @@ from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, new_key
 from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of, is_filtered, query_text, search_of
-from pixyproxy.entrypoints.http.pages.picture import find_ready, present_picture, shortened
+from pixyproxy.entrypoints.http.pages.picture import find_all_ready, present_picture, shortened
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, present_time
@@ -82,8 +82,7 @@ def build_gallery_router(
         image = await images.get(viewer, guid)
         query = read_query(request, repeatable={"tag"}, numbers={"limit"})
         older = await older_than(viewer, image, search_of(query, user))
-        found = [await find_ready(images, viewer, guid) for guid in image.request.derived_from]
-        sources = [source for source in found if source]
+        sources = await find_all_ready(images, viewer, image.request.derived_from)
         edits = await images.search(viewer, {"derived_from": image.guid, "limit": _EDITS_SHOWN})
         is_public = image.request.is_public and image.status is Status.READY
         return pages.render(

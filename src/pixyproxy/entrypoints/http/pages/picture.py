@@ -1,6 +1,7 @@
 """A picture as the templates show it."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pixyproxy.application.images.image_service import ImageService
@@ -51,6 +52,12 @@ async def find_ready(images: ImageService, viewer: Viewer, guid: str) -> Image |
     """Return an image that is ready, None if there is none that the viewer may see."""
     image = await find_visible(images, viewer, guid)
     return image if image is not None and image.status is Status.READY else None
+
+
+async def find_all_ready(images: ImageService, viewer: Viewer, guids: Iterable[str]) -> list[Image]:
+    """Return those of these images that are ready and that the viewer may see, in this order."""
+    found = [await find_ready(images, viewer, guid) for guid in guids]
+    return [image for image in found if image is not None]
 
 
 def ratio_class(width: int, height: int) -> str:

@@ -13,7 +13,7 @@ from pixyproxy.entrypoints.http.api.requests import read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.pages.comparing.comparison import compare_pictures
 from pixyproxy.entrypoints.http.pages.filters import Query, query_text
-from pixyproxy.entrypoints.http.pages.picture import find_ready, present_picture
+from pixyproxy.entrypoints.http.pages.picture import find_all_ready, find_ready, present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 
@@ -44,9 +44,8 @@ def build_compare_router(pages: PageRenderer, images: ImageService, policy: Acce
         """Return the page on which the second picture is chosen: relatives of the first, and all others by search."""
         search = {name: value for name, value in query.items() if value}
         page = await images.search(viewer, {"limit": _SHOWN, **search})
-        made_from = [await find_ready(images, viewer, guid) for guid in first.request.derived_from]
+        made_from = await find_all_ready(images, viewer, first.request.derived_from)
         made_into = (await images.search(viewer, {"derived_from": first.guid, "limit": _RELATED})).items
-        related = [image for image in (*made_from, *made_into) if image is not None]
         older = page.next_cursor and f"/compare{query_text({'a': first.guid, **query, 'cursor': page.next_cursor})}"
 
         def others(found: list[Image]) -> list[dict[str, Any]]:
@@ -57,7 +56,7 @@ def build_compare_router(pages: PageRenderer, images: ImageService, policy: Acce
             "choose.html",
             first=present_picture(first, links, viewer),
             words=query.get("prompt", ""),
-            related=others(related),
+            related=others([*made_from, *made_into]),
             pictures=others(list(page.items)),
             older=older,
         )
