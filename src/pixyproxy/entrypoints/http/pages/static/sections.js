@@ -46,13 +46,38 @@ function empty(section, height) {
   section.replaceChildren();
 }
 
-/** @param {HTMLElement} section */
+/** Fill a section that is near, unless it is far again by then. @param {HTMLElement} section */
 async function fill(section) {
-  const blob = packed.get(section);
-  if (!blob) return;
-  const text = await blob.text();
-  if (!near.has(section) || !packed.delete(section)) return;
+  const text = await packed.get(section)?.text();
+  if (text !== undefined && near.has(section)) show(section, text);
+}
+
+/** Fill a section wherever it is. @param {HTMLElement} section */
+export async function fillSection(section) {
+  const text = await packed.get(section)?.text();
+  if (text !== undefined) show(section, text);
+}
+
+/** @param {HTMLElement} section @param {string} text */
+function show(section, text) {
+  if (!packed.delete(section)) return;
   // It is as the service sent it.
   section.innerHTML = text;
   section.style.minBlockSize = "";
+}
+
+/** Return whether a section is emptied. @param {Element} section */
+export function isEmptied(section) {
+  return packed.has(section);
+}
+
+/**
+ * Return the emptied section that has a text, null if none has.
+ * @param {string} text @returns {Promise<HTMLElement | null>}
+ */
+export async function sectionWith(text) {
+  for (const [section, blob] of packed) {
+    if ((await blob.text()).includes(text)) return /** @type {HTMLElement} */ (section);
+  }
+  return null;
 }

@@ -1,6 +1,7 @@
-/** The page of one picture: its actions, and keys to go on. */
+/** The page of one picture: its actions, and keys and swipes to go on. */
 
 import { awaitPicture, enliven } from "./picture.js";
+import { watchSwipes } from "./swipe.js";
 import { toast } from "./toast.js";
 import { watchZoom } from "./zoom.js";
 
@@ -24,10 +25,30 @@ enliven(view, {
 watchZoom(view);
 void awaitPicture(view, location.href, () => location.reload());
 
+// The service finds the older picture; the newer one is where one came from.
+/** @param {string} address */
+const newerOf = (address) => `pixyproxy.newer.${new URL(address).pathname}`;
+link("older")?.addEventListener("click", (event) => {
+  const older = /** @type {HTMLAnchorElement} */ (event.currentTarget);
+  sessionStorage.setItem(newerOf(older.href), location.href);
+});
+const newer = sessionStorage.getItem(newerOf(location.href));
+const back = /** @type {HTMLAnchorElement | null} */ (document.querySelector("[data-nav=newer]"));
+if (newer && back) {
+  back.href = newer;
+  back.hidden = false;
+}
+
+/** @param {number} step */
+function go(step) {
+  link(step > 0 ? "older" : "newer")?.click();
+}
+
+watchSwipes(document.body, go);
 addEventListener("keydown", (event) => {
   const field = event.target instanceof Element && event.target.closest("input, textarea, select");
   if (field || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "ArrowRight") link("older")?.click();
-  else if (event.key === "ArrowLeft") history.back();
+  if (event.key === "ArrowRight") go(1);
+  else if (event.key === "ArrowLeft") go(-1);
   else if (event.key === "Escape") link("close")?.click();
 });

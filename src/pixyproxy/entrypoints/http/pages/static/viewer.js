@@ -1,14 +1,15 @@
 /** The dialog that shows one picture over the gallery; its address is that of the picture's own page. */
 
 import { page } from "./api.js";
+import { findTile, sidesOf, tileBeside } from "./neighbours.js";
 import { awaitPicture, enliven } from "./picture.js";
+import { watchSwipes } from "./swipe.js";
 import { toast } from "./toast.js";
 import { watchZoom } from "./zoom.js";
 
-const SWIPE_PX = 60;
-
 const dialog = /** @type {HTMLDialogElement} */ (document.querySelector("#viewer"));
-/** The call for the picture that was asked for last. */
+/** The picture that was asked for last, and the call for it. */
+let asked = "";
 let current = new AbortController();
 /** Shows more of the list, and says whether there was more. @type {() => Promise<boolean>} */
 let loadMore = async () => false;
@@ -26,18 +27,9 @@ export function watchTiles(load) {
   });
 }
 
-/** The tiles in their order, without those that are about to be deleted. */
-function tiles() {
-  return /** @type {HTMLElement[]} */ ([...document.querySelectorAll("main .tile[data-guid]:not([hidden])")]);
-}
-
-/** @param {string} guid */
-function tileOf(guid) {
-  return /** @type {HTMLElement | null} */ (document.querySelector(`main .tile[data-guid="${CSS.escape(guid)}"]`));
-}
-
 /** @param {string} address */
 async function show(address) {
+  asked = new URL(address).pathname.split("/").at(-1) ?? "";
   current.abort();
   current = new AbortController();
   const { signal } = current;
@@ -72,49 +64,47 @@ async function show(address) {
 /** @param {HTMLElement} view */
 function ready(view) {
   watchZoom(view);
-  const guid = view.dataset.guid ?? "";
-  const list = tiles();
-  const index = list.findIndex((tile) => tile.dataset.guid === guid);
-  /** @type {[string, boolean][]} */
-  const steps = [
-    ["newer", index > 0],
-    ["older", index >= 0 && (index < list.length - 1 || document.querySelector("#next") !== null)],
-  ];
-  for (const [name, isThere] of steps) {
-    const link = view.querySelector(`[data-nav=${name}]`);
-    link?.toggleAttribute("hidden", !isThere);
-  }
+  void sidesOf(view.dataset.guid ?? "").then(([newer, older]) => {
+    view.querySelector("[data-nav=newer]")?.toggleAttribute("hidden", !newer);
+    view.querySelector("[data-nav=older]")?.toggleAttribute("hidden", !older);
+  });
+}
+
+/** Hide the tile of a picture, or show it again. @param {string} guid @param {boolean} isHidden */
+async function hideTile(guid, isHidden) {
+  (await findTile(guid))?.toggleAttribute("hidden", isHidden);
 }
 
 const hooks = {
   /** @param {string} guid */
   onDelete(guid) {
-    if (tileOf(guid)) tileOf(guid)?.setAttribute("hidden", "");
+    void hideTile(guid, true);
     leave();
   },
   /** @param {string} guid */
   onUndo(guid) {
-    tileOf(guid)?.removeAttribute("hidden");
+    void hideTile(guid, false);
   },
   /** @param {string} guid */
   onDeleted(guid) {
-    tileOf(guid)?.remove();
+    void findTile(guid).then((tile) => tile?.remove());
   },
   onShow: ready,
 };
 
+/** One after another, from the picture that was asked for last: whoever is quick skips some. @type {Promise<void>} */
+let steps = Promise.resolve();
+
 /** @param {number} step */
-async function go(step) {
-  const guid = /** @type {HTMLElement | null} */ (dialog.querySelector(".view"))?.dataset.guid;
-  const index = tiles().findIndex((tile) => tile.dataset.guid === guid);
-  if (index < 0 || index + step < 0) return;
-  if (index + step >= tiles().length && !(await loadMore())) return;
-  const link = tiles()[index + step]?.querySelector("a");
-  if (!link) return;
-  link.scrollIntoView({ block: "nearest" });
-  // Back closes the dialog, however far one went in it.
-  history.replaceState({ viewer: true }, "", link.href);
-  await show(link.href);
+function go(step) {
+  steps = steps.then(async () => {
+    const link = (await tileBeside(asked, step, loadMore))?.querySelector("a");
+    if (!link || !dialog.open) return;
+    link.scrollIntoView({ block: "nearest" });
+    // Back closes the dialog, however far one went in it.
+    history.replaceState({ viewer: true }, "", link.href);
+    void show(link.href);
+  });
 }
 
 /** Close the dialog by going back to the address of the gallery. */
@@ -126,15 +116,15 @@ function leave() {
 function hide() {
   current.abort();
   if (!dialog.open) return;
-  const guid = /** @type {HTMLElement | null} */ (dialog.querySelector(".view"))?.dataset.guid ?? "";
   const undo = dialog.querySelector(".toast");
   dialog.close();
   // What can be undone must stay in reach.
   if (undo) document.querySelector("#toasts")?.append(...dialog.querySelectorAll(".toast"));
   dialog.replaceChildren();
   document.title = document.body.dataset.title ?? document.title;
-  const last = document.querySelector("#toasts .toast:last-child button") ?? tileOf(guid)?.querySelector("a");
-  /** @type {HTMLElement | null} */ (last)?.focus({ preventScroll: true });
+  const last = /** @type {HTMLElement | null} */ (document.querySelector("#toasts .toast:last-child button"));
+  if (last) last.focus({ preventScroll: true });
+  else void findTile(asked).then((tile) => tile?.querySelector("a")?.focus({ preventScroll: true }));
 }
 
 addEventListener("popstate", () => {
@@ -151,25 +141,13 @@ dialog.addEventListener("click", (event) => {
   if (!(link instanceof HTMLElement) || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.nav === "close") leave();
-  else void go(link.dataset.nav === "newer" ? -1 : 1);
+  else go(link.dataset.nav === "newer" ? -1 : 1);
 });
 dialog.addEventListener("keydown", (event) => {
   const field = event.target instanceof Element && event.target.closest("input, textarea, select");
   if (field || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "ArrowRight") void go(1);
-  else if (event.key === "ArrowLeft") void go(-1);
+  if (event.key === "ArrowRight") go(1);
+  else if (event.key === "ArrowLeft") go(-1);
 });
 
-/** Where a finger went down on the picture. */
-let startX = 0;
-let startY = 0;
-dialog.addEventListener("touchstart", (event) => {
-  startX = event.touches.length === 1 ? event.touches[0].clientX : NaN;
-  startY = event.touches[0].clientY;
-}, { passive: true });
-dialog.addEventListener("touchend", (event) => {
-  const across = event.changedTouches[0].clientX - startX;
-  const down = event.changedTouches[0].clientY - startY;
-  const isOnStage = event.target instanceof Element && event.target.closest(".stage:not(.zoomed)");
-  if (isOnStage && Math.abs(across) > SWIPE_PX && Math.abs(across) > 2 * Math.abs(down)) void go(across < 0 ? 1 : -1);
-}, { passive: true });
+watchSwipes(dialog, go);
