@@ -3,13 +3,15 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Gallery, Open, wait_until
 from tests.browser.test_access import violations
+from tests.browser.test_making import count_of
 from tests.fixtures.services import ALICE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_two_pictures_are_compared_by_keyboard(gallery: Gallery, open_page: Open, scheme: str) -> None:
     first = gallery.create(prompt="a wooden bridge in rain", size="256x384")
@@ -19,6 +21,7 @@ def test_two_pictures_are_compared_by_keyboard(gallery: Gallery, open_page: Open
     page.get_by_role("searchbox", name="Search pictures").fill("bridge snow")
     page.keyboard.press("Enter")
     choice = page.get_by_role("link", name="a wooden bridge in snow").first
+    expect(page).to_have_url(re.compile("prompt=bridge"))
     assert violations(page) == []
     choice.press("Enter")
     expect(page).to_have_url(f"{gallery.url}/compare?a={first['guid']}&b={second['guid']}")
@@ -37,6 +40,7 @@ def test_two_pictures_are_compared_by_keyboard(gallery: Gallery, open_page: Open
     expect(page).to_have_url(re.compile(first["guid"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 3840])
 def test_no_comparison_is_wider_than_the_window(gallery: Gallery, open_page: Open, width: int) -> None:
     one, other = (picture["guid"] for picture in gallery.visible(None)[:2])
@@ -49,17 +53,67 @@ def test_no_comparison_is_wider_than_the_window(gallery: Gallery, open_page: Ope
     assert (figures[0]["y"] == figures[1]["y"]) is (width > 720)  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_picture_is_varied_from_the_dialog(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="a fern in a jar", size="384x256")
     page = open_page("/?prompt=fern", user=ALICE)
     page.locator(".tile a").first.click()
     vary = page.locator("dialog").get_by_role("button", name="Vary")
     expect(vary).to_have_attribute("title", re.compile("the generator here cannot edit pictures. This one: free"))
-    key = page.locator("form[action$=vary] input")
-    before = key.input_value()
-    page.evaluate("dispatchEvent(new Event('pagehide'))")
-    assert key.input_value() != before
     vary.press("Enter")
     page.wait_for_url(re.compile(f"/view/(?!{made['guid']})"))
     expect(page.locator(".whole")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("a fern in a jar")
+
+
+def test_a_variation_whose_answer_was_lost_is_paid_once(gallery: Gallery, open_page: Open) -> None:
+    made = gallery.create(prompt="a moth at a lamp")
+    page = open_page(f"/view/{made['guid']}", user=ALICE)
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        # The service makes it; its answer does not get through.
+        lost.append(route.fetch().url)
+        route.abort()
+
+    page.route("**/vary", lose)
+    vary = page.get_by_role("button", name="Vary")
+    vary.dblclick()
+    expect(page.locator(".toast.problem")).to_contain_text("The service cannot be reached.")
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="Try again").click()
+    page.unroute("**/vary")
+    page.goto("/docs")
+    page.go_back()
+    vary.click()
+    page.wait_for_url(lost[0])
+    assert len(lost) == 2
+    assert count_of(gallery, "moth at a lamp") == 2
+    # Whoever has seen it and comes back wants another one.
+    page.go_back()
+    vary.click()
+    page.wait_for_url(re.compile("/view/(?!{}|{})".format(made["guid"], lost[0][-36:])))
+    assert count_of(gallery, "moth at a lamp") == 3
+
+
+@pytest.mark.slow
+def test_a_refused_variation_says_why_and_a_changed_picture_is_varied(gallery: Gallery, open_page: Open) -> None:
+    made = gallery.create(prompt="a newt in a well")
+    page = open_page(f"/view/{made['guid']}", user=ALICE)
+    refusal = '{"status": 402, "code": "budget-exceeded", "detail": "Nothing is left."}'
+    page.route("**/vary", lambda route: route.fulfill(status=402, content_type="application/json", body=refusal))
+    page.get_by_role("button", name="Vary").click()
+    expect(page.locator(".toast.problem")).to_have_text("No picture is made: Nothing is left.")
+    page.unroute("**/vary")
+    page.route("**/vary", lambda route: (route.fetch(), route.abort()))
+    page.get_by_role("button", name="Vary").click()
+    expect(page.locator(".toast.problem").last).to_contain_text("The service cannot be reached.")
+    page.unroute("**/vary")
+    # The key belongs to a variation that everybody sees.
+    page.get_by_role("button", name="Make it private").click()
+    page.get_by_role("button", name="Make it public").wait_for()
+    page.get_by_role("button", name="Vary").click()
+    expect(page.locator(".toast.problem").last).to_contain_text("used for another request")
+    page.get_by_role("button", name="Vary").click()
+    page.wait_for_url(re.compile(f"/view/(?!{made['guid']})"))
+    expect(page.locator(".by")).to_contain_text("only you")

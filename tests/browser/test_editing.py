@@ -5,6 +5,7 @@ import io
 import re
 from typing import Any
 
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -92,6 +93,7 @@ def test_sources_are_picked_dropped_pasted_and_removed(editor: Gateway, open_pag
     assert names(page) == ["a source of light"]
 
 
+@pytest.mark.slow
 def test_pictures_of_the_gallery_are_added_by_mouse_and_keyboard(editor: Gateway, open_page: Open) -> None:
     first, second = stored(editor, "a dragged kite"), stored(editor, "a chosen kite")
     page = open_page("/?prompt=kite", user=ALICE, at=editor.service.url)
@@ -110,6 +112,7 @@ def test_pictures_of_the_gallery_are_added_by_mouse_and_keyboard(editor: Gateway
     assert made["derived_from"] == [first, second]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_edited_is_said(editor: Gateway, gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     problems = page.locator(".toast.problem")
@@ -145,6 +148,7 @@ def mask_at(page: Page, x: int, y: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_mask_is_painted_by_mouse(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url, color_scheme="light", viewport={"width": 700, "height": 600})
     pick(page, picture("room.png"), picture("lamp.png"))
@@ -187,6 +191,7 @@ def test_a_mask_is_painted_by_mouse(editor: Gateway, open_page: Open) -> None:
     expect(page.get_by_alt_text("The mask: what may change")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_mask_is_painted_by_keyboard(editor: Gateway, open_page: Open) -> None:
     guid = stored(editor, "a room to paint")
     page = open_page(f"/?edit={guid}", user=ALICE, at=editor.service.url, color_scheme="dark")
@@ -229,6 +234,7 @@ def test_a_mask_is_painted_by_keyboard(editor: Gateway, open_page: Open) -> None
     expect(page.get_by_role("button", name="Paint a mask")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_lost_upload_is_tried_again_and_a_budget_refuses_one(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     pick(page, picture("a.png"))
@@ -249,6 +255,66 @@ def test_a_lost_upload_is_tried_again_and_a_budget_refuses_one(editor: Gateway, 
     budget(editor, "remove", "user:alice")
 
 
+def choose_count(page: Page, count: str) -> None:
+    page.locator(".options summary").click()
+    page.get_by_role("combobox", name="Pictures").select_option(count)
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.slow
+def test_files_are_sent_once_for_several_pictures(editor: Gateway, open_page: Open) -> None:
+    page = open_page(user=ALICE, at=editor.service.url)
+    pick(page, picture("a.png"))
+    page.get_by_label("Prompt").fill("three ferries")
+    choose_count(page, "3")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/edits") else None)
+    before = len(editor.upstream.edits)
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(3, timeout=20_000)
+    [edit] = editor.upstream.edits[before:]
+    assert (len(sent), edit.json["n"]) == (1, "3")
+    # All of them are refused together, which is said before the click and once after it.
+    budget(editor, "set", "user:alice", "0.1")
+    page.get_by_label("Prompt").fill("four ferries")
+    choose_count(page, "4")
+    expect(page.locator("#price")).to_contain_text("It would be refused: your budget")
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .fail b")).to_have_text(["Over the budget"])
+    expect(page.locator("#making .tile")).to_have_count(4)
+    budget(editor, "remove", "user:alice")
+
+
+@pytest.mark.slow
+def test_who_leaves_before_files_are_sent_is_warned(editor: Gateway, open_page: Open) -> None:
+    page = open_page(user=ALICE, at=editor.service.url)
+    warned: list[str] = []
+    page.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+    pick(page, picture("a.png"))
+    page.get_by_label("Prompt").fill("two lost ferries")
+    choose_count(page, "2")
+    page.route("**/v1/images/edits", lambda route: route.abort())
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .fail b")).to_have_text(["Not reached"] * 2)
+    page.reload()
+    assert warned == ["beforeunload"]
+    expect(page.locator("#making .tile")).to_have_count(0)
+    pick(page, picture("a.png"))
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .fail b")).to_have_text(["Not reached"] * 2)
+    # Of what is made by one call, all are given up.
+    page.get_by_role("button", name="Give up").first.click()
+    expect(page.locator("#making .tile")).to_have_count(0)
+    page.reload()
+    page.unroute("**/v1/images/edits")
+    pick(page, picture("a.png"))
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(2, timeout=20_000)
+    page.reload()
+    assert warned == ["beforeunload"]
+
+
+@pytest.mark.slow
 def test_files_without_a_script(editor: Gateway, open_page: Open) -> None:
     guid = stored(editor, "a script that is missing")
     page = open_page(at=editor.service.url, java_script_enabled=False)
@@ -264,6 +330,7 @@ def test_files_without_a_script(editor: Gateway, open_page: Open) -> None:
     assert len(editor.upstream.edits[-1].files) == 2
 
 
+@pytest.mark.slow
 def test_a_narrow_bar_holds_its_sources(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url, viewport={"width": 320, "height": 640}, has_touch=True)
     pick(page, *(picture(f"{number}.png", (8, 8)) for number in range(9)))

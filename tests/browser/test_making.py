@@ -58,13 +58,14 @@ def test_a_picture_is_made_by_keyboard_and_a_double_click_makes_one(gallery: Gal
     page.get_by_label("Prompt").fill("a mouse of silver")
     page.get_by_role("button", name="Make").dblclick()
     expect(page.locator("#making .tile[data-guid]")).to_have_count(2)
-    page.wait_for_timeout(500)
+    expect(page.locator("#making .tile")).to_have_count(2)
     assert (count_of(gallery, "keyboard of ivory"), count_of(gallery, "mouse of silver")) == (1, 1)
     page.get_by_label("Prompt").fill("   ")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#making .tile")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_several_at_once(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.get_by_label("Prompt").fill("three wise owls")
@@ -102,6 +103,27 @@ def test_the_network_is_lost_in_the_middle_and_the_picture_is_paid_once(gallery:
     assert count_of(gallery, "bridge that fell") == 1
 
 
+def test_asking_again_for_what_was_lost_pays_once(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/image", lose)
+    page.get_by_label("Prompt").fill("a comet that was lost")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .fail b")).to_have_text("Not reached")
+    page.unroute("**/image")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    assert count_of(gallery, "comet that was lost") == 1
+
+
+@pytest.mark.slow
 def test_what_was_given_up_is_not_made_when_the_network_returns(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.route("**/image", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
@@ -110,11 +132,12 @@ def test_what_was_given_up_is_not_made_when_the_network_returns(gallery: Gallery
     expect(page.locator("#making .fail b")).to_have_text("Not reached")
     page.get_by_role("button", name="Give up").click()
     page.unroute("**/image")
-    page.evaluate("dispatchEvent(new Event('online'))")
-    page.wait_for_timeout(500)
+    page.evaluate("() => { dispatchEvent(new Event('online')); return fetch('/healthz').then(() => 0); }")
+    # The service has had each request that was sent before this answer.
     assert count_of(gallery, "raft that was given up") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early_views", ["0", "2"])
 def test_an_answer_of_a_proxy_is_none_and_the_picture_is_paid_once(
     gallery: Gallery, open_page: Open, early_views: str
@@ -149,6 +172,7 @@ def test_an_answer_of_a_proxy_is_none_and_the_picture_is_paid_once(
     assert count_of(gallery, prompt) == 1
 
 
+@pytest.mark.slow
 def test_a_stream_that_ends_before_its_answer_is_tried_again(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
 
@@ -171,6 +195,7 @@ def test_a_stream_that_ends_before_its_answer_is_tried_again(gallery: Gallery, o
     assert count_of(gallery, "brook that ends") == 1
 
 
+@pytest.mark.slow
 def test_a_page_that_is_left_finds_its_pictures_again(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.route("**/image", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
@@ -186,6 +211,7 @@ def test_a_page_that_is_left_finds_its_pictures_again(gallery: Gallery, open_pag
     expect(page.locator("#making .tile")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_session_that_ended_loses_nothing(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.get_by_label("Prompt").fill("a secret for nobody")
@@ -203,6 +229,7 @@ def test_a_session_that_ended_loses_nothing(gallery: Gallery, open_page: Open) -
     expect(page.get_by_label("Prompt")).to_have_value("a secret for nobody")
 
 
+@pytest.mark.slow
 def test_use_this_prompt(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="a prompt\nto use <b>again</b>", quality="low")
     page = open_page(f"/view/{made['guid']}", user=ALICE)
@@ -246,6 +273,7 @@ def paid_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             yield service
 
 
+@pytest.mark.slow
 def test_the_generators_reason_is_in_the_tile(paid_service: Service, open_page: Open, tmp_path: Path) -> None:
     page = open_page(user=ALICE, at=paid_service.url)
     page.get_by_label("Prompt").fill("a refused thing [[reject]]")

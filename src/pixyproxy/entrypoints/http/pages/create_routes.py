@@ -1,7 +1,5 @@
 """The forms that have pictures made, vary one, and cancel one that waits, for browsers without a script."""
 
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,27 +10,20 @@ from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer
-from pixyproxy.domain.errors import DataValidationError, ImageNotQueuedError, PixyProxyException
+from pixyproxy.domain.errors import IdempotencyKeyReusedError, ImageNotQueuedError, PixyProxyException
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
+from pixyproxy.entrypoints.http.api.requests import accepts
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.pages.forms import read_form, require_own_page
 from pixyproxy.entrypoints.http.pages.making.create_form import CreateForm, read_create_form
+from pixyproxy.entrypoints.http.pages.making.form_pictures import OPTIONS, begin_pictures, new_key, rest_of
 from pixyproxy.entrypoints.http.pages.picture import find_all_ready, find_visible, present_picture
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.problems import error_headers, log_error, status_of
-
-_OPTIONS = ("model", "size", "quality", "background", "output_format")
-_MOST_PICTURES = 4
-_BETWEEN_TAGS = re.compile(r"[,\n]")
-
-
-def new_key() -> str:
-    """Return an idempotency key for a form, so that a form that is sent twice makes one picture."""
-    return secrets.token_urlsafe(18)
 
 
 class MakeForm:
@@ -65,14 +56,15 @@ class MakeForm:
         return _fields_of(image), [image.guid] if self.can_edit() else []
 
     async def shown(self, viewer: Viewer, given: Mapping[str, str], edit: Sequence[str]) -> dict[str, Any]:
-        """Return what the form shows with these values of fields, and a new idempotency key."""
+        """Return what the form shows with these values of fields, and a new idempotency key where they have none."""
         sources = await find_all_ready(self._images, viewer, edit[:MAX_IMAGES])
         return {
-            "key": new_key(),
+            "key": given.get("key") or new_key(),
+            "begun": given.get("begun", ""),
             "can_edit": self.can_edit(),
             "early_views": self._early_views,
             "sources": [present_picture(image, self._links, viewer) for image in sources],
-            **{name: given.get(name, "") for name in ("prompt", "visibility", "tags", "n", *_OPTIONS)},
+            **{name: given.get(name, "") for name in ("prompt", "visibility", "tags", "n", *OPTIONS)},
         }
 
     def can_edit(self) -> bool:
@@ -102,7 +94,7 @@ def build_create_router(
         sent = await read_create_form(request, bodies, public_url)
         begun: list[str] = []
         try:
-            await begin(request, viewer, sent, begun)
+            await begin_pictures(images, viewer, sent, request.state.caller, begun)
         except PixyProxyException as error:
             sent.sources.close()
             hint = " Choose your files again, which a browser does not keep." if sent.has_files else ""
@@ -115,29 +107,15 @@ def build_create_router(
         viewer = policy.require_writer(request)
         given, stored = await form.variation(viewer, guid)
         varied = {**given, "key": fields.get("key", [""])[0]}
+        variation = CreateForm(varied, SourceReferences(stored))
         begun: list[str] = []
         try:
-            await begin(request, viewer, CreateForm(varied, SourceReferences(stored)), begun)
+            await begin_pictures(images, viewer, variation, request.state.caller, begun)
         except PixyProxyException as error:
+            if not accepts(request, "text/html"):
+                raise
             return await refused(request, viewer, error, varied, stored)
         return pages.redirect(f"/view/{begun[0]}")
-
-    async def begin(request: Request, viewer: Viewer, sent: CreateForm, begun: list[str]) -> None:
-        """Have the pictures of a form begun, and add their GUIDs: those before an error are paid for."""
-        key = sent.fields.get("key") or new_key()
-        body, count, caller = _body_of(sent.fields), _count_of(sent.fields.get("n", "")), request.state.caller
-        if sent.has_files:
-            # The files are there once: all pictures are made by one call.
-            outcome = await images.generate(
-                viewer, {**body, "n": count}, sent.sources, idempotency_key=f"{key}-0", wait=False, caller=caller
-            )
-            begun += [image.guid for image in outcome.images]
-            return
-        if sent.stored:
-            body["edit_of"] = sent.stored
-        for number in range(count):
-            outcome = await images.create(viewer, body, idempotency_key=f"{key}-{number}", wait=False, caller=caller)
-            begun.append(outcome.image.guid)
 
     async def refused(
         request: Request,
@@ -150,15 +128,19 @@ def build_create_router(
     ) -> Response:
         """Return the form with the reason of a refusal: nothing is lost, what was typed is shown again.
 
-        Of several pictures, the form asks for those that are not `begun`.
+        Of several pictures, the form asks for those that are not `begun`. It keeps its key, because the one that was
+        refused may have been recorded by a database that did not answer.
         """
         status = status_of(error)
         log_error(error, status)
         headers = error_headers(request, error, status)
-        wanted = _count_of(given.get("n", "")) if begun else 0
-        rest = {**given, "n": str(wanted - len(begun))} if begun else given
+        wanted, rest = rest_of(given, len(begun))
+        reason = problem_text(error) + hint
+        if isinstance(error, IdempotencyKeyReusedError):
+            rest = {**rest, "key": "", "begun": ""}
+            reason = "This form has made a picture with other contents. Sent again, it makes another one."
         shown = {"make": await form.shown(viewer, rest, stored), "begun": begun, "wanted": wanted}
-        return pages.render(request, "create.html", status, headers, problem=problem_text(error) + hint, **shown)
+        return pages.render(request, "create.html", status, headers, problem=reason, **shown)
 
     @router.post("/view/{guid}/cancel")
     async def cancel_picture(request: Request, guid: str) -> Response:
@@ -178,24 +160,5 @@ def _fields_of(image: Image) -> dict[str, str]:
     """Return the fields of the form for the prompt and options of a picture."""
     request = image.request
     # Of a picture that is made: the model that made it, whose name the generator reported.
-    options = {name: str(request.parameters.get(name) or "") for name in _OPTIONS} | {"model": request.model or ""}
+    options = {name: str(request.parameters.get(name) or "") for name in OPTIONS} | {"model": request.model or ""}
     return {"prompt": request.prompt, "visibility": request.visibility.value, **options}
-
-
-def _body_of(fields: Mapping[str, str]) -> dict[str, object]:
-    """Return the body of `POST /image` for a form; fields that are blank are left to the service."""
-    body: dict[str, object] = {"prompt": fields.get("prompt", "")}
-    for name in (*_OPTIONS, "visibility"):
-        if text := fields.get(name, "").strip():
-            body[name] = text
-    if tags := [tag for tag in _BETWEEN_TAGS.split(fields.get("tags", "")) if tag.strip()]:
-        body["tags"] = [tag.strip().removeprefix("#") for tag in tags]
-    return body
-
-
-def _count_of(text: str) -> int:
-    """Return the number of pictures; raise DataValidationError unless it is from 1 to 4."""
-    count = int(text) if len(text) == 1 and text.isdecimal() and text.isascii() else 0 if text else 1
-    if not 1 <= count <= _MOST_PICTURES:
-        raise DataValidationError.at(("n",), f"must be a number from 1 to {_MOST_PICTURES}")
-    return count

@@ -15,8 +15,9 @@ from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts, read_query
 from pixyproxy.entrypoints.http.direct_route import direct_router
-from pixyproxy.entrypoints.http.pages.create_routes import MakeForm, new_key
+from pixyproxy.entrypoints.http.pages.create_routes import MakeForm
 from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of, is_filtered, query_text, search_of
+from pixyproxy.entrypoints.http.pages.making.form_pictures import new_key
 from pixyproxy.entrypoints.http.pages.picture import find_all_ready, present_picture, shortened
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
 from pixyproxy.entrypoints.http.pages.texts import problem_text

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pixyproxy.application.images.image_service import ImageService
-from pixyproxy.domain.errors import CapacityExceededError, PromptRejectedError
+from pixyproxy.domain.errors import CapacityExceededError, DBConnectionError, PromptRejectedError
 from pixyproxy.domain.generation import GenerationOutcome
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
@@ -87,11 +87,39 @@ async def test_a_refusal_in_the_middle_offers_only_the_rest(
     assert f'<option value="{3 - paid}" selected>' in response.text
     assert 'name="tags" value="sea"' in response.text
     [key] = re.findall(r'name="key" value="([^"]+)"', response.text)
-    assert key != "first"
-    await create(app, prompt="a duck", n=str(3 - paid), key=key, tags="sea")
+    [begun] = re.findall(r'name="begun" value="([^"]+)"', response.text)
+    assert (key, begun) == ("first", str(paid))
+    await create(app, prompt="a duck", n=str(3 - paid), key=key, begun=begun, tags="sea")
     await app.container.generation_runner().drain(60)
     assert len(app.generator.requests) == 3
     app.container.generation_runner().draining = False
+
+
+async def test_a_form_that_was_refused_after_it_was_recorded_is_paid_once(
+    app: HttpApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_image = ImageService.create
+    recorded: list[str] = []
+
+    async def lose(self: ImageService, *args: Any, **options: Any) -> GenerationOutcome:
+        recorded.append((await create_image(self, *args, **options)).image.guid)
+        raise DBConnectionError("The database does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageService, "create", lose)
+        response = await create(app, prompt="a duck", key="kept")
+    assert response.status_code == 503
+    [key] = re.findall(r'name="key" value="([^"]+)"', response.text)
+    again = await create(app, prompt="a duck", key=key)
+    assert again.headers["location"] == f"/view/{recorded[0]}"
+    # Other words are another picture, for which the form gets a new key.
+    response = await create(app, prompt="a goose", key=key, begun="0")
+    assert response.status_code == 422
+    assert "made a picture with other contents" in response.text
+    [key] = re.findall(r'name="key" value="([^"]+)"', response.text)
+    assert key != "kept"
+    made = [await create(app, prompt="a goose", key=key, begun=begun) for begun in ("", "x", "-1", "99", "²")]
+    assert len({response.headers["location"] for response in made}) == 1
 
 
 async def test_a_prompt_is_used_again_with_its_model(app: HttpApp) -> None:
@@ -237,6 +265,10 @@ async def test_one_click_varies_a_picture(app: HttpApp, edits: bool) -> None:
     evil = {"Origin": "https://evil.example"}
     assert (await app.client.post(path, data=data, headers=evil, auth=basic(ALICE))).status_code == 403
     app.container.generation_runner().draining = True
+    script = await app.client.post(
+        path, data={"key": "new"}, headers={**HTML, "Accept": "application/json"}, auth=basic(ALICE)
+    )
+    assert (script.status_code, script.headers["content-type"]) == (503, "application/problem+json")
     refused = await app.client.post(path, data={"key": "new"}, headers=HTML, auth=basic(ALICE))
     assert refused.status_code == 503
     assert "a duck\non a sink</textarea>" in refused.text

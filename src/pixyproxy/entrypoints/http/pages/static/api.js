@@ -6,6 +6,11 @@ export const root = new URL("..", import.meta.url).pathname;
 /** Sent with every call: a 401 must not open the browser's password box over the page. */
 const OWN = { "X-Requested-With": "pixyproxy" };
 
+/** Return a random idempotency key; `crypto.randomUUID` exists on https and on this machine only. */
+export function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** An answer that is an error, or none: `status` is 0 if nothing answers. */
 export class CallError extends Error {
   /** @param {string} message @param {number} status @param {any} [problem] */

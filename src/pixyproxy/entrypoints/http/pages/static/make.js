@@ -1,17 +1,22 @@
-/** The prompt bar: what a picture will cost, a tile at once, and the picture in it when it is made. */
+/** The prompt bar: a tile at once for each picture, and the picture in it when it is made. */
 
-import { call, CallError, page, root } from "./api.js";
-import { beginEdit } from "./edits.js";
+import { call, CallError, newKey, page, root } from "./api.js";
+import { Batch, warnOfLeaving } from "./edits.js";
 import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
 import { adoptWaiting, forgetAdopted } from "./elsewhere.js";
 import { canFollow, follow, wait } from "./follow.js";
-import { forget, keep, newKey, orders } from "./orders.js";
-import { describe, priceOf, refusal } from "./price.js";
-import { changes, upload } from "./sources.js";
+import { actOf, addLost, removeLost, retryLost } from "./lost.js";
+import { forget, keep, orders } from "./orders.js";
+import { priceOf, refusal } from "./price.js";
+import { priceLater, showPrice } from "./price_line.js";
+import { upload } from "./sources.js";
 import { addTile, hideEarly, placeOf, removeTile, say, showEarly } from "./tile.js";
 import { toast } from "./toast.js";
 
-const PRICE_PAUSE_MS = 500;
+/** @typedef {import("./orders.js").Order} Order */
+
+/** Between the first looks at a picture, and later ones; some are made at once. */
+const SOON_POLL_MS = 250;
 const POLL_MS = 2000;
 /** Between two looks at a picture that has long to wait. */
 const SLOW_POLL_MS = 6000;
@@ -31,42 +36,50 @@ form.addEventListener("submit", (event) => {
     prompt.focus();
     return;
   }
-  const body = bodyOfForm();
-  const text = JSON.stringify([body, changes]);
-  if (text === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
-  last = text;
+  const [body, files] = [bodyOfForm(), upload()];
+  const act = actOf(body, files);
+  if (act === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
+  last = act;
   lastTime = event.timeStamp;
-  for (let number = 0; number < count(); number++) {
-    const file = upload();
-    // Early views that nobody would see may cost money.
-    const { partial_images, ...plain } = body;
-    const wanted = canFollow() && !file ? body : plain;
-    const order = { key: newKey(), body: wanted, started: Date.now(), upload: file };
-    // A browser keeps no files: such a picture is found again once the service has it.
-    if (!file) keep(order);
-    void make(order, tileOf(order));
-  }
+  begin(body, files, count() - retryLost(act, count()));
   announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
   making.scrollIntoView({ block: "nearest" });
 });
 
-/** @param {import("./orders.js").Order} order */
+/** @param {Record<string, any>} body @param {import("./sources.js").Upload | null} files @param {number} number */
+function begin(body, files, number) {
+  const { partial_images, ...plain } = body;
+  const batch = files && new Batch(plain, files, number, newKey());
+  if (batch && number > 0) warnOfLeaving(batch, true);
+  for (let place = 0; place < number; place++) {
+    /** @type {Order} */
+    // Early views that nobody would see may cost money.
+    const order = { key: newKey(), body: canFollow() && !batch ? body : plain, started: Date.now() };
+    if (batch) Object.assign(order, { batch, place, ...(number > 1 && { call: batch.key }) });
+    else keep(order);
+    void make(order, tileOf(order));
+  }
+}
+
+/** @param {Order} order */
 function tileOf(order) {
   const tile = addTile(order.body.prompt, order.body.size);
+  tile.dataset.call = order.call ?? "";
   say(tile, "Being made");
   return tile;
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
+/** @param {Order} order @param {HTMLElement} tile */
 async function make(order, tile) {
   try {
-    if (!order.guid) await (order.body.partial_images && canFollow() ? watch(order, tile) : begin(order));
+    if (!order.guid) await (order.body.partial_images && canFollow() ? watch(order, tile) : ask(order));
     while (tile.isConnected) {
       const image = await call("GET", `image/${order.guid}`);
       if (image.status === "ready") return await finish(order, tile);
       if (image.status === "failed" || image.status === "unknown") return refuse(order, tile, image);
       showProgress(order, tile, image);
-      await wait((image.queue?.eta_s ?? 0) > SOON_S ? SLOW_POLL_MS : POLL_MS);
+      const pause = Math.min(POLL_MS, SOON_POLL_MS + Date.now() - order.started);
+      await wait((image.queue?.eta_s ?? 0) > SOON_S ? SLOW_POLL_MS : pause);
     }
   } catch (error) {
     // It was cancelled.
@@ -84,19 +97,20 @@ async function make(order, tile) {
   }
 }
 
-/** @param {import("./orders.js").Order} order */
-async function begin(order) {
+/** @param {Order} order */
+async function ask(order) {
   const headers = { "Idempotency-Key": order.key, Prefer: "respond-async" };
   unanswered += 1;
-  const begun = order.upload ? beginEdit(order.body, order.upload, headers) : call("POST", "image", order.body, headers);
+  const begun = order.batch ? order.batch.begin(order.place ?? 0) : call("POST", "image", order.body, headers);
   accept(order, await begun.finally(() => (unanswered -= 1)));
 }
 
-/** @param {import("./orders.js").Order} order @param {any} image */
+/** @param {Order} order @param {any} image */
 function accept(order, image) {
   if (order.guid) return;
   order.guid = image.guid;
-  order.upload = null;
+  if (order.batch) warnOfLeaving(order.batch, false);
+  order.batch = null;
   keep(order);
   forgetAdopted(image.guid);
   priceLater();
@@ -105,7 +119,7 @@ function accept(order, image) {
 /**
  * Have a picture made, and show its early views. Once it is recorded it is made whatever becomes of the connection, and
  * its own details say how it ended.
- * @param {import("./orders.js").Order} order @param {HTMLElement} tile
+ * @param {Order} order @param {HTMLElement} tile
  */
 async function watch(order, tile) {
   let isUnanswered = true;
@@ -132,12 +146,12 @@ async function watch(order, tile) {
   }
 }
 
-/** Return what the budgets allow, null if that is not known. @param {import("./orders.js").Order} order */
+/** Return what the budgets allow, null if that is not known. @param {Order} order */
 async function allowed(order) {
-  return priceOf(order.body, 1).then((price) => refusal(price, order.body), () => null);
+  return priceOf(order.body, order.batch?.count ?? 1).then((price) => refusal(price, order.body), () => null);
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {any} image */
+/** @param {Order} order @param {HTMLElement} tile @param {any} image */
 function showProgress(order, tile, image) {
   const isQueued = image.status === "queued";
   if (isQueued && !tile.classList.contains("queued")) announce(`The picture waits in line: ${order.body.prompt.slice(0, 100)}`);
@@ -145,7 +159,7 @@ function showProgress(order, tile, image) {
   if (!isQueued) return say(tile, "Being made", lateCancels.has(order.key) ? "It was begun before you cancelled." : "");
   const [place, time] = placeOf(image.queue);
   // Only its author cancels a picture, and one made without a login has none.
-  say(tile, place, time, user ? [["Cancel", (button) => void cancel(order, tile, button)]] : []);
+  say(tile, place, time, user ? [[order.call ? "Cancel all" : "Cancel", (button) => void cancel(order, tile, button)]] : []);
 }
 
 /** Keys of the pictures that were begun before they could be cancelled. @type {Set<string>} */
@@ -153,7 +167,7 @@ const lateCancels = new Set();
 
 /**
  * Cancel a picture while it waits. One whose call has begun is paid for, and goes on: the service decides.
- * @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {HTMLButtonElement} button
+ * @param {Order} order @param {HTMLElement} tile @param {HTMLButtonElement} button
  */
 async function cancel(order, tile, button) {
   button.disabled = true;
@@ -172,34 +186,38 @@ async function cancel(order, tile, button) {
       return;
     }
   }
-  drop(order, tile);
+  dropCall(order, tile);
   toast("Cancelled. Nothing was paid.");
   prompt.focus();
   priceLater();
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {CallError} problem */
+/** @param {Order} order @param {HTMLElement} tile @param {CallError} problem */
 function again(order, tile, problem) {
-  const retry = () => {
-    removeEventListener("online", retry);
+  const stop = () => {
+    removeEventListener("online", tryAgain);
+    removeLost(order);
+  };
+  const tryAgain = () => {
+    stop();
     if (!tile.isConnected) return;
     tile.classList.remove("fail");
     say(tile, "Being made");
     void make(order, tile);
   };
+  const giveUp = () => {
+    stop();
+    dropCall(order, tile);
+  };
   hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
-  const title = problem.isLost ? "Not reached" : "Not now";
-  const giveUp = () => {
-    removeEventListener("online", retry);
-    drop(order, tile);
-  };
-  say(tile, title, problem.message, [["Try again", retry], ["Give up", giveUp]]);
-  addEventListener("online", retry);
+  say(tile, problem.isLost ? "Not reached" : "Not now", problem.message, [["Try again", tryAgain], ["Give up", giveUp]]);
+  addEventListener("online", tryAgain);
+  if (!order.guid) addLost(order, tile, tryAgain);
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
+/** @param {Order} order @param {HTMLElement} tile */
 async function finish(order, tile) {
   const fresh = (await page(`${root}?guid=${order.guid}`)).querySelector("#results .tile");
   forget(order);
@@ -213,8 +231,11 @@ async function finish(order, tile) {
   announce(`The picture is ready: ${order.body.prompt.slice(0, 100)}`);
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile @param {any} image */
+/** @param {Order} order @param {HTMLElement} tile @param {any} image */
 function refuse(order, tile, image) {
+  // The pictures of one call are refused together, which is said once.
+  if (order.batch && order.place) return drop(order, tile);
+  if (order.batch) warnOfLeaving(order.batch, false);
   forget(order);
   priceLater();
   const code = image.error?.code;
@@ -236,10 +257,19 @@ function refuse(order, tile, image) {
   announce(`${title}: ${image.error?.message ?? ""}`);
 }
 
-/** @param {import("./orders.js").Order} order @param {HTMLElement} tile */
+/** @param {Order} order @param {HTMLElement} tile */
 function drop(order, tile) {
+  if (order.batch) warnOfLeaving(order.batch, false);
   forget(order);
   removeTile(tile);
+}
+
+/** Drop a picture, and the others of its call, which are made or cancelled together. @param {Order} order @param {HTMLElement} tile */
+function dropCall(order, tile) {
+  drop(order, tile);
+  if (!order.call) return;
+  for (const other of orders()) if (other.call === order.call) forget(other);
+  for (const other of making.querySelectorAll(`[data-call="${order.call}"]`)) removeTile(/** @type {HTMLElement} */ (other));
 }
 
 /** @param {string} text */
@@ -254,41 +284,11 @@ prompt.addEventListener("keydown", (event) => {
   form.requestSubmit();
 });
 
-// The price, before the click.
-const price = /** @type {HTMLOutputElement} */ (document.querySelector("#price"));
-let pause = 0;
-let asked = 0;
 function update() {
   remember();
   priceLater();
 }
 form.addEventListener("input", update);
-
-function priceLater() {
-  clearTimeout(pause);
-  pause = setTimeout(showPrice, PRICE_PAUSE_MS);
-}
-
-async function showPrice() {
-  const number = ++asked;
-  let said = { text: "", isRefused: false };
-  let most = null;
-  if (prompt.value.trim()) {
-    try {
-      const [body, wanted] = [bodyOfForm(), count()];
-      const found = await priceOf(body, wanted);
-      said = describe(found, wanted, body);
-      most = found.usd_max;
-    } catch {
-      // The reason is said when the picture is asked for.
-    }
-  }
-  if (number !== asked) return;
-  price.textContent = said.text;
-  price.classList.toggle("over", said.isRefused);
-  price.title = most === null || said.isRefused ? "" : `at most $${most}`;
-}
-
 void showPrice();
 
 // Leaving the page lost nothing: the tiles are there again.

@@ -7,9 +7,10 @@ const FORGOTTEN_MS = 3_600_000;
 const STORE = `pixyproxy.making.${user}`;
 
 /**
- * A picture that is being made: `guid` is known once the service has recorded it; `upload` has files until then.
+ * A picture that is being made: `guid` is known once the service has recorded it. Of several that are made from files by
+ * one call, `call` is the key of the call and `place` the number of this one; `batch` has the files until `guid` is known.
  * @typedef {{key: string, body: Record<string, any>, guid?: string, started: number,
- *   upload?: import("./sources.js").Upload | null}} Order
+ *   call?: string, place?: number, batch?: import("./edits.js").Batch | null}} Order
  */
 
 /** @returns {Order[]} */
@@ -26,9 +27,4 @@ export function keep(order) {
 /** @param {Order} order */
 export function forget(order) {
   localStorage.setItem(STORE, JSON.stringify(orders().filter(({ key }) => key !== order.key)));
-}
-
-/** A random key; `crypto.randomUUID` exists on https and on this machine only. */
-export function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -3,6 +3,7 @@
 import { call, page, root } from "./api.js";
 import { copy } from "./clipboard.js";
 import { toast } from "./toast.js";
+import { vary } from "./vary.js";
 
 const UNDO_MS = 10_000;
 
@@ -26,8 +27,9 @@ export function enliven(view, hooks) {
   });
   view.addEventListener("submit", (event) => {
     const form = /** @type {HTMLFormElement} */ (event.target);
-    if (form.dataset.action !== "add-tag") return;
+    if (!["add-tag", "vary"].includes(form.dataset.action ?? "")) return;
     event.preventDefault();
+    if (form.dataset.action === "vary") return void vary(form);
     const tag = String(new FormData(form).get("tag") ?? "").replace(/^#/, "").trim();
     if (tag) void change(view, { tags: [...tagsOf(view), tag] }, hooks, ".add input");
   });
@@ -73,7 +75,9 @@ async function cancel(guid, control, hooks) {
   }
 }
 
+/** Between two looks; the first comes soon, for some pictures are made at once. */
 const LOOK_MS = 2500;
+const FIRST_LOOK_MS = 500;
 
 /**
  * Look at a picture that is not ready from time to time: show its place in the queue, and call `renew` when its status
@@ -83,8 +87,8 @@ const LOOK_MS = 2500;
 export async function awaitPicture(view, address, renew) {
   const status = view.dataset.status ?? "";
   if (!["queued", "generating"].includes(status)) return;
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  for (let pause = FIRST_LOOK_MS; ; pause = LOOK_MS) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
     if (!view.isConnected) return;
     const fresh = await page(address).then((found) => /** @type {HTMLElement | null} */ (found.querySelector("main.view")), () => null);
     if (!fresh || !view.isConnected) continue;
@@ -169,8 +173,4 @@ function deleteLater(guid, hooks) {
 
 addEventListener("pagehide", () => {
   for (const finish of waiting.values()) finish();
-  // Whoever comes back to this page and varies its picture again wants another one.
-  for (const field of document.querySelectorAll("form[action$='/vary'] input")) {
-    /** @type {HTMLInputElement} */ (field).value = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  }
 });

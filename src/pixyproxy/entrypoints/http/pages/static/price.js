@@ -34,7 +34,8 @@ export function describe({ usd_typical: typical, usd_max: most, budgets }, count
   const tightest = tightestOf(budgets);
   if (tightest && left(tightest) < highest) {
     const possible = Math.floor((left(tightest) * count) / highest);
-    const some = possible > 0 ? `Only ${possible} of ${count} would be made` : "It would be refused";
+    // Those that are made from files are one call, which is refused as a whole.
+    const some = possible > 0 && !body.edit_sizes ? `Only ${possible} of ${count} would be made` : "It would be refused";
     return { text: `${some}: ${reason(tightest, highest, body)}`, isRefused: true };
   }
   const price = typical === null ? `at most ${usd(highest)}` : `about ${usd(micro(typical))}`;

@@ -17,7 +17,8 @@ const status = /** @type {HTMLElement} */ (document.querySelector("#status"));
 /**
  * A picture to edit: stored here (`guid`), or a file; `size` in pixels as `WIDTHxHEIGHT`.
  * @typedef {{guid?: string, file?: Blob, address: string, thumbnail: string, name: string, size: string}} Source
- * @typedef {{images: (string | Blob)[], mask: Blob | null}} Upload
+ * What is sent as files; two of the same `version` are the same.
+ * @typedef {{images: (string | Blob)[], mask: Blob | null, version: number}} Upload
  */
 
 /** @type {Source[]} */
@@ -26,7 +27,7 @@ let sources = [];
 let mask = null;
 
 /** Counts the changes of the sources and the mask. */
-export let changes = 0;
+let changes = 0;
 
 /** Return the fields of a request that name the sources: for `POST /image` if there are no files, and for `POST /price`. */
 export function sourceFields() {
@@ -43,7 +44,8 @@ export function sourceFields() {
 /** Return what has to be sent as files, null if the fields say it all. @returns {Upload | null} */
 export function upload() {
   if (!mask && sources.every(({ guid }) => guid)) return null;
-  return { images: sources.map(({ guid, file }) => guid ?? /** @type {Blob} */ (file)), mask: mask?.blob ?? null };
+  const images = sources.map(({ guid, file }) => guid ?? /** @type {Blob} */ (file));
+  return { images, mask: mask?.blob ?? null, version: changes };
 }
 
 /** @param {Source[]} found */
