@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.openai.upstream import FakeUpstream
@@ -44,29 +46,41 @@ class Gallery:
     def create(self, user: tuple[str, str] | None = ALICE, **fields: object) -> dict[str, Any]:
         """Have a picture made and return its details."""
         with self.service.client(user) as client:
-            response = client.post("/image", json={"prompt": "a duck", "size": "256x256"} | fields)
-            assert response.status_code == 200, response.text
-            made: dict[str, Any] = response.json()
-            return made
+            return create(client, **fields)
 
 
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
-    with Service(tmp_path_factory.mktemp("gallery")) as service:
+def create(client: httpx.Client, **fields: object) -> dict[str, Any]:
+    """Have a picture made by a client of the service, and return its details."""
+    response = client.post("/image", json={"prompt": "a duck", "size": "256x256"} | fields)
+    assert response.status_code == 200, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
+@contextmanager
+def running_gallery(folder: Path) -> Iterator[Gallery]:
+    """Run a service with pictures of alice and bob."""
+    with Service(folder) as service:
         service.add_user(*ALICE)
         service.add_user(*BOB)
-        found = Gallery(service)
-        for number in range(20):
-            user = BOB if number % 3 == 2 else ALICE
-            found.pictures.append(
-                found.create(
-                    user,
+        with service.client(ALICE) as alice, service.client(BOB) as bob:
+            pictures = [
+                create(
+                    bob if number % 3 == 2 else alice,
                     prompt=f"{PROMPTS[number % len(PROMPTS)]}, number {number}",
                     size=SIZES[number % len(SIZES)],
                     tags=["sea" if number % 2 else "city"],
                     visibility="private" if number % 8 == 3 else "public",
                 )
-            )
+                for number in range(20)
+            ]
+        yield Gallery(service, pictures)
+
+
+@pytest.fixture(scope="package")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    """Yield a gallery to which all tests add pictures."""
+    with running_gallery(tmp_path_factory.mktemp("gallery")) as found:
         yield found
 
 
@@ -80,13 +94,13 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             yield Gateway(service, upstream, key="")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     binary = shutil.which("chromium")
     if binary is None:
         missing("BROWSER", "no browser is installed here (chromium)")
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    # Stopped with the module: while it runs, no test of the same process can have an event loop of its own.
+    # Stopped with the package: while it runs, no test of the same process can have an event loop of its own.
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=binary, args=options)
         yield running
@@ -100,7 +114,7 @@ Open = Callable[..., Page]
 def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Yield a function that opens an address in a browser of its own; errors of its scripts fail the test.
 
-    The address is one of `at`, or of the gallery.
+    The address is one of `at`, or of the gallery, and the user is logged in.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
@@ -112,11 +126,12 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open
         context = browser.new_context(base_url=url, **options)
         context.set_default_timeout(20_000)
         contexts.append(context)
+        if user is not None:
+            given = {"username": user[0], "password": user[1]}
+            assert context.request.post("/session", data=given).ok
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text) if is_problem(message.text) else None)
-        if user is not None:
-            log_in(page, user)
         page.goto(path)
         return page
 
@@ -132,6 +147,7 @@ def is_problem(text: str) -> bool:
 
 
 def log_in(page: Page, user: tuple[str, str]) -> None:
+    """Log in as people do."""
     page.goto("/login")
     page.get_by_label("Name").fill(user[0])
     page.get_by_label("Password").fill(user[1])
@@ -142,8 +158,12 @@ def log_in(page: Page, user: tuple[str, str]) -> None:
 def wait_until(page: Page, expression: str) -> None:
     """Wait until an expression is true: Playwright's own waiting evaluates it as the policy of a page forbids."""
     for _ in range(400):
-        if page.evaluate(expression):
-            return
+        try:
+            if page.evaluate(expression):
+                return
+        except Error:
+            # The next page is coming.
+            page.wait_for_load_state()
         page.wait_for_timeout(50)
     pytest.fail(f"never true: {expression}")
 

@@ -32,6 +32,7 @@ def open_user(page: Page, name: str) -> None:
     page.locator(".members summary", has_text=name).click()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_state_violates_a_rule_or_is_wider_than_a_phone(school: Service, open_page: Open, scheme: str) -> None:
     small = {"width": 320, "height": 640}
@@ -58,6 +59,7 @@ def test_a_user_is_paused_by_the_keyboard_and_the_row_stays_open(school: Service
         expect(page.locator(".members details[open] summary")).to_contain_text("bob")
 
 
+@pytest.mark.slow
 def test_a_cap_is_set_and_taken_away(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     open_user(page, "alice")
@@ -68,6 +70,7 @@ def test_a_cap_is_set_and_taken_away(school: Service, open_page: Open) -> None:
     expect(page.locator(".members summary", has_text="alice")).to_contain_text("no cap")
 
 
+@pytest.mark.slow
 def test_a_picture_is_hidden_from_others_and_shown_again(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     shown = page.locator(".lately li")
@@ -80,6 +83,7 @@ def test_a_picture_is_hidden_from_others_and_shown_again(school: Service, open_p
     expect(page.get_by_role("button", name="Hide a duck")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_a_picture_is_hidden_on_its_own_page(school: Service, open_page: Open, script: bool) -> None:
     with school.client(ALICE) as client:
@@ -102,6 +106,7 @@ def test_a_picture_is_hidden_on_its_own_page(school: Service, open_page: Open, s
         assert not client.get(f"/image/{guid}").json()["hidden"]
 
 
+@pytest.mark.slow
 def test_a_file_is_previewed_imported_and_its_passwords_log_in(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     table = "user;class_key\nJürgen;9a\n".encode("cp1252")
@@ -115,6 +120,7 @@ def test_a_file_is_previewed_imported_and_its_passwords_log_in(school: Service, 
     open_page("/", user=("Jürgen", password), at=school.url)
 
 
+@pytest.mark.slow
 def test_everything_works_without_a_script(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url, java_script_enabled=False)
     page.get_by_label("Name", exact=True).fill("carol")

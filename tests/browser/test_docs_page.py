@@ -66,7 +66,7 @@ def docs_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+@pytest.mark.parametrize("path", ["/docs", pytest.param("/docs/", marks=pytest.mark.slow)])
 def test_a_browser_shows_every_operation(path: str, browser: str, docs_service: Service, tmp_path: Path) -> None:
     shown, requested = shown_page(browser, docs_service.url + path, tmp_path)
     found = re.findall(r'class="opblock-summary-path"[^>]*data-path="([^"]+)"', shown)
@@ -141,6 +141,7 @@ def docs_browser(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+@pytest.mark.slow
 def test_the_first_click_does_something_sensible(docs_browser: Browser, docs_service: Service) -> None:
     docs_browser.open(f"{docs_service.url}/docs")
 

@@ -1,12 +1,20 @@
 """The gallery in a real browser: search, filters, pages, the dialog, and what a stranger sees."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Gallery, Open, log_in, wait_until
+from tests.browser.conftest import Gallery, Open, log_in, running_gallery, wait_until
 from tests.fixtures.services import ALICE, BOB
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    """Yield a gallery of its own: these tests count pictures."""
+    with running_gallery(tmp_path_factory.mktemp("counted")) as found:
+        yield found
 
 
 def tiles(page: Page) -> list[str]:
@@ -27,6 +35,7 @@ def test_it_shows_the_newest_first_and_moves_nothing(gallery: Gallery, open_page
     assert first.get_by_role("img").last.get_attribute("alt") == newest["prompt"]
 
 
+@pytest.mark.slow
 def test_nothing_comes_from_elsewhere(gallery: Gallery, open_page: Open) -> None:
     page = open_page("/login")
     requested: list[str] = []
@@ -59,6 +68,7 @@ def test_search_while_typing(gallery: Gallery, open_page: Open) -> None:
     expect(page).to_have_url(re.compile(r"/$"))
 
 
+@pytest.mark.slow
 def test_filters_are_combined_and_taken_away(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     page.get_by_role("link", name="Mine", exact=True).click()
@@ -76,6 +86,7 @@ def test_filters_are_combined_and_taken_away(gallery: Gallery, open_page: Open) 
     expect(page.locator("#results .badge").first).to_have_text("only you")
 
 
+@pytest.mark.slow
 def test_older_pictures_come_below_and_back_returns_to_the_place(gallery: Gallery, open_page: Open) -> None:
     page = open_page("/?limit=10", user=ALICE)
     expect(page.locator("#results .tile")).to_have_count(10)
@@ -94,6 +105,7 @@ def test_older_pictures_come_below_and_back_returns_to_the_place(gallery: Galler
     wait_until(page, f"Math.abs(scrollY - {place}) < 50")
 
 
+@pytest.mark.slow
 def test_endless_scrolling_is_a_choice(gallery: Gallery, open_page: Open) -> None:
     page = open_page("/?limit=10", user=ALICE)
     expect(page.locator("#results .tile")).to_have_count(10)
@@ -104,6 +116,7 @@ def test_endless_scrolling_is_a_choice(gallery: Gallery, open_page: Open) -> Non
     expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(ALICE)))
 
 
+@pytest.mark.slow
 def test_the_dialog_by_mouse(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     newest, second = gallery.pictures[-1], gallery.pictures[-2]
@@ -159,6 +172,7 @@ def test_a_private_picture_is_in_no_page_of_a_stranger(gallery: Gallery, open_pa
     assert "og:" not in page.content()
 
 
+@pytest.mark.slow
 def test_a_session_ended_elsewhere_shows_in_the_page(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=BOB)
     page.locator(".tile a").first.click()
@@ -198,6 +212,7 @@ def test_without_a_script(gallery: Gallery, open_page: Open) -> None:
     expect(page.get_by_role("link", name="Log in")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_network_is_lost_and_comes_back(gallery: Gallery, open_page: Open) -> None:
     page = open_page()
     page.context.set_offline(True)

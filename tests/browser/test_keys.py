@@ -31,7 +31,7 @@ def works(gallery: Gallery, secret: str) -> bool:
         return client.get("/user/me", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_key_is_made_by_keyboard_shown_once_and_revoked(gallery: Gallery, open_page: Open, script: bool) -> None:
     page = open_page("/", ALICE, java_script_enabled=script, viewport={"width": 390, "height": 800})
     page.locator(".account summary").focus()
@@ -56,6 +56,7 @@ def test_a_key_is_made_by_keyboard_shown_once_and_revoked(gallery: Gallery, open
     assert not works(gallery, secret)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_no_state_violates_a_rule_and_names_are_text(open_page: Open, scheme: str, width: int) -> None:
@@ -73,6 +74,7 @@ def test_no_state_violates_a_rule_and_names_are_text(open_page: Open, scheme: st
     assert violations(page) == []
 
 
+@pytest.mark.slow
 def test_the_key_and_the_lines_are_copied(open_page: Open) -> None:
     page = open_page("/keys", ALICE, permissions=["clipboard-read", "clipboard-write"])
     secret = make_key(page, "copied")
@@ -84,6 +86,7 @@ def test_the_key_and_the_lines_are_copied(open_page: Open) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == page.locator("#python-lines").inner_text()
 
 
+@pytest.mark.slow
 def test_loading_the_answer_again_makes_no_second_key_and_shows_none(open_page: Open) -> None:
     page = open_page("/keys", ALICE)
     secret = make_key(page, "loaded again")
@@ -92,6 +95,7 @@ def test_loading_the_answer_again_makes_no_second_key_and_shows_none(open_page: 
     assert secret not in page.content()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["python", "node", "curl"])
 def test_the_lines_run_as_they_are(open_page: Open, tmp_path: Path, language: str) -> None:
     page = open_page("/keys", ALICE)

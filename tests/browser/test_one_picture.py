@@ -30,6 +30,7 @@ def title_of(prompt: str) -> str:
     return words if len(words) <= 120 else f"{words[:119].rstrip()}…"
 
 
+@pytest.mark.slow
 def test_an_author_changes_tags_and_visibility(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="a thing to change", tags=["old"])
     page = open_page(f"/view/{made['guid']}", user=ALICE)
@@ -50,6 +51,7 @@ def test_an_author_changes_tags_and_visibility(gallery: Gallery, open_page: Open
     expect(page.get_by_role("status").filter(has_text="64 characters")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_links_are_copied_and_signed_for_private_pictures(gallery: Gallery, open_page: Open) -> None:
     grants = {"permissions": ["clipboard-read", "clipboard-write"]}
     for visibility in ("public", "private"):
@@ -93,6 +95,7 @@ def test_a_deletion_can_be_undone(gallery: Gallery, open_page: Open) -> None:
     expect(page.locator(".tile")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_deletion_is_done_when_the_page_is_left(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="another thing to delete")
     page = open_page(f"/view/{made['guid']}", user=ALICE)
@@ -107,6 +110,7 @@ def test_a_deletion_is_done_when_the_page_is_left(gallery: Gallery, open_page: O
     pytest.fail("the picture is still there")
 
 
+@pytest.mark.slow
 def test_zoom_and_keys_of_the_page(gallery: Gallery, open_page: Open) -> None:
     newest, second = gallery.create(prompt="second"), gallery.create(prompt="newest")
     page = open_page(f"/view/{second['guid']}")
@@ -153,6 +157,7 @@ def test_text_from_outside_is_text(gallery: Gallery, open_page: Open) -> None:
     assert page.locator("script:not([src])").count() == 0
 
 
+@pytest.mark.slow
 def test_another_user_has_no_controls(gallery: Gallery, open_page: Open) -> None:
     page = open_page(f"/view/{gallery.pictures[0]['guid']}", user=BOB)
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
@@ -9,6 +10,7 @@ from tests.fixtures.s3.seaweedfs import S3Server
 from tests.fixtures.service import Service
 
 
+@pytest.mark.slow
 def test_the_page_shows_pictures_to_which_the_service_redirects(
     s3_server: S3Server, s3_prefix: str, open_page: Open, tmp_path: Path
 ) -> None:

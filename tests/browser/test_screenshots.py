@@ -1,6 +1,7 @@
 """Screenshots of every page in both themes and three widths, for people to look at."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Gallery, Open
+from tests.browser.conftest import Gallery, Open, running_gallery
 from tests.browser.test_editing import pick
 from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.services import ALICE
@@ -17,6 +18,13 @@ WIDTHS = (390, 1280, 2560)
 EMMA, TINA, ROOT = ("emma", "a good long password"), ("tina", "another good one"), ("root", "the password of root")
 USERS = {"login": None, "class": TINA, "service": ROOT}
 """The user of a page, if not alice."""
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    """Yield a gallery of its own, without the pictures of other tests."""
+    with running_gallery(tmp_path_factory.mktemp("pictured")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

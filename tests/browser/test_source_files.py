@@ -44,6 +44,7 @@ SHOWN = """async (data) => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_a_turned_picture_is_sent_as_it_is_shown(editor: Gateway, open_page: Open, kind: str) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
@@ -73,6 +74,7 @@ def test_a_turned_picture_is_sent_as_it_is_shown(editor: Gateway, open_page: Ope
         page.locator("#sources .drop").click()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_dropped_on_the_mask_editor_does_not_replace_the_page(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     pick(page, picture("room.png"))
@@ -87,6 +89,7 @@ def test_a_file_that_is_dropped_on_the_mask_editor_does_not_replace_the_page(edi
     assert names(page) == ["room.png"]
 
 
+@pytest.mark.slow
 def test_a_mask_that_cannot_be_stored_is_said(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     pick(page, picture("room.png"))
@@ -98,6 +101,7 @@ def test_a_mask_that_cannot_be_stored_is_said(editor: Gateway, open_page: Open) 
     expect(page.locator(".masking")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_files_that_are_left_out_are_forgotten(editor: Gateway, open_page: Open) -> None:
     page = open_page(user=ALICE, at=editor.service.url)
     page.evaluate(

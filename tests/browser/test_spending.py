@@ -52,8 +52,13 @@ def move_charges(service: Service) -> None:
     assert pixyproxy(service.folder, "usage", "--rebuild", **service.values).returncode == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "light"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(320, "dark"), (1280, "light"), (1280, "dark")]),
+    ],
+)
 def test_the_page_shows_what_was_spent(spent: Service, open_page: Open, scheme: str, width: int) -> None:
     page = open_page(
         f"/spending?month={MONTH}", ALICE, spent.url, color_scheme=scheme, viewport={"width": width, "height": 800}
@@ -73,6 +78,7 @@ def test_the_page_shows_what_was_spent(spent: Service, open_page: Open, scheme: 
     assert violations(page) == []
 
 
+@pytest.mark.slow
 def test_months_and_the_file_for_a_spreadsheet_are_reached_by_keyboard(spent: Service, open_page: Open) -> None:
     page = open_page(f"/spending?month={MONTH}", ALICE, spent.url)
     page.get_by_role("link", name="Apr 2025").focus()
@@ -89,6 +95,7 @@ def test_months_and_the_file_for_a_spreadsheet_are_reached_by_keyboard(spent: Se
     assert len(lines) == 1 + page.locator("tbody tr").count()
 
 
+@pytest.mark.slow
 def test_it_is_found_and_read_without_a_script(spent: Service, open_page: Open) -> None:
     page = open_page("/", ALICE, spent.url, java_script_enabled=False, viewport={"width": 390, "height": 800})
     page.locator(".account summary").click()
@@ -98,6 +105,7 @@ def test_it_is_found_and_read_without_a_script(spent: Service, open_page: Open) 
     expect(page.locator(".tile")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_stranger_logs_in_first_and_another_user_sees_nothing_of_it(spent: Service, open_page: Open) -> None:
     page = open_page("/spending", at=spent.url)
     assert page.url == f"{spent.url}/login?next=%2Fspending"

@@ -59,7 +59,7 @@ def occupy(gateway: Gateway, page: Page) -> None:
         page.wait_for_timeout(20)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_a_tile_shows_its_place_in_line(gateway: Gateway, open_page: Open, let_go: Event, scheme: str) -> None:
     page = open_page(user=ALICE, at=gateway.service.url, color_scheme=scheme)
     occupy(gateway, page)
@@ -99,6 +99,7 @@ def test_a_waiting_picture_is_cancelled_by_keyboard_and_nothing_is_paid(
     expect(page.locator("#making .tile")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_begun_before_the_cancel_arrived_is_kept(
     gateway: Gateway, open_page: Open, let_go: Event
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_picture_that_was_begun_before_the_cancel_arrived_is_kept(
     expect(page.locator("#making .tile[data-guid]")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_a_cancel_that_fails_says_so_and_the_picture_is_made(gateway: Gateway, open_page: Open, let_go: Event) -> None:
     page = open_page(user=ALICE, at=gateway.service.url)
     occupy(gateway, page)
@@ -146,6 +148,7 @@ def test_a_cancel_that_fails_says_so_and_the_picture_is_made(gateway: Gateway, o
     expect(page.locator("#making .tile[data-guid]")).to_have_count(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_the_page_of_a_waiting_picture_goes_on_to_the_picture(
     gateway: Gateway, open_page: Open, let_go: Event, script: bool
@@ -166,6 +169,7 @@ def test_the_page_of_a_waiting_picture_goes_on_to_the_picture(
     expect(page.locator("dl")).to_contain_text("Cost$0.032")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_a_waiting_picture_is_cancelled_on_its_page(
     gateway: Gateway, open_page: Open, let_go: Event, script: bool
@@ -201,6 +205,7 @@ def test_a_price_and_what_is_left_are_said_before_the_click(gateway: Gateway, op
     budget(gateway, "remove", "class:9<b>a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(
     gateway: Gateway, open_page: Open, scheme: str
@@ -228,6 +233,7 @@ def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(
     budget(gateway, "remove", "user:bob")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_early_view_is_in_the_tile_before_the_picture(gateway: Gateway, open_page: Open, scheme: str) -> None:
     event = Event()
@@ -256,6 +262,7 @@ def test_an_early_view_is_in_the_tile_before_the_picture(gateway: Gateway, open_
     expect(choice).to_have_value("2")
 
 
+@pytest.mark.slow
 def test_a_picture_is_looked_at_when_the_stream_of_its_early_views_breaks(
     gateway: Gateway, open_page: Open, let_go: Event
 ) -> None:
@@ -289,6 +296,7 @@ def test_a_picture_is_looked_at_when_the_stream_of_its_early_views_breaks(
     assert gateway.charges == 1
 
 
+@pytest.mark.slow
 def test_an_own_waiting_picture_is_a_tile_on_any_device(gateway: Gateway, open_page: Open, let_go: Event) -> None:
     occupy(gateway, open_page(user=ALICE, at=gateway.service.url))
     with gateway.service.client(ALICE) as client:
