@@ -11,11 +11,12 @@ import httpx2
 import pytest
 from starlette.requests import Request
 
-from pixyproxy.adapters.openai.error_messages import read_error_document, read_error_message, retry_after
+from pixyproxy.adapters.openai.error_messages import read_error_document, read_error_message
 from pixyproxy.adapters.openai.picture_fetcher import MAX_URL_CHARS
 from pixyproxy.adapters.openai.reading.event_parser import EventParser, sniff_events
 from pixyproxy.adapters.openai.reading.json_document import parse_json
 from pixyproxy.adapters.openai.reading.raw_response import split_response
+from pixyproxy.adapters.openai.retry_after import retry_after
 from pixyproxy.adapters.pillow.header_bytes import HeaderBytes
 from pixyproxy.adapters.pillow.svg import svg_size
 from pixyproxy.domain.base64_text import decode_data_url

@@ -19,7 +19,8 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.picture_fetcher import PictureFetcher
 from pixyproxy.adapters.openai.reading import content_coding, event_parser, json_document, raw_response, response_reader
 from pixyproxy.adapters.openai.reading.event_parser import EventParser
-from pixyproxy.adapters.openai.reading.picture_finder import find_pictures, looks_like_picture
+from pixyproxy.adapters.openai.reading.picture_finder import find_pictures
+from pixyproxy.adapters.openai.reading.picture_text import looks_like_picture
 from pixyproxy.adapters.openai.reading.response_reader import ResponseReader
 from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse
 from pixyproxy.domain.errors import GeneratorResponseError
@@ -198,7 +199,7 @@ async def test_what_is_read_elsewhere_is_not_read_in_the_event_loop(
     await generator.models()
     assert [image.data for image in await generator.read_rescued(gzip.compress(PNG))] == [PNG]
 
-    async def fetched(*_: object) -> UpstreamResponse:
+    async def fetched(*_: object, **_options: object) -> UpstreamResponse:
         async def pieces() -> AsyncIterator[bytes]:
             yield gzip.compress(PNG)
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _IGNORED = b" \t\r\n\f\v\0"
 _MARK = "\ufeff".encode()
+_HEAD_BYTES = 64
 _IN_BASE64 = re.compile(r";\s*base64\s*$", re.IGNORECASE)
 
 
@@ -30,6 +31,8 @@ def decode_data_url_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what `decode_data_url` returns of a URL in pieces, the first of which holds what is before its data."""
     rest = iter(pieces)
     head, comma, first = next(rest, b"").partition(b",")
+    while comma and is_data_url(first[:_HEAD_BYTES].decode("utf-8", "replace")):  # a program put one before another
+        head, comma, first = first.partition(b",")
     if not comma:
         raise ValueError("must be a data: URL with a comma before its data, such as data:image/png;base64,…")
     data = _unquoted(itertools.chain([first], rest))

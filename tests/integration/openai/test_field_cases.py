@@ -178,6 +178,19 @@ FRAMED: dict[str, bytes | ScriptedResponse] = {
     "100 first": b"HTTP/1.1 100 Continue\r\n\r\n" + with_fields(),
     "103 first": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + with_fields(),
     "no header at all": DOCUMENT,
+    "102 first": b"HTTP/1.1 102 Processing\r\n\r\n" + with_fields(),
+    "two interim responses": b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + with_fields(),
+    "status 203": b"HTTP/1.1 203 Non-Authoritative Information\r\n\r\n" + DOCUMENT,
+    "status 205": b"HTTP/1.1 205 Reset Content\r\n\r\n" + DOCUMENT,
+    "HTTP/1.0, kept alive": with_fields(length(LENGTH), b"Connection: keep-alive").replace(b"/1.1", b"/1.0", 1),
+    "a trailer": chunked(chunk(DOCUMENT) + b"0\r\nX-Checksum: 1\r\n\r\n"),
+    "chunks in capitals": chunked((b"%X\r\n%s\r\n0\r\n\r\n") % (LENGTH, DOCUMENT)),
+    "a size with zeros before it": chunked(b"0000%x\r\n%s\r\n0\r\n\r\n" % (LENGTH, DOCUMENT)),
+    "an extension in quotes": chunked(b'%x;a="b;c"\r\n%s\r\n0\r\n\r\n' % (LENGTH, DOCUMENT)),
+    "chunks, kept open after the last": ScriptedResponse((chunked(chunk(DOCUMENT) + chunk(b"")),), "stay"),
+    "a connection that is kept": with_fields(length(LENGTH), b"Connection: keep-alive", b"Keep-Alive: timeout=5"),
+    "an upgrade that nobody asked for": with_fields(length(LENGTH), b"Upgrade: h2,h2c", b"Connection: Upgrade"),
+    "a second response": with_fields(length(LENGTH)) + b"HTTP/1.1 408 Request Timeout\r\n\r\n",
     "a byte at a time": ScriptedResponse((*(with_fields()[n : n + 1] for n in range(20)), with_fields()[20:])),
 }  # fmt: skip
 """Responses with one whole document, framed in every way."""
@@ -236,6 +249,23 @@ def lines(text: bytes, newline: bytes = b"\\n") -> bytes:
     return newline.join(text[start : start + 76] for start in range(0, len(text), 76))
 
 
+def deep(value: object, *names: str) -> bytes:
+    """Return a response with a value below these names."""
+    for name in reversed(names):
+        value = {name: value}
+    return JSON_HEAD + json.dumps(value).encode()
+
+
+def in_parts(*parts: bytes, boundary: bytes = b"frontier") -> bytes:
+    head = BARE_HEAD + b"Content-Type: multipart/mixed; boundary=%s\r\n\r\n" % boundary
+    return head + b"".join(b"--%s\r\n%s\r\n" % (boundary, part) for part in parts) + b"--%s--\r\n" % boundary
+
+
+TEXT = B64.decode()
+DATA_URL = f"data:image/png;base64,{TEXT}"
+TWICE = base64.b64encode(B64)
+MARKDOWN = f"Here is your picture:\n\n![a duck](data:image/png;base64,{TEXT})\n\nEnjoy!"
+
 URL_SAFE = base64.urlsafe_b64encode(PNG)
 MARK = b"\xef\xbb\xbf"
 ZIPPED = gzip.compress(DOCUMENT)
@@ -275,6 +305,15 @@ READ: dict[str, bytes | ScriptedResponse] = {
     "a data: address in capitals": document('{"data":[{"url":"DATA:image/PNG;BASE64,%s"}]}'),
     "a data: address with a parameter": document('{"data":[{"url":"data:image/png;charset=utf-8;base64,%s"}]}'),
     "a data: address without a type": document('{"data":[{"b64_json":"data:;base64,%s"}]}'),
+    "base64 twice": document('{"data":[{"b64_json":"%s"}]}', TWICE),
+    "base64 three times": document('{"data":[{"b64_json":"%s"}]}', base64.b64encode(TWICE)),
+    "base64 of a data: address": document('{"data":[{"b64_json":"%s"}]}', base64.b64encode(DATA_URL.encode())),
+    "base64 of gzip": document('{"data":[{"b64_json":"%s"}]}', base64.b64encode(gzip.compress(PNG))),
+    "hexadecimal": document('{"data":[{"b64_json":"%s"}]}', PNG.hex().encode()),
+    "bytes as Python writes them": document("""{"data":[{"b64_json":"b'%s'"}]}"""),
+    "quotes within quotes": document('{"data":[{"b64_json":"\\"%s\\""}]}'),
+    "Markdown as url": document('{"data":[{"url":"![a duck](data:image/png;base64,%s)"}]}'),
+    "a list as b64_json": document('{"data":[{"b64_json":["%s"]}]}'),
     "base64 as url": document('{"data":[{"url":"%s"}]}'),
     # JSON
     "a byte order mark": JSON_HEAD + MARK + DOCUMENT,
@@ -292,7 +331,32 @@ READ: dict[str, bytes | ScriptedResponse] = {
     "two documents": JSON_HEAD + b'{"status":"x"}\n' + DOCUMENT + b"\n",
     "cut off after the picture": document('{"data":[{"b64_json":"%s"'),
     "cut off in the next member": document('{"data":[{"b64_json":"%s","revised_prompt":"a du'),
+    "UTF-16 without a mark": JSON_HEAD + DOCUMENT.decode().encode("utf-16-le"),
+    "UTF-16 of the other order": JSON_HEAD + DOCUMENT.decode().encode("utf-16-be"),
+    "UTF-32": JSON_HEAD + DOCUMENT.decode().encode("utf-32"),
+    "a text in a text": JSON_HEAD + json.dumps(json.dumps(DOCUMENT.decode())).encode(),
+    "HTML around it": with_fields(b"Content-Type: text/html", body=b"<html><body><pre>%s</pre></body>" % DOCUMENT),
+    "HTML around it, escaped": with_fields(
+        b"Content-Type: text/html", body=b"<pre>%s</pre>" % DOCUMENT.replace(b'"', b"&quot;")),
+    "a notice before it": JSON_HEAD + b"<br />\n<b>Warning</b>: x in <b>/a.php</b><br />\n" + DOCUMENT,
+    "a callback around it": JSON_HEAD + b"callback(" + DOCUMENT + b");",
+    "a text in a text after other text": JSON_HEAD + b"ok: " + json.dumps(DOCUMENT.decode()).encode(),
+    "NUL characters after it": JSON_HEAD + DOCUMENT + bytes(3),
+    "base64 as text": with_fields(b"Content-Type: text/plain", body=B64 + b"\n"),
+    "a data: address as text": with_fields(b"Content-Type: text/plain", body=DATA_URL.encode()),
+    "base64 in a JSON text": JSON_HEAD + json.dumps(TEXT).encode(),
+    "a line break before a picture": with_fields(b"Content-Type: image/png", body=b"\r\n" + PNG),
+    # Parts
+    "a picture in parts": in_parts(b"Content-Type: image/png\r\n\r\n" + PNG),
+    "a document and a picture in parts": in_parts(
+        b'Content-Type: application/json\r\n\r\n{"seed":1}', b"Content-Type: image/png\r\n\r\n" + PNG),
+    "a document in parts": in_parts(b"\r\n" + DOCUMENT),
+    "parts without an end": with_fields(
+        b"Content-Type: multipart/mixed; boundary=x", body=b"--x\nContent-Type: image/png\n\n" + PNG),
     # Codings
+    "gzip within gzip, said once": packed(b"gzip", gzip.compress(ZIPPED)),
+    "gzip within gzip, not said": JSON_HEAD + gzip.compress(ZIPPED),
+    "deflate without a label": JSON_HEAD + zlib.compress(DOCUMENT),
     "gzip": packed(b"gzip", ZIPPED),
     "x-gzip": packed(b"x-gzip", ZIPPED),
     "gzip in capitals": packed(b"GZIP", ZIPPED),
@@ -332,6 +396,35 @@ READ: dict[str, bytes | ScriptedResponse] = {
     "inline data": document('{"candidates":[{"content":{"parts":[{"inlineData":{"data":"%s"}}]}}]}'),
     "a chat": document('{"choices":[{"message":{"images":[{"image_url":{"url":"data:image/png;base64,%s"}}]}}]}'),
     "an output of tools": document('{"output":[{"type":"image_generation_call","result":"%s"}]}'),
+    "b64_image": document('{"data":[{"object":"image","b64_image":"%s","index":0}]}'),
+    "b64_json deep in an entry": document('{"data":[{"image":{"b64_json":"%s"}}]}'),
+    "image bytes": document('{"generatedImages":[{"image":{"imageBytes":"%s","mimeType":"image/png"}}]}'),
+    "binary data": document(
+        '{"code":10000,"message":"Success","data":{"binary_data_base64":["%s"],"image_urls":null}}'),
+    "camel case": document('{"data":[{"taskType":"imageInference","taskUUID":"t","imageBase64Data":"%s"}]}'),
+    "capitals": document('{"Response":{"ResultImage":"%s","RequestId":"r"}}'),
+    "a list of base64": document(
+        '{"id":"1","data":{"image_base64":["%s"]},"base_resp":{"status_code":0,"status_msg":"success"}}'),
+    "a result and success": document('{"result":{"image":"%s"},"success":true,"errors":[],"messages":[]}'),
+    "a deep candidate": deep(
+        [{"content": {"parts": [{"text": "x"}, {"inline_data": {"data": TEXT}}]}}], "response", "result", "candidates"),
+    "a text of a payload": deep([{"content": TEXT, "index": 0}], "payload", "choices", "text"),
+    "Markdown in a chat": deep([{"message": {"role": "assistant", "content": MARKDOWN}}], "choices"),
+    "a data: address in a chat": deep([{"message": {"content": f"done: {DATA_URL} (png)"}}], "choices"),
+    "a document in a chat": deep([{"message": {"content": DOCUMENT.decode()}}], "choices"),
+    "parts of a chat": deep(
+        [{"message": {"content": [{"type": "image_url", "image_url": {"url": DATA_URL}}]}}], "choices"),
+    "a body of a function": JSON_HEAD + json.dumps({"statusCode": 200, "body": DOCUMENT.decode()}).encode(),
+    "a picture of a function": JSON_HEAD + json.dumps(
+        {"statusCode": 200, "headers": {"Content-Type": "image/png"}, "body": TEXT, "isBase64Encoded": True}).encode(),
+    "a thumbnail before it": document('{"thumbnail":"data:image/png;base64,%s","image":"%s"}', OTHER_B64, B64),
+    "the picture that was edited before it": document('{"input_image":"%s","image":"%s"}', OTHER_B64, B64),
+    "the bytes and an address": document('{"images":["%s"],"url":null,"image_url":"http://elsewhere.example/x.png"}'),
+    "a done task with an id": deep(
+        {"task_id": "t", "task_status": "SUCCEEDED", "results": [{"b64_json": TEXT}]}, "output"),
+    "the state of a task and its picture": document('{"id":"t","status":"processing","images":["%s"]}'),
+    "a stage of the work and its picture": document('{"image":"%s","completed":9,"total":9,"done":true}'),
+    "an error that is empty": document('{"error":{},"errors":[],"data":[{"b64_json":"%s"}]}'),
     "an error that is null": document('{"error":null,"data":[{"b64_json":"%s"}]}'),
     "an error beside the picture": document('{"error":{"message":"slow"},"data":[{"b64_json":"%s"}]}'),
     "an address that is empty": document('{"data":[{"url":"","b64_json":"%s"}]}'),
@@ -360,6 +453,26 @@ READ: dict[str, bytes | ScriptedResponse] = {
     "an error after the picture": stream(event(COMPLETED), event(b'{"error":{"message":"x","code":"server_error"}}')),
     "chunked events without the last chunk": STREAM_HEAD[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
                                              + chunk(event(COMPLETED)[:50]) + chunk(event(COMPLETED)[50:]),
+    "an event in an event": stream(event(b"data: " + COMPLETED)),
+    "an early view in an event in an event": stream(event(b"data: " + PARTIAL), event(b"data: " + COMPLETED)),
+    "base64 as an event": stream(event(B64)),
+    "a data: address as an event": stream(event(DATA_URL.encode())),
+    "heartbeats before a document": ScriptedResponse((with_fields(body=b" "), b" \n" * 100, DOCUMENT)),
+    "heartbeats before events": ScriptedResponse((STREAM_HEAD, b"\r\n" * 100, event(PARTIAL) + event(COMPLETED))),
+    "comments before events": stream(b": ping\n\n" * 50, event(COMPLETED)),
+    "heartbeats before gzip": ScriptedResponse((with_fields(body=b""), ZIPPED)),
+    "the same picture twice": stream(
+        event(b'{"type":"response.output_item.done","item":{"result":"%s"}}' % B64),
+        event(b'{"type":"response.completed","response":{"error":null,"output":[{"result":"%s"}]}}' % B64)),
+    "early views in lines": with_fields(body=PARTIAL + b"\n" + COMPLETED + b"\n"),
+    "early views in a list": with_fields(body=b"[" + PARTIAL + b"," + COMPLETED + b"]"),
+    "steps in lines": with_fields(
+        body=b'{"completed":1,"total":2,"done":false}\n{"image":"%s","done":true}\n' % B64),
+    "a comment after the events": stream(event(COMPLETED), b": bye\n"),
+    "blank lines before the events": stream(b"\n\n", event(COMPLETED)),
+    "a retry before the events": stream(b"retry: 3000\nid: 1\n\n", event(COMPLETED)),
+    "an event of CR, LF and an id": stream(
+        b"id: 7\r\nevent: image_generation.completed\r\ndata: " + COMPLETED + b"\r\n\r\n"),
     "documents in lines": with_fields(body=b'{"type":"partial"}\n' + COMPLETED + b"\n"),
 }  # fmt: skip
 """Responses that hold one picture, in every form."""
@@ -429,6 +542,24 @@ SEVERAL = {
     "one known and one unknown event": Several(
         stream(completed(B64), event(b'{"type":"x","b64_json":"%s"}' % OTHER_B64)), [PNG, OTHER]
     ),
+    "one of two refused, then the other": Several(
+        stream(
+            event(b'{"type":"image_generation.partial_failed","image_index":0,'
+                  b'"error":{"code":"OutputImageSensitiveContentDetected","message":"no"}}'),
+            event(b'{"type":"image_generation.partial_succeeded","image_index":1,"b64_json":"%s"}' % B64),
+            event(b'{"type":"image_generation.completed","usage":{"generated_images":1}}'),
+        ),
+        [PNG],
+        PromptRejectedError,
+    ),
+    "an object for each": Several(
+        document('{"data":[{"b64_json":"%s"},{"image":{"b64_json":"%s"}}]}', B64, OTHER_B64), [PNG, OTHER]),
+    "two members": Several(document('{"image_1":"%s","image_2":"%s"}', B64, OTHER_B64), [PNG, OTHER]),
+    "Markdown of two": Several(
+        deep([{"message": {"content": f"![]({DATA_URL})![](data:image/png;base64,{OTHER_B64.decode()})"}}], "choices"),
+        [PNG, OTHER]),
+    "two parts": Several(
+        in_parts(b"Content-Type: image/png\r\n\r\n" + PNG, b"Content-Type: image/png\r\n\r\n" + OTHER), [PNG, OTHER]),
     "a stream of one, reset": Several(ScriptedResponse((stream(completed(B64)),), "reset"), [PNG], LOST),
 }  # fmt: skip
 
@@ -451,10 +582,19 @@ async def test_text_that_is_no_base64_comes_out_beside_a_picture(
 
 
 VIEWED = {
+    "a view of another name": stream(
+        event(b'{"type":"partial","image_index":0,"data":{"b64_json":"%s"}}' % OTHER_B64), event(b"[DONE]")
+    ),
     "a view only": stream(event(PARTIAL)),
     "a view and a cut": stream(event(PARTIAL), b'data: {"type":"image_generation.completed","b64_json":"iVBOR'),
     "a view and the end": stream(event(PARTIAL), event(b"[DONE]")),
     "a view and an empty end": stream(event(PARTIAL), event(b'{"type":"image_generation.completed","usage":{}}')),
+    "a view of the responses API": stream(
+        event(
+            b'{"type":"response.image_generation_call.partial_image","partial_image_index":0,'
+            b'"partial_image_b64":"%s"}' % OTHER_B64
+        )
+    ),
     "a view and a reset": ScriptedResponse((stream(event(PARTIAL)),), "reset"),
 }
 
@@ -468,6 +608,22 @@ async def test_an_early_view_is_better_than_nothing(
     reported = outcome.pictures[0].reported
     assert reported is not None
     assert reported["early_view"] is True
+
+
+@pytest.mark.parametrize("body", [PARTIAL, PARTIAL + b"\n" + PARTIAL + b"\n", b"[" + PARTIAL + b"]"])
+async def test_an_early_view_in_a_document_is_known_as_one(
+    body: bytes, upstream: RawUpstream, generator: OpenAIImageGenerator
+) -> None:
+    outcome = await outcome_of(JSON_HEAD + body, upstream, generator)
+    assert outcome.data == [OTHER]
+    assert (outcome.pictures[0].reported or {})["early_view"] is True
+
+
+async def test_the_last_of_too_many_unknown_events_is_the_picture(
+    upstream: RawUpstream, generator: OpenAIImageGenerator
+) -> None:
+    steps = [event(b'{"type":"step","b64_json":"%s"}' % text) for text in (OTHER_B64, OTHER_B64, B64)]
+    assert (await outcome_of(stream(*steps), upstream, generator)).data == [PNG, OTHER]
 
 
 async def test_a_picture_is_better_than_its_early_view(upstream: RawUpstream, generator: OpenAIImageGenerator) -> None:
@@ -527,6 +683,16 @@ FAILED = {
     "200 and a prediction": Failed(
         document('{"id":"p-3","status":"starting","urls":{"get":"https://api.example.com/p-3"}}'),
         UNREADABLE, "'p-3'", b'"}}'),
+    "200 and an address to ask": Failed(
+        document('{"id":"b-5","polling_url":"https://api.example.com/get_result?id=b-5"}'),
+        UNREADABLE, "'b-5'", b'b-5"}'),
+    "200 and a list of tasks": Failed(
+        document('{"code":200,"data":[{"status":"submitted","task_id":"t-6"}]}'), UNREADABLE, "'t-6'", b"t-6"),
+    "200 and a task of a code": Failed(
+        document('{"code":1,"message":"Submitted","data":{"task_id":"t-7"}}'), UNREADABLE, "'t-7'", b"t-7"),
+    "200 and a task in capitals": Failed(
+        document('{"request_id":"q-8","status":"IN_QUEUE","status_url":"https://queue.example.com/q-8/status",'
+                 '"response_url":"https://queue.example.com/q-8"}'), UNREADABLE, "'q-8'", b"q-8"),
     "200 and data of a task": Failed(
         document('{"code":200,"data":{"taskId":"t-4"}}'), UNREADABLE, "'t-4'", b'"t-4"}}'),
     # Refusals with a status of success
@@ -540,6 +706,49 @@ FAILED = {
     "200 and a status in its error": Failed(
         document('{"error":{"message":"bad size","code":400}}'), GeneratorRequestError, "bad size"),
     "200 and an error as text": Failed(document('{"error":"it failed"}'), GeneratorUnavailableError),
+    "200 and a code of another": Failed(
+        document('{"code":"DataInspectionFailed","message":"blocked","request_id":"r"}'),
+        PromptRejectedError, "blocked"),
+    "200 and a status in a report": Failed(
+        document('{"id":"1","base_resp":{"status_code":1026,"status_msg":"input new_sensitive"}}'),
+        PromptRejectedError, "new_sensitive"),
+    "200 and no balance in a report": Failed(
+        document('{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}'), GeneratorQuotaError),
+    "200 and a failed task": Failed(
+        document('{"output":{"task_id":"t","task_status":"FAILED","code":"InternalError","message":"it failed"}}'),
+        GeneratorUnavailableError, "it failed"),
+    "200 and a flag": Failed(
+        document('{"success":false,"message":"it failed"}'), GeneratorUnavailableError, "it failed"),
+    "200 and errors of a flag": Failed(
+        document('{"result":null,"success":false,"errors":[{"code":3030,"message":"it failed"}],"messages":[]}'),
+        GeneratorUnavailableError, "it failed"),
+    "200 and an error in a response": Failed(
+        document('{"Response":{"Error":{"Code":"FailedOperation.ImageIllegalDetected","Message":"unsafe content"},'
+                 '"RequestId":"r"}}'), PromptRejectedError, "unsafe content"),
+    "200 and numbers": Failed(
+        document('{"error_code":17,"error_msg":"daily limit reached"}'), GeneratorUnavailableError, "daily limit"),
+    "200 and an error that is true": Failed(
+        document('{"error":true,"message":"it failed"}'), GeneratorUnavailableError, "it failed"),
+    "200 and a list of an error": Failed(
+        document('[{"error":{"code":400,"message":"bad size","status":"INVALID_ARGUMENT"}}]'),
+        GeneratorRequestError, "bad size"),
+    "200 and a status only": Failed(
+        document('{"id":"x","status":"Request Moderated","result":null}'), PromptRejectedError),
+    "200 and a failed response of events": Failed(
+        stream(event(b'{"type":"response.failed","response":{"status":"failed",'
+                     b'"error":{"code":"server_error","message":"it failed"}}}')),
+        GeneratorUnavailableError, "it failed"),
+    "an event of one refusal": Failed(
+        stream(event(b'{"type":"image_generation.partial_failed","image_index":0,'
+                     b'"error":{"code":"OutputImageSensitiveContentDetected","message":"no"}}'),
+               event(b'{"type":"image_generation.completed","usage":{"generated_images":0}}'), event(b"[DONE]")),
+        PromptRejectedError, "no"),
+    "early views and a refusal in lines": Failed(
+        with_fields(body=PARTIAL + b"\n" + refused("blocked").encode() + b"\n"), PromptRejectedError, "blocked"),
+    "200 and nothing of success": Failed(
+        document('{"code":200,"message":"success","data":null}'), UNREADABLE, "no picture", b"null}"),
+    "200 and success in a number": Failed(
+        document('{"code":10000,"message":"Success","data":{}}'), UNREADABLE, "no picture", b"{}}"),
     "200 and a refusal as events": Failed(
         STREAM_HEAD + refused("blocked").encode(), PromptRejectedError, "blocked"),
     "an event of a refusal": Failed(stream(event(refused("blocked").encode())), PromptRejectedError, "blocked"),
@@ -572,6 +781,36 @@ FAILED = {
     "error_msg": Failed(error(400, '{"error_code":1,"error_msg":"not offered"}'), GeneratorRequestError, "not offered"),
     "msg": Failed(error(400, '{"code":1,"msg":"not offered"}'), GeneratorRequestError, "not offered"),
     "Message": Failed(error(400, '{"Code":"X","Message":"not offered"}'), GeneratorRequestError, "not offered"),
+    "a code of moderation": Failed(
+        error(400, '{"error":{"code":"contentFilter","message":"blocked"}}'), PromptRejectedError, "blocked"),
+    "a code of moderation of another": Failed(
+        error(400, '{"error":{"code":"OutputImageSensitiveContentDetected","message":"blocked","type":"BadRequest"}}'),
+        PromptRejectedError, "blocked"),
+    "moderation in words": Failed(
+        error(400, '{"error":{"code":"1301","message":"系统检测到输入或生成内容可能包含不安全或敏感内容"}}'),
+        PromptRejectedError, "敏感内容"),
+    "moderation as a failure": Failed(
+        error(500, '{"error":{"code":"content_policy_violation","message":"blocked"}}'),
+        PromptRejectedError, "blocked"),
+    "a parameter called moderation": Failed(
+        error(400, '{"error":{"message":"Unknown parameter: \'moderation\'.","code":"unknown_parameter"}}'),
+        GeneratorRequestError, "Unknown parameter"),
+    "no quota left": Failed(
+        error(403, '{"error":{"message":"no","type":"new_api_error","code":"insufficient_user_quota"}}'),
+        GeneratorQuotaError),
+    "no balance left": Failed(
+        error(403, '{"code":30001,"message":"Sorry, your account balance is insufficient","data":null}'),
+        GeneratorQuotaError),
+    "a bill that is due": Failed(
+        error(400, '{"code":"Arrearage","message":"Access denied, make sure your account is in good standing."}'),
+        GeneratorQuotaError),
+    "a limit called quota": Failed(
+        error(429, '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota, '
+                   'please check your plan and billing details."}}'), GeneratorRateLimitedError, "current quota"),
+    "credentials of a proxy": Failed(error(407), GeneratorUnavailableError, "HTTP_PROXY"),
+    "a reason of a failure": Failed(
+        error(500, '{"error":{"message":"The model is loading","code":"server_error"}}'),
+        GeneratorUnavailableError, "The model is loading"),
     "plain text": Failed(error(400, "not offered"), GeneratorRequestError, "not offered"),
     "HTML as a reason": Failed(error(400, "<html><h1>no</h1>"), GeneratorRequestError, "HTTP 400"),
     "a gzip reason": Failed(
@@ -636,7 +875,16 @@ async def test_a_status_says_whether_it_may_have_been_paid(
 @pytest.mark.parametrize(
     "words",
     ["litellm.Timeout: Request timed out", "upstream request timeout", "Connection reset by peer", "socket hang up",
-     "Server disconnected without sending a response.", "stream closed before completion", "ECONNRESET"],
+     "Server disconnected without sending a response.", "stream closed before completion", "ECONNRESET",
+     "peer closed connection without sending complete message body (incomplete chunked read)",
+     "Remote end closed connection without response", 'Post "https://api.example.com/v1/images": EOF',
+     "Response payload is not completed", "other side closed", "fetch failed", "This operation was aborted",
+     "A task was canceled.", "context canceled", "Unexpected end of file from server", "read response body failed",
+     "error decoding response body", "do request failed", "upstream_reset_before_response_started",
+     "Unable to read data from the transport connection",
+     "stream error: stream ID 3; INTERNAL_ERROR; received from peer",
+     "http2: server sent GOAWAY", "请求超时", "连接被重置", "Error 502: Bad gateway", "read ETIMEDOUT",
+     "Cloudflare could not reach the origin"],
 )  # fmt: skip
 async def test_an_error_document_about_another_connection_is_no_word_of_non_payment(
     words: str, upstream: RawUpstream, generator: OpenAIImageGenerator

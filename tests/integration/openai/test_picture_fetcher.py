@@ -73,6 +73,17 @@ async def test_fetches_from_the_upstream_itself_without_the_key(
     assert "hush" not in caplog.text
 
 
+async def test_addresses_may_be_written_in_several_ways(
+    upstream: FakeUpstream, generator: OpenAIImageGenerator
+) -> None:
+    for to in ("HTTP://127.0.0.1:{port}/v1/pictures/ok", "http://127.0.0.1:{port}/v1/pictures/ok?a=1&amp;b=2",
+               "http://127.0.0.1:{port}/v1/./pictures/x/../ok#part", "//127.0.0.1:{port}/v1/pictures/ok",
+               "![a](http://127.0.0.1:{port}/v1/pictures/ok)"):  # fmt: skip
+        upstream.script(f"url to={to.format(port=upstream.port)}")
+        assert [image.data for image in await generated(generator, REQUEST)] == [EXPECTED]
+    assert fetched(upstream)[1].endswith("?a=1&b=2")
+
+
 @pytest.mark.parametrize(
     "to",
     ["http://127.0.0.1:{port}/v1/pictures/ok", "http://localhost:{port}/v1/pictures/ok", "//localhost:{port}/x",
@@ -220,8 +231,10 @@ async def test_a_wildcard_allows_public_addresses_only(
     client = UpstreamClient(KEY, base, 2.0)
     address = f"http://a.localhost:{elsewhere.port}/v1/pictures/ok"
     deadline = asyncio.get_running_loop().time() + 5.0
-    with pytest.raises(PictureHostRefusedError, match=r"not a public address.*OPENAI_PICTURE_HOSTS"):
-        await PictureFetcher(client, base, (PictureHost("*.localhost"),)).fetch(address, deadline)
+    international = address.replace("a.localhost", "xn--mnchen-3ya.localhost")
+    for one in (address, international, address.replace("a.localhost", "münchen.localhost")):
+        with pytest.raises(PictureHostRefusedError, match=r"not a public address.*OPENAI_PICTURE_HOSTS"):
+            await PictureFetcher(client, base, (PictureHost("*.localhost"),)).fetch(one, deadline)
     assert elsewhere.requests == []
     named = (PictureHost("*.localhost"), PictureHost("a.localhost"))
     assert await PictureFetcher(client, base, named).fetch(address, deadline) == EXPECTED

@@ -50,13 +50,13 @@ async def test_a_picture_behind_an_address_is_fetched_when_files_can_be_opened_a
     monkeypatch.setattr(picture_fetcher, "RETRY_DELAYS_S", (0.01, 0.02))
     fetch, tries = UpstreamClient.fetch, 0
 
-    async def fetch_later(self: UpstreamClient, url: URL, record: SocketRecord) -> Any:
+    async def fetch_later(self: UpstreamClient, url: URL, record: SocketRecord, **options: Any) -> Any:
         nonlocal tries
         tries += 1
         if tries < 10:
             with no_open_file_left():
-                return await fetch(self, url, record)
-        return await fetch(self, url, record)
+                return await fetch(self, url, record, **options)
+        return await fetch(self, url, record, **options)
 
     monkeypatch.setattr(UpstreamClient, "fetch", fetch_later)
     upstream.script("url")

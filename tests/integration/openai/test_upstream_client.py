@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.errors import GeneratorError, GeneratorUnavailableError
+from pixyproxy.adapters.openai.picture_hosts import PictureHost
+from pixyproxy.domain.errors import GeneratorError, GeneratorResponseError, GeneratorUnavailableError
 from pixyproxy.domain.generation import GenerationRequest
 from tests.fixtures.certificates import certificate
 from tests.fixtures.generation import generated
@@ -106,6 +107,57 @@ async def opened(base_url: str, **arguments: float) -> AsyncIterator[OpenAIImage
         yield generator
     finally:
         await generator.close()
+
+
+async def with_key_only(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a generation with the address of its picture, which is given to those who send the key."""
+    if head.startswith("POST"):
+        body = b'{"data":[{"url":"/files/1.png"}]}'
+    elif "uthorization: " not in head:
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        return
+    else:
+        body = PICTURE
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    await writer.drain()
+
+
+async def test_a_picture_of_the_upstream_is_fetched_with_the_key_if_it_is_refused_without() -> None:
+    async with Server(with_key_only).running() as server, opened(f"http://127.0.0.1:{server.port}/v1") as generator:
+        assert [image.data for image in await generated(generator, REQUEST)] == [PICTURE]
+    assert [server.headers(number).get("authorization") for number in (1, 2)] == [None, f"Bearer {KEY}"]
+    assert len(server.heads) == 3
+
+
+async def test_another_host_never_gets_the_key() -> None:
+    async def redirect(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if head.startswith("GET"):
+            status = b"302 Found" if "uthorization: " in head else b"401 Unauthorized"
+            location = b"http://localhost:%d/files/1.png" % elsewhere.port
+            writer.write(b"HTTP/1.1 %s\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, location))
+            return
+        await with_key_only(head, reader, writer)
+
+    async with Server(with_key_only).running() as elsewhere, Server(redirect).running() as server:
+        hosts = (PictureHost("localhost"),)
+        generator = OpenAIImageGenerator(KEY, f"http://127.0.0.1:{server.port}/v1", "m", picture_hosts=hosts)
+        await generator.open()
+        with pytest.raises(GeneratorResponseError):
+            await generated(generator, REQUEST)
+        await generator.close()
+    assert len(server.heads) == 3
+    assert [head for head in elsewhere.heads if KEY in head] == []
+    assert len(elsewhere.heads) == 1
+
+
+async def test_a_page_is_no_list_of_models() -> None:
+    async def page(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 2\r\n\r\nhi")
+
+    async with Server(page).running() as server, opened(f"http://127.0.0.1:{server.port}") as generator:
+        for call in (generator.check, generator.models):
+            with pytest.raises(GeneratorUnavailableError, match=r"answers with a page.*OPENAI_BASE_URL"):
+                await call()
 
 
 async def test_a_generation_has_these_headers_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,8 @@
-"""Error responses of the upstream: message, codes, the document that may be passed on, and the time to wait."""
+"""Error responses of the upstream: message, codes, and the document that may be passed on."""
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from pixyproxy.adapters.openai.reading.json_document import parse_json
@@ -14,13 +11,13 @@ MAX_MESSAGE_CHARS = 1000
 MAX_DOCUMENT_BYTES = 16 * 1024
 MAX_DEPTH = 16
 """Limits on an error document that is passed on."""
-MAX_RETRY_AFTER_S = 86_400.0
 
 _SECRETS = re.compile(r"Bearer\s+\S+|\b(?:sk|org|proj)[-_][\w*.-]{3,}|[^\s*]{0,64}+\*{3,}\S{0,64}", re.IGNORECASE)
 
 
-_TEXTS = ("message", "detail", "error_description", "error_message", "error_msg", "msg", "reason", "title",
-          "faultstring", "Message", "text")  # fmt: skip
+_TEXTS = ("message", "detail", "error_description", "error_message", "error_msg", "errorMessage", "errorMsg", "errmsg",
+          "msg", "status_msg", "reason", "failure_reason", "fail_reason", "title", "faultstring", "Message", "text",
+          )  # fmt: skip
 """Names of members that hold a reason, the best first."""
 _ENVELOPES = ("error", "errors", "detail", "Error", "fault")
 """Names of members in which an upstream wraps its own errors."""
@@ -28,6 +25,31 @@ _CODES = ("code", "type", "status", "error_code", "errorCode", "Code")
 _MAX_REASONS = 8
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _MODEL = re.compile(r"model|deployment|engine|endpoints? found", re.IGNORECASE)
+
+# Codes are searched in small letters, without what separates their words.
+_NOT_IN_CODES = re.compile(r"[^a-z0-9]+")
+_MODERATION_CODE = re.compile(
+    r"moderat|content(?:policy|filter|violation|check|risk)|policyviolation|sensitive|safety|inspection"
+    r"|prohibitedcontent|nsfw|unsafe|inappropriate|responsibleai|textrisk|imagerisk"
+)
+_MODERATION = re.compile(
+    r"sensitive (?:content|word|information|material)|new_sensitive|content.{0,12}polic|\bmoderated\b"
+    r"|(?:content|by|failed) moderation|safety (?:system|polic|filter|check)|\bnsfw\b|risk not pass"
+    r"|(?:inappropriate|prohibited|unsafe) content|敏感|违规|不安全|审核",
+    re.IGNORECASE,
+)
+_CREDIT_CODE = re.compile(
+    r"insufficient[a-z]{0,16}(?:quota|balance|credit|fund)|(?:balance|credit)s?(?:insufficient|notenough|exhausted)"
+    r"|billing|arrear|overdue|outofcredit|notenough(?:quota|balance|credit)|currentquota|consume[a-z]{0,8}quota"
+    r"|paymentrequired|creditlimit|nocredit"
+)
+_CREDIT = re.compile(
+    r"insufficient (?:\w{1,16} ){0,2}(?:balance|credit|fund|quota)"
+    r"|(?:balance|credits?) (?:is |are )?(?:insufficient|not enough|exhausted|too low)"
+    r"|(?:out of|not enough|no) credits?\b|余额不足|额度不足|欠费",
+    re.IGNORECASE,
+)
+"""Words for a prompt or picture that was refused for its content, and for an account without credit."""
 
 
 class ErrorMessage(NamedTuple):
@@ -46,6 +68,20 @@ class ErrorMessage(NamedTuple):
     def concerns_model(self) -> bool:
         """True if it says that there is no such model, rather than no such address."""
         return self.is_own_word and _MODEL.search(self.everything) is not None and "invalid url" not in self.everything
+
+    @property
+    def rejects_prompt(self) -> bool:
+        """True if it says that the prompt, or what came of it, is refused for its content."""
+        return self._says(_MODERATION_CODE, _MODERATION)
+
+    @property
+    def lacks_credit(self) -> bool:
+        """True if it says that the account has no credit left."""
+        return self._says(_CREDIT_CODE, _CREDIT)
+
+    def _says(self, code: re.Pattern[str], words: re.Pattern[str]) -> bool:
+        in_codes = any(code.search(_NOT_IN_CODES.sub("", one.lower())) for one in self.codes)
+        return in_codes or words.search(self.message) is not None
 
 
 def read_error_message(body: bytes, api_key: str) -> ErrorMessage:
@@ -103,15 +139,6 @@ def _codes(document: Any, error: Any) -> Iterator[str]:
             yield from (code for name in _CODES if isinstance(code := place.get(name), str))
 
 
-def find_error(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return an error that came with a status of success, at the top or in `data[]` instead of a picture; or None."""
-    entries = document.get("data")
-    for candidate in (document, *(entries if isinstance(entries, list) else ())):
-        if isinstance(candidate, dict) and (error := candidate.get("error") or candidate.get("errors")):
-            return {"error": error}
-    return None
-
-
 def sanitize(text: str, api_key: str) -> str:
     """Return the text on one line, shortened, without control characters and without anything that looks secret."""
     bounded = text[: MAX_MESSAGE_CHARS * 4]
@@ -154,31 +181,3 @@ def _texts(document: object) -> Iterator[tuple[int, str]]:
             yield depth, ""
             inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             left += [(depth + 1, each) for each in inner]
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of `Retry-After` (RFC 9110, 10.2.3) or OpenAI's `Retry-After-Ms`, or None."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if not math.isnan(seconds):
-            return _bounded(seconds)
-    try:
-        until = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    try:
-        now = parsedate_to_datetime(headers["date"])  # the server's clock, which may differ from ours
-    except (KeyError, ValueError):
-        now = datetime.now(UTC)
-    return _bounded((_aware(until) - _aware(now)).total_seconds())
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

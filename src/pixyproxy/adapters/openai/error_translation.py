@@ -10,12 +10,12 @@ from pixyproxy.adapters.openai import statuses
 from pixyproxy.adapters.openai.error_messages import (
     MAX_DOCUMENT_BYTES,
     ErrorMessage,
-    find_error,
     read_error_document,
     read_error_message,
-    retry_after,
     sanitize,
 )
+from pixyproxy.adapters.openai.reading.reported_failure import find_error
+from pixyproxy.adapters.openai.retry_after import retry_after
 from pixyproxy.domain.errors import (
     GeneratorConnectionLostError,
     GeneratorCredentialsError,
@@ -78,15 +78,15 @@ class DocumentRefusal(Refusal):
 
 def _document_status(error: object, body: bytes) -> int:
     """Return the status that belongs to an error without one: by its code, or a number that it gives itself."""
-    codes = read_error_message(body, "").codes
-    if (known := next((status for code, status in STREAM_STATUSES.items() if code in codes), None)) is not None:
+    message = read_error_message(body, "")
+    if (known := next((status for code, status in STREAM_STATUSES.items() if code in message.codes), None)) is not None:
         return known
     if isinstance(error, Mapping):
         for name in ("code", "status", "status_code"):
             number = str(error.get(name))
             if number.isdecimal() and 400 <= int(number[:4]) < 600:
                 return int(number)
-    return 500
+    return 400 if message.rejects_prompt else 402 if message.lacks_credit else 500
 
 
 class RequestNotSentError(Exception):
@@ -156,7 +156,7 @@ def _connection_error(error: Exception, api_key: str) -> GeneratorError:
 
 def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_requested: bool) -> GeneratorError:
     status = refusal.status
-    wait_s = retry_after(refusal.headers)
+    wait_s = retry_after(refusal.headers, refusal.body[:MAX_DOCUMENT_BYTES])
     reason = message.message or str(refusal)
     if statuses.may_have_been_paid(status, message):
         if status in statuses.TIMEOUTS:
@@ -164,25 +164,35 @@ def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_re
         return GeneratorConnectionLostError(
             f"The call was broken off by the generator or a gateway in front of it ({refusal})."
         )
-    if 400 <= status < 500 and status != 401:
-        if message.codes & PROMPT_CODES:
+    if status != 401 and (400 <= status < 500 or (status >= 500 and message.is_own_word)):
+        if message.codes & PROMPT_CODES or message.rejects_prompt:
             return PromptRejectedError(reason)
-        if message.codes & QUOTA_CODES or status == 402:
+        if message.codes & QUOTA_CODES or status == 402 or message.lacks_credit:
             return GeneratorQuotaError("The account at the generator has no credit left.")
     if (status in (404, 410) and message.concerns_model) or (status == 403 and MODEL_CODE in message.codes):
         return _model_error(model, model_requested)
     if status in statuses.WRONG_ADDRESS:
-        log.error("The generator answers HTTP %d to a generation: see OPENAI_BASE_URL", status)
+        to = sanitize(refusal.headers.get("location", ""), "")
+        log.error(
+            "The generator answers HTTP %d to a generation%s: see OPENAI_BASE_URL",
+            status,
+            f" and redirects to {to}" if to else "",
+        )
         return GeneratorUnavailableError(f"The generator is not at the address in OPENAI_BASE_URL ({refusal}).")
     if status in (401, 403):
         return GeneratorCredentialsError(
             f"The generator refuses the credentials of this service ({refusal}): see OPENAI_API_KEY."
         )
+    if status == 407:
+        return GeneratorUnavailableError(
+            f"A proxy in front of the generator wants other credentials ({refusal}): see HTTP_PROXY and HTTPS_PROXY."
+        )
     if status == 429:
         return GeneratorRateLimitedError(f"The generator's rate limit is reached: {reason}", retry_after_s=wait_s)
     if status in statuses.REQUEST_FAULTS:
         return GeneratorRequestError(f"The generator refuses the request: {reason}")
-    return GeneratorUnavailableError(f"The generator failed ({refusal}).", retry_after_s=wait_s)
+    words = f": {message.message}" if message.is_own_word and message.message else "."
+    return GeneratorUnavailableError(f"The generator failed ({refusal}){words}", retry_after_s=wait_s)
 
 
 def _concerns_operator(failure: GeneratorError, refusal: Refusal, message: ErrorMessage) -> bool:

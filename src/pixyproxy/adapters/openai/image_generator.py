@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CHECK_S = 10.0
+_RIGHT_ADDRESS = "OPENAI_BASE_URL must be the address before /images/generations, often one that ends in /v1."
 MARGIN_S = 0.5
 """Seconds by which this adapter ends before its caller's deadline, which would lose what was received."""
 
@@ -168,10 +169,7 @@ class OpenAIImageGenerator(ImageGenerator):
         except FAILURES as error:
             raise GeneratorUnavailableError(f"{self._description}: {error}") from error
         if not has_route:
-            raise GeneratorUnavailableError(
-                f"{self._description}: answers 404 to everything; OPENAI_BASE_URL must be the address before "
-                "/images/generations, often one that ends in /v1."
-            )
+            raise GeneratorUnavailableError(f"{self._description}: answers 404 to everything; {_RIGHT_ADDRESS}")
         return f"{self._description} (reachable, lists no models)"
 
     async def read_rescued(self, data: bytes) -> tuple[GeneratedImage, ...]:
@@ -229,6 +227,8 @@ class OpenAIImageGenerator(ImageGenerator):
             async with asyncio.timeout(CHECK_S):
                 response = await resources.upstream.list_models(CHECK_S)
                 try:
+                    if response.headers.get("content-type", "").lower().startswith("text/html"):
+                        raise GeneratorResponseError(f"answers with a page to a program; {_RIGHT_ADDRESS}")
                     return await read_body(response, max_bytes) if max_bytes else b""
                 finally:
                     await _close(response)

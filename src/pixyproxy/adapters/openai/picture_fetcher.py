@@ -5,9 +5,9 @@ import asyncio
 import httpx2
 
 from pixyproxy.adapters.openai.error_translation import FAILURES, Refusal, RequestNotSentError
-from pixyproxy.adapters.openai.picture_hosts import PictureHost, find_host, is_public, port_of
+from pixyproxy.adapters.openai.picture_hosts import PictureHost, find_host, host_of, is_public, port_of
 from pixyproxy.adapters.openai.reading.content_coding import codings_of, unpack
-from pixyproxy.adapters.openai.reading.upstream_response import read_body
+from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse, read_body
 from pixyproxy.adapters.openai.socket_record import AddressRefusedError, SocketRecord
 from pixyproxy.adapters.openai.upstream_client import UpstreamClient
 from pixyproxy.domain.errors import GeneratorResponseError
@@ -23,6 +23,7 @@ MAX_URL_CHARS = 8192
 OPENAI_PICTURE_HOSTS = (PictureHost("oaidalleapiprodscus.blob.core.windows.net"),)
 """Host where OpenAI keeps the pictures of its older models for an hour (`url` in its images API reference)."""
 
+_WANT_KEY = {401, 403}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -31,7 +32,9 @@ class PictureHostRefusedError(GeneratorResponseError):
 
 
 class PictureFetcher:
-    """Downloads from the upstream's own origin and from `hosts`, from nowhere else, without credentials.
+    """Downloads from the upstream's own origin and from `hosts`, from nowhere else.
+
+    The API key is sent to the upstream's own origin only, if that refuses a request without it.
 
     An address in a response is foreign input and could point into the service's own network. Each redirect is checked
     like the first address. Behind a wildcard only public IP addresses are connected to; a host that is named may be
@@ -84,20 +87,17 @@ class PictureFetcher:
             await asyncio.sleep(delay_s)
 
     async def _follow(self, address: str) -> bytes:
-        url = self._checked(self._base, address)
+        url, with_key = self._checked(self._base, address), False
         for _ in range(MAX_REDIRECTS):
-            record = SocketRecord(url.host, None if self._is_named(url) else is_public)
             try:
-                response = await self._upstream.fetch(url, record)
-            except AddressRefusedError as error:
-                raise PictureHostRefusedError(
-                    f"The picture is at {url.host}, which is {error}: not a public address; "
-                    "to allow it, name the host itself in OPENAI_PICTURE_HOSTS."
-                ) from None
+                response = await self._request(url, with_key=with_key)
             except Refusal as error:
+                if error.status in _WANT_KEY and self._is_own(url) and not with_key:
+                    with_key = True
+                    continue
                 if error.status not in _REDIRECTS or not (location := error.headers.get("location")):
                     raise
-                url = self._checked(url, location)
+                url, with_key = self._checked(url, location), False
                 continue
             try:
                 data = await read_body(response, MAX_PICTURE_BYTES)
@@ -107,12 +107,23 @@ class PictureFetcher:
             return await asyncio.to_thread(unpack, data, codings, MAX_PICTURE_BYTES)
         raise GeneratorResponseError("The picture the generator made is behind too many redirects.")
 
+    async def _request(self, url: httpx2.URL, *, with_key: bool) -> UpstreamResponse:
+        record = SocketRecord(url.raw_host.decode("ascii"), None if self._is_named(url) else is_public)
+        try:
+            return await self._upstream.fetch(url, record, with_key=with_key)
+        except AddressRefusedError as error:
+            raise PictureHostRefusedError(
+                f"The picture is at {url.host}, which is {error}: not a public address; "
+                "to allow it, name the host itself in OPENAI_PICTURE_HOSTS."
+            ) from None
+
     def _checked(self, base: httpx2.URL, address: str) -> httpx2.URL:
         """Return the address as a URL; raise GeneratorResponseError if it is none or may not be fetched."""
         try:
             if len(address) > MAX_URL_CHARS:
                 raise ValueError
-            url = base.join(address)
+            # Some programs write addresses as HTML does: no signature holds this text.
+            url = base.join(address.replace("&amp;", "&"))
             if url.scheme not in ("http", "https") or not url.host:
                 raise ValueError
         except (httpx2.InvalidURL, ValueError):
@@ -127,7 +138,7 @@ class PictureFetcher:
         return url
 
     def _is_own(self, url: httpx2.URL) -> bool:
-        return (url.scheme, url.host, port_of(url)) == (self._base.scheme, self._base.host, port_of(self._base))
+        return (url.scheme, host_of(url), port_of(url)) == (self._base.scheme, host_of(self._base), port_of(self._base))
 
     def _is_named(self, url: httpx2.URL) -> bool:
         host = find_host(self._hosts, url)

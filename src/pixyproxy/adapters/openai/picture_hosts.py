@@ -36,7 +36,8 @@ class PictureHost:
         is_host = _HOST.fullmatch(url.host) and (url.port or 0) < 65536
         if set(rest) & set("/?#@") or not is_host:
             raise ValueError(f"{text!r} is no host such as cdn.example.org, or *.example.org:8443 for those below it")
-        return cls(f"*.{url.host}" if wildcard else url.host, url.port)
+        host = host_of(url)
+        return cls(f"*.{host}" if wildcard else host, url.port)
 
     @property
     def is_wildcard(self) -> bool:
@@ -47,7 +48,13 @@ class PictureHost:
         """Return whether an address is on this host."""
         if self.port not in (None, port_of(url)):
             return False
-        return url.host == self.name or (self.is_wildcard and url.host.endswith(self.name[1:]))
+        host = host_of(url)
+        return host == self.name or (self.is_wildcard and host.endswith(self.name[1:]))
+
+
+def host_of(url: httpx2.URL) -> str:
+    """Return the host of an address without the dot that may end a complete name."""
+    return url.host.removesuffix(".")
 
 
 def port_of(url: httpx2.URL) -> int | None:

@@ -27,7 +27,7 @@ class AddressRefusedError(OSError):
 
 
 class SocketRecord:
-    """Record of one request.
+    """Record of one request to this host, an ASCII name or an address.
 
     `may_connect`, if given, is asked with the IP address of a direct connection to the request's host, before
     anything is sent to it.
@@ -103,7 +103,7 @@ _current: ContextVar[SocketRecord | None] = ContextVar("record of the last reque
 
 async def record_socket(request: httpx2.Request) -> None:
     """Attach a record to a request that has none; a hook of the HTTP client."""
-    record = request.extensions.setdefault("record", SocketRecord(request.url.host))
+    record = request.extensions.setdefault("record", SocketRecord(request.url.raw_host.decode("ascii")))
     request.extensions["trace"] = record.trace
     _current.set(record)
 

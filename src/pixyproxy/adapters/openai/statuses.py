@@ -23,10 +23,13 @@ WRONG_ADDRESS = frozenset({300, 301, 302, 303, 304, 305, 307, 308, 404, 405, 410
 REQUEST_FAULTS = frozenset({400, 406, 411, 412, 413, 414, 415, 416, 417, 422, 431, 451})
 
 _BROKEN_OFF = re.compile(
-    r"time[d\-\s_]*out|deadline|gateway|upstream (?:connect|server|request|prematurely)|from the upstream"
-    r"|connection (?:error|was |has been )?(?:closed|lost|reset|aborted|broken|refused|error)|connection error"
-    r"|connectionerror|disconnect|hang up|hung up|broken pipe|econnreset|epipe|unexpected eof|premature"
-    r"|stream (?:closed|ended)",
+    r"time[d\-\s_]*out|deadline|gateway|cloudflare|upstream[ _](?:connect|server|request|prematurely|reset)"
+    r"|from the upstream|connection[ _]?(?:error|was |has been )?(?:closed|lost|reset|aborted|broken|refused|error)"
+    r"|connection error|closed (?:the |its )?connection|disconnect|hang up|hung up|side closed|broken pipe|econn"
+    r"|epipe|(?<![a-z])eof(?![a-z])|end of file|premature|incomplete|not completed|not enough data|received from peer"
+    r"|stream (?:closed|ended|error)|goaway|fetch failed|network error|request failed|transport connection"
+    r"|(?:read|reading|decoding|no|empty) response|response.body|failed to (?:forward|fetch|read|receive|get)"
+    r"|(?:context|operation|request|task) (?:was )?(?:abort|cancel)|超时|网关|连接.{0,6}(?:断|重置|中断|关闭|失败)",
     re.IGNORECASE,
 )
 """Words for a time-out or a lost connection: a gateway that reports one of another server knows no outcome."""

@@ -150,12 +150,12 @@ class UpstreamClient:
             return True
         return False
 
-    async def fetch(self, url: httpx2.URL, record: SocketRecord) -> UpstreamResponse:
-        """Request an address without sending the API key; redirects are refusals.
+    async def fetch(self, url: httpx2.URL, record: SocketRecord, *, with_key: bool = False) -> UpstreamResponse:
+        """Request an address, sending the API key with `with_key` only; redirects are refusals.
 
         Raises AddressRefusedError, an OSError, if the record refuses the address that the host's name stands for.
         """
-        headers = {**HEADERS, "Accept": "*/*"}
+        headers = {**HEADERS, "Accept": "*/*", **(self._sdk.auth_headers if with_key else {})}
         del headers["Content-Type"]
         return await self._opened(partial(_send, method="GET", url=url, headers=headers, extensions={"record": record}))
 

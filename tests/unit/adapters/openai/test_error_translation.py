@@ -1,18 +1,14 @@
-"""Error responses: messages, codes, documents and waiting times."""
+"""Error responses: messages, codes and documents."""
 
 import json
-import time
-from email.utils import formatdate
 from typing import Any
 
 import pytest
-from httpx2 import Headers
 
 from pixyproxy.adapters.openai.error_messages import (
     MAX_MESSAGE_CHARS,
     read_error_document,
     read_error_message,
-    retry_after,
     sanitize,
 )
 from pixyproxy.adapters.openai.error_translation import DocumentRefusal, Refusal, translate
@@ -28,39 +24,6 @@ from pixyproxy.domain.errors import (
 )
 
 KEY = "my-local-key-without-a-known-form"
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, 86_400.0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": ""}, None),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after-ms": "what", "retry-after": "9"}, 9.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
-        ({"retry-after": "Wed, 99 Oct 2026 07:28:30 GMT"}, None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after(Headers(headers)) == expected
-
-
-@pytest.mark.parametrize("date", [None, "nonsense"])
-def test_retry_after_a_date_without_a_server_clock(date: str | None) -> None:
-    headers = Headers({"retry-after": formatdate(time.time() + 1000, usegmt=True)})
-    if date:
-        headers["date"] = date
-    seconds = retry_after(headers)
-    assert seconds is not None
-    assert 900 < seconds <= 1000
 
 
 @pytest.mark.parametrize(

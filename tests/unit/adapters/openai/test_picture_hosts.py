@@ -54,6 +54,9 @@ def test_other_addresses(address: str) -> None:
         ("10.1.2.3", ["http://10.1.2.3:1"], ["http://10.1.2.4"]),
         ("[::1]:80", ["http://[::1]/"], ["http://[::1]:81/"]),
         ("[::1]", ["http://[::1]:81/"], ["http://[::2]/"]),
+        ("cdn.example.org", ["https://cdn.example.org./x"], ["https://cdn.example.org..evil.org/"]),
+        ("cdn.example.org.", ["https://cdn.example.org/x"], []),
+        ("*.example.org", ["https://a.example.org./"], ["https://example.org./"]),
         ("münchen.example", ["http://xn--mnchen-3ya.example/"], ["http://munchen.example/"]),
     ],
 )  # fmt: skip

@@ -16,7 +16,12 @@ _MAX_FILES = 1000
 """Files in a row that are unpacked: empty ones cost much time for few bytes."""
 _GZIP = 31
 _NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "x-deflate": "deflate", "br": "br", "zstd": "zstd"}
-_MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    **dict.fromkeys((b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"), "deflate"),
+}
+"""Beginnings of packed bytes; no document, stream or picture begins like one of them."""
 
 
 def codings_of(header: str | None) -> list[str]:

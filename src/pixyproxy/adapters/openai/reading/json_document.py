@@ -1,5 +1,6 @@
 """JSON as upstreams send it: strict first, then with every mistake that leaves the pictures readable."""
 
+import html
 import json
 import re
 from typing import Any
@@ -9,19 +10,22 @@ import jiter
 MAX_VALUES = 100_000
 
 _BOM = b"\xef\xbb\xbf"
-_WIDE_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _AROUND = b" \t\r\n\x1e"
 _MAX_DOCUMENTS = 1000
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
-_PICTURE = re.compile(r"""["'](b64_json|b64|base64|image_base64|url)["']\s*:\s*["']([^"']+)["']""")
+_PICTURE = re.compile(
+    r"""["']([\w-]{0,24}(?:b64|base64)[\w-]{0,24}|url)\\?["']\s{0,9}:\s{0,9}\\?["']([^"']+)["']""", re.IGNORECASE
+)
+"""A member with a picture in any text; its quotes may be escaped, as in JSON within a text."""
 
 
 def parse_json(data: bytes) -> Any:
     """Return the document in the bytes.
 
-    Beyond JSON it accepts: a byte order mark, UTF-16, bare control characters, lone surrogates (replaced), trailing
-    commas, a document in a JSON string, several documents (a list of them), text after a document, a document that
-    is cut off (what is whole of it), and as a last resort any text with members like `"b64_json": "…"`.
+    Beyond JSON it accepts: a byte order mark, UTF-16 and UTF-32, bare control characters, lone surrogates (replaced),
+    trailing commas, a document in a JSON string, several documents (a list of them), text after a document, a document
+    that is cut off (what is whole of it), and as a last resort any text with members like `"b64_json": "…"`, also as
+    HTML writes them.
 
     Raises ValueError for anything else, and for more than `MAX_VALUES` values.
     """
@@ -36,7 +40,7 @@ def parse_json(data: bytes) -> Any:
             document = _parse_leniently(_decode(data))
         except RecursionError:
             raise ValueError("too deep") from None
-    if isinstance(document, str) and document.lstrip().startswith(("{", "[")):
+    if isinstance(document, str) and document.lstrip().startswith(("{", "[", '"{', '"[')):
         return parse_json(document.encode("utf-8", "surrogatepass"))
     return document
 
@@ -51,8 +55,7 @@ def is_json(value: object) -> bool:
 
 
 def _decode(data: bytes) -> str:
-    coding = next((coding for bom, coding in _WIDE_BOMS.items() if data.startswith(bom)), "utf-8")
-    return data.decode(coding, "replace")
+    return data.decode(json.detect_encoding(data), "replace").strip(" \t\r\n\ufeff")
 
 
 def _parse_leniently(text: str) -> Any:
@@ -69,10 +72,22 @@ def _parse_leniently(text: str) -> Any:
             return jiter.from_json(text.encode("utf-8", "replace"), cache_mode="none", partial_mode="on")
         except ValueError:
             pass
-    found = [{name: value} for name, value in _PICTURE.findall(text)]
+    if "&quot;" in text or "&#34;" in text:
+        text = html.unescape(text)
+    found = [{name: _without_escapes(value)} for name, value in _PICTURE.findall(text)]
     if found:
         return {"data": found}
     raise ValueError("no JSON")
+
+
+def _without_escapes(text: str) -> str:
+    """Return a text without escapes, of which there are twice as many in JSON within a text."""
+    for _ in range(2):
+        try:
+            text = json.loads(f'"{text.rstrip(chr(92))}"', strict=False) if "\\" in text else text
+        except ValueError:
+            break
+    return text
 
 
 def _read_documents(decoder: json.JSONDecoder, text: str) -> tuple[list[Any], str]:

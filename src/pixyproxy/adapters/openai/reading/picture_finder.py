@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from pixyproxy.adapters.openai.reading.json_document import is_json
-from pixyproxy.adapters.openai.reading.picture_text import decode_picture
+from pixyproxy.adapters.openai.reading.json_document import is_json, parse_json
+from pixyproxy.adapters.openai.reading.picture_text import certain_picture, decode_picture, targets_in
 from pixyproxy.domain.base64_text import is_data_url
 from pixyproxy.domain.usage import CallUsage, split_usage
 
 MAX_PICTURES = 16
 """Further pictures are ignored: no request can ask for more."""
-MAX_DEPTH = 8
+MAX_DEPTH = 12
 
 MAX_REPORTED = 32
 MAX_REPORTED_CHARS = 256
@@ -28,13 +28,23 @@ _URL_NAMES = ("url", "image_url", "uri")
 _PICTURE_NAMES = {*_BASE64_NAMES, *_URL_NAMES, "data", "image", "images", "result", "results", "output", "outputs",
                   "urls", "image_urls", "artifacts", "predictions"}  # fmt: skip
 """Names under which imitations of the API keep pictures: as base64, as an address, or as a list of either."""
+_PICTURE_NAME = re.compile(
+    r"b64|base64|bytes|blob|binary|image|img|picture|photo|artifact|prediction|output|result|response|payload"
+    r"|body|content|sample|png|jpe?g|webp|^(?:data|url|urls|uri|file)$",
+    re.IGNORECASE,
+)
+"""Parts of the names of base64 that begins like a picture; programs write them in many ways."""
+_URL_NAME = re.compile(
+    r"(?:image|img|picture|photo|artifact|output|result|sample|file|asset|media|download|signed)s?_?(?:ur[il]|link)s?$",
+    re.IGNORECASE,
+)
 _ECHOES = {"input", "inputs", "request", "prompt", "parameters", "metadata", "error", "usage"}
 """Names under which a response repeats its request, perhaps with the pictures that were edited."""
-
-_SIGNATURES = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\x00|MM\x00\*|....ftyp|\xff\x0a"
-                         rb"|\x00\x00\x00\x0cJXL|\s*<(?:svg|\?xml)", re.DOTALL)  # fmt: skip
-_SNIFFED_BYTES = 1024
-_MIN_BASE64_CHARS = 64
+_OTHER_NAME = re.compile(
+    r"^init|input|(?<!re)source|referenc|mask|original|thumb|preview|prompt|poll|status|webhook|callback|avatar|logo",
+    re.IGNORECASE,
+)
+"""Parts of the names of texts that are pictures or addresses, but not of what was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +92,6 @@ def find_pictures(document: Any, cost: float | None = None) -> list[ReceivedPict
     return share_usage(pictures, usage if cost is None else {"cost": cost, **(usage or {})})
 
 
-def looks_like_picture(data: bytes) -> bool:
-    """Return whether the bytes begin like a picture of a known format."""
-    return _SIGNATURES.match(data, 0, _SNIFFED_BYTES) is not None
-
-
 def usage_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the usage in a response or an event, or None."""
     usage = document.get("usage")
@@ -111,9 +116,10 @@ def _in_data(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Recei
     if not isinstance(entries, list):
         return []
     return [
-        (entry, picture)
+        found
         for entry in entries[:MAX_PICTURES]
-        if isinstance(entry, dict) and (picture := _read_entry(entry)) is not None
+        if isinstance(entry, dict)
+        for found in islice(_anywhere(entry, "data"), MAX_PICTURES)
     ]
 
 
@@ -133,7 +139,9 @@ def _read_entry(entry: Mapping[str, Any]) -> ReceivedPicture | None:
 
 
 def _read_text(text: str, *, is_url: bool) -> ReceivedPicture:
-    if _is_absolute(text) or (is_url and not is_data_url(text) and _certain_bytes(text) is None):
+    if is_url and not (_is_absolute(text) or is_data_url(text)):
+        text = next(targets_in(text), text)
+    if _is_absolute(text) or (is_url and not is_data_url(text) and certain_picture(text) is None):
         url = text.strip()
         return ReceivedPicture(url.encode("utf-8", "replace"), undecoded=True, url=url)
     if data := decode_picture(text):
@@ -143,34 +151,51 @@ def _read_text(text: str, *, is_url: bool) -> ReceivedPicture:
 
 def _anywhere(value: Any, name: str = "images", depth: int = 0) -> Iterator[tuple[Mapping[str, Any], ReceivedPicture]]:
     """Yield the pictures anywhere in a document, with the object that each belongs to, in the document's order."""
-    if depth > MAX_DEPTH or name in _ECHOES:
+    if depth > MAX_DEPTH or name in _ECHOES or _OTHER_NAME.search(name):
         return
     if isinstance(value, Mapping):
-        picture = _read_entry(value)
-        if picture is not None and (name not in ("urls", "links") or not picture.url):
-            yield value, picture
+        own = _read_entry(value)
+        if own is not None and own.url and name in ("urls", "links"):
+            own = None
+        if own is not None and not own.undecoded:
+            yield value, own
             return
-        for inner_name, inner in value.items():
-            yield from _anywhere(inner, inner_name, depth + 1)
+        found = [
+            (entry or value, picture)
+            for inner_name, inner in value.items()
+            for entry, picture in islice(_anywhere(inner, inner_name, depth + 1), MAX_PICTURES)
+        ]
+        # An address beside bytes is one of the same picture.
+        has_bytes = any(not picture.undecoded and (entry is value or own is not None) for entry, picture in found)
+        if own is not None and not has_bytes:
+            yield value, own
+            return
+        yield from ((entry, one) for entry, one in found if not (has_bytes and entry is value and one.undecoded))
     elif isinstance(value, list):
         for inner in value:
             yield from _anywhere(inner, name, depth + 1)
-    elif isinstance(value, str) and name in _PICTURE_NAMES and (picture := _certain_picture(value)) is not None:
-        yield {}, picture
+    elif isinstance(value, str):
+        yield from _in_text(value, name, depth)
 
 
-def _certain_picture(text: str) -> ReceivedPicture | None:
-    """Return the picture in a text of which the name alone does not say that it is one."""
-    if _is_absolute(text) or is_data_url(text):
-        return _read_text(text, is_url=False)
-    data = _certain_bytes(text)
-    return None if data is None else ReceivedPicture(data)
-
-
-def _certain_bytes(text: str) -> bytes | None:
-    """Return the bytes of base64 that begin like a picture, or None."""
-    data = decode_picture(text) if len(text) >= _MIN_BASE64_CHARS else None
-    return data if data and looks_like_picture(data) else None
+def _in_text(text: str, name: str, depth: int) -> Iterator[tuple[Mapping[str, Any], ReceivedPicture]]:
+    """Yield the pictures in a text of which the name alone does not say that it is one."""
+    if _is_absolute(text) or (is_data_url(text) and name in _PICTURE_NAMES):
+        if name in _PICTURE_NAMES or _URL_NAME.search(name):
+            yield {}, _read_text(text, is_url=False)
+    elif _PICTURE_NAME.search(name) and (data := certain_picture(text)) is not None:
+        yield {}, ReceivedPicture(data)
+    elif text.lstrip().startswith(("{", "[")):
+        try:
+            yield from _anywhere(parse_json(text.encode("utf-8", "surrogatepass")), name, depth + 1)
+        except ValueError:
+            return
+    else:
+        for target in targets_in(text):
+            if _is_absolute(target):
+                yield {}, _read_text(target, is_url=False)
+            elif (data := certain_picture(target)) is not None:
+                yield {}, ReceivedPicture(data)
 
 
 def _is_absolute(text: str) -> bool:

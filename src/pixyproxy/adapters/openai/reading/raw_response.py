@@ -1,4 +1,4 @@
-"""Responses in bytes, read leniently: those whose header the HTTP client refuses."""
+"""Responses in bytes, read leniently: those whose header the HTTP client refuses, and bodies in parts."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,11 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n", re.IGNORECASE)
 
 
+_DELIMITER = re.compile(rb"\s{0,9}--([^\s\x00-\x1f]{1,70})[ \t]{0,9}\r?\n")
 _MAX_INTERIM = 100
 _MAX_CHUNKS = 100_000
-"""Responses before the one and chunks that are read; each costs about a microsecond, however small it is."""
+_MAX_PARTS = 64
+"""Responses before the one, chunks and parts that are read; each costs about a microsecond, however small it is."""
 
 
 class RawResponse(NamedTuple):
@@ -39,6 +41,20 @@ def split_response(raw: bytes) -> RawResponse:
             return RawResponse(int(line[1]), headers, _join_chunks(body) if is_chunked else body)
         start = body_start
     return RawResponse(200, {}, raw[start:])
+
+
+def split_parts(body: bytes) -> list[bytes]:
+    """Return the parts of a body that begins like one in several parts (RFC 2046, section 5.1); none of another."""
+    if (delimiter := _DELIMITER.match(body)) is None:
+        return []
+    contents = []
+    for piece in (b"\n" + body.lstrip()).split(b"\n--" + delimiter[1], _MAX_PARTS)[1:]:
+        if piece.startswith(b"--"):
+            break
+        part = b"\n" + piece.partition(b"\n")[2]  # without fields a part begins with the blank line
+        if (blank := _BLANK_LINE.search(part)) is not None:
+            contents.append(part[blank.end() :].removesuffix(b"\r"))
+    return contents
 
 
 def _fields(head: bytes) -> dict[str, str]:

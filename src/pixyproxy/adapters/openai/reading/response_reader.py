@@ -27,6 +27,8 @@ SMALL_BYTES = 128 * 1024
 PARSED_AT_ONCE_BYTES = 16 * 1024
 """Up to here parsing takes less time than handing the bytes to a thread, or ten milliseconds for a hostile body."""
 _EVENTS_AT_ONCE = 100
+_HEARTBEATS = b" \t\r\n"
+"""Bytes that gateways send before the response, so that nothing in between closes a silent connection."""
 LINGER_S = 2.0
 """Seconds that a response may be silent, or a stream go on, once it has brought all that was requested."""
 
@@ -75,6 +77,8 @@ class ResponseReader:
                     await self._hold(parser.pending)
                     events = await self._run(len(piece), parser.feed, piece)
                 else:
+                    if is_document is None and not self._body.size:
+                        piece = piece.lstrip(_HEARTBEATS)
                     self._body.add(piece)
                     await self._hold(self._body.size)
                     if is_document is None and (is_stream := sniff_events(self._body.head(64))) is not None:
@@ -132,6 +136,8 @@ class ResponseReader:
                 for picture in pictures:
                     self._stream.found += 1
                     yield picture
+        refusal = refusal or self._stream.refusal
+        failure = failure or refusal
         for picture in self._stream.instead(self._wanted, refused=refusal is not None):
             yield picture
         is_complete = failure is None and not self.rest

@@ -1,11 +1,10 @@
 """Events of a stream: their meaning, and the pictures that they bring together."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pixyproxy.adapters.openai.error_messages import find_error
 from pixyproxy.adapters.openai.error_translation import DocumentRefusal
 from pixyproxy.adapters.openai.reading.event_parser import ServerSentEvent
 from pixyproxy.adapters.openai.reading.json_document import parse_json
@@ -16,6 +15,8 @@ from pixyproxy.adapters.openai.reading.picture_finder import (
     share_usage,
     usage_of,
 )
+from pixyproxy.adapters.openai.reading.picture_text import certain_picture
+from pixyproxy.adapters.openai.reading.reported_failure import find_error, find_failure
 from pixyproxy.domain.generation import PartialImage
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,10 @@ MAX_UNREAD_BYTES = 16 * 1024 * 1024
 """Bytes kept of events that cannot be read."""
 
 _END = b"[DONE]"
+_PREFIX = b"data:"
 _PARTIAL = "partial_image"
+_EARLY_VIEWS = {"partial", "preview", "intermediate"}
+"""Last words of the names of events with early views, as imitations of the API call them."""
 _COMPLETED = {"image_generation.completed", "image_edit.completed"}
 
 
@@ -34,13 +38,14 @@ class StreamEvent:
 
     `finished` are pictures of a known event; `others` those of an unknown one, which may be the picture or an early
     view of it. `partial` has the index -1 if the upstream gives none. `unread` holds the data of an event that may
-    hold a picture and cannot be read.
+    hold a picture and cannot be read. After an `error` nothing follows, unless it `is_of_one` of several pictures.
     """
 
     partial: PartialImage | None = None
     finished: list[ReceivedPicture] = field(default_factory=list)
     others: list[ReceivedPicture] = field(default_factory=list)
     error: DocumentRefusal | None = None
+    is_of_one: bool = False
     usage: dict[str, Any] | None = None
     unread: bytes = b""
     is_partial: bool = False
@@ -49,26 +54,57 @@ class StreamEvent:
 
 def read_event(event: ServerSentEvent) -> StreamEvent:
     """Read the data of an event. Blocks for some milliseconds per megabyte."""
-    if event.data.strip() == _END:
+    data = event.data.strip()
+    while data.startswith(_PREFIX):  # an event within an event
+        data = data[len(_PREFIX) :].lstrip()
+    if data == _END:
         return StreamEvent(is_end=True)
     try:
-        document = parse_json(event.data)
+        document = parse_json(data)
     except ValueError:
+        text = data.decode() if data.isascii() else ""
+        if picture := certain_picture(text) or certain_picture(f"data:{text}"):  # a URL looks like a field of an event
+            return StreamEvent(others=[ReceivedPicture(picture)])
         return StreamEvent(unread=event.data)
-    name = document.get("type") if isinstance(document, dict) else None
-    if not isinstance(name, str):
-        name = event.name
+    return read_event_document(document, event.name, event.data)
+
+
+def read_event_document(document: Any, event_name: str = "", data: bytes = b"") -> StreamEvent:
+    """Read the document of an event of this name; `data` are its bytes, which are kept if it cannot be read."""
+    name = _type(document) or event_name
     pictures = find_pictures(document)
-    is_error = isinstance(document, dict) and (find_error(document) or "error" in (name, event.name))
-    if is_error and not pictures:
-        return StreamEvent(error=DocumentRefusal(document, begun=False))
-    if _PARTIAL in name:
-        return _partial_event(document, pictures, event.data)
-    usage = usage_of(document) if isinstance(document, dict) else None
-    unread = b"" if any(picture.is_readable for picture in pictures) else event.data
+    if not pictures and isinstance(document, dict):
+        error = find_error(document) or find_failure(document)
+        if error or "error" in (name, event_name):
+            is_of_one = "partial" in name or "image_index" in document
+            return StreamEvent(error=DocumentRefusal(error or document, begun=False), is_of_one=is_of_one)
+    if _names_early_view(name):
+        return _partial_event(document, pictures, data)
+    usage = _usage(document)
+    unread = b"" if any(picture.is_readable for picture in pictures) else data
     if name in _COMPLETED and pictures:
         return StreamEvent(finished=pictures, unread=unread)
     return StreamEvent(others=pictures, usage=dict(usage) if usage else None, unread=unread)
+
+
+def is_early_view(document: Any) -> bool:
+    """Return whether a document is an event with an early view: several in a row are a stream then."""
+    return _names_early_view(_type(document))
+
+
+def _names_early_view(name: str) -> bool:
+    return _PARTIAL in name or name.rpartition(".")[2] in _EARLY_VIEWS
+
+
+def _type(document: Any) -> str:
+    name = document.get("type") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _usage(document: Any) -> Mapping[str, Any] | None:
+    """Return the usage in an event, or in the response that it describes."""
+    places = (document, document.get("response")) if isinstance(document, dict) else ()
+    return next((usage for place in places if isinstance(place, dict) and (usage := usage_of(place))), None)
 
 
 def _partial_event(document: Any, pictures: list[ReceivedPicture], data: bytes) -> StreamEvent:
@@ -83,11 +119,12 @@ def _partial_event(document: Any, pictures: list[ReceivedPicture], data: bytes) 
 class StreamPictures:
     """The pictures that the events of one stream bring.
 
-    `unread` holds what arrived and is in no picture that was yielded.
+    `unread` holds what arrived and is in no picture that was yielded, `refusal` the first error of one picture.
     """
 
     def __init__(self) -> None:
         self.found = 0
+        self.refusal: DocumentRefusal | None = None
         self._unread = bytearray()
         self._others: list[ReceivedPicture] = []
         self._view: PartialImage | None = None
@@ -102,10 +139,12 @@ class StreamPictures:
         return b"\n".join(part for part in parts if part)
 
     def items(self, event: StreamEvent) -> Iterator[PartialImage | ReceivedPicture]:
-        """Yield what an event brings; raise DocumentRefusal if it is an error."""
+        """Yield what an event brings; raise DocumentRefusal if it is an error after which nothing follows."""
         if event.error is not None:
             event.error.begun = self._has_begun
-            raise event.error
+            if not event.is_of_one:
+                raise event.error
+            self.refusal = self.refusal or event.error
         self._has_begun = self._has_begun or event.is_partial
         if event.partial is not None:
             index = self._view.index + 1 if self._view is not None else 0
@@ -122,10 +161,15 @@ class StreamPictures:
     def instead(self, wanted: int, *, refused: bool) -> Iterator[ReceivedPicture]:
         """Yield the pictures of unknown events if others are missing, and failing all the last early view.
 
+        Of more pictures than are missing the last ones come first: the others may be early views, or the same again.
         An early view is better than nothing, unless the generator said that there is to be no picture.
         """
-        if self.found < wanted and self._others:
+        missing = wanted - self.found
+        if missing > 0 and self._others:
             others, self._others = self._others, []
+            if len(others) > missing:
+                others = list({picture.data: picture for picture in others}.values())
+                others = others[-missing:] + others[:-missing]
             for picture in share_usage(others, self._usage):
                 self.found += 1
                 yield picture

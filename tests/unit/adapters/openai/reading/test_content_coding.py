@@ -96,6 +96,7 @@ def test_a_decompression_bomb_is_cut_off(pack: Callable[[bytes], bytes], coding:
     [
         (gzipped(DATA), ["gzip"]),
         (zstd.compress(DATA), ["zstd"]),
+        *((zlib.compress(DATA, level), ["deflate"]) for level in (1, 3, 6, 9)),
         (b'{"data": []}', []),
         (b"", []),
         (b"\x89PNG", []),

@@ -10,9 +10,9 @@ from pixyproxy.adapters.openai.reading.picture_finder import (
     MAX_PICTURES,
     ReceivedPicture,
     find_pictures,
-    looks_like_picture,
     share_usage,
 )
+from pixyproxy.adapters.openai.reading.picture_text import looks_like_picture
 
 ONE, TWO = (base64.b64encode(text).decode() for text in (b"picture one", b"picture two"))
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)

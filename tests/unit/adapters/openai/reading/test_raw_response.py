@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.adapters.openai.reading.raw_response import RawResponse, split_response
+from pixyproxy.adapters.openai.reading.raw_response import RawResponse, split_parts, split_response
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,22 @@ def test_header_and_body_are_split(raw: bytes, expected: RawResponse) -> None:
 def test_chunks_are_joined_as_far_as_they_go(chunks: bytes, body: bytes) -> None:
     raw = b"HTTP/1.1 200 OK\r\nno colon\r\nTransfer-Encoding: Chunked\r\n\r\n" + chunks
     assert split_response(raw).body == body
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b"--x\r\nContent-Type: image/png\r\n\r\nabc\r\n--x--\r\n", [b"abc"]),
+        (b"\r\n--x\r\nA: b\r\n\r\nab\r\n\r\nc\r\n--x\r\nA: b\r\n\r\nd\r\n--x--", [b"ab\r\n\r\nc", b"d"]),
+        (b"--x\nA: b\n\nabc\n--x--\n", [b"abc"]),
+        (b"--x\r\n\r\nno fields\r\n--x--", [b"no fields"]),
+        (b"--x \r\nA: b\r\n\r\nabc\r\n--x--\r\n\r\nan epilogue", [b"abc"]),
+        (b"--x\r\nA: b\r\n\r\nno end", [b"no end"]),
+        (b"--x\r\nno blank line", []),
+        (b"--x no delimiter\r\n\r\nabc", []),
+        (b"{}", []),
+        (b"", []),
+    ],
+)
+def test_parts_are_split(body: bytes, parts: list[bytes]) -> None:
+    assert split_parts(body) == parts
