@@ -19,7 +19,13 @@ from pixyproxy.entrypoints.http.api.requests import (
     is_json,
     media_type_of,
 )
-from pixyproxy.entrypoints.http.openai_api.edit_pictures import EditPictures, OpenedAddress, is_reference, names_picture
+from pixyproxy.entrypoints.http.openai_api.edit_pictures import (
+    EditPictures,
+    OpenedAddress,
+    is_picture_url,
+    is_reference,
+    names_picture,
+)
 from pixyproxy.entrypoints.http.openai_api.multipart_form import BadEncodingError, FormPart, MultipartForm, read_form
 from pixyproxy.entrypoints.http.openai_api.spooled_json import LONG_TEXT_BYTES, load_texts, parse_spooled_json
 from pixyproxy.entrypoints.http.representation.image_detail import Links
@@ -28,7 +34,9 @@ _MAX_MULTIPART_BYTES = MAX_SOURCES_BYTES + 2 * MAX_BODY_BYTES
 _MAX_JSON_BYTES = MAX_SOURCES_BYTES * 4 // 3 + 2 * MAX_BODY_BYTES
 _LISTS = frozenset({"tags", "tags[]"})
 _NUMBERS = frozenset({"n"})
-_FLAGS = {"true": True, "false": False}
+_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+_UNSET_IF_EMPTY = frozenset({"n", "stream", "response_format"})
+"""Fields whose values in a form are empty where a client has none, such as PHP's false and null."""
 
 
 class EditBodyReader:
@@ -82,13 +90,13 @@ def _read_form_fields(form: MultipartForm, pictures: EditPictures) -> dict[str, 
         means_picture = names_picture(name)
         if part.content.size == 0 and (part.filename == b"" or (part.filename is None and means_picture)):
             continue  # A browser was given no file, or a client has no picture for this name.
-        if means_picture or _is_picture(part):
+        if means_picture or _is_picture(part) or (name != "prompt" and is_picture_url(part.content)):
             pictures.add(name, _picture_of(name, part, pictures))
         elif name in _LISTS:
             fields.setdefault("tags", []).append(form.text(name, part))
         elif name in fields:
             raise DataValidationError.at((name,), "must be given once only")
-        else:
+        elif part.content.size > 0 or name not in _UNSET_IF_EMPTY:
             fields[name] = _parse_field(name, form.text(name, part))
     return fields
 
@@ -146,7 +154,7 @@ def _read_json_fields(file: SpoolFile, pictures: EditPictures) -> dict[str, Any]
             for number, value in enumerate(listed):
                 loc = (name, number) if isinstance(given, list) else (name,)
                 pictures.add(name, pictures.read_reference(value, loc))
-        elif is_reference(body[name]):
+        elif is_reference(body[name]) or (name != "prompt" and is_picture_url(body[name])):
             pictures.add(name, pictures.read_reference(body.pop(name), (name,)))
     load_texts(body)
     return body

@@ -8,7 +8,13 @@ from typing import TypeAlias
 from pixyproxy.application.fields import MAX_IMAGES
 from pixyproxy.application.generation.edit_sources import Source, SourceReferences
 from pixyproxy.application.spool import SpoolRegion
-from pixyproxy.domain.base64_text import decode_data_url, decode_data_url_pieces, is_data_url
+from pixyproxy.domain.base64_text import (
+    decode_base64,
+    decode_base64_pieces,
+    decode_data_url,
+    decode_data_url_pieces,
+    is_data_url,
+)
 from pixyproxy.domain.errors import DataValidationError, ImageNotFoundError
 from pixyproxy.domain.image import parse_guid
 
@@ -16,8 +22,17 @@ Loc: TypeAlias = tuple[str | int, ...]
 OpenedAddress: TypeAlias = tuple[str, bool]
 """The GUID in an address, and true if the address is signed, so that whoever has it may see the image."""
 
-_PICTURE_NAME = re.compile(r"(images?|mask)(?:\[(\d{0,4})\])?(?:\[(?:file_id|image_url)\])?")
+_PICTURE_NAME = re.compile(
+    r"(images?|image_urls?|input_images?|mask(?:_image|_url)?)(?:\[(\d{0,4})\])?(?:\[(?:file_id|image_url|url)\])?"
+)
 _HEAD_BYTES = 64
+_PICTURE_URL = re.compile(r"\s{0,9}data:image/", re.IGNORECASE)
+_BASE64_HEADS = ("iVBORw0KGgo", "/9j/", "_9j_", "R0lGOD", "UklGR", "AAAA")
+"""Beginnings of PNG, JPEG, GIF, WebP, and AVIF or HEIC in base64."""
+_ADDRESS_NAMES = ("image_url", "url")
+_PASSED_ON = frozenset({"image_url", "image_urls", "mask_url"})
+"""Names under which some generators take public addresses of pictures for a generation, too."""
+_REFERENCE_TYPES = frozenset({"image", "image_url", "input_image", "image_file"})
 _FORMS = "a data: URL, the GUID of a stored image, or an address of this service: other addresses are not fetched"
 
 
@@ -42,7 +57,7 @@ class EditPictures:
             DataValidationError: pictures of this name are ambiguous or too many.
         """
         found = _PICTURE_NAME.fullmatch(name)
-        if found is not None and found[1] != "mask":
+        if found is not None and not found[1].startswith("mask"):
             self._images.append((int(found[2]) if found[2] else None, source))
             self._image_names.add(found[1])
             return
@@ -61,11 +76,14 @@ class EditPictures:
         """
         try:
             if isinstance(text, SpoolRegion):
-                if is_data_url(text.read(_HEAD_BYTES).decode("utf-8", "replace")):
-                    text.rewrite(decode_data_url_pieces)
+                head = text.read(_HEAD_BYTES).decode("utf-8", "replace")
+                if is_data_url(head) or head.startswith(_BASE64_HEADS):
+                    text.rewrite(decode_data_url_pieces if is_data_url(head) else decode_base64_pieces)
                     return text.open()
             elif is_data_url(text := text.strip()):
                 return io.BytesIO(decode_data_url(text))
+            elif text.startswith(_BASE64_HEADS) and len(text) > _HEAD_BYTES:
+                return io.BytesIO(decode_base64(text.encode()))
             elif (guid := self._stored(text)) is not None:
                 return guid
         except ValueError as error:
@@ -76,11 +94,9 @@ class EditPictures:
         """Return the picture that a JSON value stands for: a text, or an object with `file_id` or `image_url`."""
         if isinstance(value, (str, SpoolRegion)):
             return self.read_text(value, loc)
-        if is_reference(value):
+        if _describes_picture(value):
             assert isinstance(value, Mapping)  # noqa: S101 - for the type checker
-            url, file_id = value.get("image_url"), value.get("file_id")
-            if isinstance(url, Mapping):
-                url = url.get("url", url)
+            url, file_id = _address_in(value), value.get("file_id")
             if isinstance(file_id, str) and url is None:
                 # What is no GUID is no stored image: the use case says so.
                 return self._stored(file_id.strip()) or file_id
@@ -126,20 +142,43 @@ class EditPictures:
 
 
 def names_picture(name: str) -> bool:
-    """Return true for `image`, `images` and `mask`, also with `[]` or a number: they are never plain options."""
+    """Return true for `image`, `images`, `mask` and the like, also with `[]` or a number: they are no plain options."""
     return _PICTURE_NAME.fullmatch(name) is not None
+
+
+def is_picture_url(text: object) -> bool:
+    """Return true for a text that is the `data:` URL of a picture, which is no plain option under any name."""
+    if isinstance(text, SpoolRegion):
+        text = text.read(_HEAD_BYTES).decode("utf-8", "replace")
+    return isinstance(text, str) and _PICTURE_URL.match(text) is not None
 
 
 def refuse_pictures(parameters: Mapping[str, object]) -> None:
     """Raise DataValidationError if the parameters of a generation hold a picture, which would be shown as an option."""
     for name, value in parameters.items():
-        if value is not None and names_picture(name):
+        listed = value if isinstance(value, list) else list(value.values()) if isinstance(value, Mapping) else [value]
+        holds_picture = name != "prompt" and any(map(is_picture_url, listed))
+        if value is not None and (holds_picture or (names_picture(name) and name not in _PASSED_ON)):
             raise DataValidationError.at((name,), "belongs to an edit: send it to /v1/images/edits")
 
 
 def is_reference(value: object) -> bool:
     """Return true for an object that stands for a picture, under whatever name."""
     return isinstance(value, Mapping) and bool(value) and value.keys() <= {"image_url", "file_id"}
+
+
+def _describes_picture(value: object) -> bool:
+    """Return true for an object that stands for a picture where one is expected."""
+    if not isinstance(value, Mapping) or str(value.get("type", "image")) not in _REFERENCE_TYPES:
+        return False
+    names = value.keys() - {"type"}
+    return names == {"url"} or (bool(names) and names <= {"image_url", "file_id"})
+
+
+def _address_in(reference: Mapping[str, object]) -> object:
+    """Return the address in a reference: `{"image_url": …}`, `{"image_url": {"url": …}}` or `{"url": …}`."""
+    address = next((reference[name] for name in _ADDRESS_NAMES if reference.get(name) is not None), None)
+    return address.get("url", address) if isinstance(address, Mapping) else address
 
 
 def _close(source: Source) -> None:

@@ -92,6 +92,29 @@ async def test_a_mask_given_as_text_is_a_picture(app: HttpApp) -> None:
     assert newest["parameters"] == {}
 
 
+async def test_a_picture_is_no_plain_option_under_any_name(app: HttpApp) -> None:
+    for name in ("reference", "init_image", "style"):
+        for text in (URL, f"\n{URL}", URL.replace("data:image", "DATA:Image")):
+            assert (await accepted(app, PROMPT, IMAGE, (f'name="{name}"', text.encode()))).attachments == {name: OTHER}
+    for name in ("image_url", "image_url[]", "input_image", "image[0][url]"):
+        assert (await accepted(app, PROMPT, (f'name="{name}"', URL.encode()))).images == [OTHER]
+    assert (await accepted(app, ('name="prompt"', URL.encode()), IMAGE)).prompt == URL
+    assert (await accepted(app, PROMPT, IMAGE, ('name="style"', b"data: none"))).options == {"style": "data: none"}
+
+
+async def test_empty_fields_and_flags_of_php_are_read(app: HttpApp) -> None:
+    for name in ("n", "stream", "response_format"):
+        assert (await accepted(app, PROMPT, IMAGE, (f'name="{name}"', b""))).options == {}
+    for flag in (b"0", b"False", b"off"):
+        assert (await accepted(app, PROMPT, IMAGE, ('name="stream"', flag))).options == {}
+    body = form(PROMPT, IMAGE, ('name="stream"', b"1"))
+    headers = {"Content-Type": "multipart/form-data; boundary=X"}
+    response = await app.client.post(EDITS, content=body, headers=headers, auth=basic(ALICE))
+    assert response.headers["content-type"].startswith("text/event-stream")
+    app.generator.requests.clear()
+    assert "stream" in await refused(app, PROMPT, IMAGE, ('name="stream"', b"perhaps"))
+
+
 async def test_other_texts_in_place_of_a_picture_are_refused(app: HttpApp) -> None:
     for name in ("mask", "mask[]", "mask[0]", "image", "images[]", "image[3]", "images[0][file_id]"):
         for text in ("yes", "https://example.org/a.png", "file:///etc/passwd", "/etc/passwd", "[object File]"):
@@ -300,9 +323,14 @@ async def test_malformed_forms_are_refused(app: HttpApp) -> None:
 
 
 async def test_a_generation_takes_no_picture(app: HttpApp) -> None:
-    for name in ("image", "images", "mask", "image[]", "image[0]"):
+    for name in ("image", "images", "mask", "image[]", "image[0]", "image_url", "init_image", "style"):
         body = json.dumps({"prompt": "x", name: URL})
         headers = {"Content-Type": "application/json"}
         response = await app.client.post("/v1/images/generations", content=body, headers=headers)
         assert (response.status_code, "belongs to an edit" in response.text) == (400, True)
-    assert (await app.client.post("/v1/images/generations", json={"prompt": "x", "image": None})).status_code == 200
+    for value in ([URL], {"url": URL}):
+        response = await app.client.post("/v1/images/generations", json={"prompt": "x", "style": value})
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "style")
+    for options in ({"image": None}, {"image_url": "https://example.org/a.png"}, {"style": "data: none"}):
+        response = await app.client.post("/v1/images/generations", json={"prompt": "x", **options})
+        assert response.status_code == 200

@@ -16,6 +16,7 @@ from pixyproxy.domain.generation import EditSource, GeneratedImage
 from pixyproxy.domain.image import Visibility
 from tests.fixtures.core import PNG
 from tests.fixtures.http_app import ALICE, BOB, MISSING, HttpApp, basic, http_app
+from tests.fixtures.openai.pictures import picture
 
 EDITS = "/v1/images/edits"
 OTHER = PNG + b" of a cat"
@@ -375,6 +376,10 @@ async def test_a_signed_address_opens_a_private_image(app: HttpApp) -> None:
     assert (await edit(app, BOB, json={"prompt": "x", "images": images})).status_code == 404
 
 
+SMALL, LARGE = picture("a small duck", "png", 500), picture("a duck", "png", 40_000)
+SHORT, BARE = (base64.b64encode(data).decode() for data in (SMALL, LARGE))
+
+
 async def test_pictures_in_json_may_have_the_names_and_forms_of_other_clients(app: HttpApp) -> None:
     one, two = data_url(PNG), data_url(OTHER)
     for body, seen in (
@@ -388,6 +393,17 @@ async def test_pictures_in_json_may_have_the_names_and_forms_of_other_clients(ap
         ({"images": [one], "mask": two}, ([PNG], {"mask": OTHER})),
         ({"images": [one], "mask": [{"image_url": two}]}, ([PNG], {"mask": OTHER})),
         ({"images": [one], "style": {"image_url": two}}, ([PNG], {"style": OTHER})),
+        ({"images": [one], "style": two}, ([PNG], {"style": OTHER})),
+        ({"image": {"url": one, "type": "image_url"}}, ([PNG], {})),
+        ({"image": [{"type": "image_url", "image_url": {"url": one}}, {"url": two}]}, ([PNG, OTHER], {})),
+        ({"images": [{"type": "input_image", "image_url": one}]}, ([PNG], {})),
+        ({"image_url": one}, ([PNG], {})),
+        ({"image_urls": [one, two]}, ([PNG, OTHER], {})),
+        ({"input_image": one, "mask_image": two}, ([PNG], {"mask": OTHER})),
+        ({"image": one, "mask_url": two}, ([PNG], {"mask": OTHER})),
+        ({"image": BARE}, ([LARGE], {})),
+        ({"images": [{"image_url": BARE}], "mask": one}, ([LARGE], {"mask": PNG})),
+        ({"image": f" {SHORT}\n"}, ([SMALL], {})),
     ):
         response = await edit(app, json={"prompt": "x", **body})
         assert (response.status_code, SEEN[-1]) == (200, seen), body
@@ -399,6 +415,12 @@ async def test_pictures_in_json_may_have_the_names_and_forms_of_other_clients(ap
         ({"image": one, "image[0]": two}, "under one name"),
         ({"image": one, "mask": [one, two]}, "given once only"),
         ({"image": one, "mask": ""}, "must be a data: URL"),
+        ({"image": "iVBORw0KGgo" + "####" * 30}, "valid base64"),
+        ({"image": "R0lGOD" + "A" * 94}, "must be a picture"),
+        ({"image": base64.b64encode(b"no picture" * 20).decode()}, "must be a data: URL"),
+        ({"image": {"url": "https://example.org/a.png"}}, "other addresses are not fetched"),
+        ({"image": {"url": one, "type": "text"}}, "must hold either file_id"),
+        ({"image": {"url": one, "image_url": two}}, "must hold either file_id"),
         ({"image": one, "mask": True}, "must hold either file_id"),
         ({"image": [one] * 9, "image[]": [one] * 9}, "at most 16"),
     ):
