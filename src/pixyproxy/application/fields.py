@@ -134,7 +134,7 @@ def _parse_time(value: object) -> object:
     """Accept ISO 8601 text beside datetimes; a time without a zone is UTC."""
     if isinstance(value, str):
         try:
-            text = value.strip()
+            text = value.strip().upper()  # RFC 3339 allows small letters
             lost_plus = _LOST_PLUS.fullmatch(text)
             value = datetime.fromisoformat("+".join(lost_plus.groups()) if lost_plus else text)
         except ValueError:

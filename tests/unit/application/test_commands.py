@@ -87,8 +87,11 @@ def test_an_invalid_search_names_the_field_and_the_rule(data: Any, loc: tuple[An
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-11-21T10:00:00Z", "2026-11-21T12:00:00+02:00", "2026-11-21T10:00:00", "2026-11-21 10:00"]
-)
+    "text",
+    ["2026-11-21T10:00:00Z", "2026-11-21T12:00:00+02:00", "2026-11-21T10:00:00", "2026-11-21 10:00",
+     "2026-11-21t10:00:00z", "20261121T100000Z", "2026-11-21T10:00:00.000000000Z", "2026-11-21T12:00:00 02:00",
+     "2026-11-21T12:00:00 0200", "2026-11-21T05:00:00-05", " 2026-11-21T10:00Z "],
+)  # fmt: skip
 def test_times_become_utc_and_default_to_it(text: str) -> None:
     assert validate(SearchImages, {"created_after": text}).created_after == datetime(2026, 11, 21, 10, tzinfo=UTC)
 

@@ -133,8 +133,11 @@ async def read_json(request: Request) -> Any:
 
 
 def media_type_of(request: Request) -> str:
-    """Return the media type of the body in lower case without parameters, empty if none is declared."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Return the media type of the body in lower case without parameters, empty if none is declared.
+
+    Of a type that is declared twice, as some clients do in one field, it is the first.
+    """
+    return request.headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
 
 
 def is_json(request: Request) -> bool:

@@ -189,6 +189,16 @@ async def test_a_byte_order_mark_makes_no_difference(app: HttpApp) -> None:
         assert response.status_code == 200
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["application/json; charset=utf-8", "Application/JSON", "application/json, application/json",
+     "application/json;charset=utf-8, application/json", "application/vnd.api+json"],
+)  # fmt: skip
+async def test_json_may_be_declared_in_several_ways(value: str, app: HttpApp) -> None:
+    response = await app.client.post("/image", content=b'{"prompt": "x"}', headers={"Content-Type": value})
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b"5", b'"prompt"', b"1e999", b"true"])
 async def test_json_that_is_not_an_object_is_invalid(body: bytes, app: HttpApp) -> None:
     response = await app.client.post("/image", content=body, headers=JSON)
