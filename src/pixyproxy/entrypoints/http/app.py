@@ -51,7 +51,7 @@ from pixyproxy.entrypoints.http.pages.spending_routes import build_spending_rout
 from pixyproxy.entrypoints.http.pages.staff.class_page import ClassPage
 from pixyproxy.entrypoints.http.pages.staff.class_routes import ClassForms, build_class_router
 from pixyproxy.entrypoints.http.pages.staff.service_page import ServicePage
-from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, build_static_router
+from pixyproxy.entrypoints.http.pages.static_files import StaticFiles, build_static_router, page_files
 from pixyproxy.entrypoints.http.representation.image_detail import Links
 from pixyproxy.entrypoints.http.representation.openapi import openapi_document
 from pixyproxy.entrypoints.http.session_cookie import SessionCookie
@@ -70,7 +70,7 @@ _SCHEMAS = (CreateImage, PriceImages, SettleImage, UpdateImage, LogIn, SetBudget
 def create_app(container: Container) -> FastAPI:
     """Build the ASGI application; it opens the container's parts when it starts and closes them when it stops."""
     policy, links = AccessPolicy(container.config.anonymous()), Links(container.config.public_url())
-    cookie, files = SessionCookie(container.config.public_url()), StaticFiles()
+    cookie, files = SessionCookie(container.config.public_url()), page_files()
     pages = PageRenderer(links, files, policy, container.config.picture_origin())
     app = FastAPI(
         title="PixyProxy",

@@ -2,9 +2,10 @@
 
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
 from starlette.testclient import TestClient
 
-from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.direct_route import DirectRoute, direct_router
 
 
 def test_the_function_gets_the_request_and_the_path_parameters_as_text() -> None:
@@ -14,12 +15,24 @@ def test_the_function_gets_the_request_and_the_path_parameters_as_text() -> None
     async def get_thing(request: Request, number: str) -> Response:
         return Response(f"{request.method} {number!r} {request.query_params['q']}")
 
-    app = FastAPI(routes=list(router.routes))
-    with TestClient(app) as client:
+    with TestClient(FastAPI(routes=list(router.routes))) as client:
         assert client.get("/thing/007?q=x").text == "GET '007' x"
         assert client.post("/thing/007").status_code == 405
-    operation = app.openapi()["paths"]["/thing/{number}"]["get"]
+
+
+def test_fastapi_documents_the_route() -> None:
+    router = direct_router("things")
+
+    @router.get("/thing/{number}", summary="Get a thing", deprecated=True)
+    async def get_thing(request: Request, number: str) -> Response:
+        return Response(number)
+
+    [route] = router.routes
+    assert isinstance(route, DirectRoute)
+    document = get_openapi(title="Things", version="1", routes=[route.documented()])
+    operation = document["paths"]["/thing/{number}"]["get"]
     assert (operation["operationId"], operation["tags"]) == ("get_thing", ["things"])
+    assert (operation["summary"], operation["deprecated"]) == ("Get a thing", True)
     assert [parameter["name"] for parameter in operation["parameters"]] == ["number"]
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,12 @@ class StaticFiles:
         for name in names:
             content = content.replace(f'"./{name}"'.encode(), f'"./{self.name_of(name)}"'.encode())
         return content
+
+
+@cache
+def page_files() -> StaticFiles:
+    """Return the files of the page, which a process reads once."""
+    return StaticFiles()
 
 
 def accepts_gzip(request: Request) -> bool:

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document: FastAPI's, completed by the parts that it cannot see."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -8,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from pixyproxy.application.commands import Command, SearchImages
+from pixyproxy.entrypoints.http.direct_route import DirectRoute
 from pixyproxy.entrypoints.http.representation.schemas import ImageDetail, Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -126,6 +128,7 @@ def request_body(command: type[Command], example: Mapping[str, object]) -> dict[
     return {"requestBody": {"required": True, "content": content}}
 
 
+@cache
 def query_parameters(command: type[Command]) -> list[dict[str, Any]]:
     """Describe the query parameters of a route from the command that validates them."""
     parameters = []
@@ -144,8 +147,9 @@ def query_parameters(command: type[Command]) -> list[dict[str, Any]]:
 def openapi_document(app: FastAPI, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """Return the document, built once, with the schemas of these models besides those of the routes."""
     if app.openapi_schema is None:
+        routes = [route.documented() for route in app.routes if isinstance(route, DirectRoute)]
         document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
+            title=app.title, version=app.version, summary=app.summary, description=app.description, routes=routes
         )
         components = document.setdefault("components", {})
         components["securitySchemes"] = _SECURITY_SCHEMES
