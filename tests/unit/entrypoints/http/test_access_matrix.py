@@ -153,32 +153,46 @@ def _filled(body: Any, made: dict[str, str]) -> Any:
     return json.loads(text)
 
 
+async def people_and_images(app: HttpApp) -> dict[str, str]:
+    """Add everybody, images of ann and of nobody, and a key of ann; return what the paths name."""
+    await app.add_people(PEOPLE, SECRET)
+    ann = ("ann", SECRET)
+    return {
+        "public": (await app.create(auth=ann))["guid"],
+        "private": (await app.create(auth=ann, visibility="private"))["guid"],
+        "anonymous": (await app.create(auth=None))["guid"],
+        "hidden": await hidden_of_ann(app),
+        "key": (await app.container.key_service().add("ann"))[1].key_id,
+    }
+
+
+def request_of(viewer: str | None, method: str, path: str, body: Any, made: dict[str, str]) -> dict[str, Any]:
+    """Return the request of a viewer as the arguments of a client."""
+    options: dict[str, Any] = {"json": _filled(body, made)} if isinstance(body, dict) else {}
+    if path == "/" or path.startswith(("/view/", "/compare")):
+        options["headers"] = {"Accept": "text/html"}
+    if body == FORM:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://test.example"}
+        options = {"content": body.encode(), "headers": headers}
+    elif isinstance(body, str):
+        options = {"content": body.encode(), "headers": {"Content-Type": "text/csv"}}
+    auth = None if viewer is None else basic((viewer, SECRET))
+    return {"method": method, "url": path.format(**made), "auth": auth, **options}
+
+
 @pytest.mark.parametrize(("method", "path", "body", "statuses"), MATRIX)
 async def test_access(method: str, path: str, body: Any, statuses: str) -> None:
-    found = []
-    for viewer in VIEWERS:
+    found: list[int] = []
+    while len(found) < len(VIEWERS):
         async with http_app() as app:
-            await app.add_people(PEOPLE, SECRET)
-            ann = ("ann", SECRET)
-            made = {
-                "public": (await app.create(auth=ann))["guid"],
-                "private": (await app.create(auth=ann, visibility="private"))["guid"],
-                "anonymous": (await app.create(auth=None))["guid"],
-                "hidden": await hidden_of_ann(app),
-                "key": (await app.container.key_service().add("ann"))[1].key_id,
-            }
-            options: dict[str, Any] = {"json": _filled(body, made)} if isinstance(body, dict) else {}
-            if path == "/" or path.startswith(("/view/", "/compare")):
-                options["headers"] = {"Accept": "text/html"}
-            if body == FORM:
-                headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://test.example"}
-                options = {"content": body.encode(), "headers": headers}
-            elif isinstance(body, str):
-                options = {"content": body.encode(), "headers": {"Content-Type": "text/csv"}}
-            auth = None if viewer is None else basic((viewer, SECRET))
-            response = await app.client.request(method, path.format(**made), auth=auth, **options)
-            found.append(str(response.status_code))
-    assert " ".join(found) == statuses
+            made = await people_and_images(app)
+            for viewer in VIEWERS[len(found) :]:
+                app.client.cookies.clear()
+                response = await app.client.request(**request_of(viewer, method, path, body, made))
+                found.append(response.status_code)
+                if method != "GET" and response.status_code < 400:
+                    break  # The next viewer finds everything as it was.
+    assert " ".join(map(str, found)) == statuses
 
 
 SEEN = {
@@ -192,15 +206,8 @@ USERS = {"miller": {"ann", "ben"}, "smith": {"otto"}, "root": {name for name, _,
 
 async def test_lists_hold_what_their_reader_may_see() -> None:
     async with http_app() as app:
-        await app.add_people(PEOPLE, SECRET)
-        ann = ("ann", SECRET)
-        made = {
-            "public": (await app.create(auth=ann))["guid"],
-            "private": (await app.create(auth=ann, visibility="private"))["guid"],
-            "anonymous": (await app.create(auth=None))["guid"],
-            "hidden": await hidden_of_ann(app),
-        }
-        await app.container.key_service().add("ann")
+        made = await people_and_images(app)
+        del made["key"]
         for viewer in VIEWERS:
 
             async def get(path: str, viewer: str | None = viewer) -> httpx.Response:

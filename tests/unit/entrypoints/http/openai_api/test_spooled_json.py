@@ -19,8 +19,11 @@ TEXTS = st.text(st.sampled_from('a/\\"\n\u00e9\u20ac\U0001f600\ud83d ,[{'), max_
 DOCUMENTS = st.dictionaries(
     st.text(max_size=4),
     st.recursive(
-        TEXTS | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=4), inner)
+        TEXTS | st.integers() | st.none(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+        max_leaves=12,
     ),
+    max_size=4,
 )
 
 
