@@ -314,14 +314,16 @@ async def test_a_connection_that_is_never_accepted() -> None:
         await generator.close()
 
 
-@pytest.mark.parametrize("base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1"])
+@pytest.mark.parametrize("base_url", ["ftp://host/v1", "no address", "http://", "http://user:secret@host/v1",
+                                      "http://host/v1/images/generations", "http://host/v1/images/edits/",
+                                      "http://host/v1/chat/completions"])  # fmt: skip
 async def test_an_invalid_base_url(base_url: str) -> None:
     with pytest.raises(GeneratorUnavailableError, match="OPENAI_BASE_URL") as caught:
         await OpenAIImageGenerator(KEY, base_url, "m").open()
     assert "secret" not in caught.value.message
 
 
-@pytest.mark.parametrize("api_key", ["", "sk-with\nnewline", "sk-ünicode"])
+@pytest.mark.parametrize("api_key", ["", "sk-with\nnewline", "sk-ünicode", "Bearer sk-x", "sk-x # mine", " sk-x"])
 async def test_an_invalid_key(api_key: str) -> None:
     with pytest.raises(GeneratorCredentialsError, match="OPENAI_API_KEY"):
         await OpenAIImageGenerator(api_key, None, "m").open()

@@ -745,6 +745,11 @@ FAILED = {
         PromptRejectedError, "no"),
     "early views and a refusal in lines": Failed(
         with_fields(body=PARTIAL + b"\n" + refused("blocked").encode() + b"\n"), PromptRejectedError, "blocked"),
+    "200 and a reason of a model": Failed(
+        document('{"candidates":[{"finishReason":"IMAGE_SAFETY","index":0}]}'), UNREADABLE, ": IMAGE_SAFETY", b"index"),
+    "200 and a refusal of a chat": Failed(
+        document('{"choices":[{"finish_reason":"stop","message":{"content":null,"refusal":"I cannot."}}]}'),
+        UNREADABLE, ": I cannot.", b"refusal"),
     "200 and nothing of success": Failed(
         document('{"code":200,"message":"success","data":null}'), UNREADABLE, "no picture", b"null}"),
     "200 and success in a number": Failed(

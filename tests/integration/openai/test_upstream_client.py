@@ -240,6 +240,24 @@ async def test_tls_is_tunnelled_through_a_proxy(tmp_path: Path, monkeypatch: pyt
     assert "proxy-authorization" not in server.headers()
 
 
+@pytest.mark.parametrize("head", ["", "Transfer-Encoding: chunked\r\n", f"Content-Length: {len(DOCUMENT) + 9}\r\n"])
+async def test_tls_that_breaks_off_without_a_word_costs_no_picture(
+    head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_off(_: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b"%x\r\n%s\r\n" % (len(DOCUMENT), DOCUMENT) if "chunked" in head else DOCUMENT
+        writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.transport.abort()  # TCP ends, and TLS has not said that it would
+
+    file, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with Server(break_off).running(context) as server, opened(f"https://127.0.0.1:{server.port}/v1") as generator:
+        assert [image.data for image in await generated(generator, REQUEST)] == [PICTURE]
+    assert len(server.heads) == 1
+
+
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", None])
 async def test_a_certificate_of_the_environment_is_trusted(
     name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

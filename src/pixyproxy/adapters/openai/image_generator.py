@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, suppress
@@ -25,7 +26,7 @@ from pixyproxy.adapters.openai.reading.document import read_bare
 from pixyproxy.adapters.openai.reading.picture_finder import ReceivedPicture
 from pixyproxy.adapters.openai.reading.response_reader import ResponseReader
 from pixyproxy.adapters.openai.reading.upstream_response import UpstreamResponse, read_body
-from pixyproxy.adapters.openai.request import write_request
+from pixyproxy.adapters.openai.request import EDITS, GENERATIONS, write_request
 from pixyproxy.adapters.openai.upstream_client import UpstreamClient
 from pixyproxy.domain.errors import (
     GeneratorCredentialsError,
@@ -103,8 +104,8 @@ class OpenAIImageGenerator(ImageGenerator):
         if self._resources is not None:
             return
         base_url = _parse_base_url(self._base_url)
-        if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
-            raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds characters that no key has.")
+        if not re.fullmatch("[!-~]+", self._api_key):
+            raise GeneratorCredentialsError("OPENAI_API_KEY is empty or holds blanks or characters that no key has.")
         upstream = UpstreamClient(self._api_key, base_url, self._timeout_s)
         self._resources = _Resources(
             upstream,
@@ -259,6 +260,8 @@ def _parse_base_url(text: str) -> httpx2.URL:
         url = httpx2.URL("")
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
         raise GeneratorUnavailableError("OPENAI_BASE_URL is not an http or https address without credentials.")
+    if url.path.rstrip("/").endswith((GENERATIONS, EDITS, "/chat/completions")):
+        raise GeneratorUnavailableError(f"OPENAI_BASE_URL is longer than it may be: {_RIGHT_ADDRESS}")
     return url
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pixyproxy.adapters.openai.error_messages import sanitize
 from pixyproxy.adapters.openai.error_translation import DocumentRefusal
 from pixyproxy.adapters.openai.reading.content_coding import MAX_CODINGS, codings_of, sniff_coding, unpack
 from pixyproxy.adapters.openai.reading.event_parser import EventParser, sniff_events
@@ -11,7 +12,7 @@ from pixyproxy.adapters.openai.reading.json_document import parse_json
 from pixyproxy.adapters.openai.reading.picture_finder import ReceivedPicture, find_pictures
 from pixyproxy.adapters.openai.reading.picture_text import certain_picture, looks_like_picture
 from pixyproxy.adapters.openai.reading.raw_response import split_parts, split_response
-from pixyproxy.adapters.openai.reading.reported_failure import find_error, find_failure, find_task
+from pixyproxy.adapters.openai.reading.reported_failure import find_end, find_error, find_failure, find_task
 from pixyproxy.adapters.openai.reading.stream_event import (
     StreamEvent,
     StreamPictures,
@@ -79,7 +80,9 @@ def read_pictures(
             raise DocumentRefusal(error, begun=False)
         if task:
             raise _asynchronous(task)
-        raise GeneratorResponseError("The generator's response holds no picture.")
+        end = find_end(document)
+        reason = f": {sanitize(end, '')}" if end else "."
+        raise GeneratorResponseError(f"The generator's response holds no picture{reason}")
     if not any(picture.is_readable for picture in pictures):
         raise GeneratorResponseError("The generator's picture is not valid base64.")
     return pictures

@@ -22,6 +22,11 @@ _PENDING = {"queued", "pending", "processing", "in_progress", "in-progress", "st
 _TASKS = ("task_id", "taskId", "taskUUID", "job_id", "jobId", "prediction_id", "generationId", "generation_id")
 """Names of the ids of tasks; other calls have such names as well, but not instead of a picture."""
 _IDS = ("request_id", "id")
+_ENDS = {name.replace("_", "") for name in ("refusal", "finish_message", "finish_reason", "block_reason",
+                                            "block_reason_message", "stop_reason")}  # fmt: skip
+"""Names, without underscores and in small letters, of the words with which a model ends an answer."""
+_USUAL_ENDS = {"stop", "length", "end_turn", "max_tokens", "success"}
+_MAX_DEPTH = 8
 
 
 def find_error(document: Any) -> dict[str, Any] | None:
@@ -55,6 +60,19 @@ def find_task(document: Any, *, is_pending: bool) -> tuple[str | None, bool]:
             if task is not None and is_task and _status(report) not in _FAILED:
                 return f"{task!r:.200}", waits
     return ("unnamed", True) if is_pending else (None, False)
+
+
+def find_end(document: Any, depth: int = 0) -> str | None:
+    """Return the words with which a model says why it ended without a picture, None if it says nothing unusual."""
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(document, Mapping):
+        for name, value in document.items():
+            is_end = name.replace("_", "").lower() in _ENDS and isinstance(value, str)
+            if is_end and value.strip() and value.strip().lower() not in _USUAL_ENDS:
+                return str(value)
+    inner = document.values() if isinstance(document, Mapping) else document if isinstance(document, list) else ()
+    return next((end for one in islice(inner, _MAX_REPORTS) if (end := find_end(one, depth + 1)) is not None), None)
 
 
 def _reports(document: Any) -> Iterator[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pixyproxy.adapters.openai.reading.reported_failure import find_error, find_failure, find_task
+from pixyproxy.adapters.openai.reading.reported_failure import find_end, find_error, find_failure, find_task
 
 ERROR = {"message": "m", "code": "c"}
 
@@ -126,3 +126,30 @@ def test_a_task_is_found(document: Any, is_pending: bool, task: str | None, wait
 
 def test_very_many_reports_are_not_all_read() -> None:
     assert find_error({"data": [{}] * 1000 + [{"error": ERROR}]}) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "end"),
+    [
+        ({"candidates": [{"finishReason": "IMAGE_SAFETY"}]}, "IMAGE_SAFETY"),
+        ({"candidates": [{"finishReason": "STOP", "finishMessage": "Unable to show it."}]}, "Unable to show it."),
+        ({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}, "PROHIBITED_CONTENT"),
+        ({"choices": [{"finish_reason": "content_filter", "message": {"content": None}}]}, "content_filter"),
+        ({"choices": [{"finish_reason": "stop", "message": {"refusal": "I cannot."}}]}, "I cannot."),
+        ({"choices": [{"finish_reason": "stop", "message": {"refusal": None}}]}, None),
+        ({"choices": [{"finish_reason": "length"}]}, None),
+        ({"finishReason": 5, "refusal": " "}, None),
+        ([], None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_the_end_of_a_model_is_found(document: Any, end: str | None) -> None:
+    assert find_end(document) == end
+
+
+def test_a_deep_end_is_not_looked_for() -> None:
+    document: Any = {"finish_reason": "content_filter"}
+    for _ in range(500):
+        document = [document]
+    assert find_end(document) is None
