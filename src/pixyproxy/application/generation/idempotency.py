@@ -61,6 +61,7 @@ class UnpaidFailures:
         return max(earliest, self._failed_at.get((claim.caller, claim.fingerprint), earliest))
 
 
+_FIRST_INEXACT = 2**53
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -73,9 +74,18 @@ def claim_of(viewer: str | None, key: str | None, request: Mapping[str, Any], ad
         message = "must be 1 to 255 visible ASCII characters"
         raise DataValidationError(f"Idempotency-Key {message}.", [FieldError(("Idempotency-Key",), message)])
     # The request is validated: white space, the order of fields, and a field left out or null make no difference.
-    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(_with_plain_numbers(request), sort_keys=True, separators=(",", ":"))
     holder = _sha256(f"{key} {address}") if viewer is None and key is not None and address else None
     return IdempotencyClaim(viewer or "", key, _sha256(canonical), holder)
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    """Return a value in which `1.0` is `1`, as in the canonical form of JSON (RFC 8785)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _FIRST_INEXACT:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _with_plain_numbers(inner) for name, inner in value.items()}
+    return [_with_plain_numbers(inner) for inner in value] if isinstance(value, list) else value
 
 
 def claim_beside(claim: IdempotencyClaim) -> IdempotencyClaim:

@@ -1,6 +1,7 @@
 """Idempotency keys: one upstream call per key, and the same response for every repeat."""
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
@@ -151,3 +152,31 @@ def test_a_bad_key_is_refused(key: str) -> None:
 def test_a_valid_key_is_accepted(key: str) -> None:
     claim = claim_of(None, key, DUCK)
     assert (claim.caller, claim.key, len(claim.fingerprint)) == ("", key, 64)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"seed": 1}, {"seed": 1.0}, True),
+        ({"seed": -0.0}, {"seed": 0}, True),
+        ({"a": {"b": [7.0, {"c": 1e3}]}}, {"a": {"b": [7, {"c": 1000}]}}, True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"seed": 1}, {"seed": "1"}, False),
+        ({"seed": 1}, {"seed": True}, False),
+        ({"seed": 1.5}, {"seed": 1}, False),
+        ({"seed": 1e300}, {"seed": 1.1e300}, False),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+    ],
+    ids=str,
+)
+def test_the_way_in_which_numbers_are_written_makes_no_difference(
+    one: dict[str, object], other: dict[str, object], same: bool
+) -> None:
+    assert (claim_of(None, None, one) == claim_of(None, None, other)) == same
+
+
+def test_the_fingerprint_of_an_ordinary_request_never_changes() -> None:
+    """Rows of before must match: their fingerprints are recorded."""
+    request = {"prompt": "a duck", "model": "m", "size": "1x1", "n": 2, "deep": {"b": [1, 2.5, None, True]}}
+    canonical = '{"deep":{"b":[1,2.5,null,true]},"model":"m","n":2,"prompt":"a duck","size":"1x1"}'
+    assert claim_of(None, None, request).fingerprint == hashlib.sha256(canonical.encode()).hexdigest()
