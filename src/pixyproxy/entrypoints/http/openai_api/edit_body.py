@@ -35,8 +35,6 @@ _MAX_JSON_BYTES = MAX_SOURCES_BYTES * 4 // 3 + 2 * MAX_BODY_BYTES
 _LISTS = frozenset({"tags", "tags[]"})
 _NUMBERS = frozenset({"n"})
 _FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
-_UNSET_IF_EMPTY = frozenset({"n", "stream", "response_format"})
-"""Fields whose values in a form are empty where a client has none, such as PHP's false and null."""
 
 
 class EditBodyReader:
@@ -96,7 +94,7 @@ def _read_form_fields(form: MultipartForm, pictures: EditPictures) -> dict[str, 
             fields.setdefault("tags", []).append(form.text(name, part))
         elif name in fields:
             raise DataValidationError.at((name,), "must be given once only")
-        elif part.content.size > 0 or name not in _UNSET_IF_EMPTY:
+        else:
             fields[name] = _parse_field(name, form.text(name, part))
     return fields
 
@@ -135,9 +133,10 @@ def _is_text(content: SpoolRegion) -> bool:
 
 def _parse_field(name: str, text: str) -> Any:
     """Convert the numbers and flags that this service uses; other fields are passed on as text."""
-    if name in _NUMBERS and text.isdecimal() and len(text) < 10:
-        return int(text)
-    return _FLAGS.get(text.lower(), text) if name == "stream" else text
+    if name in _NUMBERS:
+        number = text.strip().removesuffix(".0")  # some languages have no integers
+        return int(number) if number.isdecimal() and len(number) < 10 else number
+    return _FLAGS.get(text.strip().lower(), text) if name == "stream" else text
 
 
 def _read_json_fields(file: SpoolFile, pictures: EditPictures) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _HEAD_BYTES = 64
 _PICTURE_URL = re.compile(r"\s{0,9}data:image/", re.IGNORECASE)
 _BASE64_HEADS = ("iVBORw0KGgo", "/9j/", "_9j_", "R0lGOD", "UklGR", "AAAA")
 """Beginnings of PNG, JPEG, GIF, WebP, and AVIF or HEIC in base64."""
-_ADDRESS_NAMES = ("image_url", "url")
+_ADDRESS_NAMES = ("image_url", "url", "b64_json", "base64")
 _PASSED_ON = frozenset({"image_url", "image_urls", "mask_url"})
 """Names under which some generators take public addresses of pictures for a generation, too."""
 _REFERENCE_TYPES = frozenset({"image", "image_url", "input_image", "image_file"})
@@ -172,7 +172,7 @@ def _describes_picture(value: object) -> bool:
     if not isinstance(value, Mapping) or str(value.get("type", "image")) not in _REFERENCE_TYPES:
         return False
     names = value.keys() - {"type"}
-    return names == {"url"} or (bool(names) and names <= {"image_url", "file_id"})
+    return (len(names) == 1 and names <= {*_ADDRESS_NAMES}) or (bool(names) and names <= {"image_url", "file_id"})
 
 
 def _address_in(reference: Mapping[str, object]) -> object:

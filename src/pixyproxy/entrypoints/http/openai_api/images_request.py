@@ -8,9 +8,13 @@ from starlette.requests import Request
 
 from pixyproxy.domain.errors import DataValidationError, FieldError
 from pixyproxy.entrypoints.http.api.requests import idempotency_key
+from pixyproxy.entrypoints.http.openai_api.edit_pictures import names_picture
 
 _FORM_FIELDS = ("stream", "response_format")
 _FORMATS = ("b64_json", "url")
+_UNSET_IF_EMPTY = frozenset({"background", "model", "moderation", "n", "output_format", "quality", "response_format",
+                             "size", "stream", "style", "user"})  # fmt: skip
+"""Fields that have no empty value: clients in Go, PHP's null and false, and forms send one for what is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ def parse_images_request(request: Request, body: object) -> ImagesRequest:
         raise DataValidationError(
             "The body must be a JSON object.", [FieldError((), "must be a JSON object with named fields")]
         )
+    body = {name: value for name, value in body.items() if not _is_unset(name, value)}
     stream, response_format = (body.get(name) for name in _FORM_FIELDS)
     if stream not in (None, True, False):
         raise DataValidationError.at(("stream",), "must be true or false")
@@ -46,6 +51,10 @@ def parse_images_request(request: Request, body: object) -> ImagesRequest:
         idempotency_key=idempotency_key(request),
         retried=_retry_count(request) > 0,
     )
+
+
+def _is_unset(name: str, value: object) -> bool:
+    return value in ("", []) and (name in _UNSET_IF_EMPTY or names_picture(name))
 
 
 def _retry_count(request: Request) -> int:

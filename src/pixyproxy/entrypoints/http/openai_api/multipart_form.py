@@ -120,7 +120,8 @@ async def read_form(content_type: str, body: AsyncIterable[bytes], file: SpoolFi
             await asyncio.to_thread(builder.feed, parser, piece)
     except FormParserError:
         raise HTTPException(
-            400, "The form is malformed, or has another boundary than its Content-Type names."
+            400,
+            "The form is malformed, or has another boundary than its Content-Type names; its lines end in CR and LF.",
         ) from None
     if not builder.ended:
         raise HTTPException(400, "The form is not whole: its closing delimiter is missing.")
@@ -164,6 +165,8 @@ class _FormBuilder:
         if name == b"content-disposition":
             _, options = parse_options_header(value)
             part.name, part.filename = options.get(b"name", b""), options.get(b"filename")
+            if len(part.name) > 2 and part.name[:1] == part.name[-1:] == b"'":
+                part.name = part.name[1:-1]
         elif name == b"content-type":
             media_type, options = parse_options_header(value)
             part.media_type = media_type.decode("latin-1").strip()

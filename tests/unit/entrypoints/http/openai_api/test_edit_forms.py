@@ -105,6 +105,11 @@ async def test_a_picture_is_no_plain_option_under_any_name(app: HttpApp) -> None
 async def test_empty_fields_and_flags_of_php_are_read(app: HttpApp) -> None:
     for name in ("n", "stream", "response_format"):
         assert (await accepted(app, PROMPT, IMAGE, (f'name="{name}"', b""))).options == {}
+    for name in ("model", "size", "quality", "user", "style", "output_format"):
+        assert (await accepted(app, PROMPT, IMAGE, (f'name="{name}"', b""))).options == {}
+    for number in (b"2", b" 2\r\n", b"2.0"):
+        await accepted(app, PROMPT, IMAGE, ('name="n"', number))
+        assert app.generator.requests[-1].n == 2
     for flag in (b"0", b"False", b"off"):
         assert (await accepted(app, PROMPT, IMAGE, ('name="stream"', flag))).options == {}
     body = form(PROMPT, IMAGE, ('name="stream"', b"1"))
@@ -113,6 +118,8 @@ async def test_empty_fields_and_flags_of_php_are_read(app: HttpApp) -> None:
     assert response.headers["content-type"].startswith("text/event-stream")
     app.generator.requests.clear()
     assert "stream" in await refused(app, PROMPT, IMAGE, ('name="stream"', b"perhaps"))
+    for number in (b"two", b"-1", b"1.5", b"0x2", b"1" * 30):
+        assert "n:" in await refused(app, PROMPT, IMAGE, ('name="n"', number))
 
 
 async def test_other_texts_in_place_of_a_picture_are_refused(app: HttpApp) -> None:
@@ -271,6 +278,13 @@ async def test_a_picture_needs_no_file_name(app: HttpApp) -> None:
         'name="image"',
         'name="image"; filename=""\r\nContent-Type: image/png',
         "name=image; filename=a.png; filename*=utf-8''a.png",
+        "name=\"image\"; filename*=UTF-8''%e9%b8%ad.png",
+        "name='image'; filename='a.png'",
+        'filename="a.png"; name="image"',
+        'name="image"; filename="a\\"b;c.png"',
+        'name="image"; filename="C:\\\\fakepath\\\\a.png"',
+        'name="image"; filename="=?UTF-8?B?YS5wbmc=?="\r\nContent-Type: image/png\r\nContent-Length: 15',
+        'name="image"; filename="blob"\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: BINARY',
         'name="image"; filename="a.txt"\r\nContent-Type: text/plain',
     ):
         assert (await accepted(app, PROMPT, (headers, PNG + b"\xff"))).images == [PNG + b"\xff"]
@@ -313,6 +327,7 @@ async def test_malformed_forms_are_refused(app: HttpApp) -> None:
     for body, more, words in (
         (form(PROMPT), "Y", "malformed"),
         (form(PROMPT), "x" * 300, "malformed"),
+        (form(PROMPT, IMAGE).replace(b"\r\n", b"\n"), "", "CR and LF"),
         (form(("filename=x", b"x")), "", "no name"),
         (form(*[('name="x"', b"")] * 300), "", "more than 232 parts"),
     ):
@@ -331,6 +346,13 @@ async def test_a_generation_takes_no_picture(app: HttpApp) -> None:
     for value in ([URL], {"url": URL}):
         response = await app.client.post("/v1/images/generations", json={"prompt": "x", "style": value})
         assert (response.status_code, response.json()["error"]["param"]) == (400, "style")
-    for options in ({"image": None}, {"image_url": "https://example.org/a.png"}, {"style": "data: none"}):
+    for options in (
+        {"image": None},
+        {"image": ""},
+        {"images": []},
+        {"mask": ""},
+        {"image_url": "https://example.org/a.png"},
+        {"style": "data: none"},
+    ):
         response = await app.client.post("/v1/images/generations", json={"prompt": "x", **options})
         assert response.status_code == 200

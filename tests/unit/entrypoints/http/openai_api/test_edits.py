@@ -398,6 +398,8 @@ async def test_pictures_in_json_may_have_the_names_and_forms_of_other_clients(ap
         ({"image": [{"type": "image_url", "image_url": {"url": one}}, {"url": two}]}, ([PNG, OTHER], {})),
         ({"images": [{"type": "input_image", "image_url": one}]}, ([PNG], {})),
         ({"image_url": one}, ([PNG], {})),
+        ({"image": {"b64_json": BARE}}, ([LARGE], {})),
+        ({"image": [{"base64": BARE}, {"base64": one}]}, ([LARGE, PNG], {})),
         ({"image_urls": [one, two]}, ([PNG, OTHER], {})),
         ({"input_image": one, "mask_image": two}, ([PNG], {"mask": OTHER})),
         ({"image": one, "mask_url": two}, ([PNG], {"mask": OTHER})),

@@ -239,6 +239,24 @@ async def test_invalid_input_is_described_in_openais_envelope(
     assert app.generator.requests == []
 
 
+async def test_an_empty_field_is_one_that_is_not_set(app: HttpApp) -> None:
+    empty = (
+        "model",
+        "n",
+        "size",
+        "quality",
+        "style",
+        "user",
+        "background",
+        "output_format",
+        "response_format",
+        "stream",
+    )
+    response = await generate(app, **dict.fromkeys(empty, ""), image=[], mask="", seed="")
+    assert (response.status_code, app.generator.requests[-1].options) == (200, {"seed": ""})
+    assert (app.generator.requests[-1].model, app.generator.requests[-1].n) == (None, 1)
+
+
 @pytest.mark.parametrize(
     ("raw", "content_type", "status"),
     [(b"[]", "application/json", 400), (b"{", "application/json", 400), (b"{}", "text/plain", 415)],
