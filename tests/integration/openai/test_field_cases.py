@@ -471,6 +471,9 @@ READ: dict[str, bytes | ScriptedResponse] = {
     "a comment after the events": stream(event(COMPLETED), b": bye\n"),
     "blank lines before the events": stream(b"\n\n", event(COMPLETED)),
     "a retry before the events": stream(b"retry: 3000\nid: 1\n\n", event(COMPLETED)),
+    "a report on the way": stream(
+        event(b'{"code":1,"message":"step 1 of 2","progress":50}'), event(b'{"success":false,"message":"again"}'),
+        event(COMPLETED)),
     "an event of CR, LF and an id": stream(
         b"id: 7\r\nevent: image_generation.completed\r\ndata: " + COMPLETED + b"\r\n\r\n"),
     "documents in lines": with_fields(body=b'{"type":"partial"}\n' + COMPLETED + b"\n"),
@@ -809,6 +812,9 @@ FAILED = {
     "a bill that is due": Failed(
         error(400, '{"code":"Arrearage","message":"Access denied, make sure your account is in good standing."}'),
         GeneratorQuotaError),
+    "a model with a word of moderation": Failed(
+        error(404, '{"error":{"message":"The model sd-nsfw does not exist","code":"model_not_found"}}'),
+        GeneratorUnavailableError, "model"),
     "a limit called quota": Failed(
         error(429, '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota, '
                    'please check your plan and billing details."}}'), GeneratorRateLimitedError, "current quota"),

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 PROMPT_CODES = {"moderation_blocked", "content_policy_violation", "content_filter"}
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 MODEL_CODE = "model_not_found"
+_ABOUT_SOMETHING_ELSE = frozenset({402, 404, 405, 407, 410, 429})
+"""Statuses of errors that do not concern the prompt, whatever their words, such as the name of a model."""
 
 # The status that belongs to each code or type, the special ones first: an error in a stream has no status.
 STREAM_STATUSES = {
@@ -165,7 +167,7 @@ def _refusal_error(refusal: Refusal, message: ErrorMessage, model: str, model_re
             f"The call was broken off by the generator or a gateway in front of it ({refusal})."
         )
     if status != 401 and (400 <= status < 500 or (status >= 500 and message.is_own_word)):
-        if message.codes & PROMPT_CODES or message.rejects_prompt:
+        if message.codes & PROMPT_CODES or (status not in _ABOUT_SOMETHING_ELSE and message.rejects_prompt):
             return PromptRejectedError(reason)
         if message.codes & QUOTA_CODES or status == 402 or message.lacks_credit:
             return GeneratorQuotaError("The account at the generator has no credit left.")

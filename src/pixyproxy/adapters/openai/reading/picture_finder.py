@@ -41,10 +41,13 @@ _URL_NAME = re.compile(
 _ECHOES = {"input", "inputs", "request", "prompt", "parameters", "metadata", "error", "usage"}
 """Names under which a response repeats its request, perhaps with the pictures that were edited."""
 _OTHER_NAME = re.compile(
-    r"^init|input|(?<!re)source|referenc|mask|original|thumb|preview|prompt|poll|status|webhook|callback|avatar|logo",
-    re.IGNORECASE,
+    r"^init|input|(?<!re)source|referenc|mask|original_?(?:image|img|photo)|thumb|preview|avatar|logo", re.IGNORECASE
 )
-"""Parts of the names of texts that are pictures or addresses, but not of what was made."""
+"""Parts of the names of pictures that are not what was made."""
+_OTHER_TEXT = re.compile(
+    r"prompt|poll|status|webhook|callback|message|msg|detail|reason|descr|title|html|error", re.IGNORECASE
+)
+"""Parts of the names of texts in which a picture would be an ornament, and of addresses that lead elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ def _anywhere(value: Any, name: str = "images", depth: int = 0) -> Iterator[tupl
     elif isinstance(value, list):
         for inner in value:
             yield from _anywhere(inner, name, depth + 1)
-    elif isinstance(value, str):
+    elif isinstance(value, str) and not _OTHER_TEXT.search(name):
         yield from _in_text(value, name, depth)
 
 

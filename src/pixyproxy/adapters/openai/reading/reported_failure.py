@@ -13,8 +13,22 @@ _STATUSES = ("status", "task_status", "taskStatus", "state")
 _CODES = ("code", "Code", "status_code", "statusCode", "error_code", "errorCode", "errcode", "ret", "retcode")
 _REASONS = ("message", "Message", "msg", "status_msg", "error_message", "error_msg", "errorMessage", "errorMsg",
             "errmsg", "detail", "reason", "failure_reason", "fail_reason")  # fmt: skip
-_FINE = ("ok", "success", "succeed", "成功")
+_FINE = ("ok", "success", "succeed")
 """Beginnings of codes and reasons of a call that succeeded."""
+_GOES_ON = (
+    "success",
+    "成功",
+    "submitted",
+    "accepted",
+    "queue",
+    "process",
+    "progress",
+    "running",
+    "generating",
+    "排队",
+    "处理中",
+)
+"""Parts of the reasons of a call that goes on, or succeeded."""
 _FAILED = {"failed", "failure", "fail", "error", "canceled", "cancelled", "rejected", "blocked", "expired",
            "content moderated", "request moderated"}  # fmt: skip
 _PENDING = {"queued", "pending", "processing", "in_progress", "in-progress", "starting", "started", "running",
@@ -88,10 +102,12 @@ def _status(report: Mapping[str, Any]) -> str:
 
 
 def _has_failed(report: Mapping[str, Any]) -> bool:
+    if _status(report) in _PENDING:
+        return False
     if any(report.get(name) is False for name in _FLAGS) or _status(report) in _FAILED:
         return True
     reason = next((text for name in _REASONS if isinstance(text := report.get(name), str) and text.strip()), None)
-    if reason is None or reason.lower().lstrip().startswith(_FINE):
+    if reason is None or reason.lower().lstrip().startswith(_FINE) or any(part in reason.lower() for part in _GOES_ON):
         return False
     return any(_is_failure(report[name]) for name in _CODES if name in report)
 

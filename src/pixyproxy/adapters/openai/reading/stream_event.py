@@ -74,9 +74,12 @@ def read_event_document(document: Any, event_name: str = "", data: bytes = b"") 
     name = _type(document) or event_name
     pictures = find_pictures(document)
     if not pictures and isinstance(document, dict):
-        error = find_error(document) or find_failure(document)
-        if error or "error" in (name, event_name):
-            is_of_one = "partial" in name or "image_index" in document
+        error = find_error(document)
+        failure = None if error else find_failure(document)
+        if error or failure or "error" in (name, event_name):
+            # A report may be one of many on the way to the picture.
+            is_of_one = "partial" in name or "image_index" in document or failure is not None
+            error = error or failure
             return StreamEvent(error=DocumentRefusal(error or document, begun=False), is_of_one=is_of_one)
     if _names_early_view(name):
         return _partial_event(document, pictures, data)
