@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from pixyproxy.plugins import BlobStorage, Repositories
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
-from pixyproxy.ports.metrics import Metrics
 from pixyproxy.ports.money.price_list import PriceList
 from pixyproxy.ports.moving_windows import MovingWindows
+from pixyproxy.ports.observation.metrics import Metrics
 from pixyproxy.ports.row_copier import RowCopier
 from pixyproxy.settings import Settings, SettingsError
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pixyproxy.domain.image import Failure, Image, Status
 from pixyproxy.domain.money.costs import Cost, CostState
-from pixyproxy.ports.metrics import CallTimes, Metrics, Survey
+from pixyproxy.ports.observation.metrics import CallTimes, Metrics, Survey
 from tests.fixtures.images import NOW, make_draft, make_image
 from tests.fixtures.prometheus import samples
 

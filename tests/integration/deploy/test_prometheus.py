@@ -12,7 +12,7 @@ import yaml
 
 from pixyproxy.adapters.prometheus.metrics import PrometheusMetrics
 from pixyproxy.domain.image import Failure, Status
-from pixyproxy.ports.metrics import CallTimes, Survey
+from pixyproxy.ports.observation.metrics import CallTimes, Survey
 from tests.conformance.contracts.metrics import ready
 from tests.fixtures.images import NOW
 from tests.fixtures.prometheus import samples

@@ -10,7 +10,7 @@ PROGRAM = """
 import asyncio, logging, sys
 from pathlib import Path
 from pixyproxy.adapter_choices import metrics
-from pixyproxy.ports.metrics import Survey
+from pixyproxy.ports.observation.metrics import Survey
 
 logging.basicConfig(level="WARNING", format="%(message)s")
 made = metrics(Path(sys.argv[1]), int(sys.argv[2]))

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from pixyproxy.domain.image import Image, Status
-from pixyproxy.ports.metrics import CallTimes, Metrics, Survey
+from pixyproxy.ports.observation.metrics import CallTimes, Metrics, Survey
 
 _MAX_MODELS = 50
 _MAX_MODEL_CHARS = 100

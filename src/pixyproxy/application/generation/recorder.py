@@ -30,8 +30,8 @@ from pixyproxy.domain.usage import CallUsage
 from pixyproxy.ports.blob_store import BlobStore
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_repository import ImageRepository
-from pixyproxy.ports.metrics import Metrics
 from pixyproxy.ports.money.price_list import PriceList
+from pixyproxy.ports.observation.metrics import Metrics
 from pixyproxy.ports.pictures.picture_inspector import PictureInspector
 
 logger = logging.getLogger(__name__)

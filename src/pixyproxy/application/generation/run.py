@@ -36,7 +36,7 @@ from pixyproxy.domain.image import Image, Status
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
-from pixyproxy.ports.metrics import Metrics
+from pixyproxy.ports.observation.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

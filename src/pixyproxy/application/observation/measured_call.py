@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 
 from pixyproxy.domain.image import Image
-from pixyproxy.ports.metrics import CallTimes, Metrics
+from pixyproxy.ports.observation.metrics import CallTimes, Metrics
 
 
 class MeasuredCall:

@@ -8,8 +8,8 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Status
 from pixyproxy.domain.money.charges import ChargeState
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
-from pixyproxy.ports.metrics import Survey
 from pixyproxy.ports.money.ledger import Ledger
+from pixyproxy.ports.observation.metrics import Survey
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.prometheus.metrics import PrometheusMetrics
 from pixyproxy.application.observation.measured_call import MeasuredCall
-from pixyproxy.ports.metrics import CallTimes, Survey
+from pixyproxy.ports.observation.metrics import CallTimes, Survey
 from tests.fixtures.images import NOW, make_image
 from tests.fixtures.prometheus import samples
 

@@ -17,7 +17,7 @@ from pixyproxy.domain.generation import ImageDraft
 from pixyproxy.domain.image import Failure, Status
 from pixyproxy.domain.money.charges import Reservation
 from pixyproxy.ports.maintenance_repository import Totals
-from pixyproxy.ports.metrics import Survey
+from pixyproxy.ports.observation.metrics import Survey
 from tests.fixtures.images import NOW, alter, make_draft, make_result
 
 Advance = Callable[[float], None]

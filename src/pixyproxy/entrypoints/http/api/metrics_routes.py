@@ -7,7 +7,7 @@ from pixyproxy.domain.accounts.authority import require_admin
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.direct_route import direct_router
 from pixyproxy.entrypoints.http.representation.openapi import LOGIN, SECURITY, problems
-from pixyproxy.ports.metrics import Metrics
+from pixyproxy.ports.observation.metrics import Metrics
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -17,7 +17,7 @@ from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
 from pixyproxy.entrypoints.http.middleware.host import PROBES
 from pixyproxy.entrypoints.logs import escaped_word, request_id
-from pixyproxy.ports.metrics import Metrics
+from pixyproxy.ports.observation.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

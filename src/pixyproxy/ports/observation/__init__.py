@@ -1,0 +1,1 @@
+"""Ports to what those who operate the service see of it."""
