@@ -1,6 +1,6 @@
 """The composition root: everything the service is made of, wired by its settings."""
 
-from typing import Any
+from functools import partial
 
 from dependency_injector import containers, providers
 
@@ -286,15 +286,9 @@ def build_container(settings: Settings) -> Container:
     """Return a container wired by these settings; connects to nothing. Raises SettingsError for a wrong one."""
     container = Container(settings=settings)
     container.config.from_dict(configuration_of(settings))
-    choices: list[tuple[str, str, str, providers.Selector[Any], type]] = [
-        ("PIXYPROXY_REPOSITORY", settings.repository, plugins.REPOSITORIES, container.repositories, Repositories),
-        ("PIXYPROXY_BLOB_STORE", settings.blob_store, plugins.BLOB_STORES, container.blob_storage, BlobStorage),
-        ("PIXYPROXY_GENERATOR", settings.generator, plugins.GENERATORS, container.generator, ImageGenerator),
-    ]
-    for setting, name, group, selector, kind in choices:
-        if name not in selector.providers:
-            entry_point = plugins.find(setting, group, name, list(selector.providers))
-            plugin = providers.ThreadSafeSingleton(plugins.create, setting, entry_point, kind, settings)
-            selector.set_providers(**selector.providers, **{name: plugin})
+    choose = partial(plugins.choose, settings)
+    choose(container.repositories, "PIXYPROXY_REPOSITORY", plugins.REPOSITORIES, settings.repository, Repositories)
+    choose(container.blob_storage, "PIXYPROXY_BLOB_STORE", plugins.BLOB_STORES, settings.blob_store, BlobStorage)
+    choose(container.generator, "PIXYPROXY_GENERATOR", plugins.GENERATORS, settings.generator, ImageGenerator)
     container.price_list()  # reads PIXYPROXY_PRICES
     return container

@@ -18,7 +18,9 @@ SettingsError for a wrong one. It connects to nothing: that is for the `open` of
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from dependency_injector import providers
 
 from pixyproxy.ports.accounts.api_key_repository import ApiKeyRepository
 from pixyproxy.ports.accounts.session_repository import SessionRepository
@@ -67,6 +69,20 @@ class BlobStorage:
     blobs: BlobStore
     maintenance: BlobMaintenance
     thumbnails: ThumbnailStore
+
+
+def choose(
+    settings: Settings, selector: providers.Selector[Any], setting: str, group: str, name: str, kind: type
+) -> None:
+    """Add the adapter of this name to a selector that does not have it.
+
+    Raises:
+        SettingsError: if it is not offered by exactly one installed package.
+    """
+    if name not in selector.providers:
+        entry_point = find(setting, group, name, list(selector.providers))
+        plugin = providers.ThreadSafeSingleton(create, setting, entry_point, kind, settings)
+        selector.set_providers(**selector.providers, **{name: plugin})
 
 
 def find(setting: str, group: str, name: str, built_in: list[str]) -> EntryPoint:
