@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 COPY requirements requirements
 RUN python -m venv /opt/pixyproxy
-RUN /opt/pixyproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/runtime.txt --requirement requirements/redis.txt
+RUN /opt/pixyproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/runtime.txt --requirement requirements/redis.txt --requirement requirements/otel.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/pixyproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .

@@ -70,6 +70,7 @@ lock: .venv/dev ## Renew the locked dependencies from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev $(LOCK) --output-file requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	printf 'redis>=8.0\n' | $(BIN)/uv pip compile - $(LOCK) --constraint requirements/dev.txt --output-file requirements/redis.txt
+	printf 'opentelemetry-exporter-otlp-proto-http>=1.45\nopentelemetry-sdk>=1.45\n' | $(BIN)/uv pip compile - $(LOCK) --constraint requirements/dev.txt --output-file requirements/otel.txt
 	printf 'bandit>=1.9\npip-audit>=2.10\n' | $(BIN)/uv pip compile - $(LOCK) --output-file requirements/audit.txt
 
 clean: ## Remove what the commands above made, but no data

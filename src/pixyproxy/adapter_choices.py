@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pixyproxy.adapters.sql.database import SQLDatabase
     from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 
-_OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_URL = "https://api.openai.com/v1"
 
 
 def sqlite_database(settings: Settings) -> "SQLiteDatabase":
@@ -214,6 +214,7 @@ def openai_generator(settings: Settings) -> ImageGenerator:
     """Return the generator that calls OpenAI's images API."""
     from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
     from pixyproxy.adapters.openai.picture_hosts import PictureHost
+    from pixyproxy.adapters.opentelemetry.propagation import trace_fields
 
     try:
         picture_hosts = tuple(map(PictureHost.parse, settings.openai_picture_hosts))
@@ -225,6 +226,7 @@ def openai_generator(settings: Settings) -> ImageGenerator:
         settings.openai_model,
         timeout_s=settings.generation_timeout_s,
         picture_hosts=picture_hosts,
+        trace_fields=trace_fields,
     )
 
 
@@ -244,7 +246,7 @@ def price_list(settings: Settings, *, of_models: bool = False) -> PriceList:
         return GenaiPriceList([PriceEntry("*", "sketch", free=True)], "sketch", None)
     if settings.generator in {"sketch", "openai"}:
         entries = (*entries, PriceEntry("sketch", "sketch", free=True))
-        return GenaiPriceList(entries, settings.openai_model, settings.openai_base_url or _OPENAI_URL)
+        return GenaiPriceList(entries, settings.openai_model, settings.openai_base_url or OPENAI_URL)
     # Other generators may take any name for a model, and have theirs in the operator's file.
     return GenaiPriceList(entries, settings.generator, None)
 

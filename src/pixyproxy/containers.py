@@ -4,7 +4,7 @@ from functools import partial
 
 from dependency_injector import containers, providers
 
-from pixyproxy import adapter_choices, plugins
+from pixyproxy import adapter_choices, plugins, tracing
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.pillow.picture_inspector import PillowPictureInspector
 from pixyproxy.adapters.pillow.picture_scaler import PillowPictureScaler
@@ -86,6 +86,8 @@ class Container(containers.DeclarativeContainer):
     guess_estimator = providers.ThreadSafeSingleton(ZxcvbnGuessEstimator)
     moving_windows = providers.ThreadSafeSingleton(adapter_choices.moving_windows, settings, clock)
     metrics = providers.ThreadSafeSingleton(adapter_choices.metrics, config.metrics_folder, config.worker)
+    tracer = providers.ThreadSafeSingleton(tracing.create_tracer, settings)
+    request_tracer_provider = providers.ThreadSafeSingleton(tracing.request_tracer_provider, settings, tracer)
     inspector = providers.ThreadSafeSingleton(PillowPictureInspector)
     scaler = providers.ThreadSafeSingleton(PillowPictureScaler)
 
@@ -161,6 +163,7 @@ class Container(containers.DeclarativeContainer):
         providers.Factory(StoredSources, blob_store, spool),
         clock,
         metrics,
+        tracer,
         owner=process_monitor.provided.own_name,
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
@@ -290,5 +293,8 @@ def build_container(settings: Settings) -> Container:
     choose(container.repositories, "PIXYPROXY_REPOSITORY", plugins.REPOSITORIES, settings.repository, Repositories)
     choose(container.blob_storage, "PIXYPROXY_BLOB_STORE", plugins.BLOB_STORES, settings.blob_store, BlobStorage)
     choose(container.generator, "PIXYPROXY_GENERATOR", plugins.GENERATORS, settings.generator, ImageGenerator)
+    if settings.traces_exporter is not None:
+        parts = container.repositories, container.blob_storage, container.generator
+        tracing.trace_parts(settings, container.tracer, *parts)
     container.price_list()  # reads PIXYPROXY_PRICES
     return container

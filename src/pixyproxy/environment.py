@@ -37,7 +37,8 @@ def load_settings(**overrides: object) -> Settings:
     """Return the settings: the overrides, by name and unless None, before the environment, and that before `.env`.
 
     Names are case-blind. A blank value means the default. A name that looks like one of ours but is none stops the
-    start, because the setting that was meant would be ignored.
+    start, because the setting that was meant would be ignored. OpenTelemetry's SDK reads only the environment: what
+    `.env` holds for it is put there.
 
     Raises:
         SettingsError: in one line that names each wrong setting.
@@ -51,6 +52,9 @@ def load_settings(**overrides: object) -> Settings:
     wrong += _service_links(values)
     if wrong:
         raise SettingsError("; ".join(wrong))
+    for name, value in in_file.items():
+        if name.startswith("OTEL_") and value and not os.environ.get(name):
+            os.environ[name] = value
     for hint in _near_misses(known, values, [*in_environment, *in_file]):
         logger.warning("%s", hint)
     try:

@@ -62,6 +62,8 @@ async def opened(container: Container) -> AsyncIterator[Container]:
     }.get(config["repository"], ("PIXYPROXY_REPOSITORY", ""))
     blobs = _blob_settings(container, config["blob_store"])
     configured: list[tuple[tuple[str, str], Resource]] = [
+        # Closed last, so that it exports what the others did.
+        (("OTEL_BSP_…, OTEL_EXPORTER_OTLP_…", ""), container.tracer()),
         (database, container.image_repository()),
         (database, container.user_repository()),
         (database, container.api_key_repository()),

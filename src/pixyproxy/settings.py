@@ -158,6 +158,19 @@ class Settings(BaseModel):
     )
     log_format: Literal["text", "json"] = Field("text", validation_alias="PIXYPROXY_LOG_FORMAT")
     log_callers: bool = Field(False, validation_alias="PIXYPROXY_LOG_CALLERS")
+    otel_sdk_disabled: bool = Field(False, validation_alias="OTEL_SDK_DISABLED")
+    otel_traces_exporter: str | None = Field(None, validation_alias="OTEL_TRACES_EXPORTER")
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    otlp_protocol: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp_traces_protocol: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+
+    @property
+    def traces_exporter(self) -> str | None:
+        """The name of the exporter of traces as OpenTelemetry has it; None: there are no traces."""
+        default = "otlp" if self.otlp_endpoint or self.otlp_traces_endpoint else "none"
+        name = self.otel_traces_exporter or default
+        return None if self.otel_sdk_disabled or name == "none" else name
 
     @property
     def anonymous(self) -> Anonymous:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_")):
+        if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_", "OTEL_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -55,6 +55,18 @@ def test_the_names_and_values_in_the_file_are_as_in_the_environment(
     assert settings.openai_api_key.get_secret_value() == "sk-${HOME}$HOME"
     assert settings.images_dir == Path("/home/of/pixy/pics")
     assert (settings.anonymous_setting, settings.log_level) == (None, "INFO")
+
+
+def test_the_file_holds_variables_for_opentelemetry_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("OTEL_SERVICE_NAME", "outside"), ("OTEL_TRACES_SAMPLER", ""), ("OTEL_BSP_SCHEDULE_DELAY", "")):
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text(
+        "OTEL_SERVICE_NAME=inside\nOTEL_TRACES_SAMPLER='always_on'\nOTEL_BSP_SCHEDULE_DELAY=\nOTHER_NAME=1\n"
+    )
+    load_settings()
+    assert (os.environ["OTEL_SERVICE_NAME"], os.environ["OTEL_TRACES_SAMPLER"]) == ("outside", "always_on")
+    assert os.environ["OTEL_BSP_SCHEDULE_DELAY"] == ""
+    assert "OTHER_NAME" not in os.environ
 
 
 @pytest.mark.parametrize(

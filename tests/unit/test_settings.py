@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(__import__("os").environ):
-        if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_")):
+        if name.startswith(("PIXYPROXY_", "DB_", "OPENAI_", "OTEL_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(Path(__file__).parent)  # where there is no .env
 

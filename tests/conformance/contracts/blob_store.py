@@ -6,6 +6,7 @@ which is the storage as seen past the adapter.
 
 import asyncio
 import gc
+import inspect
 import re
 import threading
 import time
@@ -746,7 +747,9 @@ class BlobStoreContract:
 def found_by(store: BlobStore) -> list[Callable[..., Awaitable[str | None]]]:
     """Return the optional abilities of a store that say where the bytes are."""
     abilities = ("location", "address")
-    return [getattr(store, name) for name in abilities if getattr(type(store), name) is not getattr(BlobStore, name)]
+    methods = [getattr(store, name) for name in abilities]
+    defaults = {BlobStore.location, BlobStore.address}
+    return [method for method in methods if inspect.unwrap(method).__func__ not in defaults]
 
 
 async def read_all(reader: BlobReader) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class OpenAIImageGenerator(ImageGenerator):
 
     `model` is sent if a request names none. `timeout_s` bounds a whole call, in seconds. Pictures may be downloaded
     from the upstream and from `picture_hosts`. `retry_delays_s` are the seconds before each repeat of a call that
-    cannot have been billed, if the upstream names no delay.
+    cannot have been billed, if the upstream names no delay. `trace_fields` returns fields by which it may join a trace.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class OpenAIImageGenerator(ImageGenerator):
         timeout_s: float = 300.0,
         picture_hosts: tuple[PictureHost, ...] = (),
         retry_delays_s: tuple[float, ...] = (0.5, 1.0),
+        trace_fields: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url or DEFAULT_BASE_URL
@@ -82,6 +83,7 @@ class OpenAIImageGenerator(ImageGenerator):
         self._timeout_s = timeout_s
         self._picture_hosts = picture_hosts
         self._retry_delays_s = retry_delays_s
+        self._trace_fields = trace_fields
         self._resources: _Resources | None = None
 
     @property
@@ -190,7 +192,7 @@ class OpenAIImageGenerator(ImageGenerator):
         loop = asyncio.get_running_loop()
         for delay_s in (*self._retry_delays_s, None):
             try:
-                return await resources.upstream.generate(write_request(request, model), deadline)
+                return await resources.upstream.generate(write_request(request, model), deadline, self._trace_fields())
             except FAILURES as error:
                 failure = self._translate(error, model, request)
                 if failure.may_have_been_paid and isinstance(error, Refusal):

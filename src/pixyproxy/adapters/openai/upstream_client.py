@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -107,16 +107,17 @@ class UpstreamClient:
             http_client=http,
         )
 
-    async def generate(self, request: UpstreamRequest, deadline: float) -> UpstreamResponse:
+    async def generate(
+        self, request: UpstreamRequest, deadline: float, trace_fields: Mapping[str, str]
+    ) -> UpstreamResponse:
         """Send a generation or, if the request has files, an edit; the response begins before `deadline`."""
 
         def send(http: httpx2.AsyncClient) -> Awaitable[httpx2.Response]:
             sdk = self._sdk.copy(http_client=http)
             if not request.files:
-                return sdk.post(
-                    GENERATIONS, cast_to=httpx2.Response, content=request.document, options={"headers": _RAW_RESPONSE}
-                )
-            headers = {**_RAW_RESPONSE, "Content-Type": "multipart/form-data"}
+                options: Any = {"headers": {**_RAW_RESPONSE, **trace_fields}}
+                return sdk.post(GENERATIONS, cast_to=httpx2.Response, content=request.document, options=options)
+            headers = {**_RAW_RESPONSE, **trace_fields, "Content-Type": "multipart/form-data"}
             return sdk.post(
                 EDITS,
                 cast_to=httpx2.Response,

@@ -37,6 +37,7 @@ from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from pixyproxy.ports.observation.metrics import Metrics
+from pixyproxy.ports.observation.tracer import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class RunParts:
     turns: Turns
     sources: StoredSources
     metrics: Metrics
+    tracer: Tracer
     clock: Clock
     new_lease: Callable[[], Lease]
     timeout_s: float
@@ -140,7 +142,8 @@ class Run:
     async def _begin_queued(self) -> bool:
         """Wait for the turn and claim the rows; return False if the turn went back because of an outage."""
         try:
-            error = await self._parts.turns.wait(self.turn)
+            with self._parts.tracer.span("queue.wait"):
+                error = await self._parts.turns.wait(self.turn)
         except ServiceStoppedError:
             raise ServiceStoppedError(
                 "The service is stopping. The picture keeps its place in the queue, and nothing is paid yet: the same "

@@ -26,6 +26,7 @@ from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.image_generator import ImageGenerator
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository
 from pixyproxy.ports.observation.metrics import Metrics
+from pixyproxy.ports.observation.tracer import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class GenerationRunner:
         sources: StoredSources,
         clock: Clock,
         metrics: Metrics,
+        tracer: Tracer,
         *,
         owner: str,
         timeout_s: float,
@@ -77,7 +79,7 @@ class GenerationRunner:
         self._clock = clock
         self._owner = owner
         self.parts = RunParts(
-            recorder, maintenance, generator, turns, sources, metrics, clock, self.new_lease, timeout_s
+            recorder, maintenance, generator, turns, sources, metrics, tracer, clock, self.new_lease, timeout_s
         )
         self._lease_length = timedelta(seconds=lease_s)
         self._tasks: set[Task] = set()
@@ -201,11 +203,15 @@ class GenerationRunner:
         return len(self._tasks)
 
     def _create_task(self, guids: Sequence[str], work: Coroutine[Any, Any, GenerationOutcome]) -> Task:
-        task: Task = asyncio.create_task(work)
+        task: Task = asyncio.create_task(self._traced(guids[0], work))
         self._tasks.add(task)
         self._tasks_by_guid.update(dict.fromkeys(guids, task))
         task.add_done_callback(partial(self._ended, guids))
         return task
+
+    async def _traced(self, guid: str, work: Coroutine[Any, Any, GenerationOutcome]) -> GenerationOutcome:
+        with self.parts.tracer.span("generation", guid=guid):
+            return await work
 
     def _ended(self, guids: Sequence[str], task: Task) -> None:
         self._tasks.discard(task)
@@ -228,7 +234,8 @@ class GenerationRunner:
         begun: asyncio.Future[tuple[Image, ...]],
     ) -> GenerationOutcome:
         since = drafts[0].request.created_at
-        turn = await self._turns.join(caller, self._model_of(request.model), len(drafts), since)
+        with self.parts.tracer.span("queue.join"):
+            turn = await self._turns.join(caller, self._model_of(request.model), len(drafts), since)
         call = None
         try:
             if turn.is_waiting:

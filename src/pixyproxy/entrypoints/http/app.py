@@ -7,6 +7,7 @@ from functools import partial
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -27,13 +28,13 @@ from pixyproxy.entrypoints.http.api.usage_routes import build_usage_router
 from pixyproxy.entrypoints.http.api.user_routes import build_user_router
 from pixyproxy.entrypoints.http.api.write_routes import build_write_router
 from pixyproxy.entrypoints.http.middleware.authentication import AuthenticationMiddleware
-from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware
+from pixyproxy.entrypoints.http.middleware.canonical_path import CanonicalPathMiddleware, canonical_path
 from pixyproxy.entrypoints.http.middleware.content_coding import ContentCodingMiddleware
 from pixyproxy.entrypoints.http.middleware.cross_site import CORS_OPTIONS, CrossSiteMiddleware
 from pixyproxy.entrypoints.http.middleware.departure import DepartureMiddleware
 from pixyproxy.entrypoints.http.middleware.error_responses import ErrorMiddleware, respond_to_error
 from pixyproxy.entrypoints.http.middleware.forwarded import ForwardedMiddleware
-from pixyproxy.entrypoints.http.middleware.host import HostMiddleware
+from pixyproxy.entrypoints.http.middleware.host import PROBES, HostMiddleware
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLogMiddleware
 from pixyproxy.entrypoints.http.middleware.security_fields import SecurityFieldsMiddleware
 from pixyproxy.entrypoints.http.middleware.unread_body import UnreadBodyMiddleware
@@ -89,8 +90,7 @@ def create_app(container: Container) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        # By default FastAPI looks for exporters of traces at the start and at every request.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        telemetry=_telemetry(container),
     )
     schemas = (*_SCHEMAS, *openai_documentation.SCHEMAS)
     app.openapi = partial(openapi_document, app, schemas)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -122,9 +122,27 @@ def create_app(container: Container) -> FastAPI:
         RequestLogMiddleware,
         routes=app.routes,
         metrics=container.metrics(),
+        tracer=container.tracer(),
         with_callers=container.config.log_callers(),
     )
     return app
+
+
+def _telemetry(container: Container) -> TelemetryConfig:
+    """Return the options of FastAPI's own instrumentation: a span for each request but the probes, if there are traces.
+
+    By default FastAPI looks for exporters at the start and at every request.
+    """
+    provider = container.request_tracer_provider()
+    return {
+        "tracing": provider is not None,
+        "tracer_provider": provider,
+        "exclude": lambda scope: canonical_path(scope["path"]) in PROBES,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
 
 
 def _build_routers(

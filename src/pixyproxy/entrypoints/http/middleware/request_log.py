@@ -18,6 +18,7 @@ from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
 from pixyproxy.entrypoints.http.middleware.host import PROBES
 from pixyproxy.entrypoints.logs import escaped_word, request_id
 from pixyproxy.ports.observation.metrics import Metrics
+from pixyproxy.ports.observation.tracer import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,19 @@ class RequestLogMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, routes: Sequence[BaseRoute], metrics: Metrics, *, with_callers: bool = False
+        self,
+        app: ASGIApp,
+        routes: Sequence[BaseRoute],
+        metrics: Metrics,
+        tracer: Tracer,
+        *,
+        with_callers: bool = False,
     ) -> None:
         """Take the routes that handle requests, and true to log each caller's name and address."""
         self._app = app
         self._routes = routes
         self._metrics = metrics
+        self._tracer = tracer
         self._with_callers = with_callers
         self._ids = RequestIds()
 
@@ -83,6 +91,7 @@ class RequestLogMiddleware:
         id_ = self._ids.next()
         scope.setdefault("state", {})["request_id"] = id_
         token = request_id.set(id_)
+        self._tracer.annotate(request_id=id_)
         # A query string holds prompts that people search for, and a file name is made from one.
         subject = f"{scope['method']} {_FILE_NAME.sub('*', scope['path'])}"
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
