@@ -84,9 +84,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Yield a service that can edit, and its upstream."""
+    """Yield a service that can edit and costs money, and its upstream."""
     with FakeUpstream() as upstream:
         settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": upstream.base_url}
         with Service(tmp_path_factory.mktemp("editor"), **settings) as service:

@@ -33,11 +33,10 @@ def open_user(page: Page, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_state_violates_a_rule_or_is_wider_than_a_phone(school: Service, open_page: Open, scheme: str) -> None:
+def test_no_state_violates_a_rule_or_is_wider_than_a_phone(school: Service, open_page: Open) -> None:
     small = {"width": 320, "height": 640}
     for user in (TINA, ROOT):
-        page = open_page("/class", user=user, at=school.url, color_scheme=scheme, viewport=small)
+        page = open_page("/class", user=user, at=school.url, viewport=small)
         assert violations(page) == []
         open_user(page, "alice")
         assert violations(page) == []

@@ -66,7 +66,8 @@ def docs_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@pytest.mark.parametrize("path", ["/docs", pytest.param("/docs/", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
 def test_a_browser_shows_every_operation(path: str, browser: str, docs_service: Service, tmp_path: Path) -> None:
     shown, requested = shown_page(browser, docs_service.url + path, tmp_path)
     found = re.findall(r'class="opblock-summary-path"[^>]*data-path="([^"]+)"', shown)

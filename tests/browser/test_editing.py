@@ -150,7 +150,7 @@ def mask_at(page: Page, x: int, y: int) -> list[int]:
 
 @pytest.mark.slow
 def test_a_mask_is_painted_by_mouse(editor: Gateway, open_page: Open) -> None:
-    page = open_page(user=ALICE, at=editor.service.url, color_scheme="light", viewport={"width": 700, "height": 600})
+    page = open_page(user=ALICE, at=editor.service.url, viewport={"width": 700, "height": 600})
     pick(page, picture("room.png"), picture("lamp.png"))
     page.get_by_role("button", name="Paint a mask").click()
     dialog = page.get_by_role("dialog", name="Mask")
@@ -194,7 +194,7 @@ def test_a_mask_is_painted_by_mouse(editor: Gateway, open_page: Open) -> None:
 @pytest.mark.slow
 def test_a_mask_is_painted_by_keyboard(editor: Gateway, open_page: Open) -> None:
     guid = stored(editor, "a room to paint")
-    page = open_page(f"/?edit={guid}", user=ALICE, at=editor.service.url, color_scheme="dark")
+    page = open_page(f"/?edit={guid}", user=ALICE, at=editor.service.url)
     page.get_by_role("button", name="Paint a mask").press("Enter")
     canvas, status = page.locator(".masking canvas"), page.locator(".masking [role=status]")
     expect(canvas).to_be_focused()

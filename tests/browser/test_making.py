@@ -2,15 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Gallery, Open, log_in
-from tests.fixtures.openai.upstream import FakeUpstream
-from tests.fixtures.service import Service
+from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.services import ALICE
 
 
@@ -263,19 +260,9 @@ def test_the_form_without_a_script(gallery: Gallery, open_page: Open) -> None:
     assert count_of(gallery, "form of clay") == 1
 
 
-@pytest.fixture(scope="module")
-def paid_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Yield a service whose upstream refuses some prompts, and that can edit."""
-    with FakeUpstream() as upstream:
-        settings = {"PIXYPROXY_GENERATOR": "openai", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": upstream.base_url}
-        with Service(tmp_path_factory.mktemp("paid"), **settings) as service:
-            service.add_user(*ALICE)
-            yield service
-
-
 @pytest.mark.slow
-def test_the_generators_reason_is_in_the_tile(paid_service: Service, open_page: Open, tmp_path: Path) -> None:
-    page = open_page(user=ALICE, at=paid_service.url)
+def test_the_generators_reason_is_in_the_tile(editor: Gateway, open_page: Open) -> None:
+    page = open_page(user=ALICE, at=editor.service.url)
     page.get_by_label("Prompt").fill("a refused thing [[reject]]")
     expect(page.locator("#price")).to_contain_text("$")
     refusal = {"status": 422, "code": "prompt-rejected", "detail": "Your request was rejected by the safety system."}

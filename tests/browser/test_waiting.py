@@ -59,9 +59,8 @@ def occupy(gateway: Gateway, page: Page) -> None:
         page.wait_for_timeout(20)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_a_tile_shows_its_place_in_line(gateway: Gateway, open_page: Open, let_go: Event, scheme: str) -> None:
-    page = open_page(user=ALICE, at=gateway.service.url, color_scheme=scheme)
+def test_a_tile_shows_its_place_in_line(gateway: Gateway, open_page: Open, let_go: Event) -> None:
+    page = open_page(user=ALICE, at=gateway.service.url)
     occupy(gateway, page)
     make(page, "a patient heron")
     tiles = page.locator("#making .tile")
@@ -206,13 +205,10 @@ def test_a_price_and_what_is_left_are_said_before_the_click(gateway: Gateway, op
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(
-    gateway: Gateway, open_page: Open, scheme: str
-) -> None:
+def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(gateway: Gateway, open_page: Open) -> None:
     budget(gateway, "set", "user:bob", "0.016", "--per", "total")
     gateway.begin()
-    page = open_page(user=BOB, at=gateway.service.url, color_scheme=scheme, viewport={"width": 320, "height": 640})
+    page = open_page(user=BOB, at=gateway.service.url, viewport={"width": 320, "height": 640})
     price = page.locator("#price")
     page.get_by_label("Prompt").fill("a dear thing")
     expect(price).to_contain_text("It would be refused: your budget has $0.016 left of $0.016, and this may cost up to")
@@ -234,11 +230,10 @@ def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_early_view_is_in_the_tile_before_the_picture(gateway: Gateway, open_page: Open, scheme: str) -> None:
+def test_an_early_view_is_in_the_tile_before_the_picture(gateway: Gateway, open_page: Open) -> None:
     event = Event()
     gateway.hold(event.is_set, "held then=stream after=2")
-    page = open_page(user=ALICE, at=gateway.service.url, color_scheme=scheme)
+    page = open_page(user=ALICE, at=gateway.service.url)
     page.locator(".options summary").click()
     choice = page.get_by_label("Early views")
     # They cost something here, so they are not made unless one asks for them.
