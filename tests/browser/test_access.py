@@ -67,8 +67,10 @@ def test_no_page_or_state_violates_a_rule(gallery: Gallery, open_page: Open) -> 
 
 @pytest.mark.parametrize("width", [320, pytest.param(3840, marks=pytest.mark.slow)])
 def test_no_page_is_wider_than_the_window(gallery: Gallery, open_page: Open, width: int) -> None:
+    tagged = gallery.create(prompt="w" * 500, tags=["w" * 64], filename=f"{'w' * 90}.png")
     page = open_page(user=ALICE, viewport={"width": width, "height": 640})
     for path in (
+        f"/view/{tagged['guid']}",
         "/",
         "/login",
         "/nowhere",
@@ -114,3 +116,63 @@ def test_the_keyboard_alone_reaches_everything(open_page: Open) -> None:
     expect(page.locator(".tile a").first).to_be_focused()
     outline = page.evaluate("getComputedStyle(document.querySelector('.tile:has(a:focus-visible)')).outlineStyle")
     assert outline == "solid"
+
+
+HIDDEN = """() => {
+    const focused = document.activeElement;
+    const { x, y, width, height } = focused.getBoundingClientRect();
+    const isSeen = [3, width / 2, width - 3].some((left) => {
+        const top = document.elementFromPoint(x + left, y + height / 2);
+        return top && (focused.contains(top) || top.contains(focused) || focused.closest(".tile")?.contains(top));
+    });
+    return isSeen || focused === document.body ? "" : focused.outerHTML.slice(0, 120);
+}"""
+"""What has the focus, if other parts of the page cover all of it."""
+
+
+@pytest.mark.slow
+def test_the_focus_is_never_hidden(open_page: Open) -> None:
+    page = open_page(user=ALICE, viewport={"width": 320, "height": 568})
+    for key in ("Tab", "Shift+Tab"):
+        for _ in range(45):
+            page.keyboard.press(key)
+            # The frame in which the browser has scrolled.
+            page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert page.evaluate(HIDDEN) == ""
+
+
+@pytest.mark.slow
+def test_a_low_window_has_all_options_in_reach(open_page: Open) -> None:
+    page = open_page(user=ALICE, viewport={"width": 740, "height": 320})
+    page.locator(".options summary").click()
+    shape = page.get_by_label("Shape")
+    shape.focus()
+    box = shape.bounding_box()
+    assert box is not None
+    assert box["y"] >= 0
+    assert page.evaluate(HIDDEN) == ""
+
+
+@pytest.mark.slow
+def test_a_printed_page_is_light_and_without_controls(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE, color_scheme="dark")
+    page.locator(".tile a").first.click()
+    expect(page.locator("dialog .view h1")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.locator("dialog .whole")).to_be_visible()
+    expect(page.locator("dialog .acts").first).to_be_hidden()
+    expect(page.locator("#results")).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(250, 249, 247)"
+    for path in ("/", f"/view/{gallery.pictures[0]['guid']}", "/spending", "/keys"):
+        page.goto(path)
+        assert page.locator(".bar:visible, .makebar:visible, .nav:visible, .acts:visible, .chips:visible").count() == 0
+
+
+@pytest.mark.slow
+def test_nothing_moves_for_those_who_want_no_motion(open_page: Open) -> None:
+    page = open_page(user=ALICE, reduced_motion="reduce")
+    page.route("**/image", lambda route: None)
+    page.get_by_label("Prompt").fill("a still life")
+    page.get_by_role("button", name="Make", exact=True).click()
+    expect(page.locator("#making .wait")).to_be_visible()
+    assert page.evaluate("document.getAnimations().length") == 0

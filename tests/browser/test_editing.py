@@ -58,7 +58,7 @@ def make(editor: Gateway, page: Page) -> Any:
     before, tiles = len(editor.upstream.edits), page.locator("#making .tile[data-guid]")
     ready = tiles.count()
     page.get_by_role("button", name="Make", exact=True).click()
-    expect(tiles).to_have_count(ready + 1, timeout=20_000)
+    expect(tiles).to_have_count(ready + 1)
     [edit] = editor.upstream.edits[before:]
     return edit
 
@@ -244,7 +244,7 @@ def test_a_lost_upload_is_tried_again_and_a_budget_refuses_one(editor: Gateway, 
     expect(page.locator("#making .fail b")).to_have_text("Not reached")
     page.unroute("**/v1/images/edits")
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#making .tile[data-guid]")).to_have_count(1, timeout=20_000)
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
     assert len([edit for edit in editor.upstream.edits if edit.json["prompt"] == "a ferry that sank"]) == 1
     # A refusal reads like that of any other picture.
     budget(editor, "set", "user:alice", "0.001")
@@ -271,7 +271,7 @@ def test_files_are_sent_once_for_several_pictures(editor: Gateway, open_page: Op
     page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/edits") else None)
     before = len(editor.upstream.edits)
     page.get_by_role("button", name="Make", exact=True).click()
-    expect(page.locator("#making .tile[data-guid]")).to_have_count(3, timeout=20_000)
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(3)
     [edit] = editor.upstream.edits[before:]
     assert (len(sent), edit.json["n"]) == (1, "3")
     # All of them are refused together, which is said before the click and once after it.
@@ -309,7 +309,7 @@ def test_who_leaves_before_files_are_sent_is_warned(editor: Gateway, open_page: 
     page.unroute("**/v1/images/edits")
     pick(page, picture("a.png"))
     page.get_by_role("button", name="Make", exact=True).click()
-    expect(page.locator("#making .tile[data-guid]")).to_have_count(2, timeout=20_000)
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(2)
     page.reload()
     assert warned == ["beforeunload"]
 

@@ -35,7 +35,6 @@ def test_memory_stays_level_over_10000_pictures(large: Service, open_page: Open)
     for _, nodes_now, memory_now in scrolled.samples[1:]:
         assert nodes_now < 1.3 * nodes
         assert memory_now < 1.5 * memory
-    assert [task for task in scrolled.long_tasks if task > 500] == []
     # What was emptied is there again, at the same place.
     height = page.evaluate("document.documentElement.scrollHeight")
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")

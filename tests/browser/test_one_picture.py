@@ -1,6 +1,7 @@
 """The page of one picture in a real browser: what it shows, and what its author can do."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -74,7 +75,9 @@ def test_links_are_copied_and_signed_for_private_pictures(gallery: Gallery, open
 def test_a_deletion_can_be_undone(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="a thing to delete")
     page = open_page("/?prompt=thing+to+delete", user=ALICE)
+    # From now on time passes only when it is told to.
     page.clock.install()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     page.locator(".tile a").first.click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("dialog")).to_be_hidden()
