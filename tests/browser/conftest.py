@@ -103,7 +103,8 @@ def browser() -> Iterator[Browser]:
     binary = shutil.which("chromium")
     if binary is None:
         missing("BROWSER", "no browser is installed here (chromium)")
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Without the process that draws in the place of a graphics card.
+    options = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     # Stopped with the package: while it runs, no test of the same process can have an event loop of its own.
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=binary, args=options)

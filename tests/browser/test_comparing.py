@@ -65,6 +65,7 @@ def test_a_picture_is_varied_from_the_dialog(gallery: Gallery, open_page: Open) 
     expect(page.get_by_role("heading", level=1)).to_have_text("a fern in a jar")
 
 
+@pytest.mark.slow
 def test_a_variation_whose_answer_was_lost_is_paid_once(gallery: Gallery, open_page: Open) -> None:
     made = gallery.create(prompt="a moth at a lamp")
     page = open_page(f"/view/{made['guid']}", user=ALICE)

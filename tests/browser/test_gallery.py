@@ -190,6 +190,7 @@ def test_a_session_ended_elsewhere_shows_in_the_page(gallery: Gallery, open_page
     expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
 
 
+@pytest.mark.slow
 def test_without_a_script(gallery: Gallery, open_page: Open) -> None:
     page = open_page("/?limit=10", java_script_enabled=False)
     expect(page.locator(".tile")).to_have_count(10)

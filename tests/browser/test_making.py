@@ -73,6 +73,7 @@ def test_several_at_once(gallery: Gallery, open_page: Open) -> None:
     assert count_of(gallery, "three wise owls") == 3
 
 
+@pytest.mark.slow
 def test_the_network_is_lost_in_the_middle_and_the_picture_is_paid_once(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
     keys: list[str | None] = []

@@ -58,6 +58,7 @@ def upstream() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_script_in_a_drawing_does_not_run(browser: str, upstream: str, tmp_path: Path) -> None:
     # Elsewhere it does.
     assert shown_page(browser, f"{upstream}/drawing", tmp_path)[0].count('="ran"') == 2

@@ -59,6 +59,7 @@ def occupy(gateway: Gateway, page: Page) -> None:
         page.wait_for_timeout(20)
 
 
+@pytest.mark.slow
 def test_a_tile_shows_its_place_in_line(gateway: Gateway, open_page: Open, let_go: Event) -> None:
     page = open_page(user=ALICE, at=gateway.service.url)
     occupy(gateway, page)
@@ -183,6 +184,7 @@ def test_a_waiting_picture_is_cancelled_on_its_page(
         assert client.get(f"/image/{made['guid']}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_price_and_what_is_left_are_said_before_the_click(gateway: Gateway, open_page: Open) -> None:
     page = open_page(user=BOB, at=gateway.service.url)
     price = page.locator("#price")

@@ -38,10 +38,11 @@ form.addEventListener("submit", (event) => {
   }
   const [body, files] = [bodyOfForm(), upload()];
   const act = actOf(body, files);
-  if (act === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
+  const retried = retryLost(act, count());
+  if (!retried && act === last && (unanswered > 0 || event.timeStamp - lastTime < DOUBLE_CLICK_MS)) return;
   last = act;
   lastTime = event.timeStamp;
-  begin(body, files, count() - retryLost(act, count()));
+  begin(body, files, count() - retried);
   announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
   making.scrollIntoView({ block: "nearest" });
 });
@@ -52,8 +53,7 @@ function begin(body, files, number) {
   const batch = files && new Batch(plain, files, number, newKey());
   if (batch && number > 0) warnOfLeaving(batch, true);
   for (let place = 0; place < number; place++) {
-    /** @type {Order} */
-    // Early views that nobody would see may cost money.
+    /** @type {Order} */ // Early views that nobody would see may cost money.
     const order = { key: newKey(), body: canFollow() && !batch ? body : plain, started: Date.now() };
     if (batch) Object.assign(order, { batch, place, ...(number > 1 && { call: batch.key }) });
     else keep(order);
@@ -225,9 +225,9 @@ async function finish(order, tile) {
   if (!fresh) return drop(order, tile);
   // The list may show it already, after a reload.
   document.querySelector(`#results .tile[data-guid="${order.guid}"]`)?.remove();
-  const hadFocus = tile.contains(document.activeElement);
+  const link = tile.contains(document.activeElement) ? fresh.querySelector("a") : null;
   tile.replaceWith(fresh);
-  if (hadFocus) fresh.querySelector("a")?.focus();
+  link?.focus();
   announce(`The picture is ready: ${order.body.prompt.slice(0, 100)}`);
 }
 
