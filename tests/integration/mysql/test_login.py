@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ipaddress
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -184,6 +185,17 @@ async def test_tls_with_the_right_authority(tls_mysql: MySQLSettings, authority:
 async def test_tls_that_the_server_offers_is_taken_without_an_authority(tls_mysql: MySQLSettings) -> None:
     """As MySQL does since version 8 by itself: both in threads and on the event loop."""
     await open_and_close(tls_mysql)
+
+
+def test_no_certificates_of_the_system_are_loaded_to_verify_nothing(
+    tls_mysql: MySQLSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: loaded.append(_))
+    with closing(tls_mysql.database().server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+        assert cursor.fetchall()[0][1]
+    assert loaded == []
 
 
 def test_more_than_fits_into_a_record_goes_through_tls(tls_mysql: MySQLSettings) -> None:

@@ -44,6 +44,19 @@ _SESSION = (
 )
 
 
+class _LightConnection(Connection):  # type: ignore[type-arg]
+    """A connection that loads the system's certificates, which takes longer than a login, only to verify with them."""
+
+    def _create_ssl_ctx(self, options: Any) -> ssl.SSLContext:
+        if options:
+            context: ssl.SSLContext = super()._create_ssl_ctx(options)  # type: ignore[misc]
+            return context
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The address of the database and its account; `ssl_ca` is the path of a CA file, None for no verified TLS."""
@@ -64,7 +77,7 @@ class Server:
         """
         tls = self._tls()
         try:
-            connection = pymysql.connect(
+            connection = _LightConnection(
                 host=self.host,
                 port=self.port,
                 user=self.user,
