@@ -44,7 +44,7 @@ _SESSION = (
 )
 
 
-class _LightConnection(Connection):  # type: ignore[type-arg]
+class _LightConnection(Connection):
     """A connection that loads the system's certificates, which takes longer than a login, only to verify with them."""
 
     def _create_ssl_ctx(self, options: Any) -> ssl.SSLContext:
