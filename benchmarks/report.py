@@ -7,7 +7,8 @@ from benchmarks.compare import Report, Row
 
 def table(report: Report) -> Table:
     """Return a table of the rows with ratio, aim and its outcome."""
-    result = Table(title=f"{report.title} ({report.unit})", title_justify="left")
+    title = f"{report.title} ({report.unit})" if report.unit else report.title
+    result = Table(title=title, title_justify="left")
     result.add_column("")
     for heading in ("measured", report.against, "ratio", "aim"):
         result.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Two workers against one: details by GUID, and generations of an upstream that answers at once."""
+"""Two and three workers against one: details by GUID, and generations of an upstream that answers at once."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +11,7 @@ from benchmarks.load import LoadGenerator, get, post
 from benchmarks.plan import Bench
 from benchmarks.services import command, service
 
+_WORKERS = (1, 2, 3)
 _CLIENTS = 32
 _IMAGES = 64
 _GENERATIONS = {"30 kB": 30_000, "1.5 MB": 1_500_000}
@@ -18,7 +19,7 @@ _GENERATIONS = {"30 kB": 30_000, "1.5 MB": 1_500_000}
 
 def steps(bench: Bench) -> int:
     """Return how many steps of progress `measure` reports at most."""
-    return bench.plan.rounds * (1 + len(_GENERATIONS)) * 4
+    return bench.plan.rounds * (1 + len(_GENERATIONS)) * 2 * len(_WORKERS)
 
 
 def measure(bench: Bench, upstream_url: str) -> list[Report]:
@@ -29,20 +30,25 @@ def measure(bench: Bench, upstream_url: str) -> list[Report]:
             with _services(bench, name, database, upstream_url) as urls:
                 guids = add_images(urls[0], _IMAGES, 3000)
                 details = [("details", get(f"/image/{guid}")) for guid in guids]
-                rows.append(_compare(bench, load, f"details, {name}", urls, details))
+                rows += _compare(bench, load, f"details, {name}", urls, details)
                 for size_name, size in _GENERATIONS.items():
                     posts = [("generations", post("/image", prompt(number, size))) for number in range(1000)]
-                    rows.append(_compare(bench, load, f"generations {size_name}, {name}", urls, posts))
-    return [Report(f"Two workers, {_CLIENTS} clients", "requests/s", "one worker", rows)]
+                    rows += _compare(bench, load, f"generations {size_name}, {name}", urls, posts)
+    return [Report(f"Workers, {_CLIENTS} clients", "requests/s", "one worker", rows)]
 
 
-def _compare(bench: Bench, load: LoadGenerator, what: str, urls: list[str], requests: list[tuple[str, str]]) -> Row:
+def _compare(
+    bench: Bench, load: LoadGenerator, what: str, urls: list[str], requests: list[tuple[str, str]]
+) -> list[Row]:
     bench.tell(f"workers: {what}")
     samples = [
         lambda url=url: load.run(url, requests, connections=_CLIENTS, seconds=bench.plan.sample_s).rate for url in urls
     ]
-    one, two = in_turns(samples, bench.plan.rounds, bench.on_step)
-    return Row(what, median(two), median(one), ratio(two, one))
+    one, *more = in_turns(samples, bench.plan.rounds, bench.on_step)
+    return [
+        Row(f"{what}, {count} workers", median(rates), median(one), ratio(rates, one))
+        for count, rates in zip(_WORKERS[1:], more, strict=True)
+    ]
 
 
 @contextmanager
@@ -58,7 +64,7 @@ def _databases(bench: Bench) -> Iterator[dict[str, dict[str, str]]]:
 
 @contextmanager
 def _services(bench: Bench, name: str, database: dict[str, str], upstream_url: str) -> Iterator[list[str]]:
-    """Start a service with one worker and one with two, on the same database and folder; yield their addresses."""
+    """Start a service for each number of workers, on the same database and folder; yield their addresses."""
     home = bench.folder / f"workers-{name}"
     home.mkdir()
     settings = database | {
@@ -68,4 +74,4 @@ def _services(bench: Bench, name: str, database: dict[str, str], upstream_url: s
     }
     command(home, "migrate", **settings)
     with ExitStack() as stack:
-        yield [stack.enter_context(service(home, **settings, PIXYPROXY_WORKERS=str(count))) for count in (1, 2)]
+        yield [stack.enter_context(service(home, **settings, PIXYPROXY_WORKERS=str(count))) for count in _WORKERS]
