@@ -27,7 +27,7 @@ READY_AIM, P99_AIM, MEMORY_AIM = 2.0, 2.0, 1.2
 """Seconds to the first ready response; p99 beside a sweep to p99 without; memory with many images to that with few."""
 _DATABASE = "data/pixyproxy.sqlite3"
 _FEWER = 10
-"""The other service has this many times fewer images: its caches are as full, and only what grows with images differs."""
+"""The other service has so many times fewer images: its caches are as full, and only what grows differs."""
 _PATIENCE_S = 15.0
 _PATIENCE_S_PER_IMAGE = 0.001
 _ROUNDS = 5
@@ -63,7 +63,9 @@ def main() -> None:
     ]  # fmt: skip
     title = f"Sweeps of {count:,} images"
     console.print(table(Report(title, "", f"{count // _FEWER:,} images; for p99: no sweep", rows)))
-    console.print(f"ready after {ready[2]:.2f} s (aim: {READY_AIM:g}); a whole round takes {round_s:.1f} s of processor")
+    console.print(
+        f"ready after {ready[2]:.2f} s (aim: {READY_AIM:g}); a whole round takes {round_s:.1f} s of processor"
+    )
 
 
 def _fill(home: Path, count: int) -> list[str]:

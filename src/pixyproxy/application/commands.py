@@ -147,6 +147,7 @@ class SearchImages(Command):
     derived_from: Guid | None = Field(None, description="The GUID of an image that they are edits of.")
     tag: Tags | None = Field(None, description="A tag the image must have; repeat it to ask for several.")
     author: Username | None = Field(None, description="The username of the author.")
+    model: Option | None = Field(None, description="The name of the model that made the image.")
     visibility: AnyVisibility | None = Field(None, description="`private` finds your own images only.")
     # Not `Status`, which also takes what a newer version may have written.
     status: Literal["queued", "generating", "ready", "failed", "unknown"] = Field(

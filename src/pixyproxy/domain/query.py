@@ -13,8 +13,8 @@ class ImageQuery:
 
     `viewer` is the caller: private images, and those whose status is not `ready`, are found by their authors only,
     hidden ones by the staff concerned too. `terms` are matched by prefix against the search terms of the prompt,
-    `filename` is a folded substring, `derived_from` is the GUID of an edit source, the two times are exclusive
-    bounds, and `before_id` continues after the image with that id.
+    `filename` is a folded substring, `model` is the model that made the image, `derived_from` is the GUID of an edit
+    source, the two times are exclusive bounds, and `before_id` continues after the image with that id.
     """
 
     viewer: Viewer = None
@@ -25,6 +25,7 @@ class ImageQuery:
     guid: str | None = None
     tags: tuple[str, ...] = ()
     author: str | None = None
+    model: str | None = None
     visibility: Visibility | None = None
     status: Status = Status.READY
     derived_from: str | None = None

@@ -28,6 +28,7 @@ from tests.fixtures.images import NOW, alter, make_draft, make_result
 WORDS = ("duck", "ducks", "duckling", "dusk", "dawn", "sink", "sinking", "a", "rubber", "猫と犬")
 TAGS = ("bath", "toys", "bathroom")
 AUTHORS = (None, "alice", "bob", "bob ")
+MODELS = ("gpt-image-2", "flux-1")
 PARENTS = (new_guid(), new_guid())
 MOST_IMAGES = 40
 STUDENTS = (User("alice", "9a"), User("bob", "9b"))
@@ -55,6 +56,7 @@ VALUES: dict[str, Value] = {
     "guid": lambda draw, images: draw.choice([draw.choice(images).guid, new_guid()]),
     "tags": lambda draw, _: draw.choice([("bath",), ("bath", "toys"), ("bathroom",), ("sink",)]),
     "author": lambda draw, _: draw.choice(("alice", "bob", "carol")),
+    "model": lambda draw, _: draw.choice((*MODELS, MODELS[0] + " ", MODELS[0].upper(), "")),
     "visibility": lambda draw, _: draw.choice(list(Visibility)),
     "status": lambda draw, _: draw.choice(list(Status)),
     "derived_from": lambda draw, _: draw.choice((*PARENTS, new_guid())),
@@ -103,6 +105,7 @@ def matches(image: Image, query: ImageQuery) -> bool:
             image.status is query.status,
             query.visibility in (None, image.request.visibility),
             query.author in (None, image.request.author),
+            query.model in (None, image.request.model),
             query.guid in (None, image.guid),
             query.derived_from is None or query.derived_from in image.request.derived_from,
             query.created_after is None or image.request.created_at > query.created_after,
@@ -150,7 +153,7 @@ async def add_images(repository: ImageRepository) -> list[Image]:
         if i % 10 == 3:
             image = await repository.mark_failed(draft.guid, Status.FAILED, Failure("x", "y"), NOW)
         elif i % 10 != 4:
-            image = await repository.mark_ready(draft.guid, make_result(), NOW)
+            image = await repository.mark_ready(draft.guid, make_result(model=draw.choice(MODELS)), NOW)
         if i % 2 == 1:
             image = await repository.update(draft.guid, ImageChanges(hidden=True), NOW)
         added.insert(0, image)

@@ -227,6 +227,8 @@ def test_filters_work_alone_and_combined(service: Service) -> None:
         assert names(tag=[tag, unique()]) == []
         assert names(author="alice") == [one_]
         assert names(author="Alice") == []
+        assert names(model=one["model"]) == [two_, one_]
+        assert names(model=one["model"].upper()) == names(model="no such model") == []
         assert names(alice, author="alice") == [three_, one_]
         assert names(visibility="public") == [two_, one_]
         assert names(visibility="private") == names(bob, visibility="private") == []

@@ -244,6 +244,7 @@ def _matches(image: Image, query: ImageQuery) -> bool:
         and query.guid in {None, image.guid}
         and query.derived_from in {None, *image.request.derived_from}
         and query.author in {None, image.request.author}
+        and query.model in {None, image.request.model}
         and query.visibility in {None, image.request.visibility}
         and (query.created_after is None or image.request.created_at > query.created_after)
         and (query.created_before is None or image.request.created_at < query.created_before)

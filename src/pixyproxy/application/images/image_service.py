@@ -172,6 +172,7 @@ class ImageService:
             guid=command.guid,
             tags=tuple(command.tag or ()),
             author=command.author,
+            model=command.model,
             visibility=command.visibility,
             status=Status(command.status),
             created_after=command.created_after,

@@ -63,7 +63,7 @@ def is_plain(query: ImageQuery) -> bool:
     if isinstance(query.viewer, Staff) and not query.viewer.is_admin:
         return False
     # An empty text is a filter too; it matches nothing.
-    others = (query.guid, query.derived_from, query.filename)
+    others = (query.guid, query.derived_from, query.filename, query.model)
     return not (query.terms or query.tags or has_times(query)) and all(other is None for other in others)
 
 
@@ -102,6 +102,9 @@ def build(session: Session, query: ImageQuery, audiences: Mapping[str, int], ter
     if query.filename is not None:
         row.append("INSTR(filename_folded, :filename) > 0")
         parameters["filename"] = query.filename
+    if query.model is not None:
+        row.append("model = :model AND " + _SAME_LENGTH.format(column="model", parameter="model"))
+        parameters["model"] = query.model
     keys = [part.key for part in scope]
     return Criteria(tuple(filters), posting_list(session, "scope", keys), " AND ".join(row), parameters)
 

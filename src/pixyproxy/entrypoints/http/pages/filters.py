@@ -11,7 +11,7 @@ from pixyproxy.domain.user import User
 Query = Mapping[str, object]
 """Parameters of the address: texts, and the tags as a list."""
 
-_SUGGESTED_TAGS = 8
+_SUGGESTED_TAGS, _SUGGESTED_MODELS = 8, 4
 _SPANS = (("Today", timedelta(days=1)), ("This week", timedelta(days=7)), ("This month", timedelta(days=30)))
 
 
@@ -44,8 +44,13 @@ def query_text(query: Query) -> str:
     return f"?{urlencode(kept, doseq=True)}" if kept else ""
 
 
-def chips_of(query: Query, user: User | None, tags: Sequence[str], now: datetime) -> list[list[Chip]]:
-    """Return the filters in groups: whose pictures, and which; `tags` are those of the pictures that are shown."""
+def chips_of(
+    query: Query, user: User | None, tags: Sequence[str], models: Sequence[str], now: datetime
+) -> list[list[Chip]]:
+    """Return the filters in groups: whose pictures, and which.
+
+    `tags` and `models` are those of the pictures that are shown; models are no choice where there is only one.
+    """
     mine, private = bool(query.get("mine")), query.get("visibility") == "private"
     whose = [Chip("Everybody", address_of(query, mine=None, visibility=None), not mine and not private)]
     if user is not None:
@@ -58,7 +63,12 @@ def chips_of(query: Query, user: User | None, tags: Sequence[str], now: datetime
         Chip(f"#{tag}", address_of(query, tag=[other for other in chosen if other != tag]), True, True)
         for tag in chosen
     ]
-    for name, label in (("author", "by {}"), ("filename", "file {}"), ("derived_from", "made from {}")):
+    for name, label in (
+        ("author", "by {}"),
+        ("model", "{}"),
+        ("filename", "file {}"),
+        ("derived_from", "made from {}"),
+    ):
         if value := query.get(name):
             which.append(Chip(label.format(value), address_of(query, **{name: None}), True, True))
     which += [
@@ -66,6 +76,9 @@ def chips_of(query: Query, user: User | None, tags: Sequence[str], now: datetime
         for tag, _ in Counter(tags).most_common(_SUGGESTED_TAGS + len(chosen))
         if tag not in chosen
     ][:_SUGGESTED_TAGS]
+    offered = Counter(models).most_common(_SUGGESTED_MODELS)
+    if len(offered) > 1:
+        which += [Chip(model, address_of(query, model=model), False) for model, _ in offered]
     return [whose, which, _spans(query, now)]
 
 

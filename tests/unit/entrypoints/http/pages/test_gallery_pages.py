@@ -250,7 +250,7 @@ def test_filters_change_the_address() -> None:
     query = {"prompt": "a b", "tag": ["x", "y"], "mine": "1", "cursor": "c", "created_after": "2026-11-23"}
     assert address_of(query) == "/?prompt=a+b&tag=x&tag=y&mine=1&created_after=2026-11-23"
     assert search_of(query, alice) == {**{k: v for k, v in query.items() if k != "mine"}, "author": "alice"}
-    whose, which, spans = chips_of(query, alice, ["z", "x", "z"], NOW)
+    whose, which, spans = chips_of(query, alice, ["z", "x", "z"], ["a", "a"], NOW)
     assert [(chip.label, chip.is_on) for chip in whose] == [("Everybody", False), ("Mine", True), ("Private", False)]
     assert [(chip.label, chip.is_on) for chip in which] == [("#x", True), ("#y", True), ("#z", False)]
     assert which[0].query == "/?prompt=a+b&tag=y&mine=1&created_after=2026-11-23"
@@ -260,9 +260,18 @@ def test_filters_change_the_address() -> None:
         ("This month", False),
     ]
     assert "created_after" not in spans[1].query
-    others = chips_of({"created_after": "2020-01-01", "created_before": "2021-01-01", "author": "bob"}, None, [], NOW)
+    others = chips_of(
+        {"created_after": "2020-01-01", "created_before": "2021-01-01", "author": "bob"}, None, [], [], NOW
+    )
     assert [chip.label for chip in [*others[1], *others[2]]][:3] == ["by bob", "until 2021-01-01", "since 2020-01-01"]
     assert [chip.label for chip in others[0]] == ["Everybody"]
+    by_model = chips_of({"model": "gpt-image-2"}, None, [], ["gpt-image-2"], NOW)[1][0]
+    assert (by_model.label, by_model.is_on, by_model.query) == ("gpt-image-2", True, "/")
+    models = chips_of({"mine": "1"}, None, [], ["a", "b", "b"], NOW)[1]
+    assert [(chip.label, chip.is_on, chip.query) for chip in models] == [
+        ("b", False, "/?mine=1&model=b"),
+        ("a", False, "/?mine=1&model=a"),
+    ]
     assert not is_filtered({"cursor": "c", "limit": 2})
     assert is_filtered({"tag": ["x"]})
 
