@@ -13,14 +13,13 @@ import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from pixyproxy.adapters.openai import image_generator
 from pixyproxy.entrypoints.cli import main
+from tests.fixtures.forked_process import PRELOADED
 
-IMPORTED = (image_generator, main)
 PATIENCE_S = 60.0
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+_context.set_forkserver_preload([__name__, *PRELOADED])
 
 
 def _serve(folder: str, environment: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Run a scenario once for each point at which it can break, in a process each; see `python -m … -h`.
 
-The process that forks holds no thread, connection or event loop, so that each child is as fresh as a new process and
-costs a few milliseconds instead of a second.
+The process that forks has imported what its children need, and holds no thread, connection or event loop: each child is
+as fresh as a new process, and costs a few milliseconds instead of a second.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.faults.crash_points.invariants import violations
 from tests.faults.crash_points.sandbox import LEASE_S, SUBJECT, Sandbox
 from tests.faults.crash_points.scenarios import SCENARIOS, make, run
 from tests.faults.crash_points.steps import AFTER, BEFORE, Fault, Step, Steps, failing_at, killed_at, no_fault
+from tests.fixtures.forked_process import PRELOADED
 from tests.fixtures.openai.pictures import picture
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
@@ -236,6 +238,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth of these points")
     parser.add_argument("--mysql", type=json.loads, help="host, port, user, password and name as a JSON list")
     given = parser.parse_args()
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            import_module(name)
     runner = Runner(given.folder.absolute(), given.scenario, MySQLSettings(*given.mysql) if given.mysql else None)
     steps = runner.count()
     points = list({"kills": kills, "errors": errors}[given.mode](steps, each_way=not given.briefly))[:: given.every]

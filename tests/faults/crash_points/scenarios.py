@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pixyproxy.application.generation import submission
 from pixyproxy.containers import Container
 from pixyproxy.domain.errors import BlobStoreError, DBConnectionError, PixyProxyException
 from pixyproxy.domain.generation import ImageDraft, Lease
@@ -129,7 +130,7 @@ class Reconcile(Scenario):
         await container.image_repository().add(
             ImageDraft(
                 ImageRequest(
-                    guid=new_guid(),
+                    guid=submission.new_guid(),
                     filename="never.png",
                     prompt="never made",
                     tags=(),
