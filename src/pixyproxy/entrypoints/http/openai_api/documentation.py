@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pixyproxy.application.commands import GenerateImages
 from pixyproxy.entrypoints.http.openai_api.schemas import (
+    EMPTY,
     AcceptedImages,
+    GenerationBody,
     GenerationForm,
     ImageReference,
     ImagesResponse,
@@ -49,7 +50,7 @@ _PREFER = parameter(
     "begun.",
 )
 
-SCHEMAS = (GenerateImages, GenerationForm, ImageReference, OpenAIError)
+SCHEMAS = (GenerationBody, GenerationForm, ImageReference, OpenAIError)
 """The schemas that the routes refer to by name."""
 SECURED: dict[str, Any] = {"security": SECURITY}
 
@@ -78,7 +79,7 @@ MODEL: Responses = {200: {"description": "The model.", "model": OfferedModel}, *
 
 def generations() -> dict[str, Any]:
     """Describe the request of a generation."""
-    schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm")]}
+    schema = {"allOf": [schema_ref("GenerationBody"), schema_ref("GenerationForm")]}
     return _request({"application/json": {"schema": schema, "example": {"prompt": _PROMPT, "response_format": "url"}}})
 
 
@@ -106,10 +107,13 @@ def edits() -> dict[str, Any]:
                 "maxItems": 16,
                 "examples": [[_INLINE]],
             },
-            "mask": {**schema_ref("ImageReference"), "examples": [_INLINE]},
+            "mask": {
+                "anyOf": [schema_ref("ImageReference"), EMPTY, {"type": "array", "maxItems": 0}],
+                "examples": [_INLINE],
+            },
         },
     }
-    schema = {"allOf": [schema_ref("GenerateImages"), schema_ref("GenerationForm"), references]}
+    schema = {"allOf": [schema_ref("GenerationBody"), schema_ref("GenerationForm"), references]}
     example = {"prompt": _PROMPT, "images": [_INLINE], "response_format": "url"}
     return _request(
         {"application/json": {"schema": schema, "example": example}, "multipart/form-data": {"schema": form}}

@@ -54,7 +54,7 @@ def parse_images_request(request: Request, body: object) -> ImagesRequest:
 
 
 def _is_unset(name: str, value: object) -> bool:
-    return value in ("", []) and (name in _UNSET_IF_EMPTY or names_picture(name))
+    return (value == "" and name in _UNSET_IF_EMPTY) or (value in ("", []) and names_picture(name))
 
 
 def _retry_count(request: Request) -> int:

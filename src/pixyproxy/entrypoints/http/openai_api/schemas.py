@@ -5,7 +5,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from pixyproxy.application.commands import GenerateImages
 from pixyproxy.entrypoints.http.representation.schemas import ResponseSchema
+
+EMPTY = {"type": "string", "maxLength": 0}
+"""The schema of a text with which clients say that a field is not set."""
 
 
 class GeneratedPicture(ResponseSchema):
@@ -92,16 +96,27 @@ class OpenAIError(BaseModel):
     error: OpenAIErrorBody
 
 
+def _add_empty(schema: dict[str, Any]) -> None:
+    for name in ("model", "n"):
+        schema["properties"][name]["anyOf"].append(EMPTY)
+
+
+class GenerationBody(GenerateImages):
+    """Pictures to generate by one call; unknown fields are passed on to the generator, empty texts are not set."""
+
+    model_config = ConfigDict(json_schema_extra=_add_empty)
+
+
 class GenerationForm(BaseModel):
     """The form of the response."""
 
-    stream: bool | None = Field(
+    stream: bool | Literal[""] | None = Field(
         None, description="Send events (`text/event-stream`) while the generation runs.", examples=[True]
     )
     partial_images: int | None = Field(
         None, description="The number of partial pictures in a stream: 0 to 3.", examples=[2]
     )
-    response_format: Literal["b64_json", "url"] | None = Field(
+    response_format: Literal["b64_json", "url", ""] | None = Field(
         None,
         description="Bytes or an address; by default what the operator chose, else bytes, for `dall-e-*` an address.",
         examples=["url"],
