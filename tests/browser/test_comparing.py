@@ -93,6 +93,10 @@ def test_a_variation_whose_answer_was_lost_is_paid_once(gallery: Gallery, open_p
     page.go_back()
     vary.click()
     page.wait_for_url(re.compile("/view/(?!{}|{})".format(made["guid"], lost[0][-36:])))
+    for _ in range(100):
+        if count_of(gallery, "moth at a lamp") != 2:  # one that is being made is not found yet
+            break
+        page.wait_for_timeout(100)
     assert count_of(gallery, "moth at a lamp") == 3
 
 
