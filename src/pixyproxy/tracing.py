@@ -106,14 +106,20 @@ def trace_parts(
         )
 
 
-def _traced_repositories(
-    repositories: Repositories, tracer: "OpenTelemetryTracer", name: str, _: Settings
-) -> Repositories:
+def _tracing(tracer: "OpenTelemetryTracer", attribute: str, value: str, *, is_client: bool) -> Callable[..., Any]:
+    """Return a function that takes a part and its name, and returns the part with spans that have this attribute."""
     from opentelemetry.trace import SpanKind
 
     from pixyproxy.adapters.opentelemetry.traced_port import traced
 
-    trace = partial(traced, tracer=tracer, kind=SpanKind.CLIENT, attributes={"db.system.name": name})
+    kind = SpanKind.CLIENT if is_client else SpanKind.INTERNAL
+    return partial(traced, tracer=tracer, kind=kind, attributes={attribute: value})
+
+
+def _traced_repositories(
+    repositories: Repositories, tracer: "OpenTelemetryTracer", name: str, _: Settings
+) -> Repositories:
+    trace = _tracing(tracer, "db.system.name", name, is_client=True)
     return replace(
         repositories,
         images=trace(repositories.images, name="images"),
@@ -126,11 +132,7 @@ def _traced_repositories(
 
 
 def _traced_blob_storage(storage: BlobStorage, tracer: "OpenTelemetryTracer", name: str, _: Settings) -> BlobStorage:
-    from opentelemetry.trace import SpanKind
-
-    from pixyproxy.adapters.opentelemetry.traced_port import traced
-
-    trace = partial(traced, tracer=tracer, kind=SpanKind.INTERNAL, attributes={"pixyproxy.blob_store": name})
+    trace = _tracing(tracer, "pixyproxy.blob_store", name, is_client=False)
     return replace(
         storage,
         blobs=trace(storage.blobs, name="blobs"),
