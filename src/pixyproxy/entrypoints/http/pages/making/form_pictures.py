@@ -69,13 +69,17 @@ def _body_of(fields: Mapping[str, str]) -> dict[str, object]:
 
 def _begun_of(fields: Mapping[str, str]) -> int:
     """Return how many pictures were begun with the key of a form before."""
-    text = fields.get("begun", "")
-    return int(text) if len(text) == 1 and text.isdecimal() and text.isascii() else 0
+    return _digit(fields.get("begun", ""))
 
 
 def _count_of(text: str) -> int:
     """Return the number of pictures; raise DataValidationError unless it is from 1 to 4."""
-    count = int(text) if len(text) == 1 and text.isdecimal() and text.isascii() else 0 if text else 1
+    count = _digit(text) if text else 1
     if not 1 <= count <= _MOST_PICTURES:
         raise DataValidationError.at(("n",), f"must be a number from 1 to {_MOST_PICTURES}")
     return count
+
+
+def _digit(text: str) -> int:
+    """Return the number of one digit, 0 for any other text."""
+    return int(text) if len(text) == 1 and text.isdecimal() and text.isascii() else 0
