@@ -207,22 +207,26 @@ def _expected(sandbox: Sandbox, scenario: str, completed: list[str], point: Poin
         wanted = "ready" if "rename image" in completed else "unknown" if "commit add_batches" in completed else None
         wrong += [f"{status} where {wanted} was to be expected"] if status != wanted else []
     else:
-        wrong += _expected_of_error(sandbox, status, point, completed)
+        wrong += _expected_of_error(sandbox, status, point)
     return wrong
 
 
-def _expected_of_error(sandbox: Sandbox, status: str | None, point: Point, completed: list[str]) -> list[str]:
-    """Check that a surviving process keeps what it paid for and reports the right error."""
-    wrong = []
-    if sandbox.charges(SUBJECT) and status != "ready":
+def _expected_of_error(sandbox: Sandbox, status: str | None, point: Point) -> list[str]:
+    """Check that a surviving process keeps what it paid for and reports the right error.
+
+    On a busy machine the database may not answer in time: then nothing is paid, and the step that breaks never comes.
+    """
+    wrong, is_charged = [], bool(sandbox.charges(SUBJECT))
+    if is_charged and status != "ready":
         wrong.append(f"paid for, and {status}")
     refused = [fact for fact in sandbox.responses() if fact["event"] == "refused"]
     if point.step.is_commit:
         kinds = {"DBConnectionError"}
     else:
         kinds = {"BlobStoreFullError"} if "ENOSPC" in point.text else {"BlobStoreError"}
+        kinds |= set() if is_charged else {"DBConnectionError"}
     wrong += [f"refused as {fact['kind']}" for fact in refused if fact["kind"] not in kinds]
-    if "charge" in completed:
+    if is_charged:
         wrong += [f"refused without the guid: {fact}" for fact in refused if not fact["guid"]]
     if not refused and not any(fact.get("prompt") == SUBJECT for fact in sandbox.responses()):
         wrong.append("neither made nor refused")

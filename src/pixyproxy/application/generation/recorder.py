@@ -130,6 +130,7 @@ class OutcomeRecorder:
             return await self._record(image, picture, call)
         except PixyProxyException as error:
             logger.error("image %s of a generation is not ready: %s", image.guid, type(error).__name__)
+            _mark_paid(error, image.guid)
             raise
         except Exception:
             # A bug that affects one picture must not lose the others.
@@ -224,7 +225,6 @@ class OutcomeRecorder:
             logger.error("the picture of image %s was paid for and cannot be stored: %s", image.guid, error.message)
             await self._keep(image.guid, picture.data, sidecar)
             await self._mark_failed(image, Status.UNKNOWN, error, free_key=False)
-            _mark_paid(error, image.guid)
             raise
 
     async def _mark_ready(self, image: Image, result: ImageResult) -> Image:
@@ -234,13 +234,10 @@ class OutcomeRecorder:
         except DBConnectionError as error:
             logger.error("image %s is stored but not recorded yet: %s", guid, error.message)
             self.pending_writes[guid] = lambda: self._images.mark_ready(guid, result, self._clock.now())
-            _mark_paid(error, guid)
             raise
         except ImageNotFoundError:
             logger.error("image %s was deleted during its generation; its bytes are in the store", guid)
-            deleted = ConstraintViolationError("The image was deleted while it was being made.")
-            _mark_paid(deleted, guid)
-            raise deleted from None
+            raise ConstraintViolationError("The image was deleted while it was being made.") from None
 
     async def _record_fault(self, image: Image, picture: GeneratedImage) -> PixyProxyException:
         """Rescue a picture that could not be recorded because of a bug; return the error for the caller.

@@ -99,6 +99,7 @@ class Run:
         self._request = request
         self._queued_call = queued_call
         self._watchers = [] if watcher is None else [watcher]
+        self._may_have_started = False
         self.turn = turn
         self.images = images
 
@@ -157,8 +158,11 @@ class Run:
         try:
             if self._request is None and self._queued_call is not None:
                 self._request = await self._parts.sources.restore(self.images, self._queued_call)
+            if self._may_have_started:
+                await self._take_back_start()
             started = await self._parts.recorder.start(self.guids, self._parts.new_lease())
         except (DBConnectionError, BlobStoreError) as outage:
+            self._may_have_started |= isinstance(outage, DBConnectionError)
             await self._parts.turns.go_back(self.turn, outage, _OUTAGE_S)
             return False
         except GeneratorError as gone:
@@ -169,6 +173,11 @@ class Run:
             await self._give_up(deleted())
         self._record_as(started)
         return True
+
+    async def _take_back_start(self) -> None:
+        """Queue the rows again if the start before an outage was committed after all; no call was made for them."""
+        if self._queued_call is not None:
+            await self._parts.recorder.requeue(self.guids, self._parts.new_lease().owner, self._queued_call)
 
     def _record_as(self, images: tuple[Image, ...]) -> None:
         self.images = images

@@ -113,10 +113,16 @@ class GenerationRunner:
         return None if run is None else self._turns.place_of(run.turn)
 
     async def place_of(self, image: Image) -> QueuePlace | None:
-        """Return the place in the queue of an image, without a time if it waits in another process; None of another."""
+        """Return the place in the queue of an image, without a time if it waits in another process; None of another.
+
+        It is None while the database is away, too: no answer fails for lack of it.
+        """
         if image.status is not Status.QUEUED:
             return None
-        return self.place_here(image.guid) or QueuePlace(await self._maintenance.queued_before(image.id) + 1, None)
+        try:
+            return self.place_here(image.guid) or QueuePlace(await self._maintenance.queued_before(image.id) + 1, None)
+        except DBConnectionError:
+            return None
 
     def new_lease(self) -> Lease:
         """Return a lease of this process that begins now."""

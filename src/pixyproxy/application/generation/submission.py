@@ -15,6 +15,7 @@ from pixyproxy.application.generation.runner import GenerationRunner, RunningGen
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions, how_to_insist
 from pixyproxy.domain.errors import (
     DataValidationError,
+    DBConnectionError,
     EditingUnsupportedError,
     IdempotencyKeyReusedError,
     IdempotencyKeyTakenError,
@@ -222,12 +223,17 @@ class Submitter:
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for another request: use a new key for a new picture."
             )
-        images = await self._replays.images_of(earlier.image)
-        self._departures.expect(caller, _guids(images))
-        if watcher is not None and any(image.status in UNDER_WAY for image in images):
-            watcher.show(GenerationOutcome(images, replayed=True))
-            self._runner.watch(images[0].guid, watcher)
-        return await self._replays.outcome(images, claim, wait)
+        try:
+            images = await self._replays.images_of(earlier.image)
+            self._departures.expect(caller, _guids(images))
+            if watcher is not None and any(image.status in UNDER_WAY for image in images):
+                watcher.show(GenerationOutcome(images, replayed=True))
+                self._runner.watch(images[0].guid, watcher)
+            return await self._replays.outcome(images, claim, wait)
+        except DBConnectionError as error:
+            # The picture may be there: a caller who knows its GUID finds it when the database is back.
+            error.guid = error.guid or earlier.image.guid
+            raise
 
     async def _drafts(self, submission: Submission, claim: IdempotencyClaim) -> list[ImageDraft]:
         price = await self._prices.price_of(_request(submission).priced, self._clock.now())

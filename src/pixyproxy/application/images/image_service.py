@@ -149,7 +149,7 @@ class ImageService:
         return await self._images.get_visible(parse_guid(guid), viewer)
 
     async def place_of(self, image: Image) -> QueuePlace | None:
-        """Return the place in the queue of an image, None if it does not wait."""
+        """Return the place in the queue of an image, None if it does not wait or the database is away."""
         return await self._runner.place_of(image)
 
     def place_here(self, guid: str) -> QueuePlace | None:

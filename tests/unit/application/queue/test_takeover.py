@@ -13,7 +13,7 @@ from pixyproxy.application.generation.edit_sources import SourceReferences
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.queue.takeover import QueueTakeover
-from pixyproxy.domain.errors import BlobStoreFullError
+from pixyproxy.domain.errors import BlobStoreFullError, DBConnectionError
 from pixyproxy.domain.generation import GenerationOutcome
 from pixyproxy.domain.image import Status
 from tests.fixtures.core import PNG, FailingBlobStore, ScriptedGenerator, SteppingClock, image_service_on
@@ -40,6 +40,7 @@ class Process:
         self.generator = ScriptedGenerator()
         self.generator.gate = asyncio.Event()
         images, maintenance = MemoryImageRepository(machine.storage), MemoryMaintenanceRepository(machine.storage)
+        self.images = images
         made: tuple[ImageService, GenerationRunner] = image_service_on(
             images,
             maintenance,
@@ -252,3 +253,27 @@ async def test_a_turn_is_not_taken_while_no_picture_could_be_stored(machine: Mac
     image = machine.storage.images[queued]
     assert (image.status, image.failure and image.failure.code) == (Status.FAILED, "blob-store-full")
     assert len(one.generator.requests) == 1
+
+
+async def test_a_start_that_was_committed_without_an_answer_is_taken_back(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = machine.process("one")
+    monkeypatch.setattr("pixyproxy.application.generation.run._OUTAGE_S", 0.01)
+    start, lost = one.images.start, []
+
+    async def start_and_lose_the_answer(guids: Any, lease: Any, now: Any) -> Any:
+        started = await start(guids, lease, now)
+        if not lost:
+            lost.append(guids)
+            raise DBConnectionError("The database did not answer in time.")
+        return started
+
+    monkeypatch.setattr(one.images, "start", start_and_lose_the_answer)
+    await one.create()
+    queued = (await one.create(prompt="a patient duck")).image.guid
+    one.open_gate()
+    await all_ended(machine)
+    assert lost == [[queued]]
+    assert machine.storage.images[queued].status is Status.READY
+    assert [request.prompt for request in one.generator.requests] == ["a duck", "a patient duck"]

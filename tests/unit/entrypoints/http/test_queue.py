@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pixyproxy.domain.errors import BlobMissingError, GeneratorQuotaError, GeneratorRateLimitedError
+from pixyproxy.domain.errors import BlobMissingError, DBConnectionError, GeneratorQuotaError, GeneratorRateLimitedError
 from pixyproxy.domain.generation import GeneratedImage
 from pixyproxy.domain.image import Status
 from tests.fixtures.core import PNG
@@ -80,6 +80,16 @@ async def test_an_async_call_returns_its_place(busy: HttpApp) -> None:
         "the second duck",
         "the third duck",
     ]
+
+
+async def test_a_place_that_cannot_be_read_is_left_out(busy: HttpApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: int) -> int:
+        raise DBConnectionError("The database did not answer in time.")
+
+    monkeypatch.setattr(busy.container.maintenance_repository(), "queued_before", fail)
+    monkeypatch.setattr(busy.container.generation_runner(), "place_here", lambda guid: None)  # another process has it
+    second = await post(busy, "the second duck", auth=BOB, headers=ASYNC)
+    assert (second.status_code, second.json()["status"], second.json()["queue"]) == (202, "queued", None)
 
 
 async def test_a_sync_caller_waits(busy: HttpApp) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.middleware.authentication import has_credentials
 from pixyproxy.entrypoints.http.representation.json_response import json_response
-from pixyproxy.entrypoints.http.representation.problems import error_headers, log_error, status_of
+from pixyproxy.entrypoints.http.representation.problems import error_headers, guid_of_fault, log_error, status_of
 
 PREFIX = "/v1"
 _ROUTE_ENDS = (
@@ -59,7 +59,7 @@ def right_path(path: str) -> str | None:
 
 def openai_error_response(request: Request, error: Exception) -> Response:
     """Return the response to any error; unexpected ones are logged and not described."""
-    body = error_body(error)
+    body = error_body(error, guid_of_fault(request.scope, error))
     if isinstance(error, errors.PixyProxyException):
         status = _status(error)
     else:
@@ -93,23 +93,34 @@ def may_be_repeated(error: Exception) -> bool:
     return not (error.may_have_been_paid or (isinstance(error, errors.GeneratorError) and error.is_final))
 
 
-def error_body(error: Exception) -> dict[str, Any]:
-    """Return the body of an error: the generator's own if it gave one, because the clients know its texts."""
+def error_body(error: Exception, guid: str | None = None) -> dict[str, Any]:
+    """Return the body of an error: the generator's own if it gave one, because the clients know its texts.
+
+    `guid` names the image that an unexpected error concerns, if there is one.
+    """
     if isinstance(error, HTTPException):
         return _envelope(error.detail, _type_of(error.status_code))
     if not isinstance(error, errors.PixyProxyException):
-        return _envelope("An unexpected error occurred; the server's log has its details.", "server_error")
+        return _envelope("An unexpected error occurred; the server's log has its details.", "server_error", guid=guid)
     if isinstance(error, errors.GeneratorError) and error.document is not None:
-        return dict(error.document)
+        return _passed_on(error.document, error)
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), error.code)
     param, message = None, error.detail
     if isinstance(error, errors.DataValidationError) and error.errors:
         param = ".".join(map(str, error.errors[0].loc)) or None
         message = " ".join(f"{'.'.join(map(str, loc)) or 'body'}: {msg}." for loc, msg in error.errors)
-    body = _envelope(message, _type(error), param, code)
-    if error.guid is not None:
-        body["error"]["guid"] = error.guid
-    return body
+    return _envelope(message, _type(error), param, code, error.guid)
+
+
+def _passed_on(document: Mapping[str, Any], error: errors.GeneratorError) -> dict[str, Any]:
+    """Return the generator's own document, with the GUID of the image and with the advice if it may have been paid."""
+    inner = document.get("error")
+    if not error.may_have_been_paid or not isinstance(inner, Mapping):
+        return dict(document)
+    ours: dict[str, Any] = {} if error.guid is None else {"guid": error.guid}
+    if error.advice is not None and isinstance(inner.get("message"), str):
+        ours["message"] = f"{inner['message']} {error.advice}".lstrip()
+    return {**document, "error": {**inner, **ours}}
 
 
 def _type(error: errors.PixyProxyException) -> str:
@@ -135,5 +146,8 @@ def _upstream_code(error: errors.GeneratorError) -> object:
     return inner.get("code") if isinstance(inner, Mapping) else None
 
 
-def _envelope(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+def _envelope(
+    message: str, kind: str, param: str | None = None, code: str | None = None, guid: str | None = None
+) -> dict[str, Any]:
+    ours = {} if guid is None else {"guid": guid}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code, **ours}}

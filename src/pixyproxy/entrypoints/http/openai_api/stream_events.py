@@ -40,4 +40,4 @@ class OpenAIEvents(StreamEvents):
 
     def error(self, error: Exception) -> bytes:
         log_error(error, 200)  # the status that was sent
-        return error_event(error_body(error))
+        return error_event(error_body(error, self._caller.guids[0] if self._caller.guids else None))

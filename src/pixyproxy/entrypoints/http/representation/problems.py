@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
 
+from pixyproxy.application.generation.callers import Caller
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.representation.json_response import json_response
 from pixyproxy.entrypoints.http.session_cookie import is_of_page
@@ -109,6 +111,8 @@ def error_headers(request: Request, error: Exception, status: int) -> dict[str, 
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         elif status in _DEFAULT_RETRY_S:
             headers["Retry-After"] = str(_DEFAULT_RETRY_S[status])
+    elif guid_of_fault(request.scope, error) is not None:
+        headers["x-should-retry"] = "false"
     # A browser would open its password box over the page.
     if status == 401 and not is_of_page(request.headers):
         headers["WWW-Authenticate"] = CHALLENGE
@@ -116,6 +120,13 @@ def error_headers(request: Request, error: Exception, status: int) -> dict[str, 
         # Starlette names the methods of one route; a path may have several.
         headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope["path"]))
     return headers
+
+
+def guid_of_fault(scope: Scope, error: Exception) -> str | None:
+    """Return the GUID of the image that the caller of a request waits for, if an error is a fault of this program."""
+    caller: Caller | None = scope.get("state", {}).get("caller")
+    is_fault = not isinstance(error, (errors.PixyProxyException, HTTPException))
+    return caller.guids[0] if is_fault and caller is not None and caller.guids else None
 
 
 def allowed_methods(routes: Sequence[BaseRoute], path: str) -> list[str]:
@@ -157,6 +168,8 @@ def describe_problem(request: Request, error: Exception) -> tuple[dict[str, Any]
     else:
         status, code = 500, "internal-error"
         detail = "An unexpected error occurred; the server's log has its details under this request_id."
+        if (guid := guid_of_fault(request.scope, error)) is not None:
+            members["guid"] = guid
     log_error(error, status)
     headers = error_headers(request, error, status)
     if status == 404 and isinstance(error, HTTPException):

@@ -7,7 +7,6 @@ from fastapi.sse import format_sse_event
 from starlette.requests import Request
 
 from pixyproxy.application.images.image_service import ImageService
-from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.generation import GenerationOutcome, PartialImage, QueuePlace
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.representation.image_detail import Links, outcome_headers, present_image
@@ -45,11 +44,7 @@ class ImageEvents(StreamEvents):
         return problem_event(self._request, error)
 
     async def _details(self, image: Image) -> AsyncGenerator[bytes, None]:
-        try:
-            place = await self._images.place_of(image)
-        except PixyProxyException:
-            place = None  # The generation goes on without the database, and so does its stream.
-        yield _event("image", present_image(image, self._links, place))
+        yield _event("image", present_image(image, self._links, await self._images.place_of(image)))
 
 
 def problem_event(request: Request, error: Exception) -> bytes:
