@@ -107,7 +107,15 @@ def test_a_refused_variation_says_why_and_a_changed_picture_is_varied(gallery: G
     refusal = '{"status": 402, "code": "budget-exceeded", "detail": "Nothing is left."}'
     page.route("**/vary", lambda route: route.fulfill(status=402, content_type="application/json", body=refusal))
     page.get_by_role("button", name="Vary").click()
-    expect(page.locator(".toast.problem")).to_have_text("No picture is made: Nothing is left.")
+    problem = page.locator(".toast.problem")
+    expect(problem.locator("span")).to_have_text("No picture is made: Nothing is left.")
+    page.clock.install()
+    page.get_by_role("button", name="Vary").click()
+    page.clock.run_for(60_000)
+    # It stays until it is read, and is shown once.
+    expect(problem).to_have_count(1)
+    page.get_by_role("button", name="Dismiss").click()
+    expect(problem).to_have_count(0)
     page.unroute("**/vary")
     page.route("**/vary", lambda route: (route.fetch(), route.abort()))
     page.get_by_role("button", name="Vary").click()

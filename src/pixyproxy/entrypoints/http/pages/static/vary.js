@@ -3,6 +3,9 @@
 import { CallError, newKey, send } from "./api.js";
 import { toast } from "./toast.js";
 
+/** Takes away the notice of what went wrong before. */
+let dismiss = () => {};
+
 /**
  * Have a picture varied, and go to the new one. The key is kept until its picture is shown: another click after a lost
  * answer, a reload or the way back joins what is being made.
@@ -15,6 +18,7 @@ export async function vary(form) {
   const forget = () => localStorage.removeItem(place);
   localStorage.setItem(place, key);
   form.ariaBusy = "true";
+  dismiss();
   try {
     const headers = { Accept: "application/json" };
     const response = await send(form.action, { method: "POST", body: new URLSearchParams({ key }), headers });
@@ -25,7 +29,7 @@ export async function vary(form) {
     // The picture has changed since the key was used: this is another request.
     if (status === 422) forget();
     const retry = isLost || status >= 500 ? { label: "Try again", act: () => void vary(form) } : {};
-    toast(isLost ? message : `No picture is made: ${message}`, { ...retry, isProblem: true });
+    dismiss = toast(isLost ? message : `No picture is made: ${message}`, { ...retry, isProblem: true });
   } finally {
     form.ariaBusy = null;
   }
