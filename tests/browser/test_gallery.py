@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Gallery, Open, log_in, running_gallery, wait_until
+from tests.browser.test_access import violations
 from tests.fixtures.services import ALICE, BOB
 
 
@@ -214,11 +215,23 @@ def test_without_a_script(gallery: Gallery, open_page: Open) -> None:
 
 
 @pytest.mark.slow
+def test_a_page_that_does_not_exist_leads_to_the_newest_pictures(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?prompt=fox&cursor=AAAA")
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Newest pictures").click()
+    expect(page).to_have_url(re.compile(r"/\?prompt=fox$"))
+    expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
+
+
+@pytest.mark.slow
 def test_the_network_is_lost_and_comes_back(gallery: Gallery, open_page: Open) -> None:
     page = open_page()
     page.context.set_offline(True)
-    expect(page.get_by_text("You are offline. Pictures that are shown stay.")).to_be_visible()
+    offline = page.get_by_text("You are offline. Pictures that are shown stay.")
+    expect(offline).to_be_visible()
     page.get_by_role("searchbox").fill("fox")
     expect(page.get_by_role("heading", name="Nothing can be shown now")).to_be_visible()
     page.context.set_offline(False)
     expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
+    expect(offline).to_have_count(0)

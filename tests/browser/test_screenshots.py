@@ -1,17 +1,20 @@
 """Screenshots of every page in both themes and three widths, for people to look at."""
 
 import io
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Gallery, Open, running_gallery
 from tests.browser.test_editing import pick
 from tests.fixtures.openai.gateway import Gateway
+from tests.fixtures.service import pixyproxy
 from tests.fixtures.services import ALICE
 
 WIDTHS = (390, 1280, 2560)
@@ -90,6 +93,33 @@ def test_write_screenshots_of_an_edit(editor: Gateway, open_page: Open, screensh
         page.mouse.up()
         page.screenshot(path=screenshots / f"mask-{scheme}-{width}.png")
         page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_that_are_made_are_pictured(gallery: Gallery, open_page: Open, screenshots: Path, scheme: str) -> None:
+    settings = gallery.service.values
+    assert pixyproxy(gallery.service.folder, "budget", "set", "user:alice", "10", **settings).returncode == 0
+    page = open_page(user=ALICE, at=gallery.url, color_scheme=scheme)
+    refusal = {"status": 422, "code": "prompt-rejected", "detail": "The generator does not draw living artists."}
+    answers = iter([(422, refusal), (202, {"guid": "1" * 36}), (202, {"guid": "2" * 36})])
+    states = {"1": {"status": "generating"}, "2": {"status": "queued", "queue": {"position": 4, "eta_s": 40}}}
+
+    def respond(route: Route) -> None:
+        status, body = (200, states[route.request.url[-1]]) if route.request.method == "GET" else next(answers)
+        route.fulfill(status=status, content_type="application/json", body=json.dumps(body))
+
+    page.route(re.compile("/image(/[12]+)?$"), respond)
+    page.get_by_label("Early views").select_option("0", force=True)
+    for number, prompt in enumerate(("in the style of …", "harbour with red boats", "a brass telescope, evening"), 1):
+        page.get_by_label("Prompt").fill(prompt)
+        page.get_by_role("button", name="Make", exact=True).click()
+        expect(page.locator("#making .state b")).to_have_count(number)
+    expect(page.locator("#making .queued b")).to_have_text("4th in line")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=screenshots / f"making-{scheme}-{width}.png")
 
 
 def drawn(size: tuple[int, int]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Money and the queue in a real browser: prices and budgets before the click, and pictures that wait for their turn."""
 
+import re
 from collections.abc import Iterator
 from threading import Event
 
@@ -229,6 +230,52 @@ def test_a_budget_that_would_refuse_is_said_before_the_click_and_after_it(gatewa
     expect(price).to_contain_text("Only 2 of 4 would be made: your budget has $0.016 left")
     assert gateway.charges == 0
     budget(gateway, "remove", "user:bob")
+
+
+@pytest.mark.slow
+def test_the_header_says_what_the_tightest_budget_leaves(gateway: Gateway, open_page: Open) -> None:
+    budget(gateway, "set", "service", "2000", "--per", "month")
+    page = open_page(user=BOB, at=gateway.service.url)
+    money = page.get_by_role("link", name="left")
+    expect(money).to_have_text(re.compile(r"\$(1,999|2,000)\.\d\d left"))
+    budget(gateway, "set", "user:bob", "0.5", "--per", "total")
+    page.reload()
+    expect(money).to_have_text("$0.50 left")
+    expect(money).to_have_attribute("title", "of $0.50 for you in all")
+    assert page.locator(".meter rect").get_attribute("width") == "100"
+    choose(page, "Square", "Low")
+    make(page, "a puffin that costs something")
+    expect(page.locator("#making .tile[data-guid] img[srcset]")).to_be_visible()
+    expect(money).to_have_text("$0.47 left")
+    expect(page.locator(".meter rect")).to_have_attribute("width", "94")
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(page) == []
+    budget(gateway, "remove", "user:bob")
+    budget(gateway, "remove", "service")
+    page.reload()
+    expect(page.locator("#money")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_what_is_being_made_shares_a_row_with_the_newest_pictures(
+    gateway: Gateway, open_page: Open, let_go: Event
+) -> None:
+    page = open_page(user=ALICE, at=gateway.service.url)
+    occupy(gateway, page)
+    let_go.set()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
+    gateway.hold(let_go.is_set, "held")
+    let_go.clear()
+    page.reload()
+    occupy(gateway, page)
+    waits, newest = page.locator("#making .tile").bounding_box(), page.locator("#results .tile").first.bounding_box()
+    assert waits is not None
+    assert newest is not None
+    assert waits["y"] == newest["y"]
+    assert waits["x"] < newest["x"]
+    let_go.set()
+    expect(page.locator("#making .tile[data-guid]")).to_have_count(1)
 
 
 @pytest.mark.slow

@@ -170,7 +170,9 @@ def _build_routers(
         build_user_router(container.roster_service(), container.roster_import(), policy, links),
         build_key_router(container.key_service(), policy),
         build_session_router(container.session_service(), cookie),
-        build_gallery_router(pages, images, make_form, policy, links, signed_urls, container.clock()),
+        build_gallery_router(
+            pages, images, container.budget_service(), make_form, policy, links, signed_urls, container.clock()
+        ),
         build_create_router(pages, images, make_form, bodies, policy, container.config.public_url()),
         build_compare_router(pages, images, policy, links),
         build_login_router(pages, container.session_service(), cookie, container.config.public_url()),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
+from pixyproxy.application.money.budget_service import BudgetService
 from pixyproxy.domain import access
 from pixyproxy.domain.access import Viewer, viewer_of
 from pixyproxy.domain.errors import DataValidationError
@@ -20,6 +21,7 @@ from pixyproxy.entrypoints.http.pages.filters import Query, address_of, chips_of
 from pixyproxy.entrypoints.http.pages.making.form_pictures import new_key
 from pixyproxy.entrypoints.http.pages.picture import find_all_ready, present_picture, shortened
 from pixyproxy.entrypoints.http.pages.renderer import PageRenderer
+from pixyproxy.entrypoints.http.pages.spending import present_left
 from pixyproxy.entrypoints.http.pages.texts import problem_text
 from pixyproxy.entrypoints.http.representation.image_detail import Links, content_path, present_time
 from pixyproxy.entrypoints.http.representation.json_response import json_response
@@ -32,6 +34,7 @@ _EDITS_SHOWN = 12
 def build_gallery_router(
     pages: PageRenderer,
     images: ImageService,
+    budgets: BudgetService,
     make_form: MakeForm,
     policy: AccessPolicy,
     links: Links,
@@ -56,7 +59,7 @@ def build_gallery_router(
             shown = [present_picture(image, links, viewer_of(user)) for image in page.items]
             next_cursor = page.next_cursor
         except DataValidationError as error:
-            problem = problem_text(error)
+            problem = _present_problem(error, query)
         return pages.render(
             request,
             "gallery.html",
@@ -74,6 +77,7 @@ def build_gallery_router(
             query=query_text(query),
             filtered=is_filtered(query),
             problem=problem,
+            money=user and present_left(await budgets.balances_of(user.username)),
             first=address_of(query) if query.get("cursor") else None,
             waiting=[present_picture(image, links, viewer_of(user)) for image in await _under_way(images, user, query)],
             make=await make_form.values(viewer_of(user), str(use), edit if isinstance(edit, list) else []),
@@ -127,6 +131,16 @@ def build_gallery_router(
         return next(iter(page.items), None)
 
     return router
+
+
+def _present_problem(error: DataValidationError, query: Query) -> dict[str, str]:
+    """Return the words for a search that cannot be done, and the way out."""
+    if any(loc == ("cursor",) for loc, _ in error.errors):
+        text = "The address of this page of pictures is not complete, or was made by another service."
+        way_out = {"way_out": address_of(query), "label": "Newest pictures"}
+        return {"title": "There is no such page", "text": text, **way_out}
+    text = problem_text(error)
+    return {"title": "This search cannot be done", "text": text, "way_out": "/", "label": "All pictures"}
 
 
 async def _under_way(images: ImageService, user: User | None, query: Query) -> list[Image]:

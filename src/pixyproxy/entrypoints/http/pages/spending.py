@@ -1,7 +1,7 @@
 """A user's spending as the template shows it: sums, budgets, and a month by days with its chart."""
 
 import calendar
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
@@ -79,6 +79,21 @@ def present_budget(balance: Balance) -> dict[str, Any]:
         "parts": parts,
         "resets": None if balance.resets_at is None else f"{balance.resets_at:%-d %b %Y, %H:%M} UTC",
         "is_used_up": not balance.left_usd,
+    }
+
+
+def present_left(balances: Iterable[Balance]) -> dict[str, str] | None:
+    """Return what the tightest budget leaves, in dollars and in percent of its cap; None without a budget."""
+    tightest = min(balances, key=lambda balance: balance.left_usd, default=None)
+    if tightest is None:
+        return None
+    cap, left = tightest.budget.cap_usd, tightest.left_usd
+    kind = tightest.budget.scope.partition(":")[0]
+    whose = {"service": "the whole service", "class": "your class"}.get(kind, "you")
+    return {
+        "left": usd_text(left),
+        "percent": f"{100 * left / cap if cap else ZERO:.0f}",
+        "title": f"of {usd_text(cap)} for {whose} {_PER[tightest.budget.per]}",
     }
 
 

@@ -64,7 +64,7 @@ async def test_a_search_that_cannot_be_done_says_why(app: HttpApp) -> None:
     for query, problem in (
         ("prompt=" + "+".join(map(str, range(65))), "at most 64 different words"),
         ("colour=red", "is not known here"),
-        ("cursor=x", "cursor"),
+        ("cursor=x", "There is no such page"),
     ):
         page = await app.client.get(f"/?{query}", headers=HTML)
         assert page.status_code == 422

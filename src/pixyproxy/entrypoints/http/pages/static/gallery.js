@@ -151,8 +151,12 @@ search.addEventListener("submit", (event) => {
   clearTimeout(pause);
   void find();
 });
-addEventListener("offline", () => toast("You are offline. Pictures that are shown stay.", { isProblem: true }));
+let noLongerOffline = () => {};
+addEventListener("offline", () => {
+  noLongerOffline = toast("You are offline. Pictures that are shown stay.", { isProblem: true });
+});
 addEventListener("online", () => {
+  noLongerOffline();
   toast("You are online again.");
   if (results.querySelector(".blank button")) void find();
 });

@@ -44,7 +44,7 @@ form.addEventListener("submit", (event) => {
   lastTime = event.timeStamp;
   begin(body, files, count() - retried);
   announce(count() === 1 ? "The picture is being made." : `${count()} pictures are being made.`);
-  making.scrollIntoView({ block: "nearest" });
+  making.firstElementChild?.scrollIntoView({ block: "nearest" });
 });
 
 /** @param {Record<string, any>} body @param {import("./sources.js").Upload | null} files @param {number} number */

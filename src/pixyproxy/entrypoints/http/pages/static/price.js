@@ -52,6 +52,17 @@ export function refusal({ usd_max: most, budgets }, body) {
   return isOver ? sentence(reason(tightest, micro(most), body)) : null;
 }
 
+/**
+ * Return what the tightest budget leaves, in words and in percent of its cap, null without a budget.
+ * @param {Price} price
+ */
+export function leftOf({ budgets }) {
+  const tightest = tightestOf(budgets);
+  if (!tightest) return null;
+  const cap = micro(tightest.cap_usd);
+  return { text: usd(left(tightest)), percent: String(cap && Math.round((100 * left(tightest)) / cap)) };
+}
+
 /** @param {Budget} budget @param {number} highest @param {Record<string, any>} body */
 function reason(budget, highest, body) {
   const cap = usd(micro(budget.cap_usd));
@@ -79,7 +90,8 @@ function left({ cap_usd, spent_usd, reserved_usd, possibly_usd }) {
 /** @param {number} amount In micro-dollars. */
 function usd(amount) {
   if (amount > 0 && amount < 1000) return "less than $0.001";
-  return `$${(amount / 1e6).toFixed(amount > 0 && amount < 100_000 ? 3 : 2)}`;
+  const digits = amount > 0 && amount < 100_000 ? 3 : 2;
+  return `$${(amount / 1e6).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }
 
 /** @param {Budget} budget */

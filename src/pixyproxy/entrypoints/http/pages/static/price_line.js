@@ -1,7 +1,7 @@
 /** The line beside the button: what pictures will cost and what budgets leave, before the click. */
 
 import { bodyOfForm, count, prompt } from "./form.js";
-import { describe, priceOf } from "./price.js";
+import { describe, leftOf, priceOf } from "./price.js";
 
 const PAUSE_MS = 500;
 
@@ -26,6 +26,7 @@ export async function showPrice() {
       const found = await priceOf(body, wanted);
       said = describe(found, wanted, body);
       most = found.usd_max;
+      showLeft(found);
     } catch {
       // The reason is said when the picture is asked for.
     }
@@ -34,4 +35,13 @@ export async function showPrice() {
   line.textContent = said.text;
   line.classList.toggle("over", said.isRefused);
   line.title = most === null || said.isRefused ? "" : `at most $${most}`;
+}
+
+/** Show in the header what the tightest budget leaves now. @param {import("./price.js").Price} price */
+function showLeft(price) {
+  const left = leftOf(price);
+  const money = document.querySelector("#money");
+  if (!left || !money) return;
+  money.querySelector("rect")?.setAttribute("width", left.percent);
+  /** @type {HTMLElement} */ (money.querySelector("span")).textContent = `${left.text} left`;
 }
