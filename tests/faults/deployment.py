@@ -27,9 +27,9 @@ class Deployment:
     database: Database
     values: dict[str, str]
 
-    def service(self, **values: str) -> Service:
+    def service(self, kind: type[Service] = Service, **values: str) -> Service:
         """Return one more service on the same database and folder, not started yet."""
-        return Service(self.folder, **self.values | values)
+        return kind(self.folder, **self.values | values)
 
     def wait_for_generations(self, count: int) -> None:
         """Wait until this many generations have reached the upstream; requests for models do not count."""

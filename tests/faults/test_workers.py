@@ -16,7 +16,7 @@ import pytest
 from pixyproxy.entrypoints.http.supervisor import PING_TIMEOUT_S
 from tests.faults.databases import NAMES
 from tests.faults.deployment import Deployment, create, new_deployment, wait_until
-from tests.fixtures.service import Service, problem
+from tests.fixtures.service import COMMAND, Service, problem
 
 WORKERS = 2
 GENERATIONS = "/v1/images/generations"
@@ -32,6 +32,12 @@ def sqlite_world(tmp_path: Path) -> Iterator[Deployment]:
 def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     with new_deployment(tmp_path, request.param, PIXYPROXY_WORKERS=str(WORKERS)) as made:
         yield made
+
+
+class StartedAsByAShell(Service):
+    """A service whose workers are spawned, with signals and pipes as they are outside of tests."""
+
+    command = (*COMMAND, "serve")
 
 
 def workers_of(service: Service) -> dict[int, str]:
@@ -90,10 +96,10 @@ def test_two_workers_pay_once_for_an_idempotency_key(any_world: Deployment) -> N
     assert any_world.charges() == {"the same": 1}
 
 
-def check_draining(deployment: Deployment, stop: Callable[[Service], None]) -> None:
+def check_draining(deployment: Deployment, stop: Callable[[Service], None], kind: type[Service] = Service) -> None:
     """Stop a service while each worker runs a generation, and check that all are stored and returned."""
     deployment.upstream.defaults[GENERATIONS] = "ok delay=3"
-    with deployment.service() as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
+    with deployment.service(kind) as service, ThreadPoolExecutor(WORKERS) as pool, ExitStack() as stack:
         probe = stack.enter_context(service.client())
         clients = [stack.enter_context(client_of(service, pid)) for pid in wait_for_workers(service)]
         futures = [pool.submit(create, client, f"in flight {n}") for n, client in enumerate(clients)]
@@ -123,7 +129,7 @@ def test_sigterm_drains_all_workers_on_each_database(any_world: Deployment) -> N
     ],
 )
 def test_a_signal_to_the_process_group_counts_once(sqlite_world: Deployment, number: int) -> None:
-    check_draining(sqlite_world, lambda service: service.signal_group(number))
+    check_draining(sqlite_world, lambda service: service.signal_group(number), StartedAsByAShell)
 
 
 def test_a_signal_that_a_parent_passes_on_counts_once(sqlite_world: Deployment) -> None:
@@ -205,7 +211,7 @@ def test_a_killed_worker_is_replaced_and_its_generation_becomes_unknown(any_worl
 
 def test_workers_without_their_supervisor_drain_and_end(sqlite_world: Deployment) -> None:
     sqlite_world.upstream.defaults[GENERATIONS] = "ok delay=3"
-    service = sqlite_world.service()
+    service = sqlite_world.service(StartedAsByAShell)
     service.start()
     pids = wait_for_workers(service)
     with client_of(service, pids[0]) as client, ThreadPoolExecutor(1) as pool:
@@ -234,7 +240,7 @@ Supervisor(settings, listener, ping_timeout_s={PING_TIMEOUT_OF_TEST_S}).run()
 
 
 class ImpatientService(Service):
-    """Yield a service whose supervisor waits only a few seconds for the response to a ping."""
+    """A service whose supervisor waits only a few seconds for the response to a ping."""
 
     command = (sys.executable, "-c", SUPERVISOR)
 
