@@ -95,7 +95,7 @@ def with_openai_for_node(gateway: Gateway, prompt: str, timeout_s: float, retrie
 
 
 def with_ai_sdk(gateway: Gateway, prompt: str, timeout_s: float, retries: int) -> bool:
-    options = {"maxRetries": min(retries, 4), "timeoutMs": timeout_s * 1000}
+    options = {"maxRetries": min(retries, 3), "timeoutMs": timeout_s * 1000}
     return "picture" in run_node("ai.mjs", baseURL=gateway.base_url, apiKey=gateway.key, prompt=prompt, **options)
 
 
