@@ -24,6 +24,9 @@ _USED_WITH = {
     "S3_": ("PIXYPROXY_BLOB_STORE", "s3"),
 }
 """Prefixes that other programs use too, and the choice with which their settings are read."""
+_FAR = 0.15
+"""Likeness by which a setting without our prefix must exceed others to be what a misspelt name with it means."""
+_ALMOST_OURS = re.compile("P[IXY]{2}")
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 _FOREIGN_NAME = re.compile(
     # Kubernetes sets these for a service of our name, or of one that begins so, such as pixyproxy-web.
@@ -136,10 +139,9 @@ def _unknown(known: set[str], source: Mapping[str, str], place: str) -> Iterator
         if capitals.endswith("_PORT") and _SERVICE_LINK.match(value):
             continue
         if capitals.startswith(_PREFIX):
-            # The prefix says nothing about likeness; some settings have none, such as DB_HOST.
             rest = capitals.removeprefix(_PREFIX)
-            nearest = max(sorted(known), key=lambda one: _likeness(one.removeprefix(_PREFIX), rest))
-        elif capitals.startswith("PIX") and (found := get_close_matches(capitals, ours, 1, 0.85)):
+            nearest = max(sorted(known), key=lambda one: _likeness(one, rest))
+        elif _ALMOST_OURS.match(capitals) and (found := get_close_matches(capitals, ours, 1, 0.85)):
             nearest = found[0]
         else:
             continue
@@ -169,5 +171,7 @@ def _near_misses(known: set[str], values: Mapping[str, str], names: Iterable[str
                 yield f"{name} is not a setting of PixyProxy and is ignored; {found[0]} is one"
 
 
-def _likeness(one: str, other: str) -> float:
-    return SequenceMatcher(None, one, other).ratio()
+def _likeness(name: str, rest: str) -> float:
+    """Return how much a setting is like what follows our prefix, which says nothing; some have none, as DB_HOST."""
+    handicap = 0 if name.startswith(_PREFIX) else _FAR
+    return SequenceMatcher(None, name.removeprefix(_PREFIX), rest).ratio() - handicap

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.named_proxies import NamedProxies
-from pixyproxy.trusted_hosts import parse_trusted_host
+from pixyproxy.trusted_hosts import parse_server_host, parse_trusted_host
 from pixyproxy.web_origin import parse_origin
 
 _SECRET_LENGTH = 32
@@ -25,8 +25,11 @@ class SettingsError(PixyProxyException):
 
 def _check_http_url(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL without query")
+    _host_of(url)
+    if re.search(r"[\s?#]", url):
+        raise ValueError("must be a URL without query and blanks")
     return url.rstrip("/")
 
 
@@ -78,6 +81,7 @@ def _elements(text: str) -> tuple[str, ...]:
 
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 LimitsUrl = Annotated[SecretStr, AfterValidator(_check_limits_url)]
+ServerHost = Annotated[str, AfterValidator(parse_server_host)]
 UrlPath = Annotated[str, AfterValidator(_check_path)]
 BucketName = Annotated[str, AfterValidator(_check_bucket)]
 KeyPrefix = Annotated[str, AfterValidator(_check_prefix)]
@@ -94,7 +98,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    db_host: str | None = Field(None, validation_alias="DB_HOST")
+    db_host: ServerHost | None = Field(None, validation_alias="DB_HOST")
     db_port: int = Field(3306, ge=1, le=65535, validation_alias="DB_PORT")
     db_user: str | None = Field(None, validation_alias="DB_USER")
     db_password: SecretStr = Field(SecretStr(""), validation_alias="DB_PASSWORD")
@@ -117,7 +121,7 @@ class Settings(BaseModel):
     secret_key: SecretStr = Field(SecretStr(""), validation_alias="PIXYPROXY_SECRET_KEY")
     data_dir: Path = Field(Path("./data"), validation_alias="PIXYPROXY_DATA_DIR")
     images_dir: Path = Field(Path("./images"), validation_alias="PIXYPROXY_IMAGES_DIR")
-    host: str = Field("127.0.0.1", min_length=1, validation_alias="PIXYPROXY_HOST")
+    host: ServerHost = Field("127.0.0.1", min_length=1, validation_alias="PIXYPROXY_HOST")
     port: int = Field(8001, ge=0, le=65535, validation_alias="PIXYPROXY_PORT")
     workers: int = Field(1, ge=1, le=256, validation_alias="PIXYPROXY_WORKERS")
     anonymous_setting: Anonymous | None = Field(None, validation_alias="PIXYPROXY_ANONYMOUS")
@@ -207,13 +211,6 @@ class Settings(BaseModel):
                 raise ValueError("names no host: leave it empty to answer every host")
         return value
 
-    @field_validator("public_url")
-    @classmethod
-    def _check_public_host(cls, value: str | None) -> str | None:
-        if value is not None:
-            _host_of(value)
-        return value
-
     @field_validator("forwarded_allow_ips", mode="before")
     @classmethod
     def _split_proxies(cls, value: Any) -> Any:
@@ -227,8 +224,10 @@ class Settings(BaseModel):
     def _expand_home(cls, value: Any) -> Any:
         if not isinstance(value, Path):
             return value
-        if re.match(r"\$\w+(/|$)", str(value)) or "${" in str(value):
+        if re.search(r"^\$\w+(/|$)|\$[{(]|`", str(value)):
             raise ValueError("holds a variable, which is not replaced: write the path out, or begin it with ~")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
+            raise ValueError("is a URL and not a path: see .env.example for what else there is")
         try:
             return value.expanduser()
         except RuntimeError:

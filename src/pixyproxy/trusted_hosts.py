@@ -1,4 +1,4 @@
-"""The form of `Host` fields (RFC 9110, section 7.2), and the hosts that an operator trusts."""
+"""The form of `Host` fields (RFC 9110, section 7.2), and the hosts that an operator names."""
 
 import ipaddress
 import string
@@ -57,6 +57,25 @@ def parse_trusted_host(text: str) -> str:
             "it has no scheme and no path"
         )
     return f"{_WILDCARD}{host}" if text.startswith(_WILDCARD) else host
+
+
+def parse_server_host(text: str) -> str:
+    """Return a host to connect to or to listen on: a name or an address, one in IPv6 without brackets.
+
+    Raises:
+        ValueError: it is more than a host; the message says what would be right.
+    """
+    address = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        if "/" in text:
+            message = f"{text!r} is no host, such as db.example.org, 192.0.2.1 or ::1; it has no scheme and no path"
+            raise ValueError(message) from None
+        if ":" in text:
+            raise ValueError(f"{text!r} is more than a host: the port is a setting of its own") from None
+        return text
+    return address
 
 
 class TrustedHosts:

@@ -42,6 +42,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, **values: str) -> str:
         ("PIXY_PROXY_ANONYMOUS", "PIXYPROXY_ANONYMOUS"),
         ("PIXYPROXY_REQUIRE", "PIXYPROXY_"),
         ("PIXYPROXY_PORT_8001", "PIXYPROXY_PORT"),
+        ("PYXIPROXY_ANONYMOUS", "PIXYPROXY_ANONYMOUS"),
+        ("PIXYPROXY.PORT", "PIXYPROXY_PORT"),
+        ("PIXYPROXY_HTTP_PORT", "PIXYPROXY_PORT"),
+        ("PIXYPROXY_API_KEY", "OPENAI_API_KEY"),
+        ("PIXYPROXY_", "PIXYPROXY_"),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest(name: str, nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +80,7 @@ def test_names_of_kubernetes_and_of_the_tests_pass(monkeypatch: pytest.MonkeyPat
         "PIXYPROXY_REQUIRE_S3",
         "_PIXYPROXY_COMPLETE",
         "PIXEL_PORT",
+        "TINYPROXY_PORT",
         "HTTP_PROXY",
     ):
         monkeypatch.setenv(name, "1")
@@ -192,7 +198,9 @@ def test_a_path_may_begin_with_the_home_folder(name: str, monkeypatch: pytest.Mo
     assert refused(monkeypatch, **{name: "~no-such-user/pics"}).startswith(f"{name}: begins with ~no-such-user")
 
 
-@pytest.mark.parametrize("value", ["$HOME/pics", "${HOME}/pics", "$HOME", "/srv/${NAME}"])
+@pytest.mark.parametrize(
+    "value", ["$HOME/pics", "${HOME}/pics", "$HOME", "/srv/${NAME}", "${PICS:-/srv/pics}", "$(pwd)/pics", "`pwd`/pics"]
+)
 def test_a_variable_in_a_path_is_not_taken_for_a_folder(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     message = refused(monkeypatch, PIXYPROXY_IMAGES_DIR=value)
     assert message.startswith("PIXYPROXY_IMAGES_DIR: holds a variable, which is not replaced")

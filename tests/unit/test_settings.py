@@ -41,6 +41,19 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
         ("PIXYPROXY_PORT", "70000", "65535"),
         ("DB_PORT", "0", "1"),
         ("DB_NAME", "a b", "pattern"),
+        ("DB_HOST", "tcp://10.0.0.1:3306", "it has no scheme and no path"),
+        ("DB_HOST", "/run/mysqld/mysqld.sock", "it has no scheme and no path"),
+        ("DB_HOST", "db.example.org:3306", "the port is a setting of its own"),
+        ("PIXYPROXY_HOST", "http://0.0.0.0", "it has no scheme and no path"),
+        ("PIXYPROXY_HOST", "0.0.0.0:80", "the port is a setting of its own"),
+        ("PIXYPROXY_HOST", "[::]:80", "the port is a setting of its own"),
+        ("PIXYPROXY_IMAGES_DIR", "s3://bucket/pictures", "is a URL and not a path"),
+        ("PIXYPROXY_DATA_DIR", "file:///srv/data", "is a URL and not a path"),
+        ("OPENAI_BASE_URL", "http://host:99999/v1", "'host:99999' is no host"),
+        ("OPENAI_BASE_URL", "http:// host/v1", "' host' is no host"),
+        ("OPENAI_BASE_URL", "http://host/v1#", "without query"),
+        ("OPENAI_BASE_URL", "http://host/v1?", "without query"),
+        ("PIXYPROXY_PUBLIC_URL", "https://host/a b", "without query"),
         ("DB_POOL_SIZE", "0", "1"),
         ("DB_SSL_CA", "/nowhere/ca.pem", "no file"),
         ("PIXYPROXY_SECRET_KEY", "x" * 31, "at least 32 characters"),
@@ -210,3 +223,11 @@ def test_anonymous_callers_spend_no_money_unless_configured(
     monkeypatch.setenv("PIXYPROXY_ANONYMOUS", setting)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     assert load_settings().anonymous == anonymous
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("[::]", "::"), ("[::1]", "::1"), ("fe80::1%eth0", "fe80::1%eth0"), ("db_1", "db_1")]
+)
+def test_a_host_is_a_name_or_an_address_without_brackets(given: str, meant: str) -> None:
+    settings = Settings(PIXYPROXY_HOST=given, DB_HOST=given)  # type: ignore[call-arg]
+    assert (settings.host, settings.db_host) == (meant, meant)

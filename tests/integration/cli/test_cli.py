@@ -350,6 +350,12 @@ def test_a_bad_output_or_prompt_fails_before_anything_is_paid(tmp_path: Path) ->
         done = pixyproxy(tmp_path, "generate", "a duck", "--output", str(tmp_path / "none" / "x.png"), **settings)
         assert done.returncode == 2
         assert "there is no folder" in done.stderr
+        done = pixyproxy(tmp_path, "generate", "a duck", "--output", str(tmp_path), **settings)
+        assert done.returncode == 2
+        assert "is a folder: name a file in it" in done.stderr
+        done = pixyproxy(tmp_path, "generate", "a duck", "--output", "x" * 300, **settings)
+        assert done.returncode == 2
+        assert "cannot be written: File name too long" in done.stderr
         done = pixyproxy(tmp_path, "generate", "  ", **settings)
         assert done.returncode == 1
         assert "prompt: must not be blank" in done.stderr
@@ -359,7 +365,7 @@ def test_a_bad_output_or_prompt_fails_before_anything_is_paid(tmp_path: Path) ->
         assert (done.returncode, done.stdout) == (1, "")
         assert "safety system" in done.stderr
         assert "Traceback" not in done.stderr
-        done = pixyproxy(tmp_path, "generate", "a duck", "-o", str(tmp_path), **settings)
+        done = pixyproxy(tmp_path, "generate", "a duck", "-o", "/dev/full", **settings)
         assert done.returncode == 1
         guid = done.stdout.split()[0]
         assert f"the image is stored as {guid}" in done.stderr

@@ -36,6 +36,11 @@ def generate(
     if output is not None and not output.absolute().parent.is_dir():
         # Checked before the picture is paid for.
         raise typer.BadParameter(f"there is no folder {str(output.absolute().parent)!r}", param_hint="--output")
+    try:
+        if output is not None and output.is_dir():
+            raise typer.BadParameter(f"{str(output)!r} is a folder: name a file in it", param_hint="--output")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot be written: {error.strerror}", param_hint="--output") from None
     run_with_container(lambda container: _generate(container, request, output))
 
 

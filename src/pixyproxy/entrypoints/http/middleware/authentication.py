@@ -112,12 +112,18 @@ class AuthenticationMiddleware:
                     return await self._users.authenticate(*pair, address)
             elif len(values) == 1 and scheme.lower() == "bearer":
                 return await self._keys.authenticate(credentials.strip(), address)
-        elif len(keys := {key.strip() for name in _KEY_HEADERS for key in headers.getlist(name)}) == 1:
+        elif len(keys := {_bare(key) for name in _KEY_HEADERS for key in headers.getlist(name)}) == 1:
             return await self._keys.authenticate(keys.pop(), address)
         raise AuthenticationError(
             "Send one Authorization header: Basic, with username:password in UTF-8 and base64, "
             "or Bearer with an API key (pxy_…), which api-key or x-api-key may hold as well."
         )
+
+
+def _bare(key: str) -> str:
+    """Return a key without the scheme that belongs to Authorization, which some clients put before it everywhere."""
+    scheme, _, credentials = key.strip().partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else key.strip()
 
 
 def _parse_basic(credentials: str) -> tuple[str, str] | None:

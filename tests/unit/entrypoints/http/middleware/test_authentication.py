@@ -165,6 +165,8 @@ async def test_a_key_may_be_in_a_header_of_its_own(name: bytes, app: HttpApp) ->
     for headers, username in (
         ([right], "alice"),
         ([(name, b" " + token.encode() + b" ")], "alice"),
+        ([(name, b"bearer  " + token.encode())], "alice"),
+        ([(name, b"Bearer")], None),
         ([(b"api-key", token.encode()), (b"x-api-key", token.encode())], "alice"),
         ([right, (b"authorization", basic_bob)], "bob"),
         ([wrong, (b"authorization", basic_bob)], "bob"),
