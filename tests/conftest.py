@@ -8,6 +8,7 @@ import pytest
 pytest_plugins = (
     "tests.fixtures.haproxy_server",
     "tests.fixtures.image_service",
+    "tests.fixtures.litellm_python",
     "tests.fixtures.redis_server",
     "tests.fixtures.s3.seaweedfs",
     "tests.fixtures.services",
@@ -23,6 +24,7 @@ MARKS = {
     "tls_mysql": "mysql",
     "browser": "browser",
     "galera": "galera",
+    "litellm_python": "litellm",
     "nginx_binary": "nginx",
     "haproxy_binary": "haproxy",
     "node": "node",

@@ -1,14 +1,9 @@
-"""LiteLLM's SDK in front of the service: it works unchanged and pays once.
-
-It runs in a Python of its own where TEST_LITELLM_PYTHON names one: it and this project may need different versions of
-OpenAI's client.
-"""
+"""LiteLLM's SDK in front of the service: it works unchanged and pays once."""
 
 import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ from tests.fixtures.openai.gateway import EDITS, Gateway, refusal, running_gatew
 from tests.fixtures.service import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "litellm_client.py"
+pytestmark = pytest.mark.slow
 SHORT_S = 1.0
 """Timeout of an impatient client: the upstream is blocked until the client has retried."""
 
@@ -28,16 +24,7 @@ Client = Callable[..., Report]
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
-    python = os.environ.get("TEST_LITELLM_PYTHON", sys.executable)
-    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('litellm') is None)"
-    if subprocess.run([python, "-c", look], check=False).returncode:
-        pytest.skip(f"litellm is not installed for {python} (see TEST_LITELLM_PYTHON)")
-    return python
-
-
-@pytest.fixture(scope="module")
-def shared_gateway(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def shared_gateway(litellm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("litellm")) as gateway:
         yield gateway
 
@@ -49,12 +36,12 @@ def gateway(shared_gateway: Gateway) -> Gateway:
 
 
 @pytest.fixture(scope="module")
-def client(python: str, shared_gateway: Gateway) -> Iterator[Client]:
+def client(litellm_python: str, shared_gateway: Gateway) -> Iterator[Client]:
     """Call a function of `litellm` in one shared process, and return its report: `answer` or `error`."""
     gateway = shared_gateway
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     process = subprocess.Popen(
-        [python, str(SCRIPT)],
+        [litellm_python, str(SCRIPT)],
         env=inherited | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},  # else it is fetched
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -134,8 +121,9 @@ def test_a_refusal_keeps_the_upstreams_message(client: Client, gateway: Gateway,
 
 
 def test_a_rate_limit_is_one(client: Client, gateway: Gateway, prompt: str) -> None:
-    gateway.upstream.script("429 retry_after=300")  # longer than it waits
-    error = client("image_generation", prompt=prompt)["error"]
+    # Longer than the queue waits; the service remembers it by model.
+    gateway.upstream.script("429 retry_after=1999")
+    error = client("image_generation", prompt=prompt, model="openai/limited")["error"]
     assert (error["name"], error["status"]) == ("RateLimitError", 429)
     assert (gateway.calls, gateway.charges) == (1, 0)
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -103,13 +102,14 @@ def run_node(script: str, **values: Any) -> dict[str, Any]:
     return run(["node", script], FOLDER / "node", **{"options": {}, **values})
 
 
-def with_litellm(gateway: Gateway, prompt: str, timeout_s: float, retries: int) -> bool:
-    params = {"api_base": gateway.base_url, "api_key": gateway.key, "prompt": prompt, "timeout": timeout_s}
-    router = {"num_retries": min(retries, 4), "disable_cooldowns": True}
-    report = run(
-        [litellm_python(), "litellm_client.py"], FOLDER, call="aimage_generation", params=params, router=router
-    )
-    return "answer" in report
+def with_litellm(python: str) -> Client:
+    def ask(gateway: Gateway, prompt: str, timeout_s: float, retries: int) -> bool:
+        params = {"api_base": gateway.base_url, "api_key": gateway.key, "prompt": prompt, "timeout": timeout_s}
+        router = {"num_retries": min(retries, 4), "disable_cooldowns": True}
+        report = run([python, "litellm_client.py"], FOLDER, call="aimage_generation", params=params, router=router)
+        return "answer" in report
+
+    return ask
 
 
 def run(command: list[str], folder: Path, /, **values: Any) -> dict[str, Any]:
@@ -128,11 +128,9 @@ def run(command: list[str], folder: Path, /, **values: Any) -> dict[str, Any]:
     return report
 
 
-def litellm_python() -> str:
-    return os.environ.get("TEST_LITELLM_PYTHON", sys.executable)
-
-
-@pytest.fixture(params=["python", "python on mysql", "node", "litellm"])
+@pytest.fixture(
+    params=["python", "python on mysql", "node", pytest.param("litellm", marks=[pytest.mark.slow, pytest.mark.litellm])]
+)
 def clients(request: pytest.FixtureRequest) -> dict[str, Client]:
     """Return clients by name, which are all tried at once."""
     family = request.param.split()[0]
@@ -141,10 +139,7 @@ def clients(request: pytest.FixtureRequest) -> dict[str, Client]:
             missing("NODE", f"the clients for Node are not installed (npm ci in {FOLDER / 'node'}; make test does it)")
         return {"openai": with_openai_for_node, "ai": with_ai_sdk}
     if family == "litellm":
-        look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('litellm') is None)"
-        if subprocess.run([litellm_python(), "-c", look], check=False).returncode:
-            pytest.skip(f"litellm is not installed for {litellm_python()} (see TEST_LITELLM_PYTHON)")
-        return {"router": with_litellm}
+        return {"router": with_litellm(request.getfixturevalue("litellm_python"))}
     return {
         "requests": with_requests("/image"),
         "requests below v1": with_requests("/v1/images/generations"),
