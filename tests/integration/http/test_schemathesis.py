@@ -17,6 +17,8 @@ from tests.fixtures.service import PATIENCE_S, Service, problem
 ALICE, BOB = ("alice", "secret of alice"), ("bob", "secret of bob")
 FEW, MANY = 3, 15
 """Random requests for an operation, and random sequences of them; requests at the bounds of the schema come besides."""
+ALL_PHASES = "examples,coverage,fuzzing,stateful"
+"""The short form leaves out the latter two, random requests and sequences, which take nearly half of the time."""
 ROOT = Path(__file__).parents[3]
 
 # No schema can describe which cursors the service has made, so a real one is given. A pattern could exclude NUL from
@@ -190,10 +192,14 @@ OTHER = {("settle_image", 403), ("update_image", 400), ("update_image", 403), ("
 OF_AN_IMAGE = ["get_image", "get_content", "get_named_content", "get_thumbnail", "update_image"]
 
 
-@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_responses_to_an_author_are_documented(examples: int, open_service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phases", "examples"), [("examples,coverage", FEW), pytest.param(ALL_PHASES, MANY, marks=pytest.mark.slow)]
+)
+def test_responses_to_an_author_are_documented(
+    phases: str, examples: int, open_service: Service, tmp_path: Path
+) -> None:
     before = len(open_service.log)
-    run(open_service, tmp_path, user=ALICE, examples=examples)
+    run(open_service, tmp_path, "--phases", phases, user=ALICE, examples=examples)
     for operations in (OF_AN_IMAGE, ["delete_image"]):
         options = [part for name in operations for part in ("--include-operation-id", name)]
         options += ["--phases", "examples,coverage,fuzzing"]
