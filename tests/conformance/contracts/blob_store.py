@@ -434,6 +434,7 @@ class BlobStoreContract:
         guid, other = new_guid(), new_guid()
         for one in (guid, other):
             await store.put(one, LARGE, {})
+        for one in (guid, other):
             harness.settle(one)
         seen = []
         for start, stop in ((0, None), (5, 9), (0, None)):

@@ -7,7 +7,6 @@ where that is possible: killing a process does not show which flushes are missin
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.crash_points import runner
+from tests.fixtures.forked_process import FORKSERVER
 from tests.fixtures.sql.mysql_servers import MySQLSettings
 
-REPOSITORY = Path(__file__).parents[3]
 MEMORY = Path("/dev/shm")
 SCENARIOS = ("create", "update", "delete", "reconcile")
 PATIENCE_S = 1100
@@ -37,14 +37,28 @@ def break_everywhere(mode: str, scenario: str, folder: Path, *options: str, mysq
     Break each step in every way only where that matters: steps on the disk are the same on both databases,
     and reconciling takes many steps of few kinds.
     """
-    command = [sys.executable, "-m", "tests.faults.crash_points.runner", mode, scenario, str(folder), *options]
+    arguments = [mode, scenario, str(folder), *options]
     if mysql is not None:
         server = [mysql.host, mysql.port, mysql.user, mysql.password, mysql.name]
-        command += ["--mysql", json.dumps(server)]
+        arguments += ["--mysql", json.dumps(server)]
     if mysql is not None or scenario == "reconcile":
-        command.append("--briefly")
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+        arguments.append("--briefly")
+    said = folder / "said"
+    process = FORKSERVER.Process(target=run_in_this_process, args=(arguments, said), daemon=True)
+    process.start()
+    process.join(PATIENCE_S)
+    ended = process.exitcode
+    process.kill()
+    assert ended == 0, said.read_text()
+
+
+def run_in_this_process(arguments: list[str], said: Path) -> None:
+    """Run the runner's command with its output in a file; a forked process has imported the modules already."""
+    with said.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["runner", *arguments]
+    runner.main()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
