@@ -134,6 +134,7 @@ def test_a_signal_to_the_process_group_counts_once(sqlite_world: Deployment, num
 
 def test_a_signal_that_a_parent_passes_on_counts_once(sqlite_world: Deployment) -> None:
     def stop(service: Service) -> None:
+        service.signal_group(signal.SIGUSR1)
         service.signal_group(signal.SIGTERM)
         time.sleep(0.05)
         service.signal(signal.SIGTERM)
@@ -148,6 +149,8 @@ def test_a_single_process_drains_at_other_signals_too(tmp_path: Path, number: in
         with deployment.service() as service, service.client() as client, ThreadPoolExecutor(1) as pool:
             future = pool.submit(create, client, "in flight")
             deployment.wait_for_generations(1)
+            for ignored in (signal.SIGUSR1, signal.SIGUSR2):
+                service.signal(ignored)
             service.signal(number)
             assert future.result().status_code == 200
             assert service.wait() == 0

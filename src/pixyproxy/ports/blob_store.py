@@ -8,6 +8,8 @@ from typing import Any, Self
 from pixyproxy.domain.image import is_guid
 from pixyproxy.ports.resource import Resource
 
+_GUID_LENGTH = 36
+
 
 class BlobReader(AsyncIterator[bytes]):
     """The bytes of an opened blob, piece by piece; use it in `async with`, or close it, to free its resources.
@@ -158,3 +160,12 @@ def require_canonical_guid(guid: str) -> None:
     """Raise ValueError unless the text is a GUID in canonical form: text from outside never becomes a path."""
     if not is_guid(guid):
         raise ValueError("not a GUID in canonical form")
+
+
+def identity_in(marker: bytes) -> str | None:
+    """Return the identity with which a marker begins, None if it begins otherwise.
+
+    People write it too: with blanks before it, in capitals, or with an editor that adds a byte order mark.
+    """
+    identity = marker.decode("utf-8-sig", errors="replace").lstrip()[:_GUID_LENGTH].lower()
+    return identity if is_guid(identity) else None

@@ -188,8 +188,9 @@ async def test_tables_that_vanish_are_named_as_the_cause(mysql_settings: MySQLSe
     await images.open()
     for table in ("image_postings", "images"):
         mysql_settings.query(f"DROP TABLE {table}")
-    with pytest.raises(SchemaVersionError):
-        await images.get(new_guid())
+    for call in (images.get(new_guid()), images.ping()):
+        with pytest.raises(SchemaVersionError):
+            await call
     mysql_settings.query(f"DROP DATABASE {mysql_settings.name}")
     with pytest.raises((SchemaVersionError, DBConnectionError)):
         await images.get(new_guid())

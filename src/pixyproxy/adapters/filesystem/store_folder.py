@@ -8,8 +8,7 @@ from pathlib import Path
 from pixyproxy.adapters.filesystem import durable_files
 from pixyproxy.adapters.filesystem.durable_files import SystemCalls
 from pixyproxy.domain.errors import BlobStoreError, BlobStoreFullError, StoreIdentityError
-from pixyproxy.domain.image import is_guid
-from pixyproxy.ports.blob_store import require_canonical_guid
+from pixyproxy.ports.blob_store import identity_in, require_canonical_guid
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Free space below which the store is full."""
@@ -19,7 +18,7 @@ MARKER = "pixyproxy.id"
 _MARKER_TEXT = """{}
 This folder holds the pictures of the PixyProxy database with the identity above. Keep this file with them.
 """
-_GUID_LENGTH = 36
+_MARKER_BYTES = 128
 
 _log = logging.getLogger(__name__)
 
@@ -128,10 +127,10 @@ class StoreFolder:
             return None, None
         try:
             seen = _stamp(self.calls.status(fd))
-            identity = self.calls.pread(fd, _GUID_LENGTH, 0).decode("ascii", errors="replace")
+            identity = identity_in(self.calls.pread(fd, _MARKER_BYTES, 0))
         finally:
             self.calls.close(fd)
-        if not is_guid(identity):
+        if identity is None:
             raise unusable(f"the file {MARKER} in its folder does not begin with an identity")
         return identity, seen
 

@@ -21,8 +21,8 @@ _ROWS_AT_ONCE = 1000
 _MOST_AT_ONCE = 250_000
 """Characters of the statements in one packet, unless one statement is longer; servers accept a megabyte or more."""
 
-_WRITE_NOTHING = "DELETE FROM maintenance_leases WHERE 1 = 0"
-"""A statement that servers refuse where they refuse all writes."""
+_WRITE_NOTHING = "UPDATE images SET updated_at = updated_at WHERE 1 = 0"
+"""A statement that servers refuse where they refuse all writes, or while the table that matters most is gone."""
 
 T = TypeVar("T")
 

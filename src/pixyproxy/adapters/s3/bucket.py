@@ -13,8 +13,7 @@ from obstore.store import S3Store
 
 from pixyproxy.adapters.s3.error_translation import FAILURES, blob_error
 from pixyproxy.domain.errors import BlobStoreError, StoreIdentityError
-from pixyproxy.domain.image import is_guid
-from pixyproxy.ports.blob_store import require_canonical_guid
+from pixyproxy.ports.blob_store import identity_in, require_canonical_guid
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -24,7 +23,6 @@ MARKER = "pixyproxy.id"
 _MARKER_TEXT = """{}
 This store holds the pictures of the PixyProxy database with the identity above. Keep this object with them.
 """
-_GUID_LENGTH = 36
 _RETRIES = 2
 _RETRY_S = 10.0
 """Seconds from the first attempt in which another one may begin."""
@@ -226,8 +224,8 @@ class Bucket:
         if text is None:
             await self._list_nothing()
             return None
-        identity = text[:_GUID_LENGTH].decode("ascii", errors="replace")
-        if not is_guid(identity):
+        identity = identity_in(text)
+        if identity is None:
             raise _unusable(f"its object {MARKER} does not begin with an identity")
         return identity
 

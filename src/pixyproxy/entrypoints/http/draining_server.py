@@ -28,6 +28,8 @@ from pixyproxy.entrypoints.http.service_manager import READY, STOPPING
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_NO_STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that have other servers open their logs again; without a handler they would end the process at once."""
 _DUPLICATE_S = 0.3
 _LAST_RESPONSES_S = 10.0
 """Seconds that responses being sent may take once no generation is in flight."""
@@ -146,7 +148,8 @@ def build_server(container: Container, limits: ConnectionLimits | None = None) -
 def handle_stop_signals(request_stop: Callable[[], None]) -> None:
     """Call `request_stop` for each SIGTERM, SIGINT, SIGHUP or SIGQUIT.
 
-    Signals within 0.3 s count once: `make`, for one, passes on what its whole process group got already.
+    Signals within 0.3 s count once: `make`, for one, passes on what its whole process group got already. SIGUSR1 and
+    SIGUSR2, by which habit asks servers for other things, are ignored.
     """
     last = -math.inf
 
@@ -160,3 +163,6 @@ def handle_stop_signals(request_stop: Callable[[], None]) -> None:
         # `nohup` ignores SIGHUP for a service that is to outlive its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
+    for number in _NO_STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.SIG_IGN)
