@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Gallery, Open
-from tests.fixtures.services import ALICE
+from tests.browser.conftest import Gallery, Open, log_in
+from tests.browser.test_making import count_of
+from tests.fixtures.services import ALICE, BOB
 
 FOREIGN = "http://elsewhere.example"
 LOADS = """(address) => new Promise((done) => {
@@ -51,6 +52,65 @@ def test_a_new_password_ends_the_sessions_of_others(gallery: Gallery, open_page:
     expect(page.locator("#making .fail")).to_contain_text("Your session has ended")
     page.goto("/spending")
     expect(page).to_have_url(re.compile("/login"))
+
+
+def test_a_page_left_open_pays_for_nobody_else(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+    page.get_by_label("Prompt").fill("a bill for somebody else")
+    # In another tab.
+    assert page.context.request.post("/session", data={"username": BOB[0], "password": BOB[1]}).ok
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .fail")).to_contain_text("Somebody else has logged in since this page was opened.")
+    assert count_of(gallery, "bill for somebody") == 0
+    page.get_by_role("button", name="Load the page again").click()
+    expect(page.get_by_label("Account of bob")).to_be_visible()
+    expect(page.get_by_label("Prompt")).to_have_value("")
+    page.context.clear_cookies()
+    log_in(page, ALICE)
+    expect(page.get_by_label("Prompt")).to_have_value("a bill for somebody else")
+
+
+@pytest.mark.slow
+def test_a_lost_answer_and_a_logout_pay_once(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(user=ALICE)
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/image", lose)
+    page.get_by_label("Prompt").fill("a receipt that was lost")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator("#making .fail b")).to_have_text("Not reached")
+    page.unroute("**/image")
+    page.context.request.post("/logout", form={"unused": ""}, headers={"Origin": gallery.url})
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#making .fail")).to_contain_text("Your session has ended: log in again.")
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{gallery.url}/login?next=%2F")
+    log_in(page, ALICE)
+    # It is asked for again under its key, and shown.
+    expect(page.locator("#status")).to_contain_text("The picture is ready: a receipt")
+    assert count_of(gallery, "receipt that was lost") == 1
+
+
+@pytest.mark.slow
+def test_a_form_without_a_script_pays_for_nobody_else(gallery: Gallery, open_page: Open) -> None:
+    page = open_page(java_script_enabled=False)
+    log_in(page, ALICE)
+    page.goto("/")
+    page.get_by_label("Prompt").fill("a form left open")
+    assert page.context.request.post("/session", data={"username": BOB[0], "password": BOB[1]}).ok
+    page.get_by_role("button", name="Make").click()
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else has logged in")
+    expect(page.get_by_label("Prompt")).to_have_value("a form left open")
+    assert count_of(gallery, "form left open") == 0
+    page.get_by_role("button", name="Make").click()
+    page.wait_for_url(re.compile("/view/"))
+    expect(page.locator(".by")).to_contain_text("bob")
 
 
 @pytest.mark.slow

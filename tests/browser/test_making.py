@@ -41,10 +41,18 @@ def test_a_picture_is_made_by_mouse(gallery: Gallery, open_page: Open) -> None:
     assert (found["width"], found["height"]) == (1536, 1024)
     made.locator("a").click()
     expect(page.locator("dialog h1")).to_have_text("a telescope made of brass")
+    # Its own page leads back to all pictures.
+    page.reload()
+    expect(page.get_by_role("link", name="Back to the pictures")).to_have_attribute("href", "/")
     # What was chosen and typed is there again.
     page.goto("/")
     expect(page.get_by_label("Prompt")).to_have_value("a telescope\nmade of brass")
     expect(page.locator("#chosen")).to_have_text("Landscape, To me only")
+    # What is folded away and costs money is named too.
+    page.locator(".options summary").click()
+    page.get_by_label("Model").fill("sketch-1")
+    page.get_by_label("Format").select_option("JPEG")
+    expect(page.locator("#chosen")).to_have_text("Landscape, To me only, JPEG, sketch-1")
 
 
 def test_a_picture_is_made_by_keyboard_and_a_double_click_makes_one(gallery: Gallery, open_page: Open) -> None:

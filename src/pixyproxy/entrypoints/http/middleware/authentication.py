@@ -1,6 +1,7 @@
 """Middleware that finds out who is calling: HTTP Basic (RFC 7617), an API key (RFC 6750) or the page's session."""
 
 import base64
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -22,8 +23,33 @@ _ENDS_QUIETLY = ("/session", "/login", "/logout", "/static/")
 """Beginnings of the paths at which a session that has ended is no error: they log in, log out, or need no login."""
 
 
+_PAGE_USER = "pixyproxy-user"
+"""Header in which the page's scripts name the user for whom the page was made, percent-encoded, blank for nobody."""
+
+
 class SessionEndedError(AuthenticationError, code="session-ended"):
     """A session of the page that has ended or never was."""
+
+
+class OtherLoginError(AuthenticationError, code="other-login"):
+    """A change by a page that was made for another user than the one who is logged in now."""
+
+
+def require_user_of_page(named: str | None, user: User | None) -> None:
+    """Require that the user for whom a page was made, blank for nobody, is the one who is logged in.
+
+    Tabs of one browser share the cookie: a page that was left open would make pictures for whoever logged in since,
+    whose idempotency keys are others, so that one whose answer was lost would be paid for twice.
+
+    Raises:
+        SessionEndedError: nobody is logged in any more.
+        OtherLoginError: somebody else is.
+    """
+    if named is None or named == ("" if user is None else user.username):
+        return
+    if user is None:
+        raise SessionEndedError("Your session has ended: log in again.")
+    raise OtherLoginError("Somebody else has logged in since this page was opened.")
 
 
 def has_api_key(headers: Headers) -> bool:
@@ -66,6 +92,8 @@ class AuthenticationMiddleware:
                 state["user"] = await self._find(token, scope["path"])
                 if state["user"] is None:
                     send = self._without_cookie(scope, headers, send)
+            if not has_credentials(headers) and scope["method"] not in {"GET", "HEAD"} and _PAGE_USER in headers:
+                require_user_of_page(unquote(headers[_PAGE_USER]), state["user"])
         await self._app(scope, receive, send)
 
     async def _find(self, token: str, path: str) -> User | None:

@@ -15,6 +15,7 @@ from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.access_policy import AccessPolicy
 from pixyproxy.entrypoints.http.api.requests import accepts
 from pixyproxy.entrypoints.http.direct_route import direct_router
+from pixyproxy.entrypoints.http.middleware.authentication import require_user_of_page
 from pixyproxy.entrypoints.http.openai_api.edit_body import EditBodyReader
 from pixyproxy.entrypoints.http.pages.forms import read_form, require_own_page
 from pixyproxy.entrypoints.http.pages.making.create_form import CreateForm, read_create_form
@@ -94,6 +95,7 @@ def build_create_router(
         sent = await read_create_form(request, bodies, public_url)
         begun: list[str] = []
         try:
+            require_user_of_page(sent.fields.get("login"), request.state.user)
             await begin_pictures(images, viewer, sent, request.state.caller, begun)
         except PixyProxyException as error:
             sent.sources.close()
@@ -106,10 +108,11 @@ def build_create_router(
         fields = await read_form(request, public_url)
         viewer = policy.require_writer(request)
         given, stored = await form.variation(viewer, guid)
-        varied = {**given, "key": fields.get("key", [""])[0]}
+        varied = given | {name: fields[name][0] for name in ("key", "login") if name in fields}
         variation = CreateForm(varied, SourceReferences(stored))
         begun: list[str] = []
         try:
+            require_user_of_page(varied.get("login"), request.state.user)
             await begin_pictures(images, viewer, variation, request.state.caller, begun)
         except PixyProxyException as error:
             if not accepts(request, "text/html"):
@@ -134,6 +137,8 @@ def build_create_router(
         status = status_of(error)
         log_error(error, status)
         headers = error_headers(request, error, status)
+        # A browser would open its password box over the page.
+        headers.pop("WWW-Authenticate", None)
         wanted, rest = rest_of(given, len(begun))
         reason = problem_text(error) + hint
         if isinstance(error, IdempotencyKeyReusedError):

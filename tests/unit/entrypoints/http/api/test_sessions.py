@@ -166,6 +166,28 @@ async def test_a_session_that_has_ended_writes_nothing(app: HttpApp) -> None:
     assert 'pixyproxy=""' in response.headers["set-cookie"]
 
 
+@pytest.mark.parametrize("auth", [None, ALICE, BOB])
+async def test_a_page_changes_nothing_for_another_user_than_its_own(auth: tuple[str, str] | None) -> None:
+    async with http_app(PIXYPROXY_ANONYMOUS="write") as app:
+        if auth is not None:
+            await log_in(app, auth)
+        name = "" if auth is None else auth[0]
+        for named in ("", "alice", "bob", "%C3%A4"):
+            headers = OWN | {"Pixyproxy-User": named}
+            made = await app.client.post("/image", json={"prompt": "a page left open"}, headers=headers)
+            assert made.status_code == (200 if named == name else 401), made.text
+            if named != name:
+                assert made.json()["code"] == ("session-ended" if auth is None else "other-login")
+            assert (await app.client.get("/image", headers=headers)).status_code == 200
+        assert len(app.generator.requests) == 1
+
+
+async def test_credentials_go_before_the_user_of_a_page(app: HttpApp) -> None:
+    headers = {"Pixyproxy-User": "alice"}
+    made = await app.client.post("/image", json={"prompt": "a duck"}, headers=headers, auth=basic(BOB))
+    assert made.status_code == 200
+
+
 async def test_the_page_itself_gets_no_password_box(app: HttpApp) -> None:
     for headers, asks in (
         ({}, True),

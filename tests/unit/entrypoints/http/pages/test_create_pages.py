@@ -54,6 +54,23 @@ async def test_a_form_that_is_sent_twice_makes_one_picture(app: HttpApp) -> None
     assert "a goose" in other.text
 
 
+@pytest.mark.parametrize("vary", [False, True])
+async def test_a_form_that_was_left_open_pays_for_nobody_else(app: HttpApp, vary: bool) -> None:
+    made = await app.create(prompt="a duck")
+    path = f"/view/{made['guid']}/vary" if vary else "/create"
+    page = (await app.client.get(f"/view/{made['guid']}" if vary else "/", headers=HTML, auth=basic(ALICE))).text
+    assert 'name="login" value="alice"' in page
+    form = {"prompt": "a goose", "key": "a-key", "login": "alice"}
+    refused = await app.client.post(path, data=form, headers=HTML, auth=basic(BOB))
+    assert refused.status_code == 401
+    assert "www-authenticate" not in refused.headers
+    assert "Somebody else has logged in" in refused.text
+    assert ("a duck" if vary else "a goose") + "</textarea>" in refused.text
+    assert 'name="login" value="bob"' in refused.text
+    assert len(app.generator.requests) == 1
+    assert (await app.client.post(path, data=form, headers=HTML, auth=basic(ALICE))).status_code == 303
+
+
 async def test_several_pictures_lead_to_the_gallery(app: HttpApp) -> None:
     response = await create(app, prompt="a duck", n="3")
     assert (response.status_code, response.headers["location"]) == (303, "/")
@@ -242,7 +259,7 @@ async def test_one_click_varies_a_picture(app: HttpApp, edits: bool) -> None:
     [(title, key)] = [
         (title, key)
         for key, title in re.findall(
-            r'/vary"><input type="hidden" name="key" value="([^"]+)"><button title="([^"]+)"', page
+            r'/vary"><input type="hidden" name="key" value="([^"]+)">.*?<button title="([^"]+)"', page
         )
     ]
     assert ("from this picture and its prompt" in title) is edits

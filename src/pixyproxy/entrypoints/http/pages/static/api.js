@@ -4,7 +4,11 @@
 export const root = new URL("..", import.meta.url).pathname;
 
 /** Sent with every call: a 401 must not open the browser's password box over the page. */
-const OWN = { "X-Requested-With": "pixyproxy" };
+const OWN = {
+  "X-Requested-With": "pixyproxy",
+  // Nothing is made or changed for somebody else who logged in since, in another tab.
+  "Pixyproxy-User": encodeURIComponent(document.body.dataset.user ?? ""),
+};
 
 /** Return a random idempotency key; `crypto.randomUUID` exists on https and on this machine only. */
 export function newKey() {
@@ -62,6 +66,12 @@ export async function call(method, path, body, headers = {}) {
   return response.status === 204 ? null : response.json();
 }
 
+/** Go to the login, which leads back to this page. */
+export function toLogin() {
+  const here = `/${location.pathname.slice(root.length)}${location.search}`;
+  location.assign(`${root}login?next=${encodeURIComponent(here)}`);
+}
+
 /**
  * Return a page of this service as a document.
  * @param {string} address @param {AbortSignal} [signal]
@@ -73,7 +83,8 @@ export async function page(address, signal) {
 
 /** @param {any} problem @param {number} status */
 function describe(problem, status) {
-  if (problem.code === "session-ended" || (problem.error && status === 401)) return "Your session has ended: log in again. Nothing that you typed is lost.";
+  if (status === 401) return `${problem.detail ?? problem.error?.message ?? "Your session has ended: log in again."} Nothing that you typed is lost.`;
   const faults = (problem.errors ?? []).map((/** @type {any} */ fault) => `${fault.loc.join(".")} ${fault.msg}`);
-  return faults.join("; ") || problem.detail || problem.error?.message || `The service answered with ${status}.`;
+  const plain = status === 404 ? "It is not there any more." : `The service answered with ${status}.`;
+  return faults.join("; ") || problem.detail || problem.error?.message || plain;
 }

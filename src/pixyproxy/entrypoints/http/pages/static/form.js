@@ -7,7 +7,7 @@ const REMEMBERED = ["size", "quality", "output_format", "background", "visibilit
 export const form = /** @type {HTMLFormElement} */ (document.querySelector("#make"));
 export const prompt = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("prompt"));
 /** The name of the user, empty without a login. */
-export const user = form.dataset.user ?? "";
+export const user = document.body.dataset.user ?? "";
 const OPTIONS = `pixyproxy.options.${user}`;
 const DRAFT = `pixyproxy.draft.${user}`;
 
@@ -55,6 +55,8 @@ function showChosen() {
     .filter((found) => found instanceof HTMLSelectElement && found.selectedIndex > 0)
     .map((found) => /** @type {HTMLSelectElement} */ (found).selectedOptions[0].text);
   if (count() > 1) words.push(`${count()}×`);
+  const others = ["output_format", "background", "model"].map((name) => field(name));
+  words.push(...others.flatMap((other) => (other?.value ? (other instanceof HTMLSelectElement ? other.selectedOptions[0].text : other.value.trim()) : [])));
   const chosen = document.querySelector("#chosen");
   if (chosen) chosen.textContent = words.join(", ") || "Options";
 }

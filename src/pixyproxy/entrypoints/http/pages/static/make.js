@@ -1,16 +1,17 @@
 /** The prompt bar: a tile at once for each picture, and the picture in it when it is made. */
 
 import { call, CallError, newKey, page, root } from "./api.js";
+import { drop, dropCall } from "./dropping.js";
 import { Batch, warnOfLeaving } from "./edits.js";
 import { bodyOfForm, count, form, prompt, remember, user } from "./form.js";
 import { adoptWaiting, forgetAdopted } from "./elsewhere.js";
 import { canFollow, follow, wait } from "./follow.js";
 import { actOf, addLost, removeLost, retryLost } from "./lost.js";
 import { forget, keep, orders } from "./orders.js";
-import { priceOf, refusal } from "./price.js";
 import { priceLater, showPrice } from "./price_line.js";
+import { allowed, logIn, saidOf } from "./refusals.js";
 import { upload } from "./sources.js";
-import { addTile, hideEarly, placeOf, removeTile, say, showEarly } from "./tile.js";
+import { addTile, hideEarly, placeOf, say, showEarly } from "./tile.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("./orders.js").Order} Order */
@@ -85,20 +86,29 @@ async function make(order, tile) {
     // It was cancelled.
     if (!tile.isConnected) return;
     const problem = error instanceof CallError ? error : new CallError(String(error), 0);
-    if (problem.isLost || problem.status === 503 || (order.guid && problem.status !== 404)) {
+    // Of one that was asked for before, the answer may be lost.
+    const isOpen = order.guid ? problem.status !== 404 : problem.status === 401 && (order.tries ?? 0) > 1;
+    if (problem.isLost || problem.status === 503 || isOpen) {
       // The same key: whatever became of the first attempt, the picture is paid for once.
       again(order, tile, problem);
     } else {
       const isOver = problem.code === "budget-exceeded" || problem.code === "insufficient_quota";
       const reason = isOver && (await allowed(order));
       const code = reason ? "budget-exceeded" : problem.code;
-      refuse(order, tile, { status: "failed", error: { message: reason || problem.message, code } });
+      refuse(order, tile, { status: "failed", error: { message: reason || problem.message, code } }, logIn(problem));
     }
   }
 }
 
+/** Count an attempt, also for the next page. @param {Order} order */
+function attempt(order) {
+  order.tries = (order.tries ?? 0) + 1;
+  if (!order.batch) keep(order);
+}
+
 /** @param {Order} order */
 async function ask(order) {
+  attempt(order);
   const headers = { "Idempotency-Key": order.key, Prefer: "respond-async" };
   unanswered += 1;
   const begun = order.batch ? order.batch.begin(order.place ?? 0) : call("POST", "image", order.body, headers);
@@ -122,6 +132,7 @@ function accept(order, image) {
  * @param {Order} order @param {HTMLElement} tile
  */
 async function watch(order, tile) {
+  attempt(order);
   let isUnanswered = true;
   unanswered += 1;
   try {
@@ -144,11 +155,6 @@ async function watch(order, tile) {
   } finally {
     if (isUnanswered) unanswered -= 1;
   }
-}
-
-/** Return what the budgets allow, null if that is not known. @param {Order} order */
-async function allowed(order) {
-  return priceOf(order.body, order.batch?.count ?? 1).then((price) => refusal(price, order.body), () => null);
 }
 
 /** @param {Order} order @param {HTMLElement} tile @param {any} image */
@@ -212,7 +218,9 @@ function again(order, tile, problem) {
   hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
-  say(tile, problem.isLost ? "Not reached" : "Not now", problem.message, [["Try again", tryAgain], ["Give up", giveUp]]);
+  /** @type {[string, () => void][]} */
+  const buttons = [...logIn(problem), ["Try again", tryAgain], ["Give up", giveUp]];
+  say(tile, problem.isLost ? "Not reached" : "Not now", problem.message, buttons);
   addEventListener("online", tryAgain);
   if (!order.guid) addLost(order, tile, tryAgain);
 }
@@ -226,26 +234,26 @@ async function finish(order, tile) {
   // The list may show it already, after a reload.
   document.querySelector(`#results .tile[data-guid="${order.guid}"]`)?.remove();
   const link = tile.contains(document.activeElement) ? fresh.querySelector("a") : null;
+  // The picture leads back to the gallery, not to itself alone.
+  for (const own of fresh.querySelectorAll("a")) own.search = "";
   tile.replaceWith(fresh);
   link?.focus();
   announce(`The picture is ready: ${order.body.prompt.slice(0, 100)}`);
 }
 
-/** @param {Order} order @param {HTMLElement} tile @param {any} image */
-function refuse(order, tile, image) {
+/** @param {Order} order @param {HTMLElement} tile @param {any} image @param {[string, () => void][]} buttons */
+function refuse(order, tile, image, buttons = []) {
   // The pictures of one call are refused together, which is said once.
   if (order.batch && order.place) return drop(order, tile);
   if (order.batch) warnOfLeaving(order.batch, false);
   forget(order);
   priceLater();
-  const code = image.error?.code;
-  const titles = { "prompt-rejected": "Refused", "budget-exceeded": "Over the budget", "unpriced-model": "Without a price" };
-  const title = image.status === "unknown" ? "Uncertain" : (titles[/** @type {keyof titles} */ (code)] ?? "Not made");
-  const doubt = image.status === "unknown" ? " It may have been paid for." : "";
+  const { title, text } = saidOf(image);
   hideEarly(tile);
   tile.classList.remove("queued");
   tile.classList.add("fail");
-  say(tile, title, (image.error?.message ?? "There is no reason given.") + doubt, [
+  say(tile, title, text, [
+    ...buttons,
     ["Edit the prompt", () => {
       prompt.value = order.body.prompt;
       drop(order, tile);
@@ -254,22 +262,7 @@ function refuse(order, tile, image) {
     }],
     ["Dismiss", () => drop(order, tile)],
   ]);
-  announce(`${title}: ${image.error?.message ?? ""}`);
-}
-
-/** @param {Order} order @param {HTMLElement} tile */
-function drop(order, tile) {
-  if (order.batch) warnOfLeaving(order.batch, false);
-  forget(order);
-  removeTile(tile);
-}
-
-/** Drop a picture, and the others of its call, which are made or cancelled together. @param {Order} order @param {HTMLElement} tile */
-function dropCall(order, tile) {
-  drop(order, tile);
-  if (!order.call) return;
-  for (const other of orders()) if (other.call === order.call) forget(other);
-  for (const other of making.querySelectorAll(`[data-call="${order.call}"]`)) removeTile(/** @type {HTMLElement} */ (other));
+  announce(`${title}: ${text}`);
 }
 
 /** @param {string} text */

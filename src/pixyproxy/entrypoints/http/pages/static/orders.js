@@ -7,9 +7,10 @@ const FORGOTTEN_MS = 3_600_000;
 const STORE = `pixyproxy.making.${user}`;
 
 /**
- * A picture that is being made: `guid` is known once the service has recorded it. Of several that are made from files by
- * one call, `call` is the key of the call and `place` the number of this one; `batch` has the files until `guid` is known.
- * @typedef {{key: string, body: Record<string, any>, guid?: string, started: number,
+ * A picture that is being made: `guid` is known once the service has recorded it; `tries` counts the attempts until then.
+ * Of several that are made from files by one call, `call` is the key of the call and `place` the number of this one;
+ * `batch` has the files until `guid` is known.
+ * @typedef {{key: string, body: Record<string, any>, guid?: string, tries?: number, started: number,
  *   call?: string, place?: number, batch?: import("./edits.js").Batch | null}} Order
  */
 
