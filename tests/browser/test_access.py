@@ -179,3 +179,30 @@ def test_nothing_moves_for_those_who_want_no_motion(open_page: Open) -> None:
     page.get_by_role("button", name="Make", exact=True).click()
     expect(page.locator("#making .wait")).to_be_visible()
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.slow
+def test_nothing_covers_the_pictures_in_a_low_window(gallery: Gallery, open_page: Open) -> None:
+    # 1280 × 720 enlarged four times.
+    page = open_page(user=ALICE, viewport={"width": 320, "height": 180})
+    page.locator(".options summary").click()
+    page.get_by_label("Tags").click()
+    expect(page.get_by_label("Tags")).to_be_in_viewport(ratio=1)
+    page.locator(".tile a").nth(3).focus()
+    tile = page.locator(".tile").nth(3)
+    expect(tile).to_be_in_viewport(ratio=1)
+    covered = """tile => { const { left, top, width, height } = tile.getBoundingClientRect();
+        const at = (part) => document.elementFromPoint(left + width / 2, top + part * height);
+        return [0.1, 0.9].filter((part) => !tile.contains(at(part))); }"""
+    assert tile.evaluate(covered) == []
+    assert violations(page) == []
+
+
+@pytest.mark.slow
+def test_a_phone_does_not_enlarge_the_page_at_a_field(gallery: Gallery, open_page: Open) -> None:
+    small = """() => [...document.querySelectorAll("input:not([type=hidden]), textarea, select")]
+        .filter((field) => parseFloat(getComputedStyle(field).fontSize) < 16).map((field) => field.name)"""
+    page = open_page(user=ALICE, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for path in ("/", f"/view/{gallery.pictures[0]['guid']}", "/keys", f"/compare?a={gallery.pictures[0]['guid']}"):
+        page.goto(path)
+        assert page.evaluate(small) == [], path
