@@ -227,11 +227,25 @@ def test_a_page_that_does_not_exist_leads_to_the_newest_pictures(gallery: Galler
 @pytest.mark.slow
 def test_the_network_is_lost_and_comes_back(gallery: Gallery, open_page: Open) -> None:
     page = open_page()
+    page.wait_for_load_state("networkidle")
     page.context.set_offline(True)
     offline = page.get_by_text("You are offline. Pictures that are shown stay.")
     expect(offline).to_be_visible()
+    page.locator(".tile a").last.click()
+    expect(page.get_by_text("You are offline.", exact=True)).to_be_visible()
     page.get_by_role("searchbox").fill("fox")
     expect(page.get_by_role("heading", name="Nothing can be shown now")).to_be_visible()
     page.context.set_offline(False)
     expect(page.locator("#results .tile")).to_have_count(len(gallery.visible(None, "fox")))
-    expect(offline).to_have_count(0)
+    expect(page.locator(".toast.problem")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_picture_that_was_deleted_elsewhere_says_so(gallery: Gallery, open_page: Open) -> None:
+    gone = gallery.create(prompt="a snowman in spring")
+    page = open_page("/?prompt=snowman", user=ALICE)
+    with gallery.service.client(ALICE) as client:
+        assert client.delete(f"/image/{gone['guid']}").status_code == 204
+    page.locator(".tile a").first.click()
+    expect(page.locator(".toast.problem")).to_contain_text("It is not there any more.")
+    expect(page.get_by_role("dialog")).to_have_count(0)

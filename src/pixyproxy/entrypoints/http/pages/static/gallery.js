@@ -151,12 +151,10 @@ search.addEventListener("submit", (event) => {
   clearTimeout(pause);
   void find();
 });
-let noLongerOffline = () => {};
 addEventListener("offline", () => {
-  noLongerOffline = toast("You are offline. Pictures that are shown stay.", { isProblem: true });
+  toast("You are offline. Pictures that are shown stay.", { isProblem: true });
 });
 addEventListener("online", () => {
-  noLongerOffline();
   toast("You are online again.");
   if (results.querySelector(".blank button")) void find();
 });

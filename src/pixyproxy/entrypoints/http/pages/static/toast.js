@@ -21,6 +21,8 @@ export function toast(text, { label, act, staysMs = STAYS_MS, isProblem = false 
   const open = document.querySelector("dialog:modal");
   const place = open?.querySelector(".toasts") ?? document.querySelector("#toasts");
   const timer = isProblem ? 0 : setTimeout(remove, staysMs);
+  // What went wrong without a network is over when it returns.
+  if (isProblem && !navigator.onLine) addEventListener("online", remove, { once: true });
   function remove() {
     clearTimeout(timer);
     notice.remove();
