@@ -26,6 +26,7 @@ from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submitter
 from pixyproxy.application.generation.uncertainty import UncertainSubmissions
 from pixyproxy.application.images.cursors import Cursors
+from pixyproxy.application.images.image_search import ImageSearch
 from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.placeholders import Placeholders
 from pixyproxy.application.images.signed_urls import SignedUrls
@@ -82,6 +83,7 @@ class Container(containers.DeclarativeContainer):
     secret = providers.ThreadSafeSingleton(adapter_choices.secret, config.secret_key, config.secret_path)
     clock = providers.ThreadSafeSingleton(SystemClock)
     process_monitor = providers.ThreadSafeSingleton(SystemProcessMonitor)
+    own_name = process_monitor.provided.own_name
     hasher = providers.ThreadSafeSingleton(Argon2PasswordHasher, threads=_HASHES_AT_ONCE)
     guess_estimator = providers.ThreadSafeSingleton(ZxcvbnGuessEstimator)
     moving_windows = providers.ThreadSafeSingleton(adapter_choices.moving_windows, settings, clock)
@@ -164,7 +166,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         metrics,
         tracer,
-        owner=process_monitor.provided.own_name,
+        owner=own_name,
         timeout_s=config.generation_timeout_s,
         lease_s=config.lease_s,
     )
@@ -185,6 +187,8 @@ class Container(containers.DeclarativeContainer):
     )
     edit_source_reader = providers.ThreadSafeSingleton(EditSourceReader, image_repository, blob_store, inspector, spool)
     option_limits = providers.Factory(OptionLimits, config.max_options, config.max_option_bytes)
+    cursors = providers.Factory(Cursors, secret.provider)
+    image_search = providers.Factory(ImageSearch, image_repository, cursors, config.max_page_bytes)
     image_service = providers.ThreadSafeSingleton(
         ImageService,
         image_repository,
@@ -195,9 +199,8 @@ class Container(containers.DeclarativeContainer):
         edit_source_reader,
         user_repository,
         clock,
-        providers.Factory(Cursors, secret.provider),
+        image_search,
         option_limits,
-        config.max_page_bytes,
     )
     surveyor = providers.ThreadSafeSingleton(Surveyor, maintenance_repository, ledger)
     budget_service = providers.ThreadSafeSingleton(BudgetService, ledger, clock)
@@ -226,7 +229,7 @@ class Container(containers.DeclarativeContainer):
         undescribed_pictures,
         process_monitor,
         clock,
-        owner=process_monitor.provided.own_name,
+        owner=own_name,
         lease_s=config.lease_s,
     )
     queue_takeover = providers.ThreadSafeSingleton(
@@ -235,7 +238,7 @@ class Container(containers.DeclarativeContainer):
         maintenance_repository,
         generation_runner,
         clock,
-        owner=process_monitor.provided.own_name,
+        owner=own_name,
         lease_s=config.lease_s,
     )
     upkeep = providers.ThreadSafeSingleton(
@@ -245,7 +248,7 @@ class Container(containers.DeclarativeContainer):
         queue_takeover,
         maintenance_repository,
         clock,
-        owner=process_monitor.provided.own_name,
+        owner=own_name,
         lease_s=config.lease_s,
     )
     verifier = providers.ThreadSafeSingleton(Verifier, maintenance_repository, blob_maintenance)
@@ -272,12 +275,7 @@ class Container(containers.DeclarativeContainer):
         SessionService, session_repository, user_service, clock, secret.provider
     )
     store_binding = providers.ThreadSafeSingleton(
-        StoreBinding,
-        maintenance_repository,
-        blob_store,
-        blob_maintenance,
-        clock,
-        owner=process_monitor.provided.own_name,
+        StoreBinding, maintenance_repository, blob_store, blob_maintenance, clock, owner=own_name
     )
     generator_health = providers.ThreadSafeSingleton(GeneratorHealth, generator)
     readiness = providers.ThreadSafeSingleton(

@@ -156,6 +156,30 @@ def test_the_dialog_by_keyboard_goes_on_past_what_is_loaded(gallery: Gallery, op
     expect(page.locator("dialog")).to_be_hidden()
 
 
+@pytest.mark.slow
+def test_newer_pictures_than_those_of_the_page_are_stepped_to(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?limit=5", user=ALICE)
+    page.goto(page.locator("#next").get_attribute("href") or "")
+    shown = [picture["prompt"] for picture in gallery.visible(ALICE)]
+    page.locator("#results .tile a").first.click()
+    title = page.locator("dialog .view h1")
+    expect(title).to_have_text(shown[5])
+    for index in (4, 3):
+        page.keyboard.press("ArrowLeft")
+        expect(title).to_have_text(shown[index])
+    for index in (4, 5, 6):
+        page.keyboard.press("ArrowRight")
+        expect(title).to_have_text(shown[index])
+    page.keyboard.press("Escape")
+    expect(page.locator("#results .tile a").nth(1)).to_be_focused()
+    # The same on the page of a picture, with a search, and without a script.
+    lighthouses = gallery.visible(None, "lighthouse")
+    alone = open_page(f"/view/{lighthouses[1]['guid']}?prompt=lighthouse", java_script_enabled=False)
+    alone.get_by_label("Newer picture").click()
+    expect(alone.get_by_role("heading", level=1)).to_have_text(lighthouses[0]["prompt"])
+    expect(alone.get_by_label("Newer picture")).to_be_hidden()
+
+
 def test_a_private_picture_is_in_no_page_of_a_stranger(gallery: Gallery, open_page: Open) -> None:
     secret = gallery.create(prompt="a hidden treasure", visibility="private")
     for user in (None, BOB):

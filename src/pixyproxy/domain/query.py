@@ -14,12 +14,13 @@ class ImageQuery:
     `viewer` is the caller: private images, and those whose status is not `ready`, are found by their authors only,
     hidden ones by the staff concerned too. `terms` are matched by prefix against the search terms of the prompt,
     `filename` is a folded substring, `model` is the model that made the image, `derived_from` is the GUID of an edit
-    source, the two times are exclusive bounds, and `before_id` continues after the image with that id.
+    source, and the two times and the two ids are exclusive bounds: `before_id` continues after the image with that id.
     """
 
     viewer: Viewer = None
     limit: int = 50
     before_id: int | None = None
+    after_id: int | None = None
     terms: tuple[str, ...] = ()
     filename: str | None = None
     guid: str | None = None

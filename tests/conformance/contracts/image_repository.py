@@ -1248,6 +1248,7 @@ class ImageRepositoryContract:
             created_after=NOW - timedelta(1),
             created_before=NOW + timedelta(1),
             before_id=image.id + 1,
+            after_id=image.id - 1,
         )
         assert (await repository.search(query)).items == (image,)
         wrong: list[dict[str, Any]] = [
@@ -1264,6 +1265,7 @@ class ImageRepositoryContract:
             {"created_after": NOW},
             {"created_before": NOW},
             {"before_id": image.id},
+            {"after_id": image.id},
         ]
         for change in wrong:
             page = await repository.search(replace(query, **change))

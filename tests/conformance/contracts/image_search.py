@@ -339,15 +339,18 @@ class ImageSearchContract:
         seed=st.integers(0, 10**6),
         limit=st.integers(1, 5),
         start=st.integers(0, MOST_IMAGES),
+        end=st.integers(0, 2 * MOST_IMAGES),
     )
-    async def test_any_filters_from_any_cursor(
-        self, frugal: ImageRepository, images: list[Image], names: set[str], seed: int, limit: int, start: int
+    async def test_any_filters_between_any_ids(
+        self, frugal: ImageRepository, images: list[Image], names: set[str], seed: int, limit: int, start: int, end: int
     ) -> None:
         draw = random.Random(seed)
         values = {name: VALUES[name](draw, images) for name in sorted(names)}
-        query = ImageQuery(limit=limit, before_id=images[start].id if start < len(images) else None, **values)
-        below = images[start + 1 :] if start < len(images) else images
-        assert (await follow(frugal, query))[0] == [image for image in below if matches(image, query)]
+        before = images[start].id if start < len(images) else None
+        after = images[end].id if end < len(images) else None
+        query = ImageQuery(limit=limit, before_id=before, after_id=after, **values)
+        between = images[0 if before is None else start + 1 : end]
+        assert (await follow(frugal, query))[0] == [image for image in between if matches(image, query)]
 
     async def test_page_after_the_oldest_image_is_empty(self, frugal: ImageRepository, images: list[Image]) -> None:
         for before in (0, 1, images[-1].id):

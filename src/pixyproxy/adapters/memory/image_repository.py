@@ -167,7 +167,9 @@ class MemoryImageRepository(MemoryRepository, ImageRepository):
         below = (
             image
             for image in reversed(self._storage.images.values())
-            if (query.before_id is None or image.id < query.before_id) and self._is_in_sight(image, query.viewer)
+            if (query.before_id is None or image.id < query.before_id)
+            and image.id > (query.after_id or 0)
+            and self._is_in_sight(image, query.viewer)
         )
         last = None
         for looked_at, image in enumerate(below):

@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
-from pixyproxy.application.commands import CreateImage, DeleteImage, GenerateImages, SearchImages, UpdateImage, validate
+from pixyproxy.application.commands import CreateImage, DeleteImage, GenerateImages, UpdateImage, validate
 from pixyproxy.application.generation.callers import Caller
 from pixyproxy.application.generation.edit_sources import EditSourceReader, EditSources, SourceReferences
 from pixyproxy.application.generation.run import Watcher
 from pixyproxy.application.generation.runner import GenerationRunner
 from pixyproxy.application.generation.submission import Submission, Submitter
 from pixyproxy.application.images.content import ChecksumCache, ImageContent
-from pixyproxy.application.images.cursors import Cursors, ImagePage
+from pixyproxy.application.images.cursors import ImagePage
+from pixyproxy.application.images.image_search import ImageSearch
 from pixyproxy.application.images.sidecar_updates import update_sidecar
 from pixyproxy.application.option_limits import OptionLimits
 from pixyproxy.domain import access
@@ -19,8 +19,6 @@ from pixyproxy.domain.access import Viewer, username_of
 from pixyproxy.domain.errors import BlobStoreError, ImageNotReadyError, UserNotFoundError
 from pixyproxy.domain.generation import GenerationOutcome, QueuePlace
 from pixyproxy.domain.image import UNDER_WAY, Image, ImageChanges, Status, parse_guid
-from pixyproxy.domain.query import ImageQuery, Page
-from pixyproxy.domain.search_terms import fold, query_terms
 from pixyproxy.domain.user import User
 from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.blob_store import BlobStore
@@ -29,9 +27,6 @@ from pixyproxy.ports.image_repository import ImageRepository
 from pixyproxy.ports.thumbnail_store import ThumbnailStore
 
 logger = logging.getLogger(__name__)
-
-_STEP = 50
-"""Images of a page that are read at once: what a step holds beyond the end of the page was read in vain."""
 
 
 class ImageService:
@@ -52,11 +47,9 @@ class ImageService:
         sources: EditSourceReader,
         users: UserRepository,
         clock: Clock,
-        cursors: Cursors,
+        search: ImageSearch,
         option_limits: OptionLimits,
-        max_page_bytes: int,
     ) -> None:
-        """Take the parts, the limits on options, and the bytes after which a page of a search ends."""
         self._images = images
         self._blobs = blobs
         self._thumbnails = thumbnails
@@ -65,9 +58,8 @@ class ImageService:
         self._sources = sources
         self._users = users
         self._clock = clock
-        self._cursors = cursors
+        self._search = search
         self._option_limits = option_limits
-        self._max_page_bytes = max_page_bytes
         self._checksums = ChecksumCache()
 
     async def create(
@@ -162,41 +154,11 @@ class ImageService:
         `size_of` is called with each and returns its bytes. A page ends before the image that would make it too large,
         but not before the first.
         """
-        command = validate(SearchImages, data)
-        query = ImageQuery(
-            viewer=viewer,
-            limit=command.limit,
-            before_id=None if command.cursor is None else self._cursors.decode(command.cursor),
-            terms=() if command.prompt is None else query_terms(command.prompt),
-            filename=None if command.filename is None else fold(command.filename),
-            guid=command.guid,
-            tags=tuple(command.tag or ()),
-            author=command.author,
-            model=command.model,
-            visibility=command.visibility,
-            status=Status(command.status),
-            created_after=command.created_after,
-            created_before=command.created_before,
-            derived_from=command.derived_from,
-        )
-        page = await self._fill_page(query, size_of)
-        before_id = page.next_before_id
-        return ImagePage(page.items, None if before_id is None else self._cursors.encode(before_id))
+        return await self._search.page(viewer, data, size_of)
 
-    async def _fill_page(self, query: ImageQuery, size_of: Callable[[Image], int]) -> Page:
-        found: list[Image] = []
-        left = self._max_page_bytes
-        while True:
-            step = min(_STEP, query.limit - len(found))
-            page = await self._images.search(replace(query, limit=step))
-            for image in page.items:
-                left -= size_of(image)
-                if left <= 0 and found:
-                    return Page(tuple(found), found[-1].id)
-                found.append(image)
-            if len(page.items) < step or len(found) == query.limit or page.next_before_id is None:
-                return Page(tuple(found), page.next_before_id)
-            query = replace(query, before_id=page.next_before_id)
+    async def beside(self, viewer: Viewer, image: Image, data: object) -> tuple[Image | None, Image | None]:
+        """Return the images next to one in the list that `search` returns: the newer and the older, None at an end."""
+        return await self._search.beside(viewer, data, image)
 
     async def open_content(self, viewer: Viewer, guid: str, *, by_link: bool = False) -> ImageContent:
         """Return the content of an image; with `by_link` the viewer has a signed URL, which replaces the access check.

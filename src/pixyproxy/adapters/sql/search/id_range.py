@@ -77,8 +77,9 @@ def id_ranges(session: Session, query: ImageQuery, audiences: Mapping[str, int],
     before that bound. Above the former, only stragglers can match.
     """
     before = NEWEST if query.before_id is None else query.before_id
+    after = query.after_id or 0
     if not has_times(query):
-        return [IdRange(before)]
+        return [IdRange(before, after)]
     parameters: dict[str, Any] = {**audiences, "straggler": STRAGGLER, "neighbours": bounds.neighbours}
     parts = []
     if query.created_before is not None and (later := _shifted(query.created_before, SLACK)):
@@ -94,9 +95,9 @@ def id_ranges(session: Session, query: ImageQuery, audiences: Mapping[str, int],
             rows = _neighbours(session, audience, "term >= :first AND term < :earlier", " DESC")
             parts.append(f"SELECT 'floor', MAX(image_id) FROM ({rows}) AS neighbour WHERE {is_in_order}")
     if not parts:
-        return [IdRange(before)]
+        return [IdRange(before, after)]
     found = [(bound, int(value)) for bound, value in session.fetch(" UNION ALL ".join(parts), parameters) if value]
-    floor = max((value for bound, value in found if bound == "floor"), default=0)
+    floor = max(after, *(value for bound, value in found if bound == "floor"), 0)
     end = min((value for bound, value in found if bound == "before"), default=NEWEST)
     if end >= before:
         return [IdRange(before, floor)]

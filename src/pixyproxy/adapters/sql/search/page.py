@@ -34,7 +34,7 @@ def _newest(session: Session, query: ImageQuery) -> Page:
     """Return a page of the scope, which an index holds in order."""
     criteria = build(session, query, {}, ())
     before = NEWEST if query.before_id is None else query.before_id
-    bounds = {"before": before, "floor": 0, "most": query.limit + 1, "rows": query.limit + 1}
+    bounds = {"before": before, "floor": query.after_id or 0, "most": query.limit + 1, "rows": query.limit + 1}
     statement = fetch_statement(session, criteria.scope, [criteria.row])
     images = [to_image(row) for row in session.fetch(statement, {**criteria.parameters, **bounds})]
     return _page(images, query.limit, None)

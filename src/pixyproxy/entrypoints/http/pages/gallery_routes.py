@@ -9,7 +9,7 @@ from pixyproxy.application.images.image_service import ImageService
 from pixyproxy.application.images.signed_urls import VALID_FOR, SignedUrls
 from pixyproxy.application.money.budget_service import BudgetService
 from pixyproxy.domain import access
-from pixyproxy.domain.access import Viewer, viewer_of
+from pixyproxy.domain.access import viewer_of
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import UNDER_WAY, Image, Status
 from pixyproxy.domain.user import User
@@ -92,7 +92,10 @@ def build_gallery_router(
         viewer = policy.require_reader(request)
         image = await images.get(viewer, guid)
         query = read_query(request, repeatable={"tag"}, numbers={"limit"})
-        older = await older_than(viewer, image, search_of(query, user))
+        try:
+            newer, older = await images.beside(viewer, image, search_of(query, user))
+        except DataValidationError:
+            newer = older = None
         sources = await find_all_ready(images, viewer, image.request.derived_from)
         edits = await images.search(viewer, {"derived_from": image.guid, "limit": _EDITS_SHOWN})
         is_public = image.request.is_public and image.status is Status.READY
@@ -101,6 +104,7 @@ def build_gallery_router(
             "view.html",
             picture=present_picture(image, links, viewer, await images.place_of(image)),
             title=shortened(" ".join(image.request.prompt.split()), _TITLE_CHARS),
+            newer=newer and f"/view/{newer.guid}{query_text(query)}",
             older=older and f"/view/{older.guid}{query_text(query)}",
             back=address_of(query),
             can_hide=await images.can_hide(viewer, image),
@@ -121,14 +125,6 @@ def build_gallery_router(
         until = clock.now() + VALID_FOR
         path = f"{content_path(image)}?{signed_urls.query_for(image.guid)}"
         return json_response({"url": links.absolute(request, path), "until": present_time(until)})
-
-    async def older_than(viewer: Viewer, image: Image, search: Query) -> Image | None:
-        before = present_time(image.request.created_at)
-        try:
-            page = await images.search(viewer, {**search, "created_before": before, "limit": 1, "cursor": None})
-        except DataValidationError:
-            return None
-        return next(iter(page.items), None)
 
     return router
 

@@ -25,20 +25,6 @@ enliven(view, {
 watchZoom(view);
 void awaitPicture(view, location.href, () => location.reload());
 
-// The service finds the older picture; the newer one is where one came from.
-/** @param {string} address */
-const newerOf = (address) => `pixyproxy.newer.${new URL(address).pathname}`;
-link("older")?.addEventListener("click", (event) => {
-  const older = /** @type {HTMLAnchorElement} */ (event.currentTarget);
-  sessionStorage.setItem(newerOf(older.href), location.href);
-});
-const newer = sessionStorage.getItem(newerOf(location.href));
-const back = /** @type {HTMLAnchorElement | null} */ (document.querySelector("[data-nav=newer]"));
-if (newer && back) {
-  back.href = newer;
-  back.hidden = false;
-}
-
 /** @param {number} step */
 function go(step) {
   link(step > 0 ? "older" : "newer")?.click();

@@ -64,10 +64,18 @@ async function show(address) {
 /** @param {HTMLElement} view */
 function ready(view) {
   watchZoom(view);
-  void sidesOf(view.dataset.guid ?? "").then(([newer, older]) => {
-    view.querySelector("[data-nav=newer]")?.toggleAttribute("hidden", !newer);
-    view.querySelector("[data-nav=older]")?.toggleAttribute("hidden", !older);
+  const [newer, older] = [beyond(-1), beyond(1)];
+  void sidesOf(view.dataset.guid ?? "").then(([hasNewer, hasOlder]) => {
+    view.querySelector("[data-nav=newer]")?.toggleAttribute("hidden", !hasNewer && !newer);
+    view.querySelector("[data-nav=older]")?.toggleAttribute("hidden", !hasOlder && !older);
   });
+}
+
+/** Return the address of the picture beside the one that is shown, as the service found it. @param {number} step */
+function beyond(step) {
+  if (/** @type {HTMLElement | null} */ (dialog.querySelector(".view"))?.dataset.guid !== asked) return null;
+  const link = /** @type {HTMLAnchorElement | null} */ (dialog.querySelector(`[data-nav=${step > 0 ? "older" : "newer"}]`));
+  return link && link.getAttribute("href") !== "#" ? link.href : null;
 }
 
 /** Hide the tile of a picture, or show it again. @param {string} guid @param {boolean} isHidden */
@@ -98,12 +106,14 @@ let steps = Promise.resolve();
 /** @param {number} step */
 function go(step) {
   steps = steps.then(async () => {
+    // A page of the gallery does not hold all pictures.
     const link = (await tileBeside(asked, step, loadMore))?.querySelector("a");
-    if (!link || !dialog.open) return;
-    link.scrollIntoView({ block: "nearest" });
+    const address = link?.href ?? beyond(step);
+    if (!address || !dialog.open) return;
+    link?.scrollIntoView({ block: "nearest" });
     // Back closes the dialog, however far one went in it.
-    history.replaceState({ viewer: true }, "", link.href);
-    void show(link.href);
+    history.replaceState({ viewer: true }, "", address);
+    void show(address);
   });
 }
 
