@@ -70,6 +70,18 @@ def test_a_cap_is_set_and_taken_away(school: Service, open_page: Open) -> None:
 
 
 @pytest.mark.slow
+def test_an_administrator_caps_a_class(school: Service, open_page: Open) -> None:
+    page = open_page("/class?class=9a", user=ROOT, at=school.url)
+    whole = page.get_by_role("listitem").filter(has_text="The whole class")
+    whole.get_by_label("Cap in $").fill("20")
+    whole.get_by_label("Cap in $").press("Enter")
+    expect(whole).to_contain_text("$20.00 left of $20.00 this month")
+    assert violations(page) == []
+    page.get_by_role("button", name="Take away from the whole class").click()
+    expect(whole).to_contain_text("no cap")
+
+
+@pytest.mark.slow
 def test_a_picture_is_hidden_from_others_and_shown_again(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     shown = page.locator(".lately li")

@@ -107,6 +107,36 @@ async def test_spending_stands_against_the_cap(app: HttpApp) -> None:
     assert "$1.50" not in await show(app, TINA)
 
 
+@pytest.mark.parametrize(
+    ("path", "scope", "title"),
+    [
+        ("/class", "service", "Everybody"),
+        ("/class?class=cs101", "class:cs101", "The whole class"),
+        ("/class?class=cs101", "each:cs101", "Every user of the class"),
+    ],
+)
+async def test_an_administrator_sets_the_budgets_of_classes_and_of_the_service(
+    app: HttpApp, path: str, scope: str, title: str
+) -> None:
+    page = await show(app, ROOT, path)
+    assert f'name="scope" value="{scope}"' in page
+    assert title in page
+    assert "Take away" not in page
+    key = path.partition("=")[2]
+    fields = {"class": key, "scope": scope, "at": "budgets"}
+    done = await send(app, ROOT, do="budget", cap_usd="12.5", per="day", **fields)
+    assert (done.status_code, done.headers["location"]) == (303, f"{path}#budgets")
+    assert "$12.50 a day" in await show(app, ROOT, path) or "of $12.50 today" in await show(app, ROOT, path)
+    if key:
+        teachers = await show(app, TINA)
+        assert title in teachers
+        assert 'name="scope"' not in teachers
+    assert (await send(app, TINA, do="budget", cap_usd="99", per="day", **fields)).status_code == 403
+    assert (await send(app, TINA, do="no-budget", **fields)).status_code == 403
+    assert (await send(app, ROOT, do="no-budget", **fields)).status_code == 303
+    assert "$12.50" not in await show(app, ROOT, path)
+
+
 async def test_a_user_is_paused_and_resumed(app: HttpApp) -> None:
     assert (await send(app, TINA, user="alice", do="pause")).headers["location"] == "/class"
     assert '<span class="tag">paused</span>' in await show(app, TINA)

@@ -51,17 +51,35 @@ class ClassPage:
         balances = await self._budgets.visible_to(user)
         budgets = {one.budget.scope: one for one in balances if not one.holder}
         of_each = {one.budget.scope: one.budget for one in balances}
-        shown = [balance for scope, balance in budgets.items() if scope == f"class:{class_key}"]
         return {
             "class_key": class_key,
             "members": [self._present_member(member, budgets, of_each) for member in page.members],
-            "budgets": [present_budget(balance) for balance in shown],
-            "each": self._cap_text(of_each.get(f"each:{class_key}")),
+            "limits": list(self._limits(authority.is_admin(user), class_key, budgets, of_each)),
             "next": page.next_cursor,
             "is_first": cursor is None,
             "pictures": await self._lately(viewer_of(user), [member.user.username for member in page.members]),
             "pers": [(per.value, text) for per, text in _PER.items()],
         }
+
+    def _limits(
+        self, is_admin: bool, class_key: str | None, balances: Mapping[str, Balance], budgets: Mapping[str, Budget]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the budgets of the class, or of the service: an administrator sets them, also where there is none."""
+        whole = f"class:{class_key}", "The whole class"
+        scopes = [whole, (f"each:{class_key}", "Every user of the class")] if class_key else [("service", "Everybody")]
+        for scope, title in scopes:
+            budget, balance = budgets.get(scope), balances.get(scope)
+            if budget is None and not is_admin:
+                continue
+            yield {
+                "title": title,
+                "scope": scope if is_admin else "",
+                "text": self._cap_text(budget),
+                # That of every user has no sum of its own.
+                "balance": None if balance is None or scope.startswith("each:") else present_budget(balance),
+                "usd": "" if budget is None else f"{budget.cap_usd.normalize():f}",
+                "per": Per.MONTH.value if budget is None else budget.per.value,
+            }
 
     def _present_member(
         self, member: Member, budgets: Mapping[str, Balance], of_each: Mapping[str, Budget]

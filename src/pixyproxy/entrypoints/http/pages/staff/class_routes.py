@@ -42,7 +42,7 @@ class ClassForms:
             PixyProxyException: as the use cases do.
         """
         name = form.get("user", "")
-        scope = f"user:{name}"
+        scope = form.get("scope") or f"user:{name}"
         match form.get("do"):
             case "add":
                 given = {"username": name, "class_key": form.get("class") or None}
