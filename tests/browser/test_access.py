@@ -206,3 +206,10 @@ def test_a_phone_does_not_enlarge_the_page_at_a_field(gallery: Gallery, open_pag
     for path in ("/", f"/view/{gallery.pictures[0]['guid']}", "/keys", f"/compare?a={gallery.pictures[0]['guid']}"):
         page.goto(path)
         assert page.evaluate(small) == [], path
+
+
+@pytest.mark.slow
+def test_filters_that_are_set_do_not_widen_the_page(gallery: Gallery, open_page: Open) -> None:
+    page = open_page("/?mine=1&tag=city&tag=sea&model=sketch-1", ALICE, viewport={"width": 390, "height": 844})
+    expect(page.locator(".chips .on")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Gallery, Open, log_in, running_gallery, wait_until
 from tests.browser.test_access import violations
@@ -273,3 +273,18 @@ def test_a_picture_that_was_deleted_elsewhere_says_so(gallery: Gallery, open_pag
     page.locator(".tile a").first.click()
     expect(page.locator(".toast.problem")).to_contain_text("It is not there any more.")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_the_gallery_does_not_shine_through_while_one_steps(gallery: Gallery, open_page: Open) -> None:
+    page = open_page()
+    page.locator(".tile a").first.click()
+    expect(page.locator("dialog h1")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/view/*", lambda route: held.append(route))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("dialog > .view")).to_have_css("opacity", "0.55")
+    expect(page.locator("dialog")).to_have_css("opacity", "1")
+    for route in held:
+        route.continue_()
+    expect(page.locator("dialog > .view")).to_have_css("opacity", "1")
