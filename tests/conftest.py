@@ -1,5 +1,6 @@
 """Make the shared fixtures known to all tests, and mark the tests that need a program or a server."""
 
+import gc
 import signal
 from itertools import chain
 
@@ -61,3 +62,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         share = -(-len(others) // workers)
         parts = ((faults[n::workers], others[n * share : (n + 1) * share]) for n in range(workers))
         items[:] = chain.from_iterable(chain.from_iterable(parts))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the ten thousand tests out of garbage collections, which would look at them again and again."""
+    gc.collect()
+    gc.freeze()
