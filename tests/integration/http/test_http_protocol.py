@@ -5,6 +5,9 @@ import re
 import socket
 import time
 
+import pytest
+
+from pixyproxy.entrypoints.http.server import bind
 from tests.fixtures.service import PATIENCE_S, Service
 
 BODY = b'{"prompt": "an upgraded duck", "size": "32x32", "stream": true}'
@@ -53,3 +56,14 @@ def test_a_stream_to_a_client_of_http_1_0_has_no_chunks(service: Service) -> Non
     [data] = re.findall(rb"^data: (.*)$", events, re.MULTILINE)
     assert events.startswith(b"event: image_generation.completed\n")
     assert json.loads(data)["type"] == "image_generation.completed"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no socket takes both IPv6 and IPv4 here")
+def test_the_address_of_all_interfaces_in_ipv6_takes_clients_by_ipv4() -> None:
+    with bind("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port), timeout=PATIENCE_S):
+                connection, peer = listener.accept()
+                connection.close()
+                assert peer[0].endswith(host)

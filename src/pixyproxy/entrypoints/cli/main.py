@@ -1,5 +1,6 @@
 """The command `pixyproxy` with its subcommands and exit status."""
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -21,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+_LAST_STREAM = 2
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,6 +60,7 @@ app.add_typer(budgets.app, name="budget")
 
 def run() -> None:
     """Run the command line; exit with status 2 for a wrong setting or wrong usage, 1 for any other failure."""
+    _open_standard_streams()
     logs.configure("WARNING")
     try:
         app()
@@ -63,6 +68,16 @@ def run() -> None:
         _fail(error, 2)
     except PixyProxyException as error:
         _fail(error, 1)
+
+
+def _open_standard_streams() -> None:
+    """Open the descriptors 0 to 2 if a parent has closed them.
+
+    A database or a connection that got one would take what is written to it, and libuv aborts when it closes one.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _fail(error: PixyProxyException, status: int) -> None:

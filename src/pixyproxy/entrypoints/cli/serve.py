@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import sys
 from importlib.metadata import version
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -40,9 +41,9 @@ def serve(
 
     def announce(address: str, has_admin: bool) -> None:
         logs.configure(settings.log_level, settings.log_format)
-        typer.echo(wiring(settings, address))
+        _print(wiring(settings, address))
         if not has_admin and settings.repository != "memory":
-            typer.echo("There is no administrator yet. Add one with: pixyproxy user add NAME --role admin")
+            _print("There is no administrator yet. Add one with: pixyproxy user add NAME --role admin")
         if settings.accel_prefix is not None and settings.files_group is None:
             logger.warning(
                 "PIXYPROXY_ACCEL_PREFIX is set and PIXYPROXY_FILES_GROUP is not: nginx can send the pictures only if "
@@ -61,6 +62,15 @@ def serve(
     # Until the service runs, an error is one line that names the setting, without log lines around it.
     logs.configure("CRITICAL")
     serve_http(settings, container, announce, wait)
+
+
+def _print(text: str) -> None:
+    """Print a text; the service runs also where nobody takes it, as on a full disk or behind `| head`."""
+    try:
+        typer.echo(text)
+    except OSError as error:
+        logger.warning("standard output takes nothing: %s", error.strerror)
+        sys.stdout = None  # else what is left in it is an error at the end
 
 
 def wiring(settings: Settings, address: str) -> str:

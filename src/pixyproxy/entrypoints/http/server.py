@@ -46,10 +46,14 @@ def serve(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises SettingsError if the address cannot be bound."""
+    """Return a listening socket; port 0 takes a free one, and `::` takes clients by IPv4 as well.
+
+    Raises SettingsError if the address cannot be bound.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        takes_both = address[0] == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=takes_both)
     except (OSError, UnicodeError) as error:
         # The messages of `socket` are long, and the numbers of failed look-ups are not errno's.
         number = None if isinstance(error, socket.gaierror | UnicodeError) else error.errno

@@ -17,6 +17,7 @@ from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.middleware.canonical_path import canonical_path
 from pixyproxy.entrypoints.http.middleware.host import PROBES
 from pixyproxy.entrypoints.logs import escaped_word, request_id
+from pixyproxy.named_proxies import parse_address
 from pixyproxy.ports.observation.metrics import Metrics
 from pixyproxy.ports.observation.tracer import Tracer
 
@@ -135,4 +136,6 @@ def _caller(scope: Scope) -> str:
     """Return the name and address of the caller as they are found in the request once it was handled."""
     user: User | None = scope["state"].get("user")
     name = "-" if user is None else escaped_word(user.username)
-    return f" user={name} from={escaped_word(scope['client'][0]) if scope.get('client') else '-'}"
+    host = scope["client"][0] if scope.get("client") else "-"
+    # A socket for both kinds of addresses has those of IPv4 within those of IPv6.
+    return f" user={name} from={escaped_word(parse_address(host) or host)}"
