@@ -12,7 +12,7 @@ _HOLDING_IPV4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/
 """Networks of IPv6 whose last 32 bits are an IPv4 address: NAT64 (RFC 6052) and the old "compatible" ones."""
 _LOCAL = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("fec0::/10"))
 """Networks that lead to private addresses, though they are listed as global: local NAT64 (RFC 8215), site-local."""
-_HOST = re.compile(r"[^\s*/%?#@]+")
+_HOST = re.compile(r"[\w:-]+(\.[\w:-]+)*\.?")
 
 
 @dataclass(frozen=True, slots=True)

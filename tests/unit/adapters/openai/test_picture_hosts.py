@@ -69,7 +69,8 @@ def test_an_entry_covers_addresses(entry: str, covered: list[str], other: list[s
 @pytest.mark.parametrize(
     "entry",
     ["", "*.", "*.*.org", "a*.org", "http://cdn.example.org", "cdn.example.org/x", "user@cdn.example.org", "x?y",
-     "cdn.example.org:port", "cdn.example.org:99999", "a b", "[::1", "a%20b"],
+     "cdn.example.org:port", "cdn.example.org:99999", "a b", "[::1", "a%20b",
+     "a.example;b.example", ".example.org", "a..b"],
 )  # fmt: skip
 def test_other_entries_are_refused(entry: str) -> None:
     with pytest.raises(ValueError):
