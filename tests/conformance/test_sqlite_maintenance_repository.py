@@ -78,6 +78,7 @@ class TestSQLiteMaintenanceRepository(MaintenanceRepositoryContract):
             repository.totals(),
             repository.restore(image),
             repository.newest(1),
+            repository.uncertain(1),
             repository.identity(),
             repository.save_identity(StoreIdentity(image.guid, BindingState.BOUND)),
         ):

@@ -145,6 +145,10 @@ class MaintenanceRepository(Resource):
         """Return at most `limit` rows that are `ready`, highest id first."""
 
     @abstractmethod
+    async def uncertain(self, limit: int) -> tuple[Image, ...]:
+        """Return at most `limit` rows that are `unknown`, highest id first."""
+
+    @abstractmethod
     async def identity(self) -> StoreIdentity | None:
         """Return the identity of the database, or None if it was given none; a new database is not `bound`."""
 

@@ -781,6 +781,14 @@ class MaintenanceRepositoryContract:
         assert newest[2] == ready[3]
         assert len(await repository.newest(100)) == 6
 
+    async def test_the_newest_uncertain_images(
+        self, repository: MaintenanceRepository, images: ImageRepository
+    ) -> None:
+        assert await repository.uncertain(3) == ()
+        first, second = [(await add_settled(images))[-1] for _ in range(2)]
+        assert await repository.uncertain(3) == (second, first)
+        assert await repository.uncertain(1) == (second,)
+
     async def test_a_new_database_is_not_bound(self, repository: MaintenanceRepository) -> None:
         identity = await repository.identity()
         assert identity is None or identity.state is BindingState.BEGUN

@@ -98,8 +98,14 @@ class MemoryMaintenanceRepository(MemoryRepository, MaintenanceRepository):
         return Totals(len(sizes), sum(sizes))
 
     async def newest(self, limit: int) -> tuple[Image, ...]:
-        ready = [image for image in self._storage.images.values() if image.status is Status.READY]
-        return tuple(ready[::-1][:limit])
+        return self._newest_of(Status.READY, limit)
+
+    async def uncertain(self, limit: int) -> tuple[Image, ...]:
+        return self._newest_of(Status.UNKNOWN, limit)
+
+    def _newest_of(self, status: Status, limit: int) -> tuple[Image, ...]:
+        found = [image for image in self._storage.images.values() if image.status is status]
+        return tuple(found[::-1][:limit])
 
     async def identity(self) -> StoreIdentity | None:
         return self._storage.identity

@@ -1,11 +1,11 @@
-"""The survey of the database for metrics, with a bound on what it costs."""
+"""The survey of the database for metrics and administrators, with a bound on what it costs."""
 
 import asyncio
 import logging
 import math
 
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import Status
+from pixyproxy.domain.image import Image, Status
 from pixyproxy.domain.money.charges import ChargeState
 from pixyproxy.ports.maintenance_repository import MaintenanceRepository, Totals
 from pixyproxy.ports.money.ledger import Ledger
@@ -43,6 +43,14 @@ class Surveyor:
                 self._survey = await self._new_survey()
                 self._survey_until = asyncio.get_running_loop().time() + _FRESH_S
             return self._survey
+
+    async def uncertain(self, limit: int) -> tuple[Image, ...]:
+        """Return the newest pictures that may have been billed and are not there; none while the database is away."""
+        try:
+            return await self._maintenance.uncertain(limit)
+        except PixyProxyException as error:
+            logger.info("the uncertain pictures cannot be listed: %s", error.message)
+            return ()
 
     async def close(self) -> None:
         """Stop taking totals."""

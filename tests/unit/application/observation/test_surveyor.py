@@ -14,7 +14,7 @@ from pixyproxy.application.observation import surveyor as module
 from pixyproxy.application.observation.surveyor import Surveyor
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.generation import ImageDraft
-from pixyproxy.domain.image import Failure, Status
+from pixyproxy.domain.image import Failure, Image, Status
 from pixyproxy.domain.money.charges import Reservation
 from pixyproxy.ports.maintenance_repository import Totals
 from pixyproxy.ports.observation.metrics import Survey
@@ -38,6 +38,11 @@ class Maintenance(MemoryMaintenanceRepository):
         if self.away:
             raise DBConnectionError("The database cannot be reached.")
         return await super().count(status)
+
+    async def uncertain(self, limit: int) -> tuple[Image, ...]:
+        if self.away:
+            raise DBConnectionError("The database cannot be reached.")
+        return await super().uncertain(limit)
 
     async def totals(self) -> Totals:
         self.sums += 1
@@ -98,6 +103,17 @@ async def test_a_survey_holds_what_the_database_does(storage: MemoryStorage, sur
         images=1,
         stored_bytes=1000,
     )
+
+
+async def test_uncertain_pictures_are_listed_while_the_database_is_there(
+    storage: MemoryStorage, maintenance: Maintenance, surveyor: Surveyor
+) -> None:
+    images = MemoryImageRepository(storage)
+    unknown = await images.add(draft_of("0.5"))
+    await images.mark_failed(unknown.guid, Status.UNKNOWN, Failure("x", "y"), NOW)
+    assert [image.guid for image in await surveyor.uncertain(5)] == [unknown.guid]
+    maintenance.away = True
+    assert await surveyor.uncertain(5) == ()
 
 
 async def test_scrapes_share_a_survey_for_some_seconds(

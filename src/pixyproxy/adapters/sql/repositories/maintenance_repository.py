@@ -63,6 +63,7 @@ _SUMMARIES = """SELECT guid, status, size_bytes FROM images
 _WALK = SELECT_IMAGE + " WHERE images.id > :after_id ORDER BY images.id LIMIT :most"
 _COUNT = """SELECT COUNT(*) FROM (SELECT id FROM images WHERE status = :status LIMIT :most) AS some_rows"""
 _NEWEST = SELECT_IMAGE + "{index} WHERE status = 'ready' ORDER BY images.id DESC LIMIT :most"
+_UNCERTAIN = SELECT_IMAGE + "{index} WHERE status = 'unknown' ORDER BY images.id DESC LIMIT :most"
 _SAVE_IDENTITY = "INSERT INTO store_identity (id, identity, state) VALUES (1, :identity, :state)"
 _SUM = """SELECT MAX(id), COUNT(CASE WHEN status = 'ready' THEN 1 END),
     COALESCE(SUM(CASE WHEN status = 'ready' THEN size_bytes END), 0)
@@ -170,6 +171,14 @@ class SQLMaintenanceRepository(SQLRepository, MaintenanceRepository):
 
         def find(session: Session) -> Sequence[Row]:
             return session.fetch(_NEWEST.format(index=session.by_index("PRIMARY")), {"most": limit})
+
+        return tuple(map(to_image, await self._database.read(find)))
+
+    async def uncertain(self, limit: int) -> tuple[Image, ...]:
+        """Read by the index on the status: few rows are `unknown`, and the key of the table would lead to all."""
+
+        def find(session: Session) -> Sequence[Row]:
+            return session.fetch(_UNCERTAIN.format(index=session.by_index("images_lease")), {"most": limit})
 
         return tuple(map(to_image, await self._database.read(find)))
 

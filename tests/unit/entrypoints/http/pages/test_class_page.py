@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from pixyproxy.domain.errors import GeneratorConnectionLostError
 from pixyproxy.domain.money.budgets import Per
 from pixyproxy.domain.user import Role
 from tests.fixtures.http_app import ALICE, BOB, HttpApp, basic, http_app
@@ -73,6 +74,18 @@ async def test_an_administrator_sees_the_service_and_any_class(app: HttpApp) -> 
     assert 'href="/class" aria-current="page">Service' in page
     assert 'href="/class" aria-current="page">Class' in await show(app, TINA)
     assert "/class" not in (await app.client.get("/", headers=HTML, auth=basic(ALICE))).text
+
+
+async def test_an_administrator_sees_which_pictures_are_uncertain(app: HttpApp) -> None:
+    assert "Uncertain pictures" not in await show(app, ROOT)
+    app.generator.outcome = GeneratorConnectionLostError("It broke.")
+    lost = await app.client.post("/image", json={"prompt": "a secret", "visibility": "private"}, auth=basic(ALICE))
+    guid = lost.json()["guid"]
+    page = await show(app, ROOT)
+    assert f"<code>{guid}</code>" in page
+    assert "<td><bdi>alice</bdi></td>" in page
+    assert "a secret" not in page
+    assert guid not in await show(app, TINA)
 
 
 async def test_users_have_pages_with_addresses(app: HttpApp) -> None:

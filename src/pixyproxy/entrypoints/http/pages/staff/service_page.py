@@ -6,13 +6,16 @@ from pixyproxy.application.maintenance.readiness import Readiness
 from pixyproxy.application.money.usage_service import UsageService
 from pixyproxy.application.observation.surveyor import Surveyor
 from pixyproxy.application.queue.turns import Turns
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.money.daily_sums import Tally
 from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.pages.spending import present_sum
-from pixyproxy.entrypoints.http.pages.texts import usd_text
+from pixyproxy.entrypoints.http.pages.texts import cost_text, usd_text
 from pixyproxy.ports.clock import Clock
 
 _PARTS = {"database": "Database", "blob_store": "Store of pictures", "generator": "Generator"}
+
+_UNCERTAIN = 20
 
 
 class ServicePage:
@@ -42,7 +45,19 @@ class ServicePage:
             "waiting": survey.queued,
             "running": self._turns.running,
             "unknown": survey.unknown,
+            "uncertain": [_present_uncertain(image) for image in await self._surveyor.uncertain(_UNCERTAIN)],
             "possibly": None if survey.possibly_billed_usd is None else usd_text(survey.possibly_billed_usd),
             "month": present_sum("This month", total),
             "classes": [(row.key, present_sum("", row.tally)) for row in report.rows],
         }
+
+
+def _present_uncertain(image: Image) -> dict[str, str]:
+    """Return what finds a picture on the bill; its prompt may be private."""
+    return {
+        "guid": image.guid,
+        "created": f"{image.request.created_at:%-d %b %Y, %H:%M} UTC",
+        "author": image.request.author or "",
+        "model": image.request.model or "",
+        "cost": cost_text(image.cost),
+    }
