@@ -288,3 +288,26 @@ def test_the_gallery_does_not_shine_through_while_one_steps(gallery: Gallery, op
     for route in held:
         route.continue_()
     expect(page.locator("dialog > .view")).to_have_css("opacity", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_picture_is_seen_before_its_page_has_come(gallery: Gallery, open_page: Open, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    held: list[Route] = []
+    page.route("**/view/*", lambda route: held.append(route))
+    page.locator(".tile a").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("img")).to_be_visible()
+    where = dialog.locator("img").bounding_box()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dialog.get_by_role("button", name="Back to the pictures").click()
+    expect(dialog).to_have_count(0)
+    page.locator(".tile a").first.click()
+    expect(dialog.get_by_role("button", name="Back to the pictures")).to_be_focused()
+    for route in held[1:]:
+        route.continue_()
+    expect(dialog.locator("h1")).to_be_visible()
+    expect(dialog.get_by_role("link", name="Back to the pictures")).to_be_focused()
+    # Nothing jumps.
+    assert dialog.locator(".whole").bounding_box() == where

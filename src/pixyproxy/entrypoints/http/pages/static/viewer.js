@@ -1,6 +1,7 @@
 /** The dialog that shows one picture over the gallery; its address is that of the picture's own page. */
 
 import { page } from "./api.js";
+import { glanceAt } from "./glance.js";
 import { findTile, sidesOf, tileBeside } from "./neighbours.js";
 import { awaitPicture, enliven } from "./picture.js";
 import { watchSwipes } from "./swipe.js";
@@ -33,7 +34,10 @@ async function show(address) {
   current.abort();
   current = new AbortController();
   const { signal } = current;
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    dialog.replaceChildren(glanceAt(document.querySelector(`main .tile[data-guid="${CSS.escape(asked)}"]`)));
+    dialog.showModal();
+  }
   dialog.setAttribute("aria-busy", "true");
   try {
     const found = await page(address, signal);
