@@ -13,7 +13,7 @@ from pixyproxy.domain.filename import filename_problem
 from pixyproxy.domain.image import Visibility, parse_guid
 from pixyproxy.domain.search_terms import query_terms
 from pixyproxy.domain.tags import MAX_TAG_LENGTH, MAX_TAGS, normalise_tags, tag_problem
-from pixyproxy.domain.user import Role
+from pixyproxy.domain.user import Role, compose
 
 MAX_PROMPT_LENGTH = 32_000
 MAX_IMAGES = 16
@@ -87,7 +87,7 @@ def _check_username(username: str) -> str:
     hidden = any(unicodedata.category(c) == "Cf" for c in username)
     if username != username.strip() or not _is_one_line(username) or hidden or ":" in username:
         raise ValueError("must be printable, without ':' and without white space at either end")
-    return username
+    return compose(username)
 
 
 def _check_new_username(username: str) -> str:
@@ -195,7 +195,13 @@ NewUsername = Annotated[Username, AfterValidator(_check_new_username)]
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 SearchWords = Annotated[str, Field(min_length=1, max_length=1000), schema(pattern=_INNER), AfterValidator(_check_query)]
 Cursor = Annotated[str, schema(pattern="^[A-Za-z0-9_-]{32}$")]
-ClassKey = Annotated[str, Field(min_length=1, max_length=64), schema(pattern=_ONE_LINE), AfterValidator(_check_option)]
+ClassKey = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    schema(pattern=_ONE_LINE),
+    AfterValidator(_check_option),
+    AfterValidator(compose),
+]
 NameCursor = Annotated[str, AfterValidator(_check_name_cursor)]
 KeyName = Annotated[str, Field(min_length=1, max_length=64), schema(pattern=_ONE_LINE), AfterValidator(_check_option)]
 Guid = Annotated[str, schema(format="uuid"), AfterValidator(_check_guid)]

@@ -9,7 +9,7 @@ from pixyproxy.domain.errors import BudgetNotFoundError, DataValidationError
 from pixyproxy.domain.image import Image, parse_guid
 from pixyproxy.domain.money.amounts import MAX_USD, format_usd, is_amount
 from pixyproxy.domain.money.budgets import Balance, Budget, Per
-from pixyproxy.domain.user import COMMAND_LINE, User
+from pixyproxy.domain.user import COMMAND_LINE, User, compose
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.money.ledger import Discrepancy, Ledger
 
@@ -37,6 +37,7 @@ class BudgetService:
         Raises:
             DataValidationError: The scope or the amount, decimal text, is not valid.
         """
+        scope = compose(scope)
         budget = Budget(scope, per, parse_usd(cap_usd, "cap_usd"))
         await self._ledger.set_budget(budget, self._clock.now())
         cap = format_usd(budget.cap_usd)
@@ -45,6 +46,7 @@ class BudgetService:
 
     async def remove(self, scope: str, *, by: str = COMMAND_LINE) -> None:
         """Remove the budget of a scope; raises BudgetNotFoundError if it has none."""
+        scope = compose(scope)
         if not await self._ledger.remove_budget(scope):
             raise BudgetNotFoundError(f"There is no budget {scope!r:.300}.")
         logger.info("%s removed the budget %s", shown(by), shown(scope))

@@ -7,7 +7,7 @@ from pixyproxy.domain.errors import DataValidationError, PermissionDeniedError, 
 from pixyproxy.domain.money.amounts import format_usd
 from pixyproxy.domain.money.budgets import Balance, Budget, Per, span_of
 from pixyproxy.domain.money.charges import Amounts
-from pixyproxy.domain.user import Role, User
+from pixyproxy.domain.user import Role, User, compose
 from pixyproxy.ports.accounts.user_repository import UserRepository
 from pixyproxy.ports.clock import Clock
 from pixyproxy.ports.money.ledger import Ledger
@@ -56,6 +56,7 @@ class StaffBudgets:
             UserNotFoundError: The viewer may not act on this user, or there is none, for a teacher.
             DataValidationError: The scope or the amount is not valid, or above the cap of a teacher's class.
         """
+        scope = compose(scope)
         await self._require_scope(viewer, scope)
         command = validate(SetBudget, data)
         per = command.per or Per.MONTH
@@ -71,6 +72,7 @@ class StaffBudgets:
             PermissionDeniedError, UserNotFoundError: as for `set`.
             BudgetNotFoundError: It has none.
         """
+        scope = compose(scope)
         await self._require_scope(viewer, scope)
         await self._budgets.remove(scope, by=viewer.username)
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from pixyproxy.domain.money.budgets import Per
-from pixyproxy.domain.user import Role
+from pixyproxy.domain.user import Role, compose
 from tests.fixtures.http_app import HttpApp, basic, http_app, log_lines
 
 SECRET = "secret of everybody"
@@ -146,3 +146,21 @@ async def test_a_teacher_sets_no_other_budgets(method: str, app: HttpApp) -> Non
     assert (await ask(app, None, method, "/budget/user:ann", json={"cap_usd": "1"})).status_code == 401
     assert await scopes(app, "root") == list(SCOPES)
     assert {budget["cap_usd"] for budget in (await ask(app, "root", "GET", "/budget")).json()} == {"500.000000"}
+
+
+@pytest.mark.parametrize("scope", ["user:zoe\u0308", "class:9a\u0308", "each:9a\u0308"])
+async def test_names_and_classes_mean_the_same_in_either_form_of_unicode(app: HttpApp, scope: str) -> None:
+    composed, decomposed = ("zo\u00eb", "9\u00e4"), ("zoe\u0308", "9a\u0308")
+    await app.add_people([(composed[0], decomposed[1], Role.STUDENT), ("ott", composed[1], Role.TEACHER)], SECRET)
+    made = await ask(app, composed[0], "POST", "/image", json={"prompt": "p"})
+    assert made.status_code == 200
+    for author in (composed[0], decomposed[0]):
+        assert len((await ask(app, None, "GET", "/image", params={"author": author})).json()) == 1
+        usage = await ask(app, "root", "GET", "/usage", params={"by": "class", "user": author})
+        assert [row["class"] for row in usage.json()] == [composed[1]]
+    for class_key in (composed[1], decomposed[1]):
+        assert len((await ask(app, "root", "GET", "/user", params={"class_key": class_key})).json()) == 2
+    assert (await ask(app, "root", "PUT", f"/budget/{scope}", json={"cap_usd": "5"})).status_code == 200
+    for user in (composed[0], "ott"):
+        assert set(await scopes(app, user)) == {compose(scope)}
+    assert (await ask(app, "root", "DELETE", f"/budget/{scope}")).status_code == 204
