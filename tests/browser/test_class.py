@@ -82,6 +82,15 @@ def test_an_administrator_caps_a_class(school: Service, open_page: Open) -> None
 
 
 @pytest.mark.slow
+def test_what_is_printed_has_users_and_no_forms(school: Service, open_page: Open) -> None:
+    page = open_page("/class", user=ROOT, at=school.url)
+    page.emulate_media(media="print")
+    expect(page.locator(".members summary", has_text="alice")).to_be_visible()
+    for form in (page.get_by_label("Cap in $").first, page.get_by_role("heading", name="Add users")):
+        expect(form).to_be_hidden()
+
+
+@pytest.mark.slow
 def test_a_picture_is_hidden_from_others_and_shown_again(school: Service, open_page: Open) -> None:
     page = open_page("/class", user=TINA, at=school.url)
     shown = page.locator(".lately li")

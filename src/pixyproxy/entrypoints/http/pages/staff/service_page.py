@@ -48,7 +48,7 @@ class ServicePage:
             "uncertain": [_present_uncertain(image) for image in await self._surveyor.uncertain(_UNCERTAIN)],
             "possibly": None if survey.possibly_billed_usd is None else usd_text(survey.possibly_billed_usd),
             "month": present_sum("This month", total),
-            "classes": [(row.key, present_sum("", row.tally)) for row in report.rows],
+            "classes": [(row.key, {"count": row.tally.pictures, **present_sum("", row.tally)}) for row in report.rows],
         }
 
 
