@@ -345,11 +345,11 @@ async def test_a_response_that_grows_too_large_is_cut_off(
 async def test_a_picture_in_a_response_that_grows_too_large_comes_out(
     upstream: FakeUpstream, generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response_reader, "MAX_RESPONSE_BYTES", 200_000)
-    upstream.script("ok size=200000 chunked=true")
+    monkeypatch.setattr(response_reader, "MAX_RESPONSE_BYTES", MIB)
+    upstream.script(f"ok size={MIB} chunked=true")
     items = generator.generate(GenerationRequest(prompt="a", n=3))
     images = [await anext(items), await anext(items)]
-    assert [image.data for image in images] == [picture_of("a", number, "png", 200_000) for number in range(2)]
+    assert [image.data for image in images] == [picture_of("a", number, "png", MIB) for number in range(2)]
     with pytest.raises(GeneratorResponseError, match="too large"):
         await anext(items)
 
