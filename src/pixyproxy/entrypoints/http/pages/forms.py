@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from pixyproxy.domain.errors import PermissionDeniedError
+from pixyproxy.domain.user import User
 from pixyproxy.entrypoints.http.api.requests import MAX_BODY_BYTES, BoundedRequest, media_type_of
 from pixyproxy.web_origin import is_own_origin
 
@@ -16,12 +17,16 @@ class ForeignFormError(PermissionDeniedError, code="cross-site"):
     """A form that a page of another origin sent."""
 
 
-async def read_form(request: Request, public_url: str | None) -> dict[str, list[str]]:
+async def read_form(request: Request, public_url: str | None, *, of_any_user: bool = False) -> dict[str, list[str]]:
     """Return the values of a form by name, with line breaks as `\\n`.
+
+    Its field `login` names the user for whom the page was made. `of_any_user`: the caller compares it with the one who
+    is logged in.
 
     Raises:
         ForeignFormError: a page of another origin sent it.
-        HTTPException: 415 unless it is a form, 413 over 1 MiB, 400 if it is malformed.
+        HTTPException: 415 unless it is a form, 413 over 1 MiB, 400 if it is malformed, 409 if somebody else has logged
+            in since its page was opened.
     """
     require_own_page(request, public_url)
     if media_type_of(request) != "application/x-www-form-urlencoded":
@@ -34,6 +39,9 @@ async def read_form(request: Request, public_url: str | None) -> dict[str, list[
     values: dict[str, list[str]] = {}
     for name, text in pairs:
         values.setdefault(name, []).append(with_plain_breaks(text))
+    user: User | None = request.state.user
+    if not of_any_user and user is not None and values.get("login", [user.username]) != [user.username]:
+        raise HTTPException(409, "Somebody else has logged in since this page was opened. Nothing was done.")
     return values
 
 

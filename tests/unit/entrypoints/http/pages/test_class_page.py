@@ -64,6 +64,19 @@ async def test_a_teacher_sees_the_students_of_the_class_and_what_they_made(app: 
     assert "Parts" not in page
 
 
+async def test_a_page_of_another_user_changes_nothing(app: HttpApp) -> None:
+    await app.create()
+    for path in ("/class", "/class?class=cs101"):
+        page = await show(app, ROOT, path)
+        # All but "Log out".
+        assert page.count('name="login" value="root"') == page.count('method="post"') - 1
+    for path, fields in (("/class", {"do": "pause", "user": "alice"}), ("/class/import", {"table": "user\nzoe\n"})):
+        refused = await send(app, ROOT, path, login="tina", **fields)
+        assert refused.status_code == 409
+        assert "Somebody else has logged in since this page was opened. Nothing was done." in refused.text
+    assert "paused" not in await show(app, ROOT)
+
+
 async def test_an_administrator_sees_the_service_and_any_class(app: HttpApp) -> None:
     await app.create()
     page = await show(app, ROOT)

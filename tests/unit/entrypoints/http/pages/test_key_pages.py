@@ -52,6 +52,15 @@ async def test_a_key_is_shown_once_and_works(app: HttpApp) -> None:
     assert secret[:12] not in await show(app, BOB)
 
 
+async def test_a_page_of_another_user_makes_and_revokes_nothing(app: HttpApp) -> None:
+    assert 'name="login" value="alice"' in await show(app)
+    made = await post(app, auth=BOB, login="alice", name="notebook")
+    assert made.status_code == 409
+    assert "Somebody else has logged in since this page was opened. Nothing was done." in made.text
+    assert "notebook" not in await show(app, BOB)
+    assert (await post(app, login="alice", name="notebook")).status_code == 201
+
+
 async def test_the_lines_have_the_address_of_this_service(app: HttpApp) -> None:
     page = html.unescape(await show(app))
     assert 'OpenAI(base_url="http://test.example/v1", api_key="pxy_…")' in page

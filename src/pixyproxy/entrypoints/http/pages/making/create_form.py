@@ -38,7 +38,7 @@ async def read_create_form(request: Request, bodies: EditBodyReader, public_url:
         HTTPException, DataValidationError, CapacityExceededError, BlobStoreFullError: as for an edit.
     """
     if media_type_of(request) != "multipart/form-data":
-        values = await read_form(request, public_url)
+        values = await read_form(request, public_url, of_any_user=True)
         guids = [guid for name in _SOURCE_FIELDS for guid in values.get(name, []) if guid]
         return CreateForm({name: texts[0] for name, texts in values.items()}, SourceReferences(guids))
     require_own_page(request, public_url)
