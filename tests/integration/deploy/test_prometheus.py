@@ -16,6 +16,7 @@ from pixyproxy.ports.observation.metrics import CallTimes, Survey
 from tests.conformance.contracts.metrics import ready
 from tests.fixtures.images import NOW
 from tests.fixtures.prometheus import samples
+from tests.fixtures.requirements import missing
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -48,7 +49,7 @@ async def known() -> set[str]:
 @pytest.mark.parametrize("arguments", [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]])
 def test_promtool_accepts_the_alerts(arguments: list[str]) -> None:
     if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed here (Debian's package prometheus)")
+        missing("PROMTOOL", "promtool is not installed here (Debian's package prometheus)")
     done = subprocess.run(["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
