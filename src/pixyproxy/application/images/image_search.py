@@ -16,6 +16,8 @@ _STEP = 50
 _LEAST_IDS = 100
 _MORE_IDS = 10
 """Ids above an image among which its neighbour is looked for first, and by how much more each time."""
+_MOST_PAGES = 20
+"""Pages that are read for a neighbour: few matches may be far away among many images, and each page costs something."""
 
 
 class ImageSearch:
@@ -41,7 +43,10 @@ class ImageSearch:
         return ImagePage(page.items, None if before_id is None else self._cursors.encode(before_id))
 
     async def beside(self, viewer: Viewer, data: object, image: Image) -> tuple[Image | None, Image | None]:
-        """Return the next newer and the next older image of the list, None at its ends; its cursor does not matter."""
+        """Return the next newer and the next older image of the list; its cursor does not matter.
+
+        None at the ends of the list, and for a neighbour that is not among as many pages as are read at most.
+        """
         query = replace(self._query(viewer, data), before_id=None)
         return await self._newer(query, image.id), await self._newest(replace(query, before_id=image.id))
 
@@ -81,11 +86,12 @@ class ImageSearch:
 
     async def _newest(self, query: ImageQuery) -> Image | None:
         """Return the first image of a list; a page may be empty and the list go on."""
-        while True:
+        for _ in range(_MOST_PAGES):
             page = await self._images.search(replace(query, limit=1))
             if page.items or page.next_before_id is None:
                 return next(iter(page.items), None)
             query = replace(query, before_id=page.next_before_id)
+        return None
 
     async def _newer(self, query: ImageQuery, low: int) -> Image | None:
         """Return the match with the lowest id above `low`.
@@ -94,7 +100,9 @@ class ImageSearch:
         """
         newest = await self._newest(replace(query, after_id=low))
         ids, growth = _LEAST_IDS, _MORE_IDS
-        while newest is not None and low < newest.id:
+        for _ in range(_MOST_PAGES):
+            if newest is None or low >= newest.id:
+                return newest
             page = await self._images.search(replace(query, after_id=low, before_id=low + ids + 1, limit=_LEAST_IDS))
             if page.next_before_id is not None and ids > _LEAST_IDS:
                 # There are many: nearer ones are enough from here on.
@@ -104,4 +112,4 @@ class ImageSearch:
             else:
                 low += ids
                 ids *= growth
-        return newest
+        return None

@@ -63,9 +63,19 @@ async def test_one_search_finds_that_there_is_nothing_newer() -> None:
     assert repository.searches == 2
 
 
-async def test_pages_that_are_empty_are_not_the_end() -> None:
+async def between(count: int) -> tuple[ImageSearch, Image, Image]:
+    """Return two matches with so many other images between them, three of which a page examines."""
     repository = MemoryImageRepository(examined=3)
-    first, *_, last = [await add(repository, f"a {word}") for word in ("duck", *["goose"] * 300, "duck")]
-    search = ImageSearch(repository, Cursors(lambda: b"a secret"), max_page_bytes=1024)
+    first, *_, last = [await add(repository, f"a {word}") for word in ("duck", *["goose"] * count, "duck")]
+    return ImageSearch(repository, Cursors(lambda: b"a secret"), max_page_bytes=1024), first, last
+
+
+async def test_pages_that_are_empty_are_not_the_end() -> None:
+    search, first, last = await between(45)
     assert await search.beside(None, {"prompt": "duck"}, first) == (last, None)
     assert await search.beside(None, {"prompt": "duck"}, last) == (None, first)
+
+
+async def test_a_neighbour_that_is_too_far_away_is_not_looked_for_among_all_images() -> None:
+    search, _, last = await between(300)
+    assert await search.beside(None, {"prompt": "duck"}, last) == (None, None)
