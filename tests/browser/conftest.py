@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect, sync_playwright
 
 from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.openai.upstream import FakeUpstream
@@ -171,6 +171,15 @@ def wait_until(page: Page, expression: str) -> None:
             page.wait_for_load_state()
         page.wait_for_timeout(50)
     pytest.fail(f"never true: {expression}")
+
+
+def lose_answer(route: Route) -> None:
+    """Have the service get a request that asks for a picture, and its response be lost."""
+    if route.request.method == "POST":
+        route.fetch()
+        route.abort()
+    else:
+        route.continue_()
 
 
 @pytest.fixture

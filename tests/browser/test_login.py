@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Gallery, Open, log_in
+from tests.browser.conftest import Gallery, Open, log_in, lose_answer
 from tests.browser.test_making import count_of
 from tests.fixtures.services import ALICE, BOB
 
@@ -73,15 +73,7 @@ def test_a_page_left_open_pays_for_nobody_else(gallery: Gallery, open_page: Open
 @pytest.mark.slow
 def test_a_lost_answer_and_a_logout_pay_once(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
-
-    def lose(route: Route) -> None:
-        if route.request.method == "POST":
-            route.fetch()
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/image", lose)
+    page.route("**/image", lose_answer)
     page.get_by_label("Prompt").fill("a receipt that was lost")
     page.get_by_role("button", name="Make").click()
     expect(page.locator("#making .fail b")).to_have_text("Not reached")

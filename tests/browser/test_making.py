@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Gallery, Open, log_in
+from tests.browser.conftest import Gallery, Open, log_in, lose_answer
 from tests.fixtures.openai.gateway import Gateway
 from tests.fixtures.services import ALICE
 
@@ -111,15 +111,7 @@ def test_the_network_is_lost_in_the_middle_and_the_picture_is_paid_once(gallery:
 
 def test_asking_again_for_what_was_lost_pays_once(gallery: Gallery, open_page: Open) -> None:
     page = open_page(user=ALICE)
-
-    def lose(route: Route) -> None:
-        if route.request.method == "POST":
-            route.fetch()
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/image", lose)
+    page.route("**/image", lose_answer)
     page.get_by_label("Prompt").fill("a comet that was lost")
     page.get_by_role("button", name="Make").click()
     expect(page.locator("#making .fail b")).to_have_text("Not reached")
